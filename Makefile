@@ -1,0 +1,97 @@
+# Maskgate's commands; `make` alone lists them. They need Python ≥ 3.11 and make, nothing else.
+
+PORT ?= 8080
+HOST ?= 127.0.0.1
+MODELS ?= model_repository
+# The newest Python that can make an environment; `make serve PYTHON=/path/to/python` names another.
+PYTHON ?= $(or $(shell for python in python3.14 python3.13 python3.12 python3.11 python3; do \
+	$$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$python && break; \
+	done),python3)
+
+SERVE := .venv/serve
+DEV := .venv/dev
+LOCKS := deploy/locks
+PROJECTS := pyproject.toml clients/python/pyproject.toml
+SOURCES := gateway export clients/python/src tests
+
+# Twice quiet: errors are shown, warnings about the machine's own package sources are not.
+PIP := -m pip --disable-pip-version-check -qq install
+PROJECT_ITSELF := --no-deps --no-build-isolation --editable . --editable clients/python
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help serve test check format bench clean lock
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+serve: $(SERVE)/.project ## Start the gateway (PORT=8080 HOST=127.0.0.1 MODELS=model_repository)
+	@exec $(SERVE)/bin/maskgate-gateway serve --host $(HOST) --port $(PORT) --models $(MODELS)
+
+test: check ## Run every check and every test
+	@echo '── pytest'
+	@$(DEV)/bin/python -m pytest --cov
+
+check: $(DEV)/.project ## Run the checks alone: style, imports, types
+	@echo '── ruff check'
+	@$(DEV)/bin/ruff check
+	@echo '── ruff format'
+	@$(DEV)/bin/ruff format --check
+	@echo '── import contracts'
+	@$(DEV)/bin/lint-imports --no-logo
+	@echo '── mypy'
+	@$(DEV)/bin/mypy $(SOURCES)
+
+format: $(DEV)/.project ## Rewrite the sources in the house style
+	@$(DEV)/bin/ruff check --fix
+	@$(DEV)/bin/ruff format
+
+bench: $(DEV)/.project ## Time the stages of a request and the gateway's throughput
+	@$(DEV)/bin/python -m tests.load.bench
+
+clean: ## Remove the environments and what the tools left behind
+	rm -rf .venv .cache .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ── Environments ─────────────────────────────────────────────────────────────
+# A stamp is written last, so an interrupted installation starts over. A changed lock makes its
+# environment anew; changed metadata only registers the project again.
+
+$(SERVE)/.locked: $(LOCKS)/build.txt $(LOCKS)/serve.txt
+	$(new-environment)
+	@$(SERVE)/bin/python $(PIP) -r $(LOCKS)/build.txt -r $(LOCKS)/serve.txt
+	@touch $@
+
+# pip checks hashes for all requirements of a call or for none; torch has none, because its build depends on the machine.
+$(DEV)/.locked: $(LOCKS)/build.txt $(LOCKS)/dev.txt $(LOCKS)/torch.txt
+	$(new-environment)
+	@$(DEV)/bin/python $(PIP) -r $(LOCKS)/build.txt -r $(LOCKS)/dev.txt
+	@$(DEV)/bin/python $(PIP) -r $(LOCKS)/torch.txt
+	@touch $@
+
+%/.project: %/.locked $(PROJECTS)
+	@$*/bin/python $(PIP) $(PROJECT_ITSELF)
+	@touch $@
+
+define new-environment
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	echo 'Maskgate needs Python 3.11 or newer; `$(PYTHON)` is not. Name one: make $(MAKECMDGOALS) PYTHON=/path/to/python' >&2; exit 1; }
+@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+	version=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	echo "$(PYTHON) cannot make environments. On Debian and Ubuntu: apt-get install python$$version-venv" >&2; exit 1; }
+@echo 'Installing into $(@D) …'
+@rm -rf $(@D)
+@$(PYTHON) -m venv $(@D)
+endef
+
+# ── Locks ────────────────────────────────────────────────────────────────────
+# One pin per package for every supported Python, Linux and macOS. Pins stay unless `make lock UPGRADE=--upgrade`.
+
+COMPILE = $(DEV)/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+	--no-emit-index-url --no-annotate --custom-compile-command 'make lock' $(UPGRADE)
+
+lock: $(DEV)/.locked ## Pin the dependencies again (UPGRADE=--upgrade takes newer versions)
+	$(COMPILE) $(PROJECTS) --extra cpu -o $(LOCKS)/serve.txt
+	$(COMPILE) $(LOCKS)/build.in -c $(LOCKS)/serve.txt -o $(LOCKS)/build.txt
+	$(COMPILE) $(PROJECTS) --extra cpu --extra export --extra dev --no-emit-package torch \
+		-c $(LOCKS)/serve.txt -c $(LOCKS)/build.txt -o $(LOCKS)/dev.txt
