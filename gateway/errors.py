@@ -1,0 +1,219 @@
+"""Every error the gateway answers with, in one tree.
+
+    MaskgateError
+    ├── BadRequest (400)             the body or its parts cannot be read
+    │   ├── UploadIncomplete (400)   the body ended before its last boundary
+    │   └── PartProblem (400)        a part is missing, doubled or unexpected
+    ├── NotFound (404)
+    │   ├── ModelNotFound (404)
+    │   └── RouteNotFound (404)
+    ├── MethodNotAllowed (405)
+    ├── NotAcceptable (406)
+    ├── UploadTooSlow (408)
+    ├── TooLarge (413)
+    │   ├── BodyTooLarge (413)
+    │   └── ImageTooLarge (413)
+    ├── UnsupportedMedia (415)
+    ├── Unprocessable (422)          well-formed, but meaningless
+    │   ├── ImageUnreadable (422)
+    │   ├── ImageUnsuitable (422)
+    │   ├── PairMismatch (422)
+    │   └── ParameterInvalid (422)
+    ├── CallerLeft (499)             logged and counted, never sent
+    ├── Internal (500)               a defect of ours
+    ├── Unavailable (503)            try again after `retry_after` seconds
+    │   ├── Overloaded (503)
+    │   ├── Draining (503)
+    │   └── ModelNotReady (503)
+    └── DeadlineExceeded (504)
+
+`code` is the stable tail of the problem document's `type`; `title` never changes
+for a code. `detail` is written for the caller and never holds an exception's text.
+The HTTP rendering lives in `gateway/api/problems.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+
+class MaskgateError(Exception):
+    """Base of every error with an answer of its own.
+
+    Args:
+        detail: one sentence for the caller; no file names, no pixels, no internals.
+        limit: the limit that was passed, where one was.
+        retry_after: whole seconds after which a retry makes sense.
+        pointer: the offending part or parameter, e.g. ``"/post"``.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        limit: int | None = None,
+        retry_after: int | None = None,
+        pointer: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Keep what the problem document will say."""
+        super().__init__(detail)
+        self.detail = detail
+        self.limit = limit
+        self.retry_after = retry_after
+        self.pointer = pointer
+        self.headers = dict(headers or {})
+
+
+class BadRequest(MaskgateError):
+    """The request cannot be read as what it says it is."""
+
+    status, code, title = 400, "bad-request", "Bad request"
+
+
+class UploadIncomplete(BadRequest):
+    """The multipart body ended before its closing boundary."""
+
+    code, title = "upload-incomplete", "Upload incomplete"
+
+
+class PartProblem(BadRequest):
+    """A multipart part is missing, given twice, or not one we know."""
+
+    code, title = "part-problem", "Multipart part missing, repeated or unknown"
+
+
+class NotFound(MaskgateError):
+    """Nothing by that name is here."""
+
+    status, code, title = 404, "not-found", "Not found"
+
+
+class ModelNotFound(NotFound):
+    """No such model serves this task."""
+
+    code, title = "model-not-found", "Model not found"
+
+
+class RouteNotFound(NotFound):
+    """No such route."""
+
+    code, title = "route-not-found", "Route not found"
+
+
+class MethodNotAllowed(MaskgateError):
+    """The route exists, the method does not."""
+
+    status, code, title = 405, "method-not-allowed", "Method not allowed"
+
+
+class NotAcceptable(MaskgateError):
+    """None of the media types in ``Accept`` can be produced."""
+
+    status, code, title = 406, "not-acceptable", "Not acceptable"
+
+
+class UploadTooSlow(MaskgateError):
+    """The body did not arrive in the time a body may take."""
+
+    status, code, title, retryable = 408, "upload-too-slow", "Upload too slow", True
+
+
+class TooLarge(MaskgateError):
+    """A declared or counted size passes a documented limit."""
+
+    status, code, title = 413, "too-large", "Too large"
+
+
+class BodyTooLarge(TooLarge):
+    """The request body passes the byte limit."""
+
+    code, title = "body-too-large", "Request body too large"
+
+
+class ImageTooLarge(TooLarge):
+    """The image declares more pixels, or a longer side, than is served."""
+
+    code, title = "image-too-large", "Image too large"
+
+
+class UnsupportedMedia(MaskgateError):
+    """The body or a part is of a media type this route does not read."""
+
+    status, code, title = 415, "unsupported-media", "Unsupported media type"
+
+
+class Unprocessable(MaskgateError):
+    """Well-formed, but meaningless."""
+
+    status, code, title = 422, "unprocessable", "Unprocessable content"
+
+
+class ImageUnreadable(Unprocessable):
+    """The bytes begin like an image and cannot be decoded as one."""
+
+    code, title = "image-unreadable", "Image unreadable"
+
+
+class ImageUnsuitable(Unprocessable):
+    """A readable image of a kind the task has no use for (animated, CMYK, too small)."""
+
+    code, title = "image-unsuitable", "Image unsuitable"
+
+
+class PairMismatch(Unprocessable):
+    """The pre- and the post-disaster image do not show the same frame."""
+
+    code, title = "pair-mismatch", "Images do not form a pair"
+
+
+class ParameterInvalid(Unprocessable):
+    """A query parameter is outside its documented values."""
+
+    code, title = "parameter-invalid", "Parameter invalid"
+
+
+class CallerLeft(MaskgateError):
+    """The caller hung up; nobody reads an answer, so none is made."""
+
+    status, code, title = 499, "caller-left", "Caller left"
+
+
+class Internal(MaskgateError):
+    """A defect of ours; the log has the request id and the trace."""
+
+
+class Unavailable(MaskgateError):
+    """Not now; a retry may succeed."""
+
+    status, code, title, retryable = 503, "unavailable", "Service unavailable", True
+
+
+class Overloaded(Unavailable):
+    """Too much work or too many bytes are in flight already."""
+
+    code, title = "overloaded", "Overloaded"
+
+
+class Draining(Unavailable):
+    """The process is finishing what it has and takes nothing new."""
+
+    code, title = "draining", "Shutting down"
+
+
+class ModelNotReady(Unavailable):
+    """The model exists but failed to load or is still loading."""
+
+    code, title = "model-not-ready", "Model not ready"
+
+
+class DeadlineExceeded(MaskgateError):
+    """The request's time is up."""
+
+    status, code, title, retryable = 504, "deadline-exceeded", "Deadline exceeded", True

@@ -1,0 +1,177 @@
+"""`card.json`: the one schema that `export` writes and the gateway reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Task = Literal["damage"]
+DType = Literal["uint8", "int16", "float32"]
+Channel = Annotated[int, Field(ge=0, le=255)]
+Version = Annotated[str, Field(pattern=r"^[1-9][0-9]*$")]
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+
+
+class _Part(BaseModel):
+    """Cards are read-only and refuse keys they do not know: a typo is an error, not a default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class TensorSpec(_Part):
+    """One graph input or output. `shape` leaves out the batch axis; images are H, W, C."""
+
+    name: str = Field(min_length=1)
+    dtype: DType
+    shape: tuple[Annotated[int, Field(gt=0)], ...] = Field(min_length=1)
+
+    def bytes_per_item(self) -> int:
+        """Return the size of one batch item in bytes."""
+        return prod(self.shape) * np.dtype(self.dtype).itemsize
+
+
+class ClassSpec(_Part):
+    """One value of the label map, its name and its sRGB colour."""
+
+    value: int = Field(ge=0, le=255)
+    name: str = Field(min_length=1)
+    colour: tuple[Channel, Channel, Channel]
+
+
+class Network(_Part):
+    """Which architecture the graph came from, and how large."""
+
+    architecture: str
+    width: float = Field(gt=0, description="Multiplier on the paper's channel counts")
+    parameters: int = Field(gt=0)
+    reduction: int = Field(
+        default=1, ge=1, description="The graph averages n×n input pixels before the network and upsamples after it"
+    )
+
+
+class Figures(_Part):
+    """Measured quality on one split, next to what a trivial answer scores there."""
+
+    split: str
+    images: int = Field(gt=0)
+    buildings: dict[str, int] = Field(default_factory=dict, description="Labelled objects per class in the split")
+    metrics: dict[str, float]
+    baseline_name: str
+    baseline: dict[str, float]
+    confusion: tuple[tuple[int, ...], ...] = Field(
+        default=(), description="Pixels; rows are the truth, columns the prediction, in class order"
+    )
+
+
+class Training(_Part):
+    """What the weights were learnt from, and how."""
+
+    data: str
+    recipe: str
+    steps: int = Field(ge=0)
+    seconds: float = Field(ge=0)
+    device: str
+    hyperparameters: dict[str, str | int | float | bool] = Field(default_factory=dict)
+
+
+class Drift(_Part):
+    """The worst disagreement of one exported format with the torch network on one kind of input."""
+
+    format: Literal["onnx", "torchscript"]
+    tiles: Literal["noise", "constant", "natural"]
+    batch: int = Field(gt=0)
+    probability_difference: float = Field(ge=0, le=1)
+    flipped_share: float = Field(ge=0, le=1)
+
+
+class Parity(_Part):
+    """The parity gate's report: tolerances, versions, and every comparison made."""
+
+    tolerance_probability: float
+    tolerance_flipped: float
+    versions: dict[str, str]
+    comparisons: tuple[Drift, ...]
+
+
+class Card(_Part):
+    """Everything a caller, an operator and the gateway need to know of one model."""
+
+    schema_version: Literal[1] = 1
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
+    title: str
+    task: Task
+    summary: str
+    format: Literal["onnx", "torchscript"]
+    inputs: tuple[TensorSpec, ...] = Field(min_length=1)
+    outputs: tuple[TensorSpec, ...] = Field(min_length=1)
+    max_batch_size: int = Field(ge=1)
+    overlap: int = Field(ge=0, description="Pixels two neighbouring tiles share at least")
+    classes: tuple[ClassSpec, ...] = Field(min_length=2)
+    threshold: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Foreground wins where the probabilities of values > 0 sum to at least this; "
+        "null: plain argmax over all classes",
+    )
+    network: Network
+    training: Training
+    figures: tuple[Figures, ...]
+    licence: str = Field(description="Terms of the weights, not of the code")
+    intended_use: str
+    limitations: str
+    source_digest: Digest = Field(description="Digest of the training checkpoint")
+    digests: dict[Version, Digest] = Field(min_length=1, description="Version folder → sha256 of its model file")
+    parity: Parity
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if [c.value for c in self.classes] != list(range(len(self.classes))):
+            raise ValueError("class values must run 0, 1, 2, … without gaps")
+        if len({t.name for t in (*self.inputs, *self.outputs)}) != len(self.inputs) + len(self.outputs):
+            raise ValueError("tensor names must be unique")
+        height, width = self.inputs[0].shape[:2]
+        if any(t.shape[:2] != (height, width) for t in self.inputs) or height != width:
+            raise ValueError("all inputs must be square tiles of one size")
+        if not self.overlap < height:
+            raise ValueError("overlap must be smaller than the tile")
+        return self
+
+    @property
+    def tile(self) -> int:
+        """Side of the square input tile, in pixels."""
+        return self.inputs[0].shape[0]
+
+    @property
+    def model_file(self) -> str:
+        """Name Triton expects inside a version folder."""
+        return "model.onnx" if self.format == "onnx" else "model.pt"
+
+    def palette(self) -> np.ndarray:
+        """Return the class colours, uint8, (classes, 3), RGB, indexed by label value."""
+        return np.array([c.colour for c in self.classes], dtype=np.uint8)
+
+    def tensors(self) -> Iterator[TensorSpec]:
+        """Yield the inputs, then the outputs."""
+        yield from self.inputs
+        yield from self.outputs
+
+
+def read_card(path: Path) -> Card:
+    """Read and validate one `card.json`.
+
+    Raises:
+        OSError: the file cannot be read.
+        pydantic.ValidationError: it is not a card (its message names each offending key).
+    """
+    return Card.model_validate_json(path.read_bytes())
+
+
+def write_card(card: Card, path: Path) -> None:
+    """Write `card` as readable JSON with a final newline."""
+    path.write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")

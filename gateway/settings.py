@@ -1,0 +1,127 @@
+"""Every setting of the gateway, in one tree.
+
+Each field is read from the environment as ``MASKGATE_<GROUP>_<FIELD>``, for example
+``MASKGATE_LIMITS_BODY_BYTES=1048576``. `maskgate-gateway settings` prints the tree with
+its values in force.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 1024 * 1024
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class ServerSettings(_Group):
+    """Where the gateway listens, and how it leaves."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 for every interface."""
+
+    port: int = Field(8080, ge=0, le=65535)
+    """TCP port; 0 lets the system choose one, and the start-up text names it."""
+
+    drain_delay_seconds: float = Field(2.0, ge=0)
+    """After SIGTERM: how long `/readyz` says 503 before the socket closes. At least a probe's period."""
+
+    grace_seconds: float = Field(30.0, gt=0)
+    """After the socket closed: how long requests in flight may still take."""
+
+
+class ModelSettings(_Group):
+    """Which models are served, and which answers when none is named."""
+
+    repository: Path = Path("model_repository")
+    """Folder in Triton's layout, with a `card.json` per model."""
+
+    damage: str = "bd-siamunet"
+    """Default model of `POST /v1/damage`."""
+
+    required: tuple[str, ...] = ()
+    """Models without which `/readyz` says 503. Empty: at least one model must be ready."""
+
+
+class LimitSettings(_Group):
+    """What is refused, and from where on."""
+
+    body_bytes: int = Field(512 * MIB, gt=0)
+    """Largest request body, in bytes."""
+
+    image_side: int = Field(12_000, ge=64)
+    """Longest image side, in pixels."""
+
+    image_pixels: int = Field(12_000 * 12_000, ge=64 * 64)
+    """Most pixels in one image."""
+
+    image_side_minimum: int = Field(64, ge=1)
+    """Shortest image side, in pixels."""
+
+    inflight_bytes: int = Field(6 * 1024 * MIB, gt=0)
+    """Uploads, decoded pixels and label maps held at once, in bytes, over all requests."""
+
+    inflight_requests: int = Field(256, gt=0)
+    """Task requests held at once, waiting ones included."""
+
+    deadline_seconds: float = Field(600.0, gt=0)
+    """Time a task request may take, from its first byte on."""
+
+    upload_seconds: float = Field(120.0, gt=0)
+    """Time a request body may take to arrive."""
+
+
+class EngineSettings(_Group):
+    """How models are run."""
+
+    provider: Literal["cpu", "cuda"] = "cpu"
+    """ONNX Runtime execution provider; cuda needs the `gpu` extra."""
+
+    lanes: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    """Batches computed side by side. On CPU each lane is one core; on CUDA two keep the device fed."""
+
+
+class WorkSettings(_Group):
+    """How much is decoded, stitched and encoded at once."""
+
+    threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    """Threads for decoding, stitching and encoding, and requests being worked on at once."""
+
+
+class LogSettings(_Group):
+    """What is written to standard error."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Lowest level written. Nothing of an image, and no file name, is logged at any level."""
+
+
+class Settings(BaseSettings):
+    """The whole tree."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MASKGATE_", env_nested_delimiter="_", env_nested_max_split=1, frozen=True, extra="forbid"
+    )
+
+    server: ServerSettings = Field(default_factory=ServerSettings)
+    models: ModelSettings = Field(default_factory=ModelSettings)
+    limits: LimitSettings = Field(default_factory=LimitSettings)
+    engine: EngineSettings = Field(default_factory=EngineSettings)
+    work: WorkSettings = Field(default_factory=WorkSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
+
+    @model_validator(mode="after")
+    def _largest_request_fits(self) -> Self:
+        largest = self.limits.body_bytes + 15 * self.limits.image_pixels
+        if self.limits.inflight_bytes < largest:
+            raise ValueError(
+                f"limits.inflight_bytes must be at least {largest}: one body of limits.body_bytes "
+                "and the pixels of one largest pair, or such a request could never be served"
+            )
+        return self
