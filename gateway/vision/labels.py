@@ -1,0 +1,78 @@
+"""From class probabilities to the label map, and what is read off them.
+
+`decide` is the rule that the exported graphs carry too; where tiles were blended it runs again here,
+on the blended probabilities.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+UInt8 = npt.NDArray[np.uint8]
+
+
+def decide(probabilities: UInt8, threshold: float | None) -> UInt8:
+    """Return the label value of every pixel.
+
+    Args:
+        probabilities: uint8, (..., C), C ≥ 2; 255 is certainty. Value 0 is background.
+        threshold: None takes the likeliest value. A number t in (0, 1) takes background unless the
+            probabilities of the other values sum to at least t, and then the likeliest of those.
+
+    Returns:
+        uint8, (...). Of equally likely values the lowest wins, as with argmax.
+    """
+    planes = _planes(probabilities)
+    if threshold is None:
+        labels = _likeliest(planes)
+    else:
+        labels = _likeliest(planes[1:])
+        labels += 1
+        foreground = planes[1:].sum(axis=0, dtype=np.uint16)
+        # The small slack keeps t = k/255, not exactly representable, from asking for k + 1.
+        labels *= foreground >= ceil(255 * threshold - 1e-6)
+    return labels.reshape(probabilities.shape[:-1])
+
+
+def confidence(probabilities: UInt8, label_map: UInt8) -> UInt8:
+    """Return the probability given to each pixel's own label value, uint8, (...).
+
+    Args:
+        probabilities: uint8, (..., C).
+        label_map: uint8, (...), values below C.
+    """
+    labels = label_map.reshape(-1)
+    chosen = np.zeros(labels.shape, np.uint8)
+    for value, plane in enumerate(_planes(probabilities)):
+        chosen |= plane * (labels == value)
+    return chosen.reshape(label_map.shape)
+
+
+def class_counts(label_map: UInt8, classes: int) -> npt.NDArray[np.int64]:
+    """Return how many pixels carry each value 0 … classes − 1, int64, (classes,).
+
+    Counts of bands add up to the count of the whole. Values of `classes` and above are left out.
+    """
+    # np.bincount would first copy the map to eight bytes a pixel; comparing bytes is faster for a few classes.
+    return np.array([np.count_nonzero(label_map == value) for value in range(classes)], dtype=np.int64)
+
+
+def _planes(probabilities: UInt8) -> UInt8:
+    """Return one contiguous plane per class, (C, pixels): loops over bytes of one plane use SIMD, argmax does not."""
+    return np.asarray(cv2.transpose(probabilities.reshape(-1, probabilities.shape[-1])), np.uint8)
+
+
+def _likeliest(planes: UInt8) -> UInt8:
+    """Return the argmax over the first axis, first of equals, uint8, (pixels,)."""
+    labels = np.zeros(planes.shape[1], np.uint8)
+    best = planes[0].copy()
+    for value, plane in enumerate(planes[1:], start=1):
+        better = plane > best
+        # `value` exceeds every label so far, so that the maximum overwrites exactly where it is better.
+        np.maximum(labels, better * np.uint8(value), out=labels)
+        np.maximum(best, plane, out=best)
+    return labels

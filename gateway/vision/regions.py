@@ -1,0 +1,110 @@
+"""Connected regions of a label map: the buildings of a damage map, one by one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+UInt8 = npt.NDArray[np.uint8]
+Ring = list[list[int]]
+
+_BAND_PIXELS = 1 << 22
+
+
+@dataclass(frozen=True)
+class Region:
+    """One 8-connected set of pixels above 0.
+
+    Coordinates are (x, y) pixels, origin top left.
+
+    Attributes:
+        polygon: outline [[x, y], …] through the centres of the border pixels, within one pixel of the
+            exact one, not closed. A region one pixel wide has fewer than three corners.
+        holes: outlines of what it encloses, in the same form, through the region's own pixels.
+        value: label value of most of its pixels; of equally many, the lowest.
+        area: exact number of pixels.
+        confidence: mean of the confidence map over its pixels, 0–1, three decimals; None without a map.
+        box: (x0, y0, x1, y1); x1 and y1 are exclusive.
+    """
+
+    polygon: Ring
+    holes: list[Ring]
+    value: int
+    area: int
+    confidence: float | None
+    box: tuple[int, int, int, int]
+
+
+def regions(label_map: UInt8, confidence: UInt8 | None = None, *, min_area: int = 1) -> list[Region]:
+    """Return the regions of a label map in reading order of their boxes.
+
+    Time is proportional to the pixels, whatever their pattern; working memory is five bytes a pixel.
+
+    Args:
+        label_map: uint8, (height, width); 0 is background, touching values above 0 form one region.
+        confidence: uint8, (height, width), 255 is certainty.
+        min_area: regions of fewer pixels are left out.
+    """
+    count, labelled = cv2.connectedComponents(label_map, connectivity=8, ltype=cv2.CV_32S)
+    components = np.asarray(labelled, np.int32)
+    areas, values, means = _contents(label_map, confidence, components, count)
+    # One pass over the whole map finds all outlines; cutting regions out one by one would take
+    # quadratic time where boxes nest. An outline's first point tells whose it is.
+    outlines, tree = cv2.findContours(label_map, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    links: list[list[int]] = [] if tree is None else tree[0].tolist()
+    found = []
+    for outline, (_, _, hole, parent) in zip(outlines, links, strict=True):
+        component = components[outline[0, 0, 1], outline[0, 0, 0]]
+        if parent >= 0 or areas[component] < min_area:
+            continue
+        holes = []
+        while hole >= 0:
+            holes.append(_simplified(outlines[hole]))
+            hole = links[hole][0]
+        x, y, width, height = cv2.boundingRect(outline)
+        found.append(
+            Region(
+                polygon=_simplified(outline),
+                holes=holes,
+                value=int(values[component]),
+                area=int(areas[component]),
+                confidence=None if means is None else round(float(means[component]) / 255, 3),
+                box=(x, y, x + width, y + height),
+            )
+        )
+    return sorted(found, key=lambda region: (region.box[1], region.box[0]))
+
+
+def _contents(
+    label_map: UInt8, confidence: UInt8 | None, components: npt.NDArray[np.int32], count: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64] | None]:
+    """Return each component's area, most frequent value and, with a map, mean confidence (0–255)."""
+    classes = int(label_map.max()) + 1
+    pixels = np.zeros(count * classes, np.int64)
+    total = np.zeros(count)
+    # In bands: np.bincount works on eight bytes a pixel.
+    step = max(1, _BAND_PIXELS // label_map.shape[1])
+    for y in range(0, len(label_map), step):
+        labels = label_map[y : y + step]
+        inside = labels > 0
+        ids = components[y : y + step][inside].astype(np.int64)
+        pixels += np.bincount(ids * classes + labels[inside], minlength=len(pixels))
+        if confidence is not None:
+            total += np.bincount(ids, weights=confidence[y : y + step][inside], minlength=count)
+    table = pixels.reshape(count, classes)
+    areas = table.sum(axis=1)
+    means = None if confidence is None else total / np.maximum(areas, 1)
+    return areas, table.argmax(axis=1), means
+
+
+def _simplified(outline: npt.NDArray[Any]) -> Ring:
+    """Return the outline's corners with those dropped that move it by no more than a pixel."""
+    corners = cv2.approxPolyDP(outline, 1.0, closed=True)
+    if len(corners) < 3:
+        corners = outline  # a line already, or so small that dropping corners would make it one
+    ring: Ring = corners[:, 0].tolist()
+    return ring

@@ -1,0 +1,198 @@
+"""Overlapping square tiles over an image of any size, and the way back without seams.
+
+`plan` lays the grid, `gather` cuts one row of tiles, and `Stitcher` blends the tiles' probabilities
+back, a row of tiles at a time. Nothing here is as large as the image: working memory grows with
+width × tile. Training, evaluation and serving tile with these functions, so they see the same frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Blend = Literal["linear", "mean"]
+UInt8 = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the tiles of one image lie; all in pixels, origin top left.
+
+    Attributes:
+        height: height of the image.
+        width: width of the image.
+        tile: side of the square tiles.
+        overlap: what two neighbours share at least.
+        rows: y of each row of tiles, ascending from 0.
+        columns: x of each column of tiles, ascending from 0.
+    """
+
+    height: int
+    width: int
+    tile: int
+    overlap: int
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+
+    @property
+    def tiles(self) -> int:
+        """Number of tiles: what one image costs an engine."""
+        return len(self.rows) * len(self.columns)
+
+
+def plan(height: int, width: int, tile: int, overlap: int) -> Grid:
+    """Return the grid of tiles that covers a `height` × `width` image.
+
+    Origins step by ``tile − overlap``; the last one is pulled back so that its tile ends with the
+    image. A side no longer than `tile` takes one tile, which `gather` fills up by reflection.
+
+    Raises:
+        ValueError: a side is not positive, or not 0 ≤ overlap < tile.
+    """
+    if min(height, width) < 1 or not 0 <= overlap < tile:
+        raise ValueError(f"no grid for {width}×{height} with tile {tile} and overlap {overlap}")
+    return Grid(height, width, tile, overlap, _origins(height, tile, overlap), _origins(width, tile, overlap))
+
+
+def _origins(side: int, tile: int, overlap: int) -> tuple[int, ...]:
+    last = max(side - tile, 0)
+    return (*range(0, last, tile - overlap), last)
+
+
+def gather(image: npt.NDArray[Any], grid: Grid, row: int) -> npt.NDArray[Any]:
+    """Return row `row` of tiles as one batch.
+
+    Args:
+        image: (height, width) or (height, width, C), of any dtype that OpenCV knows.
+        grid: the plan for this image.
+        row: index into ``grid.rows``.
+
+    Returns:
+        A C-contiguous (columns, tile, tile[, C]) array of the image's dtype. Each pixel is copied once:
+        engines take one contiguous block, and overlapping tiles cannot be views of the image in one.
+        Beyond the image the tile mirrors it (edge pixel not repeated), as often as it takes.
+    """
+    tile, y = grid.tile, grid.rows[row]
+    batch = np.empty((len(grid.columns), tile, tile, *image.shape[2:]), image.dtype)
+    for out, x in zip(batch, grid.columns, strict=True):
+        cut = image[y : y + tile, x : x + tile]
+        below, beside = tile - cut.shape[0], tile - cut.shape[1]
+        if below or beside:
+            cut = cv2.copyMakeBorder(cut, 0, below, 0, beside, cv2.BORDER_REFLECT_101).reshape(out.shape)
+        out[...] = cut
+    return batch
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """A stretch of one axis in which the same tiles contribute.
+
+    `weights` is uint16, (len(tiles), stop − start), and every column sums to exactly 256: blending
+    equal values gives that value back, and 256 · 255 + 128 still fits uint16.
+    """
+
+    start: int
+    stop: int
+    tiles: tuple[int, ...]
+    weights: npt.NDArray[np.uint16]
+
+
+def _segments(origins: tuple[int, ...], tile: int, side: int, blend: Blend) -> Iterator[_Segment]:
+    """Yield the segments of one axis in order; every origin begins one."""
+    # A triangle over the tile falls to 1 at its ends, so that between two neighbours the normalised
+    # weights are a ramp from (almost) one tile to the other, however wide the overlap came out.
+    rise = np.arange(1, tile + 1)
+    shape = np.minimum(rise, rise[::-1]) if blend == "linear" else np.ones(tile, int)
+    cuts = sorted({*origins, *(min(origin + tile, side) for origin in origins)})
+    for start, stop in pairwise(cuts):
+        tiles = tuple(i for i, origin in enumerate(origins) if origin <= start < origin + tile)
+        raw = np.stack([shape[start - origins[i] : stop - origins[i]] for i in tiles])
+        # Rounding the running sum instead of each weight keeps the total at 256 exactly.
+        shares = np.rint(256 * np.cumsum(raw, axis=0) / raw.sum(axis=0))
+        yield _Segment(start, stop, tiles, np.diff(shares, axis=0, prepend=0).astype(np.uint16))
+
+
+def _weighted(parts: list[UInt8], weights: npt.NDArray[np.uint16]) -> UInt8:
+    """Return the blend of equally shaped `parts`, rounded to the nearest level; `weights[i]` broadcasts to part i."""
+    total = np.multiply(parts[0], weights[0], dtype=np.uint16)
+    for part, weight in zip(parts[1:], weights[1:], strict=True):
+        total += np.multiply(part, weight, dtype=np.uint16)
+    total += 128
+    total >>= 8
+    return np.asarray(total, np.uint8)
+
+
+class Stitcher:
+    """Blends the tiles of one grid, row of tiles by row of tiles, into bands of the whole image.
+
+    Blending is separable: first along x within a row of tiles, then along y between rows. Values are
+    rounded to the nearest level after either. Holds at most the rows of tiles that still contribute.
+
+    Args:
+        grid: the plan that the tiles were gathered with.
+        classes: C, the values per pixel.
+        blend: ``"linear"`` ramps from tile to tile across their overlap; ``"mean"`` weighs them equally.
+    """
+
+    def __init__(self, grid: Grid, classes: int, blend: Blend = "linear") -> None:
+        """Lay out the segments of both axes."""
+        self._grid = grid
+        self._classes = classes
+        self._across = tuple(_segments(grid.columns, grid.tile, grid.width, blend))
+        self._down = tuple(_segments(grid.rows, grid.tile, grid.height, blend))
+        self._strips: dict[int, UInt8] = {}
+        self._row = 0
+
+    def add(self, tiles: UInt8) -> list[tuple[int, UInt8]]:
+        """Take the next row of tiles and return what has become final.
+
+        Args:
+            tiles: uint8, (columns, tile, tile, C), in the order of `gather`.
+
+        Returns:
+            (y, band) pairs from top to bottom, band uint8, (rows, width, C). Over all rows of tiles the
+            bands follow each other without gap and end with the image. Bands may be views; do not write.
+
+        Raises:
+            ValueError: all rows are there already, or the shape is not this grid's.
+        """
+        grid = self._grid
+        expected = (len(grid.columns), grid.tile, grid.tile, self._classes)
+        if self._row == len(grid.rows) or tiles.shape != expected:
+            raise ValueError(f"row {self._row} of {len(grid.rows)}: tiles of {tiles.shape}, expected {expected}")
+        self._strips[self._row] = self._strip(tiles)
+        begin = grid.rows[self._row]
+        self._row += 1
+        end = grid.rows[self._row] if self._row < len(grid.rows) else grid.height
+        final = [segment for segment in self._down if begin <= segment.start < end]
+        bands = [(segment.start, self._band(segment)) for segment in final]
+        self._strips = {i: strip for i, strip in self._strips.items() if grid.rows[i] + grid.tile > end}
+        return bands
+
+    def _strip(self, tiles: UInt8) -> UInt8:
+        """Blend along x: (columns, tile, tile, C) → (rows, width · C)."""
+        # Pixels and classes are one axis here, so that numpy's inner loops run over whole rows.
+        classes, columns = self._classes, self._grid.columns
+        flat = tiles.reshape(len(columns), self._grid.tile, -1)[:, : self._grid.height]
+        strip = np.empty((flat.shape[1], self._grid.width * classes), np.uint8)
+        for segment in self._across:
+            parts = [
+                flat[i, :, (segment.start - columns[i]) * classes : (segment.stop - columns[i]) * classes]
+                for i in segment.tiles
+            ]
+            out = strip[:, segment.start * classes : segment.stop * classes]
+            out[...] = parts[0] if len(parts) == 1 else _weighted(parts, segment.weights.repeat(classes, axis=1))
+        return strip
+
+    def _band(self, segment: _Segment) -> UInt8:
+        """Blend along y: the rows of one segment, (rows, width, C)."""
+        rows = self._grid.rows
+        parts = [self._strips[i][segment.start - rows[i] : segment.stop - rows[i]] for i in segment.tiles]
+        flat = parts[0] if len(parts) == 1 else _weighted(parts, segment.weights[:, :, np.newaxis])
+        return flat.reshape(-1, self._grid.width, self._classes)
