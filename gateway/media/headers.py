@@ -1,0 +1,170 @@
+"""What PNG and JPEG headers declare, read without touching a pixel.
+
+Read by hand, and in bounded time, because size, colour model, animation and orientation decide whether
+a decoder may see the bytes at all. A general library inflates text and colour profiles on opening, and
+decodes the pixels of a PNG to look for an orientation behind them.
+
+PNG: W3C Portable Network Graphics, third edition. JPEG: ITU-T T.81, annex B. Exif 2.32: tag 0x0112.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from struct import unpack_from
+from typing import Literal
+
+from gateway.errors import ImageUnreadable
+
+Colour = Literal["grey", "rgb", "palette", "cmyk"]
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+JPEG_SIGNATURE = b"\xff\xd8\xff"
+
+# More chunks or segments than pictures of a sensible writer have, and still walked in milliseconds.
+_MAX_PARTS = 1 << 16
+
+_PNG_COLOURS: dict[int, Colour] = {0: "grey", 2: "rgb", 3: "palette", 4: "grey", 6: "rgb"}
+_PNG_WITH_ALPHA = frozenset({4, 6})
+
+_JPEG_COLOURS: dict[int, Colour] = {1: "grey", 3: "rgb", 4: "cmyk"}
+# As libjpeg does: 0xFF may repeat before a marker, and bytes that are none are passed over.
+_MARKER = re.compile(rb"\xff+([^\x00\xff])")
+_FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_WITHOUT_BODY = frozenset({0x01, *range(0xD0, 0xD9)})
+_APP1, _START_OF_SCAN = 0xE1, 0xDA
+
+_ORIENTATION, _SHORT = 0x0112, 3
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """What an image file says of itself.
+
+    Attributes:
+        format: ``"png"`` or ``"jpeg"``.
+        stored_size: (width, height) in pixels as they lie in the file.
+        colour: the colour model of the samples.
+        alpha: whether pixels carry transparency.
+        depth: bits per sample.
+        orientation: Exif orientation, 1–8; 1 where none is given.
+        animated: whether the file is declared to be more than a still picture.
+    """
+
+    format: Literal["png", "jpeg"]
+    stored_size: tuple[int, int]
+    colour: Colour
+    alpha: bool
+    depth: int
+    orientation: int
+    animated: bool
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels as displayed, after `orientation` is applied."""
+        width, height = self.stored_size
+        return (height, width) if self.orientation >= 5 else (width, height)
+
+    @property
+    def pixels(self) -> int:
+        """Pixels in the picture: what decoding it costs."""
+        return self.stored_size[0] * self.stored_size[1]
+
+
+def read_png(data: memoryview) -> ImageInfo:
+    """Read a PNG's header and walk its chunks, which may end early: the decoder's business, not the header's.
+
+    Raises:
+        ImageUnreadable: the image header is missing or not one that the standard allows.
+    """
+    chunks = _png_chunks(data)
+    name, header = next(chunks, (b"", data[:0]))
+    if name != b"IHDR" or len(header) != 13:
+        raise ImageUnreadable("The PNG image does not begin with an image header.")
+    width, height, depth, colour_type = unpack_from(">IIBB", header)
+    if not (width and height and depth in (1, 2, 4, 8, 16) and colour_type in _PNG_COLOURS):
+        raise ImageUnreadable("The PNG image header holds values that the format does not have.")
+    orientation, animated, alpha = 1, False, colour_type in _PNG_WITH_ALPHA
+    for name, body in chunks:
+        if name == b"acTL":
+            animated = True
+        elif name == b"tRNS":
+            alpha = True
+        elif name == b"eXIf":
+            orientation = read_orientation(body)
+    return ImageInfo("png", (width, height), _PNG_COLOURS[colour_type], alpha, depth, orientation, animated)
+
+
+def read_jpeg(data: memoryview) -> ImageInfo:
+    """Read a JPEG's segments up to its first scan.
+
+    Raises:
+        ImageUnreadable: no frame header comes before the first scan, or not one of a picture.
+    """
+    orientation, frame = 1, None
+    for marker, body in _jpeg_segments(data):
+        if marker == _APP1 and bytes(body[:6]) == b"Exif\0\0":
+            orientation = read_orientation(body[6:])
+        elif marker in _FRAME_HEADERS and len(body) >= 6:
+            frame = unpack_from(">BHHB", body)
+    if frame is None:
+        raise ImageUnreadable("The JPEG image holds no frame header.")
+    depth, height, width, components = frame
+    if not (width and height and components in _JPEG_COLOURS):
+        raise ImageUnreadable("The JPEG frame header declares no size, or no colour model that is known.")
+    return ImageInfo("jpeg", (width, height), _JPEG_COLOURS[components], False, depth, orientation, False)
+
+
+def read_orientation(exif: memoryview) -> int:
+    """Return the orientation, 1–8, that a block of Exif data (a TIFF header and its directory) gives.
+
+    Data that is damaged, says nothing or says something else counts as 1, upright, as viewers do.
+    """
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(exif[:4]))
+    if order is None or len(exif) < 8:
+        return 1
+    (directory,) = unpack_from(order + "I", exif, 4)
+    if directory + 2 > len(exif):
+        return 1
+    (entries,) = unpack_from(order + "H", exif, directory)
+    for at in range(directory + 2, min(directory + 2 + 12 * entries, len(exif) - 11), 12):
+        tag, kind, _, value = unpack_from(order + "HHIH", exif, at)
+        if (tag, kind) == (_ORIENTATION, _SHORT):
+            return int(value) if 1 <= value <= 8 else 1
+    return 1
+
+
+def _png_chunks(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
+    """Yield (name, body) of each whole chunk."""
+    at = len(PNG_SIGNATURE)
+    for _ in range(_MAX_PARTS):
+        if at + 8 > len(data):
+            return
+        length, name = unpack_from(">I4s", data, at)
+        end = at + 8 + length
+        if end > len(data):
+            return
+        yield name, data[at + 8 : end]
+        at = end + 4  # the checksum
+
+
+def _jpeg_segments(data: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Yield (marker, body) of each whole segment before the first scan."""
+    at = 2  # the start-of-image marker
+    for _ in range(_MAX_PARTS):
+        found = _MARKER.search(data, at)
+        if found is None:
+            return
+        marker, at = found[1][0], found.end()
+        if marker == _START_OF_SCAN:
+            return
+        if marker in _WITHOUT_BODY:
+            continue
+        if at + 2 > len(data):
+            return
+        (length,) = unpack_from(">H", data, at)
+        if length < 2 or at + length > len(data):
+            return
+        yield marker, data[at + 2 : at + length]
+        at += length

@@ -1,0 +1,109 @@
+"""Label maps as PNG: the values themselves, and drawn over the image they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from gateway.media.png import indexed_png, rgb_png
+
+UInt8 = npt.NDArray[np.uint8]
+
+_BAND_PIXELS = 1 << 20
+_NEIGHBOURS = np.ones((3, 3), np.uint8)
+_UP = 2
+
+
+def encode_label_map(label_map: UInt8, palette: UInt8) -> bytes:
+    """Return an indexed PNG whose pixel values are the label values.
+
+    Args:
+        label_map: uint8, (height, width), values below the length of `palette`.
+        palette: uint8, (classes, 3), RGB, 1 to 256 classes. As few bits as these need are written per pixel.
+
+    Raises:
+        ValueError: a value has no colour.
+    """
+    _check_values(label_map, palette)
+    bits = next(bits for bits in (1, 2, 4, 8) if len(palette) <= 1 << bits)
+    height, width = label_map.shape
+    scanlines = (_packed(label_map[rows], bits) for rows in _bands(height, width))
+    return indexed_png(width, height, bits, palette.tobytes(), scanlines)
+
+
+def encode_overlay(image: UInt8, label_map: UInt8, palette: UInt8, alpha: float = 0.4) -> bytes:
+    """Return an RGB PNG of `image` with the label map over it; where the label is 0 the image shows unchanged.
+
+    Args:
+        image: uint8, (height, width, 3), RGB.
+        label_map: uint8, (height, width), values below the length of `palette`.
+        palette: uint8, (classes, 3), RGB.
+        alpha: opacity of the classes' colours, 0–1. The outermost pixels of each patch are opaque.
+
+    Raises:
+        ValueError: a value has no colour.
+    """
+    _check_values(label_map, palette)
+    height, width = label_map.shape
+    colours = np.zeros((256, 1, 3), np.uint8)
+    colours[: len(palette), 0] = palette
+    pictures = (_drawn(image, label_map, rows, colours, alpha) for rows in _bands(height, width))
+    return rgb_png(width, height, _up_filtered(pictures, width))
+
+
+def _check_values(label_map: UInt8, palette: UInt8) -> None:
+    if label_map.max() >= len(palette):
+        raise ValueError(f"label value {label_map.max()} has no colour among {len(palette)}")
+
+
+def _bands(height: int, width: int) -> Iterator[slice]:
+    """Yield the rows in bands of some million pixels, which bounds the working memory."""
+    step = max(1, _BAND_PIXELS // width)
+    return (slice(y, min(y + step, height)) for y in range(0, height, step))
+
+
+def _packed(labels: UInt8, bits: int) -> UInt8:
+    """Return PNG scanlines, unfiltered, with 8 / bits pixels per byte, the leftmost in the high bits."""
+    height, width = labels.shape
+    rows = np.zeros((height, -(-width * bits // 8) * 8 // bits), np.uint8)
+    rows[:, :width] = labels
+    while bits < 8:
+        # Two neighbours are one little-endian word with the left one in its low byte.
+        pairs = rows.view("<u2")
+        rows = np.asarray((pairs << bits) | (pairs >> 8), np.uint8)
+        bits *= 2
+    scanlines = np.zeros((height, 1 + rows.shape[1]), np.uint8)
+    scanlines[:, 1:] = rows
+    return scanlines
+
+
+def _drawn(image: UInt8, label_map: UInt8, rows: slice, colours: UInt8, alpha: float) -> UInt8:
+    """Return the rows of the overlay, uint8, (rows, width, 3)."""
+    # One row more on either side, so that outlines do not know of bands.
+    above = min(rows.start, 1)
+    around = label_map[rows.start - above : rows.stop + 1]
+    within = slice(above, above + rows.stop - rows.start)
+    labels = np.ascontiguousarray(around[within])
+    step = cv2.morphologyEx(around, cv2.MORPH_GRADIENT, _NEIGHBOURS)[within]
+    outline = cv2.bitwise_and(labels, labels, mask=step)
+    colour = cv2.applyColorMap(labels, colours)
+    picture = image[rows].copy()
+    cv2.copyTo(cv2.addWeighted(picture, 1 - alpha, colour, alpha, 0), labels, picture)
+    cv2.copyTo(colour, outline, picture)
+    return picture
+
+
+def _up_filtered(pictures: Iterator[UInt8], width: int) -> Iterator[UInt8]:
+    """Yield PNG scanlines with the `Up` filter, on photographs the best that takes one subtraction."""
+    previous = np.zeros(3 * width, np.uint8)
+    for picture in pictures:
+        rows = picture.reshape(len(picture), -1)
+        scanlines = np.empty((len(rows), 1 + 3 * width), np.uint8)
+        scanlines[:, 0] = _UP
+        np.subtract(rows[0], previous, out=scanlines[0, 1:])
+        np.subtract(rows[1:], rows[:-1], out=scanlines[1:, 1:])
+        previous = rows[-1]
+        yield scanlines
