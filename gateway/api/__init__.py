@@ -1,0 +1,1 @@
+"""One thin router per task: parse, call the task, negotiate the answer."""

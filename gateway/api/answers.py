@@ -1,0 +1,144 @@
+"""The JSON answers, as OpenAPI shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pydantic import BaseModel, Field
+
+from gateway import __version__
+from gateway.engines.base import Engine, Model, State, Status
+from gateway.repository.card import Card, ClassSpec
+from gateway.vision.regions import Region
+
+
+class Provenance(BaseModel):
+    """What made the answer, enough to make it again."""
+
+    model: str = Field(examples=["bd-siamunet"])
+    version: int = Field(examples=[1])
+    digest: str = Field(description="SHA-256 of the model file", examples=["sha256:4f0c…"])
+    engine: str = Field(examples=["embedded"])
+    input_digest: str = Field(description="SHA-256 over the SHA-256 digests of the parts, in their documented order")
+    gateway: str = Field(description="Version of the gateway", examples=["0.1.0"])
+
+
+class ClassShare(BaseModel):
+    """How much of the image is of one class."""
+
+    value: int = Field(description="Value in the label map", examples=[4])
+    name: str = Field(examples=["destroyed"])
+    colour: tuple[int, int, int] = Field(description="sRGB", examples=[(255, 0, 0)])
+    pixels: int = Field(examples=[5213])
+    share: float = Field(description="Of all pixels, 0 to 1", examples=[0.004972])
+
+
+class RegionAnswer(BaseModel):
+    """One connected object. Coordinates are (x, y) pixels of the pre image, origin top left."""
+
+    polygon: list[list[int]] = Field(examples=[[[12, 40], [31, 40], [31, 66], [12, 66]]])
+    holes: list[list[list[int]]] = Field(default=[], examples=[[]])
+    value: int = Field(alias="class", description="Value of most of its pixels", examples=[4])
+    name: str = Field(examples=["destroyed"])
+    area: int = Field(description="Pixels", examples=[540])
+    confidence: float | None = Field(description="Mean probability of its pixels' classes, 0 to 1", examples=[0.81])
+    box: tuple[int, int, int, int] = Field(
+        description="x0, y0, x1, y1; x1 and y1 are exclusive", examples=[(12, 40, 32, 67)]
+    )
+
+
+class DamageAnswer(BaseModel):
+    """A damage map in numbers."""
+
+    model: str = Field(examples=["bd-siamunet"])
+    width: int = Field(examples=[1024])
+    height: int = Field(examples=[1024])
+    classes: list[ClassShare]
+    regions: list[RegionAnswer]
+    notices: list[str] = Field(description="What was done to the images, and what to beware of")
+    provenance: Provenance
+
+
+class ModelAnswer(BaseModel):
+    """One model folder and how it stands."""
+
+    name: str = Field(examples=["bd-siamunet"])
+    task: str | None = Field(None, examples=["damage"])
+    version: int | None = Field(None, examples=[1])
+    digest: str | None = None
+    state: State
+    reason: str = Field("", description="Why it is not served, where it is not")
+
+
+class ModelCardAnswer(ModelAnswer):
+    """One model with its card."""
+
+    card: Card | None = None
+
+
+class ModelsAnswer(BaseModel):
+    """Every model folder of the repository."""
+
+    models: list[ModelAnswer]
+
+
+class Readiness(BaseModel):
+    """Whether requests should be sent here."""
+
+    ready: bool
+    draining: bool
+    engine: str = Field(examples=["embedded"])
+    models: dict[str, str] = Field(
+        description="State per model folder; a failed one says why", examples=[{"bd-siamunet": "ready"}]
+    )
+
+
+def provenance(model: Model, engine: Engine, input_digest: str) -> Provenance:
+    """Return where an answer came from."""
+    return Provenance(
+        model=model.name,
+        version=model.version,
+        digest=model.digest,
+        engine=engine.name,
+        input_digest=input_digest,
+        gateway=__version__,
+    )
+
+
+def class_shares(classes: Sequence[ClassSpec], counts: Sequence[int]) -> list[ClassShare]:
+    """Return pixels and share per class."""
+    total = sum(counts)
+    return [
+        ClassShare(value=c.value, name=c.name, colour=c.colour, pixels=n, share=round(n / total, 6))
+        for c, n in zip(classes, counts, strict=True)
+    ]
+
+
+def region_answers(classes: Sequence[ClassSpec], found: Iterable[Region]) -> list[RegionAnswer]:
+    """Return regions as JSON shows them."""
+    return [
+        RegionAnswer.model_construct(
+            polygon=region.polygon,
+            holes=region.holes,
+            value=region.value,
+            name=classes[region.value].name,
+            area=region.area,
+            confidence=region.confidence,
+            box=region.box,
+        )
+        for region in found
+    ]
+
+
+def model_answer(status: Status) -> ModelCardAnswer:
+    """Return one model's standing with its card."""
+    model = status.model
+    return ModelCardAnswer(
+        name=status.name,
+        task=model.card.task if model else None,
+        version=model.version if model else None,
+        digest=model.digest if model else None,
+        state=status.state,
+        reason=status.reason,
+        card=model.card if model else None,
+    )

@@ -1,0 +1,194 @@
+"""`POST /v1/damage`: a pre- and a post-disaster image in, a damage map out."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Query, Request, Response
+from numpy.typing import NDArray
+
+from gateway.api.answers import DamageAnswer, class_shares, provenance, region_answers
+from gateway.api.negotiation import choose as choose_media_type
+from gateway.api.services import InjectedServices, Job, serve_task
+from gateway.api.uploads import naming_part
+from gateway.engines.base import Model, choose
+from gateway.errors import ParameterInvalid
+from gateway.media.headers import ImageInfo
+from gateway.media.images import DecodedImage, ImageLimits, decode, probe
+from gateway.media.labelmaps import encode_label_map, encode_overlay
+from gateway.tasks.damage import DamageMap, DamageReport, check_pair, map_damage, report_damage
+
+TASK = "damage"
+PARTS = ("pre", "post")
+PNG, JSON = "image/png", "application/json"
+# Per pre pixel: three bytes decoded, three of the post image on its grid, label map, confidence map, and
+# the regions' component map (int32).
+_BYTES_PER_PRE_PIXEL = 12
+# Per post pixel: three bytes decoded.
+_BYTES_PER_POST_PIXEL = 3
+
+router = APIRouter(tags=[TASK])
+
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": list(PARTS),
+                    "properties": {
+                        "pre": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "PNG or JPEG, before the disaster. Its pixel grid is the answer's.",
+                        },
+                        "post": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "PNG or JPEG of the same frame, after it; another size of equal aspect "
+                            "is resized and said so.",
+                        },
+                    },
+                },
+            }
+        },
+    }
+}
+_PROBLEM = {"content": {"application/problem+json": {"schema": {"type": "object"}}}}
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Indexed PNG of the pre image's size whose values are the classes of the model's card "
+        "(default), the overlay as an RGB PNG, or the damage map in numbers, by `Accept`.",
+        "model": DamageAnswer,
+        "content": {PNG: {"schema": {"type": "string", "format": "binary"}}},
+    },
+    **{
+        status: {"description": meaning, **_PROBLEM}
+        for status, meaning in {
+            400: "The body is malformed, or a part is missing or there twice.",
+            404: "No such model.",
+            406: "`Accept` names nothing this route produces.",
+            413: "The body or an image is over its limit; `limit` says which.",
+            415: "The body is not multipart, or a part is neither PNG nor JPEG.",
+            422: "An image is unreadable or unsuitable, or the two are no pair.",
+            503: "Overloaded, draining, or the model is not ready; see `Retry-After`.",
+            504: "The deadline passed.",
+        }.items()
+    },
+}
+
+
+@router.post(
+    "/v1/damage",
+    summary="Damage per building from a pair of satellite images",
+    openapi_extra=_BODY,
+    responses=_RESPONSES,
+    response_class=Response,
+)
+async def damage(
+    request: Request,
+    services: InjectedServices,
+    model: Annotated[str | None, Query(description="One of the task's models", examples=["bd-siamunet"])] = None,
+    overlay: Annotated[bool, Query(description="Draw the classes over the post image; PNG only")] = False,
+) -> Response:
+    """Return the label map, the overlay, or the buildings of a pair.
+
+    Worked example, with a pair that `maskgate example` draws:
+
+        curl -F pre=@example_00000001_pre_disaster.png -F post=@example_00000001_post_disaster.png \\
+             'http://127.0.0.1:8080/v1/damage?overlay=true' -o overlay.png
+    """
+    media_type = choose_media_type(request.headers.get("accept"), (PNG, JSON))
+    if overlay and media_type != PNG:
+        raise ParameterInvalid("An overlay is a picture; accept image/png.", pointer="/overlay")
+    chosen = choose(services.engine, TASK, model or services.settings.models.damage)
+
+    async def answer(job: Job) -> Response:
+        pair = await _decode_pair(job, chosen)
+        segmenter = job.segmenter(chosen)
+        if media_type == JSON:
+            report = await report_damage(segmenter, pair.pre, pair.post)
+            body = await job.run("encode", _json, report, pair.notices, job)
+        else:
+            mapped = await map_damage(segmenter, pair.pre, pair.post)
+            body = await job.run("encode", _overlay if overlay else _label_map, mapped)
+        return Response(body, headers=_headers(chosen, pair.notices), media_type=media_type)
+
+    return await serve_task(services, request, TASK, PARTS, answer)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    pre: NDArray[np.uint8]
+    post: NDArray[np.uint8]
+    notices: tuple[str, ...]
+
+
+async def _decode_pair(job: Job, model: Model) -> _Pair:
+    """Return both images; what their headers show to be unservable is refused before a pixel is decoded."""
+    limits = job.services.settings.limits
+    image_limits = ImageLimits(limits.image_pixels, limits.image_side, limits.image_side_minimum)
+
+    def probe_part(name: str) -> ImageInfo:
+        with naming_part(name):
+            return probe(job.parts[name], image_limits)
+
+    def decode_part(name: str, info: ImageInfo) -> DecodedImage:
+        with naming_part(name):
+            return decode(job.parts[name], info)
+
+    pre, post = await job.run("decode", lambda: [probe_part(name) for name in PARTS])
+    notices = check_pair(model, pre.size, post.size)
+    job.reservation.grow(pre.pixels * _BYTES_PER_PRE_PIXEL + post.pixels * _BYTES_PER_POST_PIXEL)
+    first, second = await asyncio.gather(
+        job.run("decode", decode_part, "pre", pre), job.run("decode", decode_part, "post", post)
+    )
+    return _Pair(first.pixels, second.pixels, (*_said_of("pre", first), *_said_of("post", second), *notices))
+
+
+def _said_of(name: str, image: DecodedImage) -> list[str]:
+    return [f"{name} image: {notice}" for notice in image.notices]
+
+
+def _label_map(mapped: DamageMap) -> bytes:
+    return encode_label_map(mapped.label_map, mapped.model.card.palette())
+
+
+def _overlay(mapped: DamageMap) -> bytes:
+    return encode_overlay(mapped.post, mapped.label_map, mapped.model.card.palette())
+
+
+def _json(report: DamageReport, notices: Sequence[str], job: Job) -> bytes:
+    classes = report.model.card.classes
+    answer = DamageAnswer(
+        model=report.model.name,
+        width=report.size[0],
+        height=report.size[1],
+        classes=class_shares(classes, report.counts),
+        regions=region_answers(classes, report.buildings),
+        notices=list(notices),
+        provenance=provenance(report.model, job.services.engine, _digest(job)),
+    )
+    return answer.model_dump_json(by_alias=True).encode()
+
+
+def _digest(job: Job) -> str:
+    parts = b"".join(hashlib.sha256(job.parts[name]).digest() for name in PARTS)
+    return f"sha256:{hashlib.sha256(parts).hexdigest()}"
+
+
+def _headers(model: Model, notices: Sequence[str]) -> dict[str, str]:
+    headers = {
+        "Maskgate-Model": model.name,
+        "Maskgate-Version": str(model.version),
+        "Maskgate-Digest": model.digest,
+    }
+    if notices:
+        headers["Maskgate-Notices"] = "; ".join(notices).replace("×", "x")
+    return headers

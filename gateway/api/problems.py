@@ -1,0 +1,83 @@
+"""Errors as RFC 9457 problem documents: the one place where they meet HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from gateway.errors import CallerLeft, MaskgateError, MethodNotAllowed, ParameterInvalid, RouteNotFound
+
+PROBLEM_JSON = "application/problem+json"
+router = APIRouter(tags=["service"])
+
+
+def problem(error: MaskgateError, request_id: str) -> Response:
+    """Return `error` as a problem document."""
+    document = {
+        "type": f"/problems/{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "instance": f"urn:maskgate:request:{request_id}",
+        "code": error.code,
+        "request_id": request_id,
+        "retryable": error.retryable,
+    }
+    headers = {"Cache-Control": "no-store", **error.headers}
+    if error.limit is not None:
+        document["limit"] = error.limit
+    if error.pointer is not None:
+        document["errors"] = [{"pointer": error.pointer, "detail": error.detail}]
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    return Response(json.dumps(document), error.status, headers, PROBLEM_JSON)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the tree, of routing and of validation with a problem document."""
+
+    @app.exception_handler(MaskgateError)
+    async def _ours(request: Request, error: MaskgateError) -> Response:
+        return _answer(request, error)
+
+    @app.exception_handler(HTTPException)
+    async def _routing(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 405:
+            return _answer(
+                request,
+                MethodNotAllowed("This route does not take that method.", headers=dict(error.headers or {})),
+            )
+        return _answer(request, RouteNotFound("There is no such route; GET /docs lists them."))
+
+    @app.exception_handler(RequestValidationError)
+    async def _validation(request: Request, error: RequestValidationError) -> Response:
+        name = str(error.errors()[0]["loc"][-1])
+        return _answer(
+            request, ParameterInvalid(f"The parameter '{name}' is not valid; see GET /docs.", pointer=f"/{name}")
+        )
+
+
+def _answer(request: Request, error: MaskgateError) -> Response:
+    if not isinstance(error, CallerLeft):
+        request.scope["state"]["problem"] = error.code
+    return problem(error, request.scope["state"]["request_id"])
+
+
+def _tree(root: type[MaskgateError] = MaskgateError) -> Iterator[type[MaskgateError]]:
+    yield root
+    for child in root.__subclasses__():
+        yield from _tree(child)
+
+
+@router.get("/problems/{code}", summary="What a problem type means")
+async def meaning(code: str) -> JSONResponse:
+    """Return title, status and meaning of the problem `type` that names this address."""
+    for error in _tree():
+        if error.code == code:
+            return JSONResponse({"code": code, "title": error.title, "status": error.status, "meaning": error.__doc__})
+    raise RouteNotFound("There is no such problem type.")

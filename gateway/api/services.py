@@ -1,0 +1,122 @@
+"""What the routers share, and the path every task request takes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Request
+from starlette.responses import Response
+
+from gateway.api.uploads import read_parts
+from gateway.engines.base import Engine, Model
+from gateway.errors import CallerLeft
+from gateway.ops.admission import Admission, Reservation
+from gateway.ops.telemetry import Telemetry
+from gateway.ops.timeline import Timeline
+from gateway.ops.workers import Workers
+from gateway.settings import Settings
+from gateway.tasks.segmentation import Segmenter
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything one app is made of; built once in `gateway/app.py`."""
+
+    settings: Settings
+    telemetry: Telemetry
+    admission: Admission
+    workers: Workers
+    engine: Engine
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+InjectedServices = Annotated[Services, Depends(_services)]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One admitted request: its parts, its clock, and the bytes it holds."""
+
+    services: Services
+    parts: Mapping[str, memoryview]
+    timeline: Timeline
+    reservation: Reservation
+
+    async def run(self, stage: Any, function: Callable[..., T], *arguments: object) -> T:
+        """Return `function(*arguments)` from a worker thread, its time counted under `stage`."""
+        return await self.services.workers.run(self.timeline, stage, function, *arguments)
+
+    def segmenter(self, model: Model) -> Segmenter:
+        """Return `model`, ready to run for this request."""
+        return Segmenter(model, self.services.engine, self.services.workers, self.services.telemetry, self.timeline)
+
+
+async def serve_task(
+    services: Services,
+    request: Request,
+    task: str,
+    names: Sequence[str],
+    work: Callable[[Job], Awaitable[Response]],
+) -> Response:
+    """Admit a request, read its parts, wait for its turn, and return what `work` makes of it.
+
+    However it ends, what it held is given back; a caller who hangs up ends it early.
+
+    Raises:
+        MaskgateError: any of the tree; see `read_parts`, `Admission.admit` and the task.
+    """
+    timeline = Timeline(services.settings.limits.deadline_seconds)
+    with services.admission.admit() as reservation, services.telemetry.task(task, timeline):
+        try:
+            with timeline.measure("receive"):
+                parts = await read_parts(request, names, services.settings.limits, reservation)
+            response = await _unless_caller_leaves(request, _in_turn(Job(services, parts, timeline, reservation), work))
+        except CallerLeft:
+            services.telemetry.cancelled.labels(timeline.stage).inc()
+            raise
+    response.headers["Server-Timing"] = timeline.server_timing()
+    response.headers["Cache-Control"] = "private, no-store"
+    return response
+
+
+async def _in_turn(job: Job, work: Callable[[Job], Awaitable[Response]]) -> Response:
+    async with job.services.workers.turn(job.timeline):
+        start = time.perf_counter()
+        response = await work(job)
+        job.services.admission.served(time.perf_counter() - start)
+        return response
+
+
+async def _unless_caller_leaves(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Return the result of `work`; cancel it when the caller hangs up first.
+
+    Raises:
+        CallerLeft: the caller hung up.
+    """
+    working = asyncio.create_task(work)
+    leaving = asyncio.create_task(_disconnected(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise CallerLeft("The caller hung up before the answer.")
+        return await working
+    finally:
+        leaving.cancel()
+        working.cancel()
+        # Wait for the cancelled work to let go of its turn before its bytes are given back.
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

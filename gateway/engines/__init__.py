@@ -1,0 +1,1 @@
+"""Engines run models; nothing above this floor knows which one does."""

@@ -1,0 +1,1 @@
+"""What keeps the process answerable: admission, worker threads, deadlines, metrics, logs."""

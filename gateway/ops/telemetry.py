@@ -1,0 +1,136 @@
+"""Every metric the gateway exposes, declared in one place.
+
+Label values come from closed sets: route templates, stages, reasons, model names of the
+repository. Nothing a caller can invent becomes a label.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from gateway import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from gateway.ops.timeline import Timeline
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_STAGE_SECONDS = (0.0005, 0.001, 0.0025, *_SECONDS)
+_LAG_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1)
+_BYTES = tuple(4.0**power * 1024 for power in range(11))
+_LAG_PERIOD = 0.05
+
+
+class Telemetry:
+    """The process's metrics, in a registry of their own so that two apps never share one."""
+
+    def __init__(self) -> None:
+        """Declare every metric."""
+        self.registry = registry = CollectorRegistry()
+        self.requests = Counter(
+            "maskgate_http_requests_total",
+            "HTTP requests answered",
+            ("route", "method", "status_class"),
+            registry=registry,
+        )
+        self.request_seconds = Histogram(
+            "maskgate_http_request_duration_seconds",
+            "From the first byte in to the last byte out",
+            ("route", "method"),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.body_bytes = Histogram(
+            "maskgate_request_body_bytes", "Bodies received", ("route",), buckets=_BYTES, registry=registry
+        )
+        self.stage_seconds = Histogram(
+            "maskgate_stage_duration_seconds",
+            "Time a task request spent in one stage",
+            ("task", "stage"),
+            buckets=_STAGE_SECONDS,
+            registry=registry,
+        )
+        self.queue_seconds = Histogram(
+            "maskgate_queue_wait_seconds",
+            "Time a task request waited to be worked on",
+            buckets=_STAGE_SECONDS,
+            registry=registry,
+        )
+        self.inflight_requests = Gauge(
+            "maskgate_inflight_requests", "Task requests held, waiting ones included", registry=registry
+        )
+        self.inflight_bytes = Gauge("maskgate_inflight_bytes", "Bytes reserved by task requests", registry=registry)
+        self.rejected = Counter(
+            "maskgate_rejected_total", "Requests answered with a problem document", ("reason",), registry=registry
+        )
+        self.cancelled = Counter(
+            "maskgate_cancelled_total", "Requests whose caller left", ("stage",), registry=registry
+        )
+        self.tiles = Counter("maskgate_tiles_total", "Tiles inferred", ("model",), registry=registry)
+        self.batch_items = Histogram(
+            "maskgate_batch_items",
+            "Tiles per engine call",
+            ("model",),
+            buckets=(1, 2, 4, 8, 16, 32),
+            registry=registry,
+        )
+        self.class_share = Histogram(
+            "maskgate_output_class_fraction_ratio",
+            "Share of a class in an answered label map",
+            ("model", "value"),
+            buckets=(0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1),
+            registry=registry,
+        )
+        self.model_ready = Gauge(
+            "maskgate_model_ready", "1 where the model answers requests, else 0", ("model",), registry=registry
+        )
+        self.loop_lag = Histogram(
+            "maskgate_event_loop_lag_seconds",
+            "How late the event loop woke a sleeper",
+            buckets=_LAG_SECONDS,
+            registry=registry,
+        )
+        build = Gauge("maskgate_build_info", "Always 1; the labels tell the build", ("version",), registry=registry)
+        build.labels(__version__).set(1)
+
+    def exposition(self) -> bytes:
+        """Return all metrics in Prometheus' text format 0.0.4."""
+        return generate_latest(self.registry)
+
+    @contextmanager
+    def task(self, task: str, timeline: Timeline) -> Iterator[None]:
+        """Count one task request as in flight; publish its stages when it ends, however it ends."""
+        self.inflight_requests.inc()
+        try:
+            yield
+        finally:
+            self.inflight_requests.dec()
+            for stage, seconds in timeline.seconds.items():
+                self.stage_seconds.labels(task, stage).observe(seconds)
+            if "queue" in timeline.seconds:
+                self.queue_seconds.observe(timeline.seconds["queue"])
+
+    @asynccontextmanager
+    async def watch_loop(self) -> AsyncIterator[None]:
+        """Measure the event loop's lag while inside."""
+
+        async def watch() -> None:
+            loop = asyncio.get_running_loop()
+            while True:
+                due = loop.time() + _LAG_PERIOD
+                await asyncio.sleep(_LAG_PERIOD)
+                self.loop_lag.observe(max(0.0, loop.time() - due))
+
+        watcher = asyncio.create_task(watch(), name="event-loop-lag")
+        try:
+            yield
+        finally:
+            watcher.cancel()
+            with suppress(asyncio.CancelledError):
+                await watcher

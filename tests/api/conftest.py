@@ -1,0 +1,56 @@
+"""The app over ASGI, on a repository of trivial models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.app import create_app
+from gateway.settings import Settings
+from tests.support.app_client import AppClient, running
+from tests.support.trivial import write_trivial_model
+
+Start = Callable[..., AppClient]
+
+
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a repository with two sound models and three faulty folders."""
+    root = tmp_path_factory.mktemp("repository")
+    write_trivial_model(root, "trivial")
+    write_trivial_model(root, "pre-only", inputs=("pre",), classes=2)
+    card = write_trivial_model(root, "broken-card") / "card.json"
+    card.write_text(card.read_text().replace('"max_batch_size": 8', '"max_batch_size": 0'))
+    (write_trivial_model(root, "no-file") / "1" / "model.onnx").unlink()
+    config = write_trivial_model(root, "contradiction") / "config.pbtxt"
+    config.write_text(config.read_text().replace("max_batch_size: 8", "max_batch_size: 4"))
+    return root
+
+
+@pytest.fixture(scope="session")
+def start_session(repository: Path) -> Iterator[Start]:
+    """Return a function that starts an app with the settings given, until the end of the session."""
+    with ExitStack() as stack:
+        yield lambda **groups: _start(stack, repository, **groups)
+
+
+@pytest.fixture
+def start(repository: Path) -> Iterator[Start]:
+    """Return a function that starts an app with the settings given, until the end of the test."""
+    with ExitStack() as stack:
+        yield lambda **groups: _start(stack, repository, **groups)
+
+
+@pytest.fixture(scope="session")
+def client(start_session: Start) -> AppClient:
+    """Return a client of an app with default limits; the default damage model is `trivial`."""
+    return start_session()
+
+
+def _start(stack: ExitStack, repository: Path, **groups: Any) -> AppClient:
+    models = {"repository": repository, "damage": "trivial", **groups.pop("models", {})}
+    return stack.enter_context(running(create_app(Settings(models=models, **groups))))

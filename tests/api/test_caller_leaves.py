@@ -1,0 +1,127 @@
+"""A caller who hangs up stops costing, at every stage."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.app_client import AppClient
+from tests.support.pictures import encode, noise
+
+GOOD = encode(noise(96, 96))
+Message = MutableMapping[str, Any]
+
+
+def scope_and_body() -> tuple[dict[str, Any], bytes]:
+    request = httpx.Request("POST", "http://gateway/v1/damage", files={"pre": GOOD, "post": GOOD})
+    body = request.read()
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": "/v1/damage",
+        "raw_path": b"/v1/damage",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(k.lower(), v) for k, v in request.headers.raw],
+        "client": ("127.0.0.1", 1),
+        "server": ("gateway", 80),
+    }
+    return scope, body
+
+
+def converse(client: AppClient, messages: Callable[[], Awaitable[Message]], scope: dict[str, Any]) -> None:
+    """Run one request whose incoming messages come from `messages`."""
+
+    async def send(message: Message) -> None:
+        pass
+
+    async def run() -> None:
+        await asyncio.wait_for(client.app(scope, messages, send), 10)
+
+    client.run(run)
+
+
+def assert_nothing_is_held(client: AppClient) -> None:
+    assert client.sample("maskgate_inflight_requests") == 0
+    assert client.sample("maskgate_inflight_bytes") == 0
+    assert client.post("/v1/damage", files={"pre": GOOD, "post": GOOD}).status_code == 200
+
+
+def test_during_the_upload(start: Any) -> None:
+    client = start()
+    scope, body = scope_and_body()
+    incoming = iter([{"type": "http.request", "body": body[:500], "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive() -> Message:
+        return next(incoming)
+
+    converse(client, receive, scope)
+    assert client.sample("maskgate_cancelled_total", stage="receive") == 1
+    assert_nothing_is_held(client)
+
+
+def test_while_the_model_runs(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = start(work={"threads": 1})
+    engine = client.services.engine
+    running, stopped = asyncio.Event(), []
+
+    async def endless(*_: object) -> dict[str, Any]:
+        running.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            stopped.append(True)
+            raise
+        return {}
+
+    scope, body = scope_and_body()
+    sent = False
+
+    async def receive() -> Message:
+        nonlocal sent
+        if not sent:
+            sent = True
+            return {"type": "http.request", "body": body, "more_body": False}
+        await running.wait()
+        return {"type": "http.disconnect"}
+
+    monkeypatch.setattr(engine, "infer", endless)
+    converse(client, receive, scope)
+    monkeypatch.undo()
+    assert stopped
+    assert client.sample("maskgate_cancelled_total", stage="infer") == 1
+    assert_nothing_is_held(client)
+
+
+def test_while_waiting_for_a_turn(start: Any) -> None:
+    client = start(work={"threads": 1})
+    workers = client.services.workers
+    scope, body = scope_and_body()
+    sent = False
+
+    async def receive() -> Message:
+        nonlocal sent
+        if not sent:
+            sent = True
+            return {"type": "http.request", "body": body, "more_body": False}
+        await asyncio.sleep(0.05)
+        return {"type": "http.disconnect"}
+
+    async def hold() -> None:
+        await workers._turns.acquire()
+
+    async def release() -> None:
+        workers._turns.release()
+
+    client.run(hold)
+    converse(client, receive, scope)
+    client.run(release)
+    assert client.sample("maskgate_cancelled_total", stage="queue") == 1
+    assert_nothing_is_held(client)

@@ -1,0 +1,122 @@
+"""A model that costs next to nothing, for tests and benchmarks of everything around a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from export.triton import config_text
+from gateway.repository.card import (
+    Card,
+    ClassSpec,
+    Drift,
+    Figures,
+    Network,
+    Parity,
+    TensorSpec,
+    Training,
+    write_card,
+)
+from gateway.repository.store import file_digest, labels_text
+
+PALETTE = ((0, 0, 0), (0, 128, 0), (0, 0, 255), (255, 165, 0), (255, 0, 0))
+
+
+def label_table(classes: int) -> np.ndarray:
+    """Return the label of each brightness 0–255: `classes` equal bands, uint8, (256,)."""
+    return (np.arange(256) * classes // 256).astype(np.uint8)
+
+
+def probability_table(classes: int) -> np.ndarray:
+    """Return the quantised probabilities of each brightness, uint8, (256, classes): 0.8 or more for its label."""
+    rest = 51 // classes
+    table = np.full((256, classes), rest, np.uint8)
+    table[np.arange(256), label_table(classes)] = 255 - rest * (classes - 1)
+    return table
+
+
+def write_trivial_model(
+    root: Path,
+    name: str = "trivial",
+    *,
+    tile: int = 64,
+    overlap: int = 16,
+    inputs: Sequence[str] = ("pre", "post"),
+    classes: int = 5,
+    max_batch_size: int = 8,
+) -> Path:
+    """Write a complete damage model under `root` and return its folder.
+
+    The label of a pixel is the band of its green value in the last input (`label_table`).
+    """
+    directory = root / name
+    model_file = directory / "1" / "model.onnx"
+    model_file.parent.mkdir(parents=True)
+    onnx.save(_graph(tile, inputs, classes), model_file)
+    image, outputs = (tile, tile, 3), (tile, tile)
+    card = Card(
+        name=name,
+        title="Trivial",
+        task="damage",
+        summary="Bands of brightness.",
+        format="onnx",
+        inputs=tuple(TensorSpec(name=role, dtype="uint8", shape=image) for role in inputs),
+        outputs=(
+            TensorSpec(name="label_map", dtype="uint8", shape=outputs),
+            TensorSpec(name="probabilities", dtype="uint8", shape=(*outputs, classes)),
+        ),
+        max_batch_size=max_batch_size,
+        overlap=overlap,
+        classes=tuple(ClassSpec(value=v, name=f"band-{v}", colour=PALETTE[v]) for v in range(classes)),
+        network=Network(architecture="table", width=1, parameters=256 * (1 + classes)),
+        training=Training(data="none", recipe="none", steps=0, seconds=0, device="cpu"),
+        figures=(
+            Figures(split="none", images=1, metrics={"accuracy": 1}, baseline_name="none", baseline={"accuracy": 1}),
+        ),
+        licence="Apache-2.0",
+        intended_use="Tests.",
+        limitations="Knows nothing.",
+        source_digest=f"sha256:{0:064x}",
+        digests={"1": file_digest(model_file)},
+        parity=Parity(
+            tolerance_probability=0,
+            tolerance_flipped=0,
+            versions={"onnx": onnx.__version__},
+            comparisons=(Drift(format="onnx", tiles="noise", batch=1, probability_difference=0, flipped_share=0),),
+        ),
+    )
+    write_card(card, directory / "card.json")
+    (directory / "labels.txt").write_text(labels_text(card), encoding="utf-8")
+    (directory / "config.pbtxt").write_text(config_text(card), encoding="utf-8")
+    return directory
+
+
+def _graph(tile: int, inputs: Sequence[str], classes: int) -> onnx.ModelProto:
+    """Two table look-ups by the green channel of the last input."""
+    nodes = [
+        helper.make_node("Gather", [inputs[-1], "green"], ["brightness"], axis=3),
+        helper.make_node("Cast", ["brightness"], ["index"], to=TensorProto.INT32),
+        helper.make_node("Gather", ["labels", "index"], ["label_map"], axis=0),
+        helper.make_node("Gather", ["table", "index"], ["probabilities"], axis=0),
+    ]
+    constants = {
+        "green": np.array(1, np.int64),
+        "labels": label_table(classes),
+        "table": probability_table(classes),
+    }
+    uint8 = TensorProto.UINT8
+    graph = helper.make_graph(
+        nodes,
+        "trivial",
+        [helper.make_tensor_value_info(role, uint8, ["batch", tile, tile, 3]) for role in inputs],
+        [
+            helper.make_tensor_value_info("label_map", uint8, ["batch", tile, tile]),
+            helper.make_tensor_value_info("probabilities", uint8, ["batch", tile, tile, classes]),
+        ],
+        [numpy_helper.from_array(value, key) for key, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)

@@ -1,0 +1,77 @@
+"""Turns, threads and deadlines."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from gateway.errors import DeadlineExceeded
+from gateway.ops.timeline import Timeline
+from gateway.ops.workers import Workers
+
+
+def test_work_runs_off_the_loop_and_is_timed() -> None:
+    async def scenario() -> tuple[str, Timeline]:
+        workers, timeline = Workers(1), Timeline(10)
+        name = await workers.run(timeline, "decode", lambda: threading.current_thread().name)
+        workers.close()
+        return name, timeline
+
+    name, timeline = asyncio.run(scenario())
+    assert name.startswith("worker")
+    assert set(timeline.seconds) == {"decode"}
+    assert timeline.server_timing().startswith("decode;dur=")
+
+
+def test_turns_are_bounded_and_first_come_first_served() -> None:
+    async def scenario() -> list[int]:
+        workers = Workers(1)
+        order: list[int] = []
+
+        async def take(number: int) -> None:
+            async with workers.turn(Timeline(10)):
+                order.append(number)
+                await asyncio.sleep(0)
+                order.append(number)
+
+        await asyncio.gather(*(take(n) for n in range(5)))
+        workers.close()
+        return order
+
+    assert asyncio.run(scenario()) == [n for n in range(5) for _ in range(2)]
+
+
+def test_a_turn_that_comes_too_late_is_refused_and_none_is_lost() -> None:
+    async def scenario() -> None:
+        workers = Workers(1)
+        async with workers.turn(Timeline(10)):
+            with pytest.raises(DeadlineExceeded):
+                async with workers.turn(Timeline(0.01)):
+                    pytest.fail("two turns at once")
+        async with workers.turn(Timeline(10)):
+            pass
+        workers.close()
+
+    asyncio.run(scenario())
+
+
+def test_nothing_starts_after_the_deadline() -> None:
+    async def scenario() -> None:
+        workers, timeline = Workers(1), Timeline(0.001)
+        time.sleep(0.002)  # noqa: ASYNC251 - the deadline must pass, and nothing else runs on this loop
+        with pytest.raises(DeadlineExceeded):
+            await workers.run(timeline, "decode", pytest.fail)
+        workers.close()
+
+    asyncio.run(scenario())
+
+
+def test_stages_add_up_and_keep_their_order() -> None:
+    timeline = Timeline(10)
+    timeline.add("encode", 0.001)
+    timeline.add("decode", 0.002)
+    timeline.add("encode", 0.003)
+    assert timeline.server_timing() == "decode;dur=2.00, encode;dur=4.00"
