@@ -1,0 +1,239 @@
+"""The HTTP contract, without HTTP: what each call sends and how its answer reads.
+
+Nothing here does any network input or output; `Client` and `AsyncClient` carry the same `Call`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+import httpx
+import numpy as np
+from PIL.PngImagePlugin import PngImageFile
+
+from maskgate_client.answers import (
+    ClassShare,
+    DamageMap,
+    DamageReport,
+    ModelCard,
+    ModelStatus,
+    Origin,
+    Provenance,
+    Region,
+    Ring,
+)
+from maskgate_client.errors import Busy, Failed, Problem, Rejected, UnexpectedAnswer
+from maskgate_client.images import ImageInput, image_bytes, media_type
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+
+Part = tuple[str, bytes, str]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """One request and how to read its answer.
+
+    Attributes:
+        method: HTTP method.
+        path: below the gateway's address.
+        accept: media type asked for.
+        read: turns an answer of one of `statuses` into a value.
+        params: query.
+        files: multipart parts: name → (file name, bytes, media type).
+        statuses: the statuses that are answers and not problems.
+    """
+
+    method: str
+    path: str
+    accept: str
+    read: Callable[[httpx.Response], T]
+    params: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, Part] | None = None
+    statuses: tuple[int, ...] = (200,)
+
+    def result(self, response: httpx.Response) -> T:
+        """Return what `response` says.
+
+        Raises:
+            Problem: the gateway says why it did not do it.
+            UnexpectedAnswer: the answer is not one of Maskgate's.
+        """
+        if response.status_code >= 400 and response.status_code not in self.statuses:
+            raise read_problem(response)
+        if response.status_code not in self.statuses:
+            raise UnexpectedAnswer(f"{self.path} answered with HTTP {response.status_code}")
+        given = response.headers.get("content-type", "").partition(";")[0].strip()
+        if self.accept not in ("*/*", given):
+            raise UnexpectedAnswer(f"expected {self.accept} from {self.path}, got {given or 'no media type'}")
+        try:
+            return self.read(response)
+        except (KeyError, TypeError, ValueError, AttributeError, OSError, SyntaxError) as error:
+            raise UnexpectedAnswer(f"cannot read the answer from {self.path}: {error!r}") from error
+
+
+def damage(pre: ImageInput, post: ImageInput, model: str | None) -> Call[DamageMap]:
+    """Ask for the label map of a pair."""
+    return _damage(pre, post, model, "image/png", _read_map, {})
+
+
+def damage_report(pre: ImageInput, post: ImageInput, model: str | None) -> Call[DamageReport]:
+    """Ask for the buildings of a pair."""
+    return _damage(pre, post, model, "application/json", _read_report, {})
+
+
+def damage_overlay(pre: ImageInput, post: ImageInput, model: str | None) -> Call[bytes]:
+    """Ask for the label map drawn over the post image, as a PNG file."""
+    return _damage(pre, post, model, "image/png", lambda response: response.content, {"overlay": "true"})
+
+
+def models() -> Call[tuple[ModelStatus, ...]]:
+    """Ask which models there are."""
+    return Call("GET", "/v1/models", "application/json", _read_models)
+
+
+def card(name: str) -> Call[ModelCard]:
+    """Ask for the card of one model."""
+    return Call("GET", f"/v1/models/{quote(name, safe='')}", "application/json", _read_card)
+
+
+def ready() -> Call[bool]:
+    """Ask whether the gateway takes work now; its 503 is an answer here, not a problem."""
+    return Call("GET", "/readyz", "*/*", lambda response: response.status_code == 200, statuses=(200, 503))
+
+
+def read_problem(response: httpx.Response) -> Problem:
+    """Return the error that `response` stands for, also where something before the gateway wrote it."""
+    try:
+        document = response.json()
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        document = {}
+    status = response.status_code
+    kind = Busy if status in (429, 503) else Failed if status >= 500 else Rejected
+    retry_after = response.headers.get("retry-after", "")
+    limit = document.get("limit")
+    return kind(
+        status=status,
+        code=str(document.get("code", f"http-{status}")),
+        title=str(document.get("title") or response.reason_phrase or f"HTTP {status}"),
+        detail=str(document.get("detail", "")),
+        request_id=document.get("request_id") or response.headers.get("x-request-id"),
+        retryable=bool(document.get("retryable", kind is Busy)),
+        retry_after=int(retry_after) if retry_after.isdecimal() else None,
+        limit=limit if isinstance(limit, int) else None,
+    )
+
+
+def _damage(
+    pre: ImageInput,
+    post: ImageInput,
+    model: str | None,
+    accept: str,
+    read: Callable[[httpx.Response], T],
+    params: dict[str, str],
+) -> Call[T]:
+    """Return a call with both images; the user's file names stay at home."""
+    parts = {role: image_bytes(image) for role, image in (("pre", pre), ("post", post))}
+    files = {role: (role, data, media_type(data)) for role, data in parts.items()}
+    return Call("POST", "/v1/damage", accept, read, params | ({"model": model} if model else {}), files)
+
+
+def _read_map(response: httpx.Response) -> DamageMap:
+    """Read an indexed PNG and the headers beside it."""
+    # Not Image.open: its guard against large pictures would refuse the largest the gateway serves.
+    with PngImageFile(BytesIO(response.content)) as picture:
+        picture.load()
+        colours = picture.getpalette("RGB")
+        if picture.mode != "P" or colours is None:
+            raise ValueError(f"not an indexed PNG but {picture.mode}")
+        labels = np.array(picture)
+    palette = np.array(colours, np.uint8).reshape(-1, 3)
+    notices = response.headers.get("maskgate-notices")
+    origin = _read_origin(response.headers)
+    return DamageMap(labels, palette, response.content, tuple(notices.split("; ")) if notices else (), origin)
+
+
+def _read_origin(headers: httpx.Headers) -> Origin:
+    """Read who answered, and how long it took (``decode;dur=12.3, infer;dur=80``)."""
+    timing = {}
+    for entry in headers.get("server-timing", "").split(","):
+        name, _, milliseconds = entry.partition(";dur=")
+        if milliseconds:
+            timing[name.strip()] = float(milliseconds)
+    return Origin(
+        model=headers["maskgate-model"],
+        version=int(headers["maskgate-version"]),
+        digest=headers["maskgate-digest"],
+        request_id=headers["x-request-id"],
+        timing=timing,
+    )
+
+
+def _read_report(response: httpx.Response) -> DamageReport:
+    """Read the JSON answer."""
+    document = response.json()
+    return DamageReport(
+        model=document["model"],
+        width=document["width"],
+        height=document["height"],
+        classes=tuple(_read_class(entry) for entry in document["classes"]),
+        regions=tuple(_read_region(entry) for entry in document["regions"]),
+        notices=tuple(document["notices"]),
+        provenance=Provenance(**{key: document["provenance"][key] for key in Provenance.__dataclass_fields__}),
+        document=document,
+    )
+
+
+def _read_class(entry: dict[str, Any]) -> ClassShare:
+    """Read one of `classes`."""
+    red, green, blue = entry["colour"]
+    return ClassShare(entry["value"], entry["name"], (red, green, blue), entry["pixels"], entry["share"])
+
+
+def _read_region(entry: dict[str, Any]) -> Region:
+    """Read one of `regions`."""
+    x0, y0, x1, y1 = entry["box"]
+    return Region(
+        polygon=_read_ring(entry["polygon"]),
+        holes=tuple(_read_ring(hole) for hole in entry["holes"]),
+        value=entry["class"],
+        name=entry["name"],
+        area=entry["area"],
+        confidence=entry["confidence"],
+        box=(x0, y0, x1, y1),
+    )
+
+
+def _read_ring(points: list[list[int]]) -> Ring:
+    """Read a list of [x, y]."""
+    return tuple((x, y) for x, y in points)
+
+
+def _read_models(response: httpx.Response) -> tuple[ModelStatus, ...]:
+    """Read the list of models."""
+    return tuple(_read_status(entry) for entry in response.json()["models"])
+
+
+def _read_status(entry: dict[str, Any]) -> ModelStatus:
+    """Read how one model stands; only its name and state are always there."""
+    return ModelStatus(
+        name=entry["name"],
+        state=entry["state"],
+        reason=entry.get("reason", ""),
+        task=entry.get("task"),
+        version=entry.get("version"),
+        digest=entry.get("digest"),
+    )
+
+
+def _read_card(response: httpx.Response) -> ModelCard:
+    """Read one model's card."""
+    document = response.json()
+    return ModelCard(_read_status(document), document.get("card"))

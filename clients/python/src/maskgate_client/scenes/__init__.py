@@ -1,0 +1,69 @@
+"""Scenes drawn by code: a town from above before and after a disaster, with exact labels.
+
+They serve where no photograph may travel: as examples to try the service with, as inputs of tests, and as extra
+training data. `plan` lays a town out in `shapes`, `paint` and `roofs` draw it under a given light, `storm` decides and
+draws the damage, and `texture` holds the noise they share.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from maskgate_client.scenes.paint import draw_ground, draw_look, paint
+from maskgate_client.scenes.plan import draw_plan
+from maskgate_client.scenes.storm import calm, draw_storm, footprints
+from maskgate_client.scenes.texture import Pixels
+
+__all__ = ["SMALLEST", "Scene", "draw_scene"]
+
+SMALLEST = 64
+"""The smallest side a scene can have, in pixels."""
+
+_MARGIN = 2
+"""How far the second picture may be off the first, in pixels, as co-registered satellite pairs are."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A drawn pair and its truth.
+
+    Attributes:
+        pre: uint8 (size, size, 3), RGB, before the disaster.
+        post: uint8 (size, size, 3), RGB, after it, at most two pixels off `pre`.
+        labels: uint8 (size, size): 0 background, 1 no damage, 2 minor, 3 major, 4 destroyed, exactly on the
+            roofs in `pre`.
+    """
+
+    pre: Pixels
+    post: Pixels
+    labels: Pixels
+
+
+def draw_scene(seed: int, size: int = 1024) -> Scene:
+    """Draw the scene with the number `seed` (≥ 0); the same number always gives the same scene.
+
+    One pixel is about half a metre, whatever `size` is: smaller scenes show less of a town.
+
+    Raises:
+        ValueError: `size` is below `SMALLEST`, or `seed` is negative.
+    """
+    if size < SMALLEST:
+        raise ValueError(f"a scene has at least {SMALLEST} pixels a side")
+    plans, before, after = (np.random.default_rng((seed, stream)) for stream in range(3))
+    plan = draw_plan(plans, size + 2 * _MARGIN)
+    ground = draw_ground(plans, plan.size)
+    storm = draw_storm(after, plan)
+    pre = paint(before, plan, ground, draw_look(before), calm(plan))
+    post = paint(after, plan, ground, draw_look(after), storm)
+    labels = np.asarray(footprints(plan, storm.damage))
+    dx, dy = after.integers(0, 2 * _MARGIN + 1, 2).tolist()
+    return Scene(
+        _window(pre, _MARGIN, _MARGIN, size), _window(post, dx, dy, size), _window(labels, _MARGIN, _MARGIN, size)
+    )
+
+
+def _window(pixels: Pixels, x: int, y: int, size: int) -> Pixels:
+    """Return a copy of the `size` × `size` pixels from (x, y)."""
+    return pixels[y : y + size, x : x + size].copy()
