@@ -12,7 +12,6 @@ SERVE := .venv/serve
 DEV := .venv/dev
 LOCKS := deploy/locks
 PROJECTS := pyproject.toml clients/python/pyproject.toml
-SOURCES := gateway export clients/python/src tests
 
 # Twice quiet: errors are shown, warnings about the machine's own package sources are not.
 PIP := -m pip --disable-pip-version-check -qq install
@@ -40,7 +39,7 @@ check: $(DEV)/.project ## Run the checks alone: style, imports, types
 	@echo '── import contracts'
 	@$(DEV)/bin/lint-imports --no-logo
 	@echo '── mypy'
-	@$(DEV)/bin/mypy $(SOURCES)
+	@$(DEV)/bin/mypy
 
 format: $(DEV)/.project ## Rewrite the sources in the house style
 	@$(DEV)/bin/ruff check --fix
@@ -51,7 +50,7 @@ bench: $(DEV)/.project ## Time the stages of a request and the gateway's through
 
 clean: ## Remove the environments and what the tools left behind
 	rm -rf .venv .cache .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
-	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
+	find gateway export clients tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ── Environments ─────────────────────────────────────────────────────────────
 # A stamp is written last, so an interrupted installation starts over. A changed lock makes its

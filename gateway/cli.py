@@ -71,6 +71,7 @@ def _serve(settings: Settings) -> int:
         port=settings.server.port,
         access_log=False,
         log_config=None,
+        timeout_keep_alive=settings.server.keep_alive_seconds,
         timeout_graceful_shutdown=round(settings.server.grace_seconds),
     )
     server = GatewayServer(config, app, settings.server.drain_delay_seconds)

@@ -30,6 +30,9 @@ class ServerSettings(_Group):
     port: int = Field(8080, ge=0, le=65535)
     """TCP port; 0 lets the system choose one, and the start-up text names it."""
 
+    keep_alive_seconds: int = Field(75, gt=0)
+    """How long an idle connection is kept; longer than the balancer in front keeps its own."""
+
     drain_delay_seconds: float = Field(2.0, ge=0)
     """After SIGTERM: how long `/readyz` says 503 before the socket closes. At least a probe's period."""
 
@@ -118,7 +121,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _largest_request_fits(self) -> Self:
-        largest = self.limits.body_bytes + 15 * self.limits.image_pixels
+        largest = self.limits.body_bytes + 16 * self.limits.image_pixels
         if self.limits.inflight_bytes < largest:
             raise ValueError(
                 f"limits.inflight_bytes must be at least {largest}: one body of limits.body_bytes "

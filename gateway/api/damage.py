@@ -27,8 +27,8 @@ TASK = "damage"
 PARTS = ("pre", "post")
 PNG, JSON = "image/png", "application/json"
 # Per pre pixel: three bytes decoded, three of the post image on its grid, label map, confidence map, and
-# the regions' component map (int32).
-_BYTES_PER_PRE_PIXEL = 12
+# what finding regions takes: a component map (int32) and a padded copy of the label map.
+_BYTES_PER_PRE_PIXEL = 13
 # Per post pixel: three bytes decoded.
 _BYTES_PER_POST_PIXEL = 3
 

@@ -98,23 +98,21 @@ def decode(data: bytes | memoryview, info: ImageInfo) -> DecodedImage:
     Raises:
         ImageUnreadable: the data is cut short, damaged, or not what its header declares.
     """
-    deep = info.depth == 16
     # The orientation is applied below, from the one place it was read: OpenCV would not see every PNG's.
-    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | (cv2.IMREAD_ANYDEPTH if deep else 0)
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | cv2.IMREAD_ANYDEPTH
     try:
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:
+    except cv2.error:  # more than 2³⁰ pixels, where the limits set here allow them
         decoded = None
     if decoded is None or (decoded.shape[1], decoded.shape[0]) != info.stored_size:
         raise ImageUnreadable(
             f"The {info.format.upper()} image is cut short, damaged, or not what its header declares."
         )
-    if deep:
-        decoded = cv2.convertScaleAbs(decoded, alpha=1 / 257)
     notices = []
     if info.alpha:
         notices.append("alpha channel dropped")
-    if deep:
+    if decoded.dtype == np.uint16:
+        decoded = cv2.convertScaleAbs(decoded, alpha=1 / 257)
         notices.append("16-bit samples reduced to 8 bits")
     return DecodedImage(np.asarray(_upright(decoded, info.orientation), np.uint8), tuple(notices))
 

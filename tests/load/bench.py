@@ -101,7 +101,8 @@ def _measure(root: Path, model: StoredModel, request: Request, windows: int, sec
     with gateway(root, LOG_LEVEL="WARNING", **settings) as server:
         stages = _stages(server.address, request)
         with _bare_loops(model, request) as bare, _load(server.address, request) as load:
-            bare(1), load(1)
+            bare(1.0)
+            load(1.0)
             pairs = [(bare(seconds), load(seconds)) for _ in range(windows)]
     return Result(
         model.name,

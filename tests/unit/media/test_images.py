@@ -154,8 +154,8 @@ def test_grey_is_replicated() -> None:
 def test_grey_of_few_bits_fills_the_range(bits: int) -> None:
     values = np.arange(64 * 64).reshape(64, 64) % (1 << bits)
     per_byte = 8 // bits
-    packed = sum(values[:, i::per_byte] << (8 - bits * (i + 1)) for i in range(per_byte)).astype(np.uint8)
-    rows = np.pad(packed, ((0, 0), (1, 0)))
+    shifted = [values[:, i::per_byte] << (8 - bits * (i + 1)) for i in range(per_byte)]
+    rows = np.pad(np.sum(shifted, axis=0).astype(np.uint8), ((0, 0), (1, 0)))
     image = opened(png(64, 64, chunk(b"IDAT", zlib.compress(rows.tobytes())), depth=bits, colour=0))
     assert np.array_equal(image.pixels[..., 0], values * 255 // ((1 << bits) - 1))
 
@@ -163,7 +163,7 @@ def test_grey_of_few_bits_fills_the_range(bits: int) -> None:
 @pytest.mark.parametrize("transparency", [None, 3])
 def test_palette_is_expanded(transparency: int | None) -> None:
     palette = Image.fromarray(smooth()).quantize(16)
-    options = {} if transparency is None else {"transparency": transparency}
+    options: dict[str, Any] = {} if transparency is None else {"transparency": transparency}
     image = opened(saved(palette, **options))
     assert np.array_equal(image.pixels, np.asarray(palette.convert("RGB")))
     assert image.notices == (() if transparency is None else ("alpha channel dropped",))
@@ -279,9 +279,10 @@ def test_broken_headers(data: bytes) -> None:
         probe(data, LIMITS)
 
 
-def test_padding_between_jpeg_segments_is_passed_over() -> None:
+@pytest.mark.parametrize("padding", [b"\xff\xff\xff", b"\xff\x01", b"\xff\xd0", b"stray"])
+def test_padding_between_jpeg_segments_is_passed_over(padding: bytes) -> None:
     data = saved(smooth(), "JPEG")
-    padded = data[:2] + b"\xff\xff\xff\xff" + data[2:]
+    padded = data[:20] + padding + data[20:]
     assert np.array_equal(opened(padded).pixels, opened(data).pixels)
 
 
@@ -290,6 +291,12 @@ def test_hostile_headers_take_bounded_work() -> None:
     assert probe(many, LIMITS).size == (80, 80)
     with pytest.raises(ImageUnreadable):
         probe(b"\xff\xd8" + b"\xff\xfe\0\x02" * 200_000 + saved(smooth(), "JPEG")[2:], LIMITS)
+
+
+def test_what_opencv_itself_refuses_is_unreadable() -> None:
+    boundless = ImageLimits(max_pixels=1 << 40, max_side=1 << 31, min_side=1)
+    with pytest.raises(ImageUnreadable):
+        opened(png(1 << 16, 1 << 15, chunk(b"IDAT", zlib.compress(bytes(100)))), boundless)
 
 
 def test_data_beside_its_header_is_unreadable() -> None:
@@ -335,10 +342,9 @@ def check_picture_or_error(data: bytes) -> None:
     try:
         info = probe(data, SMALL)
         image = decode(data, info)
-    except MaskgateError as refusal:
-        assert refusal.detail.endswith(".")
-    else:
-        assert image.pixels.shape == (info.size[1], info.size[0], 3)
+    except MaskgateError:
+        return
+    assert image.pixels.shape == (info.size[1], info.size[0], 3)
 
 
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="no sample images beside the repository")

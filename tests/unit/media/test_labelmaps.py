@@ -58,6 +58,13 @@ def test_bands_do_not_show(monkeypatch: pytest.MonkeyPatch, band: int) -> None:
     assert np.array_equal(np.asarray(opened(encode_overlay(picture, label_map, PALETTE))), np.asarray(opened(whole)))
 
 
+def test_what_compresses_badly_takes_several_chunks() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (600, 500, 3), dtype=np.uint8)
+    data = encode_overlay(picture, np.zeros((600, 500), np.uint8), PALETTE)
+    assert data.count(b"IDAT") > 1
+    assert np.array_equal(np.asarray(opened(data)), picture)
+
+
 def test_views_are_encoded_like_copies() -> None:
     tile = values(40, 50, 5)
     view = tile[3:30, 5:44]

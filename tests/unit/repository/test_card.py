@@ -1,0 +1,74 @@
+"""The card's schema: what it refuses, and what is read off it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from gateway.repository.card import Card, read_card, write_card
+from tests.support.trivial import PALETTE, write_trivial_model
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Card:
+    return read_card(write_trivial_model(tmp_path, "m", tile=64, classes=5) / "card.json")
+
+
+def changed(card: Card, **changes: Any) -> dict[str, Any]:
+    return {**card.model_dump(mode="json"), **changes}
+
+
+def test_a_written_card_is_read_back(tmp_path: Path, card: Card) -> None:
+    write_card(card, tmp_path / "card.json")
+    assert read_card(tmp_path / "card.json") == card
+    assert (tmp_path / "card.json").read_bytes().endswith(b"}\n")
+
+
+def test_what_tiling_and_painting_need_is_read_off_it(card: Card) -> None:
+    assert card.tile == 64
+    assert card.model_file == "model.onnx"
+    assert card.palette().tolist() == [list(colour) for colour in PALETTE]
+    assert [tensor.name for tensor in card.tensors()] == ["pre", "post", "label_map", "probabilities"]
+    assert [tensor.bytes_per_item() for tensor in card.tensors()] == [64 * 64 * size for size in (3, 3, 1, 5)]
+    assert card.model_copy(update={"format": "torchscript"}).model_file == "model.pt"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "Big Model"}, "String should match pattern"),
+        ({"format": "keras"}, "Input should be 'onnx' or 'torchscript'"),
+        ({"threshold": 1}, "less than 1"),
+        ({"max_batch_size": 0}, "greater than or equal to 1"),
+        ({"source_digest": "sha256:abc"}, "String should match pattern"),
+        ({"digests": {"1": "md5:0"}}, "String should match pattern"),
+        ({"overlap": 64}, "overlap must be smaller than the tile"),
+        ({"colour": "red"}, "Extra inputs are not permitted"),
+        ({"schema_version": 2}, "Input should be 1"),
+    ],
+)
+def test_values_that_mean_nothing_are_refused(card: Card, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Card.model_validate(changed(card, **changes))
+
+
+def test_classes_run_without_gaps(card: Card) -> None:
+    classes = changed(card)["classes"]
+    with pytest.raises(ValidationError, match="without gaps"):
+        Card.model_validate(changed(card, classes=[classes[0], classes[2]]))
+
+
+def test_tensor_names_are_unique(card: Card) -> None:
+    inputs = changed(card)["inputs"]
+    with pytest.raises(ValidationError, match="unique"):
+        Card.model_validate(changed(card, inputs=[inputs[0], inputs[0]]))
+
+
+@pytest.mark.parametrize("shape", [[64, 32, 3], [32, 32, 3]])
+def test_inputs_are_square_tiles_of_one_size(card: Card, shape: list[int]) -> None:
+    inputs = changed(card)["inputs"]
+    with pytest.raises(ValidationError, match="square tiles of one size"):
+        Card.model_validate(changed(card, inputs=[inputs[0], {**inputs[1], "shape": shape}]))
