@@ -232,7 +232,7 @@ def test_settings_that_could_never_serve_are_refused() -> None:
     from gateway.settings import Settings
 
     with pytest.raises(ValidationError, match="inflight_bytes must be at least"):
-        create_app(Settings(limits={"inflight_bytes": 1000}))  # type: ignore[arg-type]  # pydantic coerces
+        create_app(Settings(limits={"inflight_bytes": 1000}))
 
 
 def test_pixels_of_the_answer_fit_what_png_readers_expect(client: AppClient) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
 
 import httpx
@@ -57,7 +57,9 @@ def assert_nothing_is_held(client: AppClient) -> None:
 def test_during_the_upload(start: Any) -> None:
     client = start()
     scope, body = scope_and_body()
-    incoming = iter([{"type": "http.request", "body": body[:500], "more_body": True}, {"type": "http.disconnect"}])
+    incoming: Iterator[Message] = iter(
+        [{"type": "http.request", "body": body[:500], "more_body": True}, {"type": "http.disconnect"}]
+    )
 
     async def receive() -> Message:
         return next(incoming)

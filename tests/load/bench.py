@@ -169,7 +169,7 @@ def _bare_loop(
     ready.wait()
     while not leave.is_set():
         go.wait()
-        images = {name: cv2.imdecode(part, cv2.IMREAD_COLOR_RGB) for name, part in parts.items()}
+        images = {name: np.asarray(cv2.imdecode(part, cv2.IMREAD_COLOR_RGB)) for name, part in parts.items()}
         rows = range(len(grid.rows))
         feed = {t.name: np.concatenate([gather(images[t.name], grid, row) for row in rows]) for t in card.inputs}
         if grid.tiles == 1:

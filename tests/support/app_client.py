@@ -36,7 +36,8 @@ class AppClient:
 
     def run(self, function: Callable[..., Coroutine[Any, Any, T]], *arguments: object) -> T:
         """Return what `function` returns on the app's event loop."""
-        return self._portal.call(function, *arguments)
+        result: T = self._portal.call(function, *arguments)
+        return result
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         return self.run(self._request, "GET", path, options)

@@ -36,18 +36,22 @@ def test_a_refused_growth_holds_nothing_more(admission: Admission) -> None:
     assert held(admission) == 0
 
 
-def test_bytes_are_given_back_after_an_error(admission: Admission) -> None:
-    with pytest.raises(RuntimeError), admission.admit() as reservation:
-        reservation.grow(100)
+def fail_while_holding(admission: Admission, amount: int) -> None:
+    with admission.admit() as reservation:
+        reservation.grow(amount)
         raise RuntimeError
+
+
+def test_bytes_are_given_back_after_an_error(admission: Admission) -> None:
+    with pytest.raises(RuntimeError):
+        fail_while_holding(admission, 100)
     with admission.admit() as reservation:
         reservation.grow(100)
 
 
 def test_one_request_too_many(admission: Admission) -> None:
-    with admission.admit(), admission.admit():
-        with pytest.raises(Overloaded), admission.admit():
-            pass
+    with admission.admit(), admission.admit(), pytest.raises(Overloaded), admission.admit():
+        pytest.fail("three at once")
     with admission.admit():
         pass
 
@@ -71,4 +75,4 @@ def test_retry_after_follows_the_time_requests_take(admission: Admission) -> Non
 def test_draining(admission: Admission) -> None:
     admission.draining = True
     with pytest.raises(Draining), admission.admit():
-        pass
+        pytest.fail("let in")
