@@ -57,6 +57,9 @@ class DamageAnswer(BaseModel):
     regions: list[RegionAnswer]
     notices: list[str] = Field(description="What was done to the images, and what to beware of")
     provenance: Provenance
+    pictures: dict[str, str] = Field(
+        default={}, description="What `include` asked for: base64 PNG by name", examples=[{}]
+    )
 
 
 class ModelAnswer(BaseModel):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Query, Request, Response
@@ -22,6 +23,8 @@ from gateway.media.headers import ImageInfo
 from gateway.media.images import DecodedImage, ImageLimits, decode, probe
 from gateway.media.labelmaps import encode_label_map, encode_overlay
 from gateway.tasks.damage import DamageMap, DamageReport, check_pair, map_damage, report_damage
+
+Picture = Literal["label_map", "overlay"]
 
 TASK = "damage"
 PARTS = ("pre", "post")
@@ -95,7 +98,10 @@ async def damage(
     request: Request,
     services: InjectedServices,
     model: Annotated[str | None, Query(description="One of the task's models", examples=["bd-siamunet"])] = None,
-    overlay: Annotated[bool, Query(description="Draw the classes over the post image; PNG only")] = False,
+    overlay: Annotated[bool, Query(description="PNG: draw the classes over the post image")] = False,
+    include: Annotated[
+        list[Picture] | None, Query(description="JSON: pictures to put into the answer, as base64 PNG")
+    ] = None,
 ) -> Response:
     """Return the label map, the overlay, or the buildings of a pair.
 
@@ -106,7 +112,9 @@ async def damage(
     """
     media_type = choose_media_type(request.headers.get("accept"), (PNG, JSON))
     if overlay and media_type != PNG:
-        raise ParameterInvalid("An overlay is a picture; accept image/png.", pointer="/overlay")
+        raise ParameterInvalid("An overlay is a picture; accept image/png, or use include=overlay.", pointer="/overlay")
+    if include and media_type != JSON:
+        raise ParameterInvalid("Only a JSON answer includes pictures; accept application/json.", pointer="/include")
     chosen = choose(services.engine, TASK, model or services.settings.models.damage)
 
     async def answer(job: Job) -> Response:
@@ -114,7 +122,7 @@ async def damage(
         segmenter = job.segmenter(chosen)
         if media_type == JSON:
             report = await report_damage(segmenter, pair.pre, pair.post)
-            body = await job.run("encode", _json, report, pair.notices, job)
+            body = await job.run("encode", _json, report, pair.notices, include or (), job)
         else:
             mapped = await map_damage(segmenter, pair.pre, pair.post)
             body = await job.run("encode", _overlay if overlay else _label_map, mapped)
@@ -164,16 +172,21 @@ def _overlay(mapped: DamageMap) -> bytes:
     return encode_overlay(mapped.post, mapped.label_map, mapped.model.card.palette())
 
 
-def _json(report: DamageReport, notices: Sequence[str], job: Job) -> bytes:
-    classes = report.model.card.classes
+_PICTURES = {"label_map": _label_map, "overlay": _overlay}
+
+
+def _json(report: DamageReport, notices: Sequence[str], include: Sequence[Picture], job: Job) -> bytes:
+    model = report.map.model
+    height, width = report.map.label_map.shape
     answer = DamageAnswer(
-        model=report.model.name,
-        width=report.size[0],
-        height=report.size[1],
-        classes=class_shares(classes, report.counts),
-        regions=region_answers(classes, report.buildings),
+        model=model.name,
+        width=width,
+        height=height,
+        classes=class_shares(model.card.classes, report.counts),
+        regions=region_answers(model.card.classes, report.buildings),
         notices=list(notices),
-        provenance=provenance(report.model, job.services.engine, _digest(job)),
+        provenance=provenance(model, job.services.engine, _digest(job)),
+        pictures={name: b64encode(_PICTURES[name](report.map)).decode() for name in include},
     )
     return answer.model_dump_json(by_alias=True).encode()
 

@@ -34,16 +34,14 @@ class DamageMap:
 
 @dataclass(frozen=True)
 class DamageReport:
-    """A damage map's statistics.
+    """A damage map with its statistics.
 
     Attributes:
-        size: (width, height) of the map, in pixels.
         counts: pixels per class value.
         buildings: one region per building, in reading order.
     """
 
-    model: Model
-    size: Size
+    map: DamageMap
     counts: tuple[int, ...]
     buildings: tuple[Region, ...]
 
@@ -86,8 +84,8 @@ async def report_damage(segmenter: Segmenter, pre: Pixels, post: Pixels) -> Dama
     run, timeline = segmenter.workers.run, segmenter.timeline
     counts = await run(timeline, "finish", class_counts, label_map, len(segmenter.model.card.classes))
     buildings = await run(timeline, "finish", regions, label_map, sureness)
-    height, width = label_map.shape
-    return DamageReport(segmenter.model, (width, height), tuple(counts.tolist()), tuple(buildings))
+    damage_map = DamageMap(segmenter.model, label_map, post)
+    return DamageReport(damage_map, tuple(counts.tolist()), tuple(buildings))
 
 
 async def _to_pre_grid(segmenter: Segmenter, pre: Pixels, post: Pixels) -> Pixels:

@@ -164,6 +164,9 @@ def test_bad_parameters(client: AppClient) -> None:
     expect(client.post("/v1/damage?overlay=perhaps", files=files), 422, "parameter-invalid")
     answer = client.post("/v1/damage?overlay=true", files=files, headers={"Accept": "application/json"})
     expect(answer, 422, "parameter-invalid")
+    expect(client.post("/v1/damage?include=overlay", files=files), 422, "parameter-invalid")
+    answer = client.post("/v1/damage?include=everything", files=files, headers={"Accept": "application/json"})
+    expect(answer, 422, "parameter-invalid")
 
 
 def test_unknown_route_and_method(client: AppClient) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from base64 import b64decode
 
 import numpy as np
 import pytest
@@ -88,6 +89,16 @@ def test_report_and_label_map_agree(client: AppClient) -> None:
     report = client.post("/v1/damage", files=files(pixels, pixels), headers={"Accept": "application/json"}).json()
     assert [c["pixels"] for c in report["classes"]] == np.bincount(labels.ravel(), minlength=5).tolist()
     assert sum(region["area"] for region in report["regions"]) == np.count_nonzero(labels)
+
+
+def test_one_request_can_bring_report_and_pictures(client: AppClient) -> None:
+    pair = files(encode(noise(150, 90)), encode(noise(150, 90, seed=1)))
+    report = client.post(
+        "/v1/damage?include=label_map&include=overlay", files=pair, headers={"Accept": "application/json"}
+    ).json()
+    assert b64decode(report["pictures"]["label_map"]) == client.post("/v1/damage", files=pair).content
+    assert b64decode(report["pictures"]["overlay"]) == client.post("/v1/damage?overlay=true", files=pair).content
+    assert client.post("/v1/damage", files=pair, headers={"Accept": "application/json"}).json()["pictures"] == {}
 
 
 def test_overlay_shows_post_where_nothing_was_found(client: AppClient) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -98,7 +99,10 @@ class FakeGateway:
             case "/v1/models/bd-siamunet":
                 return httpx.Response(200, json=model | {"card": {"licence": "research"}})
             case "/v1/damage" if request.headers["accept"] == "application/json":
-                return httpx.Response(200, headers=HEADERS, json=REPORT)
+                pictures = {"label_map": label_map_png(), "overlay": b"overlay"}
+                wanted = request.url.params.get_list("include")
+                encoded = {name: b64encode(pictures[name]).decode() for name in wanted}
+                return httpx.Response(200, headers=HEADERS, json=REPORT | {"pictures": encoded})
             case "/v1/damage":
                 content = b"overlay" if request.url.params.get("overlay") else label_map_png()
                 return httpx.Response(200, headers=HEADERS | {"content-type": "image/png"}, content=content)

@@ -96,7 +96,16 @@ def test_a_report_has_classes_regions_and_provenance(ask: Ask, gateway: Any) -> 
     assert report.classes[2].colour == (255, 0, 0)
     assert report.provenance.engine == "embedded"
     assert report.notices == ("post image: alpha dropped",)
+    assert report.pictures == {}
     assert not gateway.requests[0].url.query
+
+
+def test_a_report_brings_pictures_along(ask: Ask, gateway: Any) -> None:
+    report = ask("damage_report", PIXELS, PIXELS, include=("label_map", "overlay"))
+    assert Image.open(BytesIO(report.pictures["label_map"])).mode == "P"
+    assert report.pictures["overlay"] == b"overlay"
+    assert "pictures" not in report.document
+    assert len(gateway.requests) == 1
 
 
 def test_an_overlay_is_the_gateways_picture(ask: Ask, gateway: Any) -> None:

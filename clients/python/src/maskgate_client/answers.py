@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Point = tuple[int, int]
 Ring = tuple[Point, ...]
+Picture = Literal["label_map", "overlay"]
+"""What a report can bring along."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ class DamageReport:
         regions: the buildings.
         notices: what the gateway did to the input that the caller should know of.
         provenance: weights, engine and input.
-        document: the whole JSON answer.
+        pictures: PNG files by name, those that were asked for.
+        document: the JSON answer without its pictures.
     """
 
     model: str
@@ -119,6 +122,7 @@ class DamageReport:
     regions: tuple[Region, ...]
     notices: tuple[str, ...]
     provenance: Provenance
+    pictures: Mapping[str, bytes]
     document: Mapping[str, Any]
 
     def buildings(self) -> dict[str, int]:

@@ -58,14 +58,13 @@ def run_pairs(client: Client, pairs: Sequence[Pair], out: Path, model: str | Non
 
 
 def _run_pair(client: Client, pair: Pair, out: Path, model: str | None) -> Outcome:
-    """Ask for map, overlay and report of `pair`; save them once all three are there."""
+    """Ask for the report of `pair` with both pictures in it, and save all three."""
     try:
         pre, post = pair.pre.read_bytes(), pair.post.read_bytes()
-        damage = client.damage(pre, post, model=model)
-        overlay = client.damage_overlay(pre, post, model=model)
-        report = client.damage_report(pre, post, model=model)
+        report = client.damage_report(pre, post, model=model, include=("label_map", "overlay"))
         document = json.dumps(report.document, indent=2, ensure_ascii=False) + "\n"
-        contents = {"_damage.png": damage.png, "_overlay.png": overlay, ".json": document.encode()}
+        pictures = {"_damage.png": report.pictures["label_map"], "_overlay.png": report.pictures["overlay"]}
+        contents = {**pictures, ".json": document.encode()}
         files = tuple(out / f"{pair.name}{ending}" for ending in contents)
         for path, content in zip(files, contents.values(), strict=True):
             path.write_bytes(content)

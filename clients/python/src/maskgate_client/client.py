@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx
 
 from maskgate_client import protocol
-from maskgate_client.answers import DamageMap, DamageReport, ModelCard, ModelStatus
+from maskgate_client.answers import DamageMap, DamageReport, ModelCard, ModelStatus, Picture
 from maskgate_client.errors import Busy, Unreachable
 from maskgate_client.images import ImageInput
 from maskgate_client.protocol import DEFAULT_URL, Call
@@ -53,9 +54,11 @@ class Client:
         """Return the label map of a pair; without `model` the gateway's default answers."""
         return self._send(protocol.damage(pre, post, model))
 
-    def damage_report(self, pre: ImageInput, post: ImageInput, *, model: str | None = None) -> DamageReport:
-        """Return the buildings of a pair and the share of each class."""
-        return self._send(protocol.damage_report(pre, post, model))
+    def damage_report(
+        self, pre: ImageInput, post: ImageInput, *, model: str | None = None, include: Sequence[Picture] = ()
+    ) -> DamageReport:
+        """Return the buildings of a pair and the share of each class, and the pictures to `include` at no extra run."""
+        return self._send(protocol.damage_report(pre, post, model, include))
 
     def damage_overlay(self, pre: ImageInput, post: ImageInput, *, model: str | None = None) -> bytes:
         """Return a PNG file: the label map drawn over the post image."""
@@ -125,9 +128,11 @@ class AsyncClient:
         """Return the label map of a pair; without `model` the gateway's default answers."""
         return await self._send(await asyncio.to_thread(protocol.damage, pre, post, model))
 
-    async def damage_report(self, pre: ImageInput, post: ImageInput, *, model: str | None = None) -> DamageReport:
-        """Return the buildings of a pair and the share of each class."""
-        return await self._send(await asyncio.to_thread(protocol.damage_report, pre, post, model))
+    async def damage_report(
+        self, pre: ImageInput, post: ImageInput, *, model: str | None = None, include: Sequence[Picture] = ()
+    ) -> DamageReport:
+        """Return the buildings of a pair and the share of each class, and the pictures to `include` at no extra run."""
+        return await self._send(await asyncio.to_thread(protocol.damage_report, pre, post, model, include))
 
     async def damage_overlay(self, pre: ImageInput, post: ImageInput, *, model: str | None = None) -> bytes:
         """Return a PNG file: the label map drawn over the post image."""

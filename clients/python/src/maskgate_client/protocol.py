@@ -5,7 +5,8 @@ Nothing here does any network input or output; `Client` and `AsyncClient` carry 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from base64 import b64decode
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any, Generic, TypeVar
@@ -22,6 +23,7 @@ from maskgate_client.answers import (
     ModelCard,
     ModelStatus,
     Origin,
+    Picture,
     Provenance,
     Region,
     Ring,
@@ -53,7 +55,7 @@ class Call(Generic[T]):
     path: str
     accept: str
     read: Callable[[httpx.Response], T]
-    params: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     files: Mapping[str, Part] | None = None
     statuses: tuple[int, ...] = (200,)
 
@@ -82,9 +84,11 @@ def damage(pre: ImageInput, post: ImageInput, model: str | None) -> Call[DamageM
     return _damage(pre, post, model, "image/png", _read_map, {})
 
 
-def damage_report(pre: ImageInput, post: ImageInput, model: str | None) -> Call[DamageReport]:
-    """Ask for the buildings of a pair."""
-    return _damage(pre, post, model, "application/json", _read_report, {})
+def damage_report(
+    pre: ImageInput, post: ImageInput, model: str | None, include: Sequence[Picture]
+) -> Call[DamageReport]:
+    """Ask for the buildings of a pair, and for pictures in the same answer."""
+    return _damage(pre, post, model, "application/json", _read_report, {"include": include} if include else {})
 
 
 def damage_overlay(pre: ImageInput, post: ImageInput, model: str | None) -> Call[bytes]:
@@ -137,7 +141,7 @@ def _damage(
     model: str | None,
     accept: str,
     read: Callable[[httpx.Response], T],
-    params: dict[str, str],
+    params: dict[str, str | Sequence[str]],
 ) -> Call[T]:
     """Return a call with both images; the user's file names stay at home."""
     parts = {role: image_bytes(image) for role, image in (("pre", pre), ("post", post))}
@@ -187,6 +191,7 @@ def _read_report(response: httpx.Response) -> DamageReport:
         regions=tuple(_read_region(entry) for entry in document["regions"]),
         notices=tuple(document["notices"]),
         provenance=Provenance(**{key: document["provenance"][key] for key in Provenance.__dataclass_fields__}),
+        pictures={name: b64decode(data, validate=True) for name, data in document.pop("pictures", {}).items()},
         document=document,
     )
 
