@@ -1,0 +1,1 @@
+"""From trained network to served model: training, graph export, the parity gate, the model repository."""

@@ -1,0 +1,188 @@
+"""The commands: train, build, verify, import, evaluate."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from export.architectures import INPUTS
+from export.build import build
+from export.catalog import entry_of
+from export.checkpoints import import_weights, read_checkpoint, write_checkpoint
+from export.errors import EvaluationError, ExportError
+from export.figures import Measurement, measure, read_measurement, report
+from export.tiled import open_model
+from export.training.loop import train
+from export.training.recipes import recipe
+from export.training.xbd import DataError, read_pairs
+from export.verify import verify, verify_source
+from gateway.repository.store import scan
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit status: 0, or 1 after saying on standard error what is wrong."""
+    # The ONNX exporter warns of optional packages that none of our networks need.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except (ExportError, DataError, OSError) as error:
+        print(f"{options.name}: {error}", file=sys.stderr)
+        return 1
+
+
+def _train(options: argparse.Namespace) -> int:
+    try:
+        chosen = recipe(options.network, options.recipe)
+        if options.scenes is not None:
+            chosen = replace(chosen, scenes=options.scenes)
+        checkpoint = train(
+            chosen,
+            options.data,
+            options.out,
+            minutes=options.minutes,
+            device=options.device,
+            seed=options.seed,
+            resume=options.resume,
+        )
+    except ValueError as error:
+        raise ExportError(str(error)) from error
+    print(checkpoint)
+    return 0
+
+
+def _build(options: argparse.Namespace) -> int:
+    folder = build(
+        options.checkpoint,
+        entry_of(read_checkpoint(options.checkpoint).architecture),
+        options.repository,
+        file_format=options.format,
+        version=options.version,
+        measurement=read_measurement(options.figures) if options.figures else None,
+    )
+    print(folder)
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    repository = scan(options.repository)
+    faults = list(verify(repository))
+    for checkpoint in options.checkpoint:
+        faults += verify_source(repository, checkpoint)
+    for fault in faults:
+        print(f"{fault.model}: {fault.reason}", file=sys.stderr)
+    faulty = {fault.model for fault in faults}
+    for name in sorted(repository.models.keys() - faulty):
+        print(f"{name}: sound")
+    if not repository.models and not faults:
+        print(f"{options.repository}: no models", file=sys.stderr)
+        return 1
+    return 1 if faults else 0
+
+
+def _import(options: argparse.Namespace) -> int:
+    checkpoint = import_weights(
+        options.file,
+        options.architecture,
+        width=options.width,
+        reduction=options.reduction,
+        threshold=options.threshold,
+        data=options.data,
+        licence=options.licence,
+    )
+    write_checkpoint(checkpoint, options.out)
+    print(f"{options.out}: {checkpoint.architecture} of width {checkpoint.width:g}")
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    model = open_model(options.model)
+    pairs = [pair for pair in read_pairs(options.data) if pair.split == options.split]
+    if not pairs:
+        raise EvaluationError(f"{options.data} has no pair in the split {options.split!r}")
+    figures = measure(model.predict, pairs, options.split, len(model.classes))
+    print(report(figures, model.classes))
+    if options.out:
+        measurement = Measurement(source_digest=model.source_digest, figures=(figures,))
+        options.out.write_text(measurement.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m export", description="From trained network to served model.")
+    commands = parser.add_subparsers(required=True, dest="name", metavar="COMMAND")
+
+    command = commands.add_parser("train", help="train a network")
+    command.set_defaults(command=_train)
+    command.add_argument("network", choices=sorted(INPUTS))
+    command.add_argument("--recipe", default="demo", help="demo (default) or paper")
+    command.add_argument("--data", type=Path, help="xBD folder; without it, drawn scenes alone")
+    command.add_argument("--scenes", type=_natural, help="number of drawn scenes, in place of the recipe's")
+    command.add_argument("--out", type=Path, required=True, help="folder of the run")
+    command.add_argument("--minutes", type=float, help="limit of time, in place of the recipe's")
+    command.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument(
+        "--resume", action=argparse.BooleanOptionalAction, default=True, help="go on where a killed run was (default)"
+    )
+
+    command = commands.add_parser("build", help="export a checkpoint into a model repository")
+    command.set_defaults(command=_build)
+    command.add_argument("checkpoint", type=Path)
+    command.add_argument("--repository", type=Path, default=Path("model_repository"))
+    command.add_argument("--format", choices=("onnx", "torchscript"), default="onnx")
+    command.add_argument("--version", type=_positive, default=1)
+    command.add_argument("--figures", type=Path, help="what `evaluate --out` saved for this checkpoint")
+
+    command = commands.add_parser("verify", help="check a model repository")
+    command.set_defaults(command=_verify)
+    command.add_argument("repository", type=Path, nargs="?", default=Path("model_repository"))
+    command.add_argument(
+        "--checkpoint", type=Path, action="append", default=[], help="also compare with torch; may be repeated"
+    )
+
+    command = commands.add_parser("import", help="turn another program's weights into a checkpoint")
+    command.set_defaults(command=_import)
+    command.add_argument("file", type=Path, help=".pt, .pth or .safetensors")
+    command.add_argument("--architecture", choices=sorted(INPUTS), required=True)
+    command.add_argument("--width", type=float, help="default: told from the weights")
+    command.add_argument(
+        "--reduction", type=_positive, default=1, help="pixels averaged before the network (default 1)"
+    )
+    command.add_argument("--threshold", type=_share, help="of P(building); default: argmax")
+    command.add_argument("--data", default="unstated", help="what the weights were learnt from, for the card")
+    command.add_argument("--licence", default="unstated", help="terms of the weights, for the card")
+    command.add_argument("--out", type=Path, required=True, help="checkpoint to write")
+
+    command = commands.add_parser("evaluate", help="measure a model folder or a checkpoint on labelled pairs")
+    command.set_defaults(command=_evaluate)
+    command.add_argument("model", type=Path)
+    command.add_argument("--data", type=Path, required=True, help="xBD folder")
+    command.add_argument("--split", default="val")
+    command.add_argument("--out", type=Path, help="save the figures for `build --figures`")
+    return parser
+
+
+def _natural(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError("must not be negative")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError("must lie between 0 and 1")
+    return value

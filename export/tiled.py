@@ -1,0 +1,86 @@
+"""A built or trained model on images of any size, tiled and blended as the gateway does it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from export.catalog import entry_of
+from export.checkpoints import read_checkpoint
+from export.errors import EvaluationError
+from export.graph import serve, to_onnx
+from export.parity import Pixels, Runner, open_file
+from gateway.repository.store import file_digest, scan
+from gateway.vision.labels import decide
+from gateway.vision.tiling import Stitcher, gather, plan
+
+
+@dataclass(frozen=True)
+class TiledModel:
+    """A graph and what tiling needs to know of it; `source_digest` is that of its checkpoint."""
+
+    run: Runner
+    roles: tuple[str, ...]
+    tile: int
+    overlap: int
+    classes: tuple[str, ...]
+    threshold: float | None
+    source_digest: str
+
+    def predict(self, pre: Pixels, post: Pixels) -> Pixels:
+        """Return the label map (H, W) of a pair (H, W, 3) RGB; a model of one image looks at that one alone."""
+        images = [{"pre": pre, "post": post}[role] for role in self.roles]
+        height, width = pre.shape[:2]
+        grid = plan(height, width, self.tile, self.overlap)
+        stitcher = Stitcher(grid, len(self.classes))
+        bands = []
+        for row in range(len(grid.rows)):
+            _, probabilities = self.run([gather(image, grid, row) for image in images])
+            bands += [decide(band, self.threshold) for _, band in stitcher.add(probabilities)]
+        return np.concatenate(bands)
+
+
+def open_model(path: Path) -> TiledModel:
+    """Return the model in a repository's folder, or the one that a checkpoint file would become.
+
+    Raises:
+        CheckpointError: the file is no checkpoint.
+        EvaluationError: the folder holds no sound model.
+    """
+    return _open_folder(path.resolve()) if path.is_dir() else _open_checkpoint(path)
+
+
+def _open_folder(folder: Path) -> TiledModel:
+    repository = scan(folder.parent)
+    model = repository.models.get(folder.name)
+    if model is None:
+        reasons = [fault.reason for fault in repository.faults if fault.model == folder.name]
+        raise EvaluationError(f"{folder.name} is not a sound model: {'; '.join(reasons)}")
+    card = model.card
+    roles = tuple(tensor.name for tensor in card.inputs)
+    return TiledModel(
+        run=open_file(model.versions[model.newest].read_bytes(), card.format, roles),
+        roles=roles,
+        tile=card.tile,
+        overlap=card.overlap,
+        classes=tuple(spec.name for spec in card.classes),
+        threshold=card.threshold,
+        source_digest=card.source_digest,
+    )
+
+
+def _open_checkpoint(file: Path) -> TiledModel:
+    checkpoint = read_checkpoint(file)
+    entry = entry_of(checkpoint.architecture)
+    served = serve(checkpoint.network(), entry.inputs, checkpoint.reduction, checkpoint.threshold)
+    return TiledModel(
+        run=open_file(to_onnx(served, entry.tile), "onnx", entry.inputs),
+        roles=entry.inputs,
+        tile=entry.tile,
+        overlap=entry.overlap,
+        classes=tuple(spec.name for spec in entry.classes),
+        threshold=checkpoint.threshold,
+        source_digest=file_digest(file),
+    )

@@ -1,0 +1,42 @@
+"""A network in training, in and out of torch: what it takes, and what it would answer if it were served."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from export.architectures import MEAN, STD
+from export.catalog import entry_of
+from export.graph import serve
+from export.parity import Pixels
+from export.tiled import TiledModel
+from export.training.evaluate import Predictor
+
+
+def normalise(images: NDArray[np.uint8], device: str) -> Tensor:
+    """Return uint8 images (N, H, W, 3) RGB as normalised float32 (N, 3, H, W) in channels-last memory."""
+    # The view from NHWC to NCHW is channels-last already: nothing is copied to reorder it.
+    batch = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float()
+    mean, std = (torch.tensor(constant, device=device).view(1, 3, 1, 1) * 255 for constant in (MEAN, STD))
+    return (batch - mean) / std
+
+
+def served_predictor(
+    network: nn.Module, architecture: str, reduction: int, threshold: float | None, device: str
+) -> Predictor:
+    """Return the network as a predictor of label maps that tiles, blends and decides as the gateway does."""
+    entry = entry_of(architecture)
+    model = serve(network, entry.inputs, reduction, threshold).to(device)
+
+    def run(images: Sequence[Pixels]) -> tuple[Pixels, Pixels]:
+        with torch.inference_mode():
+            label_map, probabilities = model(*(torch.from_numpy(image).to(device) for image in images))
+        return label_map.cpu().numpy(), probabilities.cpu().numpy()
+
+    names = tuple(spec.name for spec in entry.classes)
+    # Weights in training are no file yet, and so have no digest.
+    return TiledModel(run, entry.inputs, entry.tile, entry.overlap, names, threshold, source_digest="").predict

@@ -1,0 +1,188 @@
+"""Reader of xBD: image pairs before and after a disaster, with a building-damage label map.
+
+Two layouts are understood: the published one (``images/`` and ``labels/*.json``, alone or inside ``train``, ``tier3``,
+``test`` and ``hold`` folders) and one with rasterised ``masks/`` and a ``manifest.csv`` that names the splits.
+Source: Gupta et al., "xBD: A Dataset for Assessing Building Damage from Satellite Imagery", 2019.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+UNCLASSIFIED = 255
+"""Label of a building whose damage could not be judged."""
+
+SUBTYPES = {"no-damage": 1, "minor-damage": 2, "major-damage": 3, "destroyed": 4, "un-classified": UNCLASSIFIED}
+"""Label of each ``subtype`` of the JSON; a building without one (labels before the disaster) is undamaged."""
+
+_SPLITS = {"train": "train", "tier3": "train", "test": "val", "hold": "hold"}
+_VALIDATION_EVERY = 7
+_SPACE = re.compile(r"\s*([(),]|^|$)\s*")
+_BETWEEN_POLYGONS = re.compile(r"(?<=\)\)),")
+_RING = re.compile(r"\(([^()]+)\)")
+
+
+class DataError(Exception):
+    """The data set's folder cannot be read as xBD."""
+
+
+class LabelledPair(Protocol):
+    """Two images of one place and a label map, of equal size."""
+
+    def read_pre(self) -> NDArray[np.uint8]:
+        """Return the image before the disaster, (H, W, 3) RGB."""
+
+    def read_post(self) -> NDArray[np.uint8]:
+        """Return the image after the disaster, (H, W, 3) RGB."""
+
+    def read_labels(self) -> NDArray[np.uint8]:
+        """Return the label map (H, W): 0 background, 1 to 4 damage, 255 un-classified building."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One tile: where its images and labels lie. Reading is lazy."""
+
+    name: str
+    event: str
+    split: str
+    pre: Path
+    post: Path
+    labels: Path
+
+    def read_pre(self) -> NDArray[np.uint8]:
+        """Return the image before the disaster, (H, W, 3) RGB."""
+        return read_rgb(self.pre)
+
+    def read_post(self) -> NDArray[np.uint8]:
+        """Return the image after the disaster, (H, W, 3) RGB."""
+        return read_rgb(self.post)
+
+    def read_labels(self) -> NDArray[np.uint8]:
+        """Return the label map (H, W): 0 background, 1 to 4 damage, 255 un-classified building."""
+        if self.labels.suffix == ".json":
+            return rasterise(json.loads(self.labels.read_text(encoding="utf-8")))
+        return _decode(self.labels, cv2.IMREAD_GRAYSCALE)
+
+
+def read_pairs(root: Path) -> list[Pair]:
+    """Return every pair below ``root``, ordered by name.
+
+    Raises:
+        DataError: there is no pair, or a pair lacks a file.
+    """
+    if (root / "manifest.csv").is_file():
+        pairs = list(_pairs_of_manifest(root))
+    elif (root / "images").is_dir():
+        pairs = list(_pairs_of_folder(root, None))
+    else:
+        pairs = [pair for folder, split in _SPLITS.items() for pair in _pairs_of_folder(root / folder, split)]
+    if not pairs:
+        raise DataError(f"no image pair in {root}")
+    for path in (path for pair in pairs for path in (pair.pre, pair.post, pair.labels)):
+        if not path.is_file():
+            raise DataError(f"missing file {path}")
+    return sorted(pairs, key=lambda pair: pair.name)
+
+
+def rasterise(document: dict[str, object]) -> NDArray[np.uint8]:
+    """Return the label map of a parsed xBD JSON: vertices rounded, holes honoured, later polygons on top.
+
+    Raises:
+        DataError: the document is no xBD label, or names an unknown subtype.
+    """
+    try:
+        metadata, features = document["metadata"], document["features"]["xy"]  # type: ignore[index]
+        labels = np.zeros((metadata["height"], metadata["width"]), np.uint8)  # type: ignore[index]
+        for feature in features:
+            value = SUBTYPES[feature["properties"].get("subtype", "no-damage")]
+            for rings in parse_wkt(feature["wkt"]):
+                _fill(labels, rings, value)
+    except (KeyError, TypeError) as error:
+        raise DataError(f"not an xBD label: {error!r}") from error
+    return labels
+
+
+def parse_wkt(text: str) -> list[list[NDArray[np.float64]]]:
+    """Return the polygons of a POLYGON or MULTIPOLYGON: per polygon its outer ring, then its holes.
+
+    A ring is an array (vertices, 2) of (x, y) in pixels.
+
+    Raises:
+        DataError: the text is neither.
+    """
+    kind, _, body = _SPACE.sub(r"\1", text).partition("(")
+    if kind.upper() not in ("POLYGON", "MULTIPOLYGON"):
+        raise DataError(f"unsupported geometry {text[:40]!r}")
+    try:
+        return [
+            [
+                np.array([vertex.split()[:2] for vertex in ring.split(",")], np.float64)
+                for ring in _RING.findall(polygon)
+            ]
+            for polygon in _BETWEEN_POLYGONS.split(body)
+        ]
+    except ValueError as error:
+        raise DataError(f"malformed geometry {text[:40]!r}") from error
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """Return an image file as (H, W, 3) RGB; alpha is dropped.
+
+    Raises:
+        DataError: the file is no image.
+    """
+    return cv2.cvtColor(_decode(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+
+
+def _decode(path: Path, flags: int) -> NDArray[np.uint8]:
+    image = cv2.imread(str(path), flags)
+    if image is None:
+        raise DataError(f"not a readable image: {path}")
+    return image.astype(np.uint8, copy=False)
+
+
+def _fill(labels: NDArray[np.uint8], rings: list[NDArray[np.float64]], value: int) -> None:
+    shape = np.zeros_like(labels)
+    # Drawn one by one: a single even-odd call would leave out the boundary that hole and outline share.
+    for index, ring in enumerate(rings):
+        cv2.fillPoly(shape, [np.rint(ring).astype(np.int32)], color=0 if index else 1)
+    labels[shape == 1] = value
+
+
+def _pairs_of_manifest(root: Path) -> Iterator[Pair]:
+    with (root / "manifest.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            tile, suffix = row["tile"], row["image_format"]
+            yield Pair(
+                tile,
+                row["event"],
+                row["split"],
+                root / "images" / f"{tile}_pre_disaster.{suffix}",
+                root / "images" / f"{tile}_post_disaster.{suffix}",
+                root / "masks" / f"{tile}_post_disaster.png",
+            )
+
+
+def _pairs_of_folder(folder: Path, split: str | None) -> Iterator[Pair]:
+    """Yield the pairs of one ``images/`` and ``labels/``; without a split, every seventh tile validates."""
+    for index, pre in enumerate(sorted((folder / "images").glob("*_pre_disaster.*"))):
+        tile = pre.stem.removesuffix("_pre_disaster")
+        yield Pair(
+            tile,
+            tile.rpartition("_")[0],
+            split or ("val" if index % _VALIDATION_EVERY == 0 else "train"),
+            pre,
+            pre.with_name(f"{tile}_post_disaster{pre.suffix}"),
+            folder / "labels" / f"{tile}_post_disaster.json",
+        )
