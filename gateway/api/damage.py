@@ -182,7 +182,7 @@ def _json(report: DamageReport, notices: Sequence[str], include: Sequence[Pictur
         model=model.name,
         width=width,
         height=height,
-        classes=class_shares(model.card.classes, report.counts),
+        classes=class_shares(model.card.classes, report.map.counts),
         regions=region_answers(model.card.classes, report.buildings),
         notices=list(notices),
         provenance=provenance(model, job.services.engine, _digest(job)),
