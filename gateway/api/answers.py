@@ -54,7 +54,7 @@ class DamageAnswer(BaseModel):
     width: int = Field(examples=[1024])
     height: int = Field(examples=[1024])
     classes: list[ClassShare]
-    regions: list[RegionAnswer]
+    regions: list[RegionAnswer] = Field(description="Buildings of at least 25 pixels, in reading order")
     notices: list[str] = Field(description="What was done to the images, and what to beware of")
     provenance: Provenance
     pictures: dict[str, str] = Field(

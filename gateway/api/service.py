@@ -16,7 +16,7 @@ from gateway.errors import ModelNotFound
 router = APIRouter(tags=["service"])
 # Everything the page needs is in it: it must also work where there is no internet.
 _PAGE = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
-_PAGE_POLICY = "default-src 'self'; img-src blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+_PAGE_POLICY = "default-src 'self'; img-src blob: data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
 @router.get("/", include_in_schema=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from gateway.vision.regions import Region, regions
 
 Pixels = NDArray[np.uint8]
 Size = tuple[int, int]
+
+SMALLEST_BUILDING = 25
+"""Regions of fewer pixels stay in the label map and are not listed as buildings: 2.5 m square at xBD's half metre."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,8 @@ async def report_damage(segmenter: Segmenter, pre: Pixels, post: Pixels) -> Dama
     post = await _to_pre_grid(segmenter, pre, post)
     label_map, sureness = await segmenter.label_map_and_confidence({"pre": pre, "post": post})
     damage_map = DamageMap(segmenter.model, await segmenter.count(label_map), label_map, post)
-    buildings = await segmenter.workers.run(segmenter.timeline, "finish", regions, label_map, sureness)
+    find = partial(regions, min_area=SMALLEST_BUILDING)
+    buildings = await segmenter.workers.run(segmenter.timeline, "finish", find, label_map, sureness)
     return DamageReport(damage_map, tuple(buildings))
 
 
