@@ -27,6 +27,8 @@ def config_text(card: Card) -> str:
         input=[_tensor(t) for t in card.inputs],
         output=[_tensor(t) for t in card.outputs],
         instance_group=[{"kind": model_config_pb2.ModelInstanceGroup.KIND_AUTO, "count": 1}],
+        # Triton's default is the newest alone; `?version=` may ask for any.
+        version_policy={"all": {}},
         dynamic_batching={
             "preferred_batch_size": sorted({max(1, largest // 2), largest}),
             "max_queue_delay_microseconds": QUEUE_DELAY_MICROSECONDS,

@@ -6,6 +6,7 @@
     │   └── PartProblem (400)        a part is missing, doubled or unexpected
     ├── NotFound (404)
     │   ├── ModelNotFound (404)
+    │   ├── VersionNotFound (404)
     │   └── RouteNotFound (404)
     ├── MethodNotAllowed (405)
     ├── NotAcceptable (406)
@@ -99,6 +100,12 @@ class ModelNotFound(NotFound):
     """No such model serves this task."""
 
     code, title = "model-not-found", "Model not found"
+
+
+class VersionNotFound(NotFound):
+    """The model has no such version."""
+
+    code, title = "version-not-found", "Model version not found"
 
 
 class RouteNotFound(NotFound):

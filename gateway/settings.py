@@ -90,6 +90,9 @@ class EngineSettings(_Group):
     lanes: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     """Batches computed side by side. On CPU each lane is one core; on CUDA two keep the device fed."""
 
+    watch_seconds: float = Field(5.0, ge=0)
+    """How often the embedded engine looks for changes in the model repository; 0: only when told to refresh."""
+
 
 class WorkSettings(_Group):
     """How much is decoded, stitched and encoded at once."""

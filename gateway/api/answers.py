@@ -62,15 +62,25 @@ class DamageAnswer(BaseModel):
     )
 
 
+class VersionAnswer(BaseModel):
+    """One version of a model and how it stands."""
+
+    version: int = Field(examples=[1])
+    digest: str = Field(description="SHA-256 of the model file", examples=["sha256:4f0c…"])
+    state: State
+    reason: str = Field("", description="Why it, or its newest form, is not served")
+
+
 class ModelAnswer(BaseModel):
     """One model folder and how it stands."""
 
     name: str = Field(examples=["bd-siamunet"])
     task: str | None = Field(None, examples=["damage"])
-    version: int | None = Field(None, examples=[1])
+    version: int | None = Field(None, description="Answers where no version is named", examples=[1])
     digest: str | None = None
     state: State
-    reason: str = Field("", description="Why it is not served, where it is not")
+    reason: str = Field("", description="Why it, or part of what is in its folder, is not served")
+    versions: list[VersionAnswer] = Field([], description="Every version, ascending; `?version=` names one")
 
 
 class ModelCardAnswer(ModelAnswer):
@@ -92,7 +102,23 @@ class Readiness(BaseModel):
     draining: bool
     engine: str = Field(examples=["embedded"])
     models: dict[str, str] = Field(
-        description="State per model folder; a failed one says why", examples=[{"bd-siamunet": "ready"}]
+        description="State per model folder, and why where something in it is not served",
+        examples=[{"bd-siamunet": "ready"}],
+    )
+    versions: dict[str, dict[int, str]] = Field(
+        description="The same per version of each model", examples=[{"bd-siamunet": {1: "ready"}}]
+    )
+
+
+class RefreshAnswer(BaseModel):
+    """What a refresh did."""
+
+    added: list[str] = Field(description="Models that are ready now and were not before")
+    changed: list[str] = Field(description="Models with another card or other versions", examples=[["bd-siamunet"]])
+    removed: list[str] = Field(description="Models whose folders are gone")
+    failed: dict[str, str] = Field(
+        description="Models of whose folders something is not served, and why; what was served before still is",
+        examples=[{"bd-fcn": "labels.txt is missing"}],
     )
 
 
@@ -143,5 +169,9 @@ def model_answer(status: Status) -> ModelCardAnswer:
         digest=model.digest if model else None,
         state=status.state,
         reason=status.reason,
+        versions=[
+            VersionAnswer(version=v.model.version, digest=v.model.digest, state=v.state, reason=v.reason)
+            for v in status.versions
+        ],
         card=model.card if model else None,
     )

@@ -75,7 +75,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         status: {"description": meaning, **_PROBLEM}
         for status, meaning in {
             400: "The body is malformed, or a part is missing or there twice.",
-            404: "No such model.",
+            404: "No such model, or no such version of it.",
             406: "`Accept` names nothing this route produces.",
             413: "The body or an image is over its limit; `limit` says which.",
             415: "The body is not multipart, or a part is neither PNG nor JPEG.",
@@ -98,6 +98,9 @@ async def damage(
     request: Request,
     services: InjectedServices,
     model: Annotated[str | None, Query(description="One of the task's models", examples=["bd-siamunet"])] = None,
+    version: Annotated[
+        int | None, Query(ge=1, description="One of the model's versions; without it the newest that is ready")
+    ] = None,
     overlay: Annotated[bool, Query(description="PNG: draw the classes over the post image")] = False,
     include: Annotated[
         list[Picture] | None, Query(description="JSON: pictures to put into the answer, as base64 PNG")
@@ -115,7 +118,7 @@ async def damage(
         raise ParameterInvalid("An overlay is a picture; accept image/png, or use include=overlay.", pointer="/overlay")
     if include and media_type != JSON:
         raise ParameterInvalid("Only a JSON answer includes pictures; accept application/json.", pointer="/include")
-    chosen = choose(services.engine, TASK, model or services.settings.models.damage)
+    chosen = choose(services.engine, TASK, model or services.settings.models.damage, version)
 
     async def answer(job: Job) -> Response:
         pair = await _decode_pair(job, chosen)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse
@@ -11,6 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from gateway.api.answers import ModelAnswer, ModelCardAnswer, ModelsAnswer, Readiness, model_answer
 from gateway.api.services import InjectedServices, Services
+from gateway.engines.base import Status, VersionStatus
 from gateway.errors import ModelNotFound
 
 router = APIRouter(tags=["service"])
@@ -69,12 +69,14 @@ def _readiness(services: Services) -> Readiness:
     statuses = services.engine.statuses()
     ready = {status.name for status in statuses if status.state == "ready"}
     required = set(services.settings.models.required)
-    states: dict[str, Any] = {
-        status.name: f"failed: {status.reason}" if status.state == "failed" else status.state for status in statuses
-    }
     return Readiness(
         ready=bool(ready) and required <= ready and not services.admission.draining,
         draining=services.admission.draining,
         engine=services.engine.name,
-        models=states,
+        models={status.name: _with_reason(status) for status in statuses},
+        versions={status.name: {v.model.version: _with_reason(v) for v in status.versions} for status in statuses},
     )
+
+
+def _with_reason(standing: Status | VersionStatus) -> str:
+    return f"{standing.state}: {standing.reason}" if standing.reason else standing.state

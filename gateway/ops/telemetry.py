@@ -90,6 +90,12 @@ class Telemetry:
         self.model_ready = Gauge(
             "maskgate_model_ready", "1 where the model answers requests, else 0", ("model",), registry=registry
         )
+        self.refreshes = Counter(
+            "maskgate_repository_refreshes_total",
+            "Looks into the model repository: unchanged, changed, or failed where something in it is not served",
+            ("outcome",),
+            registry=registry,
+        )
         self.loop_lag = Histogram(
             "maskgate_event_loop_lag_seconds",
             "How late the event loop woke a sleeper",

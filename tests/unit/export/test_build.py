@@ -10,6 +10,8 @@ from shutil import copytree
 from typing import Any
 
 import pytest
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
 
 import export.build
 from export.build import build
@@ -115,6 +117,11 @@ def test_torchscript_outputs_carry_their_index(built: Path) -> None:
     config = (built / "bd-fcn" / "config.pbtxt").read_text()
     assert 'backend: "pytorch"' in config
     assert 'name: "probabilities__1"' in config
+
+
+def test_triton_is_to_load_every_version(built: Path) -> None:
+    config = text_format.Parse((built / "bd-fcn" / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
+    assert config.version_policy.WhichOneof("policy_choice") == "all"
 
 
 def test_the_same_checkpoint_builds_the_same_bytes(
