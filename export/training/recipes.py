@@ -29,7 +29,6 @@ class Recipe:
         class_weights: of the damage classes 1 to 4.
         scenes: how many drawn scenes are mixed in.
         threshold: of P(building) in the decision; None is plain argmax.
-        balanced: whether the finished network's class biases are balanced on its training tiles, at the threshold.
     """
 
     network: str
@@ -46,13 +45,17 @@ class Recipe:
     class_weights: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
     scenes: int = 0
     threshold: float | None = None
-    balanced: bool = False
 
     def hyperparameters(self) -> dict[str, str | int | float | bool]:
-        """Return the choices as one flat dictionary for a card; a choice that is None is left out."""
-        values = {**vars(self), **{f"draw_{name}": value for name, value in vars(self.draw).items()}}
-        values["class_weights"] = " ".join(map(str, self.class_weights))
-        return {name: value for name, value in values.items() if isinstance(value, str | int | float)}
+        """Return, as one flat dictionary, the choices that a card does not state elsewhere."""
+        return {
+            "learning_rate": self.learning_rate,
+            "weight_decay": self.weight_decay,
+            "schedule": self.schedule,
+            "average": self.average,
+            "class_weights": " ".join(map(str, self.class_weights)),
+            **vars(self.draw),
+        }
 
 
 XBD_TRAIN_PAIRS = 2799
@@ -67,13 +70,13 @@ _RECIPES = (
     Recipe(
         "fcn",
         "demo",
-        width=0.5,
-        reduction=2,
-        draw=Draw(192, 8, swapped=0.3),
+        width=1.0,
+        reduction=4,
+        draw=Draw(112, 8, anywhere=0.6, swapped=0.4),
         steps=20_000,
         minutes=25,
         learning_rate=1e-3,
-        weight_decay=1e-4,
+        weight_decay=2e-2,
         schedule="one-cycle",
         average=0.998,
         scenes=60,
@@ -94,7 +97,6 @@ _RECIPES = (
         class_weights=(1.0, 2.5, 4.0, 8.0),
         scenes=60,
         threshold=0.5,
-        balanced=True,
     ),
 )
 

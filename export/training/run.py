@@ -124,11 +124,8 @@ class Run:
         self.step, self.seconds, self.history = state["step"], state["seconds"], state["history"]
         self._since = time.monotonic()
 
-    def export(self, path: Path, data: str, **notes: str) -> None:
-        """Write the averaged weights with what a card says of them.
-
-        ``data`` describes what they were learnt from; ``notes`` join the hyperparameters.
-        """
+    def export(self, path: Path, data: str) -> None:
+        """Write the averaged weights with what a card says of them; ``data`` describes what they were learnt from."""
         recipe = self.recipe
         checkpoint = Checkpoint(
             state_dict={name: value.cpu().contiguous() for name, value in self.average.state_dict().items()},
@@ -142,7 +139,7 @@ class Run:
             device=self.device,
             seed=self.seed,
             data=data,
-            hyperparameters={**recipe.hyperparameters(), **notes},
+            hyperparameters=recipe.hyperparameters(),
         )
         write_checkpoint(checkpoint, path)
 
