@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from export.architectures import INPUTS
-from export.training.inference import normalise
+from export.framing import Framing
+from export.training.inference import network_inputs
 from export.training.metrics import harmonic_mean
 from export.training.samples import Tile
 from export.training.xbd import UNCLASSIFIED
@@ -28,13 +28,14 @@ _FURTHEST = 2.0
 _GRID = np.linspace(-_FURTHEST, _FURTHEST, 161)
 
 
-def balance(network: nn.Module, architecture: str, tiles: Sequence[Tile], threshold: float, device: str) -> Floats:
+def balance(network: nn.Module, architecture: str, tiles: Sequence[Tile], framing: Framing, device: str) -> Floats:
     """Change the bias of the network's head in place and return what was added to each class, (C,), 0 for background.
 
     The damage classes are shifted against each other for the best harmonic mean of F1, then together for the best
-    localisation F1 at ``threshold``; a network of two classes has only the latter.
+    localisation F1 at the framing's threshold (0.5 where it has none); a network of two classes has only the latter.
     """
-    answers = [(_logits(network, architecture, tile, device), tile.labels) for tile in tiles]
+    answers = [(_logits(network, architecture, tile, framing, device), tile.labels) for tile in tiles]
+    threshold = 0.5 if framing.threshold is None else framing.threshold
     odds = np.log(threshold / (1 - threshold))
     found = [_buildings(logits, labels, odds) for logits, labels in answers]
     offsets = balanced_offsets(*(np.concatenate(part) for part in zip(*found, strict=True)))
@@ -91,11 +92,11 @@ def located_shift(answers: Iterable[tuple[Floats, NDArray[np.bool_]]]) -> float:
     return float(_GRID[f1.argmax()])
 
 
-def _logits(network: nn.Module, architecture: str, tile: Tile, device: str) -> Floats:
+def _logits(network: nn.Module, architecture: str, tile: Tile, framing: Framing, device: str) -> Floats:
     """Return the logits (C, H, W) of a whole tile."""
-    images = {"pre": tile.pre, "post": tile.post}
+    images = {"pre": tile.pre[None], "post": tile.post[None]}
     with torch.inference_mode():
-        logits = network(*(normalise(images[role][None], device) for role in INPUTS[architecture]))
+        logits = network(*network_inputs(images, architecture, framing, device))
     return np.asarray(logits[0].float().cpu().numpy(), np.float32)
 
 

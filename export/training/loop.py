@@ -77,8 +77,8 @@ def train(
     _learn(run, sampler, validation, out)
     checkpoint = out / "model.pt"
     notes = {}
-    if recipe.balanced and recipe.threshold is not None:
-        added = balance(run.average, recipe.network, photographs or drawn, recipe.threshold, device)
+    if recipe.balanced:
+        added = balance(run.average, recipe.network, photographs or drawn, recipe.framing, device)
         notes["balance"] = " ".join(f"{value:g}" for value in added)
     run.export(checkpoint, describe(training, recipe.scenes), **notes)
     return checkpoint
@@ -120,7 +120,7 @@ def _learn(run: Run, sampler: Sampler, validation: Sequence[LabelledPair], out: 
 def _figures(run: Run, validation: Sequence[LabelledPair]) -> dict[str, float]:
     """Return the validation figures of the averaged weights; damage only from networks that tell it."""
     recipe = run.recipe
-    predict = served_predictor(run.average, recipe.network, recipe.reduction, recipe.threshold, run.device)
+    predict = served_predictor(run.average, recipe.network, recipe.framing, run.device)
     counts = evaluate(predict, validation).counts
     figures = {"localisation F1": counts.localisation.f1}
     if "post" in INPUTS[recipe.network]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from export.framing import Framing, Tint
 from export.training.samples import Draw
 
 Schedule = Literal["constant", "one-cycle"]
@@ -29,6 +30,7 @@ class Recipe:
         class_weights: of the damage classes 1 to 4.
         scenes: how many drawn scenes are mixed in.
         threshold: of P(building) in the decision; None is plain argmax.
+        post_tint: tells the image after the disaster from the one before; see `Framing`.
         balanced: whether the finished network's class biases are balanced on its training tiles, at the threshold.
     """
 
@@ -46,12 +48,19 @@ class Recipe:
     class_weights: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
     scenes: int = 0
     threshold: float | None = None
+    post_tint: Tint = (0.0, 0.0, 0.0)
     balanced: bool = False
+
+    @property
+    def framing(self) -> Framing:
+        """What the served graph does around the network."""
+        return Framing(self.reduction, self.threshold, self.post_tint)
 
     def hyperparameters(self) -> dict[str, str | int | float | bool]:
         """Return the choices as one flat dictionary for a card; a choice that is None is left out."""
         values = {**vars(self), **{f"draw_{name}": value for name, value in vars(self.draw).items()}}
-        values["class_weights"] = " ".join(map(str, self.class_weights))
+        for name in ("class_weights", "post_tint"):
+            values[name] = " ".join(map(str, values[name]))
         return {name: value for name, value in values.items() if isinstance(value, str | int | float)}
 
 
@@ -94,6 +103,7 @@ _RECIPES = (
         class_weights=(1.0, 2.5, 4.0, 8.0),
         scenes=60,
         threshold=0.5,
+        post_tint=(1.0, 0.0, -1.0),
         balanced=True,
     ),
 )

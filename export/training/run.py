@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from export.architectures import INPUTS, build_network
+from export.architectures import build_network
 from export.checkpoints import Checkpoint, write_checkpoint
-from export.training.inference import normalise
+from export.training.inference import network_inputs
 from export.training.losses import total_loss
 from export.training.recipes import Recipe
 from export.training.samples import Batch
@@ -71,7 +71,7 @@ class Run:
         for group in self._optimiser.param_groups:
             group["lr"] = learning_rate(self.recipe, self.progress)
         images = {"pre": batch.pre, "post": batch.post}
-        inputs = [normalise(images[role], self.device) for role in INPUTS[self.recipe.network]]
+        inputs = network_inputs(images, self.recipe.network, self.recipe.framing, self.device)
         labels, importance = self._tensor(batch.labels), self._tensor(batch.importance)
         self.network.train()
         # bfloat16 halves a step on processors and GPUs that have it; the loss is computed in float32.
@@ -136,6 +136,7 @@ class Run:
             width=recipe.width,
             reduction=recipe.reduction,
             threshold=recipe.threshold,
+            post_tint=recipe.post_tint,
             recipe=recipe.name,
             steps=self.step,
             seconds=self.seconds,

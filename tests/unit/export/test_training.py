@@ -15,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 
 from export.checkpoints import read_checkpoint
+from export.framing import Framing
 from export.training import augment, loop
 from export.training.calibrate import balance, balanced_offsets, located_shift
-from export.training.inference import normalise, served_predictor
+from export.training.inference import network_inputs, normalise, served_predictor
 from export.training.paste import paste_building
 from export.training.recipes import Recipe, recipe
 from export.training.run import Run, learning_rate
@@ -188,9 +189,15 @@ def test_normalise_uses_imagenet_constants() -> None:
     np.testing.assert_allclose(batch[0, :, 0, 0], [(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225], 1e-5)
 
 
+def test_only_the_post_image_is_tinted() -> None:
+    images = {role: np.zeros((1, 2, 2, 3), np.uint8) for role in ("pre", "post")}
+    pre, post = network_inputs(images, "siamunet", Framing(post_tint=(1.0, 0.0, -1.0)), "cpu")
+    np.testing.assert_allclose((post - pre)[0, :, 0, 0], [1, 0, -1], atol=1e-6)
+
+
 def test_predictor_answers_at_full_size() -> None:
     network = Run(replace(TINY, network="fcn"), None, "cpu", 0).average
-    labels = served_predictor(network, "fcn", 2, 0.5, "cpu")(Town().read_pre(), Town().read_post())
+    labels = served_predictor(network, "fcn", Framing(2, 0.5), "cpu")(Town().read_pre(), Town().read_post())
     assert labels.shape == (64, 64)
     assert labels.dtype == np.uint8
 
@@ -267,7 +274,7 @@ def test_located_shift_separates_buildings() -> None:
 def test_balance_goes_into_the_bias_of_the_head() -> None:
     network = Run(TINY, None, "cpu", 0).average
     before = network.state_dict()["head.bias"].clone()
-    added = balance(network, "siamunet", [load_tile(Town(), 1)], 0.5, "cpu")
+    added = balance(network, "siamunet", [load_tile(Town(), 1)], Framing(1, 0.5), "cpu")
     torch.testing.assert_close(network.state_dict()["head.bias"] - before, torch.from_numpy(added))
     assert added[0] == 0
     assert added.any()
