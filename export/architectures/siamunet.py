@@ -1,4 +1,4 @@
-"""Siamese U-Net: damage from an image before and one after the disaster (paper 000; MODELS.md section 3.2)."""
+"""Siamese U-Net: damage from an image before and one after the disaster."""
 
 from __future__ import annotations
 
