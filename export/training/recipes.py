@@ -30,6 +30,7 @@ class Recipe:
         class_weights: of the damage classes 1 to 4.
         scenes: how many drawn scenes are mixed in.
         threshold: of P(building) in the decision; None is plain argmax.
+        normalised: whether the network learns with batch normalisation that is folded away at the end; see `normed`.
         post_tint: tells the image after the disaster from the one before; see `Framing`.
         balanced: whether the finished network's class biases are balanced on its training tiles, at the threshold.
     """
@@ -48,6 +49,7 @@ class Recipe:
     class_weights: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
     scenes: int = 0
     threshold: float | None = None
+    normalised: bool = False
     post_tint: Tint = (0.0, 0.0, 0.0)
     balanced: bool = False
 

@@ -15,6 +15,7 @@ from export.architectures import build_network
 from export.checkpoints import Checkpoint, write_checkpoint
 from export.training.inference import network_inputs
 from export.training.losses import total_loss
+from export.training.normed import folded, normalised
 from export.training.recipes import Recipe
 from export.training.samples import Batch
 
@@ -48,8 +49,7 @@ class Run:
         """Start at step 0 with weights drawn from ``seed``; ``minutes`` limits the run's time."""
         torch.manual_seed(seed)
         self.recipe, self.device, self.seed = recipe, device, seed
-        self.network = build_network(recipe.network, recipe.width).to(device)
-        self.average = build_network(recipe.network, recipe.width).to(device)
+        self.network, self.average = (self._build().to(device) for _ in range(2))
         self.average.load_state_dict(self.network.state_dict())
         self.average.eval()
         self.step, self.seconds = 0, 0.0
@@ -130,8 +130,9 @@ class Run:
         ``data`` describes what they were learnt from; ``notes`` join the hyperparameters.
         """
         recipe = self.recipe
+        network = folded(self.average) if recipe.normalised else self.average
         checkpoint = Checkpoint(
-            state_dict={name: value.cpu().contiguous() for name, value in self.average.state_dict().items()},
+            state_dict={name: value.cpu().contiguous() for name, value in network.state_dict().items()},
             architecture=recipe.network,
             width=recipe.width,
             reduction=recipe.reduction,
@@ -146,6 +147,10 @@ class Run:
             hyperparameters={**recipe.hyperparameters(), **notes},
         )
         write_checkpoint(checkpoint, path)
+
+    def _build(self) -> nn.Module:
+        network = build_network(self.recipe.network, self.recipe.width)
+        return normalised(network) if self.recipe.normalised else network
 
     def _tensor(self, array: NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(array).to(self.device)
