@@ -44,7 +44,7 @@ def build(
     if measurement is not None and measurement.source_digest != source_digest:
         raise BuildError("the figures were measured on another checkpoint; run `python -m export evaluate` on this one")
     network = checkpoint.network()
-    model = serve(network, entry.inputs, checkpoint.reduction, checkpoint.threshold)
+    model = serve(network, entry.inputs, checkpoint.framing)
     files: dict[FileFormat, bytes] = {
         "onnx": to_onnx(model, entry.tile),
         "torchscript": to_torchscript(model, entry.tile),
@@ -91,6 +91,7 @@ def _card(
             width=checkpoint.width,
             parameters=parameters,
             reduction=checkpoint.reduction,
+            post_tint=checkpoint.post_tint,
         ),
         training=Training(
             data=checkpoint.data,

@@ -42,9 +42,7 @@ def verify_source(repository: Repository, checkpoint_file: Path) -> tuple[Fault,
     faults = []
     for model in models:
         card = model.card
-        served = serve(
-            checkpoint.network(), [tensor.name for tensor in card.inputs], checkpoint.reduction, checkpoint.threshold
-        )
+        served = serve(checkpoint.network(), [tensor.name for tensor in card.inputs], checkpoint.framing)
         file = model.versions[model.newest].read_bytes()
         try:
             prove(served, {card.format: file}, card.tile, card.max_batch_size)

@@ -115,7 +115,7 @@ def _learn(run: Run, sampler: Sampler, validation: Sequence[LabelledPair], out: 
 def _figures(run: Run, validation: Sequence[LabelledPair]) -> dict[str, float]:
     """Return the validation figures of the averaged weights; damage only from networks that tell it."""
     recipe = run.recipe
-    predict = served_predictor(run.average, recipe.network, recipe.reduction, recipe.threshold, run.device)
+    predict = served_predictor(run.average, recipe.network, recipe.framing, run.device)
     counts = evaluate(predict, validation).counts
     figures = {"localisation F1": counts.localisation.f1}
     if "post" in INPUTS[recipe.network]:

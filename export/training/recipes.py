@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from export.framing import Framing, Tint
 from export.training.samples import Draw
 
 Schedule = Literal["constant", "one-cycle"]
@@ -29,6 +30,8 @@ class Recipe:
         class_weights: of the damage classes 1 to 4.
         scenes: how many drawn scenes are mixed in.
         threshold: of P(building) in the decision; None is plain argmax.
+        normalised: whether the network learns with batch normalisation that is folded away at the end; see `normed`.
+        post_tint: tells the image after the disaster from the one before; see `Framing`.
     """
 
     network: str
@@ -45,6 +48,13 @@ class Recipe:
     class_weights: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
     scenes: int = 0
     threshold: float | None = None
+    normalised: bool = False
+    post_tint: Tint = (0.0, 0.0, 0.0)
+
+    @property
+    def framing(self) -> Framing:
+        """What the served graph does around the network."""
+        return Framing(self.reduction, self.threshold, self.post_tint)
 
     def hyperparameters(self) -> dict[str, str | int | float | bool]:
         """Return, as one flat dictionary, the choices that a card does not state elsewhere."""
@@ -53,6 +63,7 @@ class Recipe:
             "weight_decay": self.weight_decay,
             "schedule": self.schedule,
             "average": self.average,
+            "normalised": self.normalised,
             "class_weights": " ".join(map(str, self.class_weights)),
             **vars(self.draw),
         }
@@ -97,6 +108,7 @@ _RECIPES = (
         class_weights=(1.0, 2.5, 4.0, 8.0),
         scenes=60,
         threshold=0.5,
+        post_tint=(1.0, 0.0, -1.0),
     ),
 )
 

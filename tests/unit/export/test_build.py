@@ -19,6 +19,7 @@ from export.catalog import CATALOG, Entry
 from export.checkpoints import write_checkpoint
 from export.errors import BuildError, CheckpointError, ParityError
 from export.figures import Measurement
+from export.framing import Framing
 from export.graph import serve, to_onnx
 from export.publish import replacing
 from export.verify import verify, verify_source
@@ -140,7 +141,7 @@ def test_the_licence_of_a_checkpoint_goes_before_the_catalogues(tmp_path: Path, 
 @pytest.fixture
 def _altered_export(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the ONNX exporter write another network than it is given."""
-    other = serve(untrained("fcn", seed=9), ("pre",), 2, 0.5)
+    other = serve(untrained("fcn", seed=9), ("pre",), Framing(2, 0.5))
     monkeypatch.setattr(export.build, "to_onnx", lambda _, tile: to_onnx(other, tile))
 
 

@@ -15,8 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from export.checkpoints import read_checkpoint
+from export.framing import Framing
 from export.training import augment, loop
-from export.training.inference import normalise, served_predictor
+from export.training.inference import network_inputs, normalise, served_predictor
 from export.training.paste import paste_building
 from export.training.recipes import Recipe, recipe
 from export.training.run import Run, learning_rate
@@ -187,9 +188,15 @@ def test_normalise_uses_imagenet_constants() -> None:
     np.testing.assert_allclose(batch[0, :, 0, 0], [(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225], 1e-5)
 
 
+def test_only_the_post_image_is_tinted() -> None:
+    images = {role: np.zeros((1, 2, 2, 3), np.uint8) for role in ("pre", "post")}
+    pre, post = network_inputs(images, "siamunet", Framing(post_tint=(1.0, 0.0, -1.0)), "cpu")
+    np.testing.assert_allclose((post - pre)[0, :, 0, 0], [1, 0, -1], atol=1e-6)
+
+
 def test_predictor_answers_at_full_size() -> None:
     network = Run(replace(TINY, network="fcn"), None, "cpu", 0).average
-    labels = served_predictor(network, "fcn", 2, 0.5, "cpu")(Town().read_pre(), Town().read_post())
+    labels = served_predictor(network, "fcn", Framing(2, 0.5), "cpu")(Town().read_pre(), Town().read_post())
     assert labels.shape == (64, 64)
     assert labels.dtype == np.uint8
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from gateway.engines.base import Model, Status, Tensors
+from gateway.engines.base import Model, Refreshed, Status, Tensors
 from gateway.errors import ModelNotReady
 from gateway.ops.telemetry import Telemetry
 from gateway.ops.timeline import Timeline
@@ -38,6 +38,9 @@ class TableEngine:
     async def start(self) -> None: ...
 
     async def close(self) -> None: ...
+
+    async def refresh(self) -> Refreshed:
+        return Refreshed()
 
     def statuses(self) -> Sequence[Status]:
         return ()
