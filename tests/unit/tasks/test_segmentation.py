@@ -40,7 +40,7 @@ class TableEngine:
     async def close(self) -> None: ...
 
     async def refresh(self) -> Refreshed:
-        return Refreshed()
+        return Refreshed((), (), (), {})
 
     def statuses(self) -> Sequence[Status]:
         return ()
