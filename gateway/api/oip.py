@@ -1,0 +1,159 @@
+"""`/v2`: the Open Inference Protocol with Triton's binary tensor extension, over whatever engine is wired.
+
+https://github.com/open-inference-protocol/open-inference-protocol and, for the binary
+tensors and the model configuration, Triton's protocol extensions of those names.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from gateway.api.answers import model_headers
+from gateway.api.oip_answers import SERVER, infer_answer, model_config, model_metadata
+from gateway.api.oip_request import read_request
+from gateway.api.service import readiness
+from gateway.api.services import InjectedServices, Job, Services, serve_task
+from gateway.api.uploads import read_body
+from gateway.engines.base import Model, Status
+from gateway.errors import BadRequest, ModelNotFound, ModelNotReady
+
+router = APIRouter(prefix="/v2", tags=["open inference protocol"])
+
+_HEADER_LENGTH = "Inference-Header-Content-Length"
+_MODEL = "/models/{model}"
+_VERSION = "/models/{model}/versions/{version}"
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"type": "object"}},
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+}
+_PROBLEM = {"content": {"application/problem+json": {"schema": {"type": "object"}}}}
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The outputs: as JSON numbers, or after the JSON in binary where that was asked for.",
+        "content": {
+            "application/json": {"schema": {"type": "object"}},
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+        },
+    },
+    **{
+        status: {"description": meaning, **_PROBLEM}
+        for status, meaning in {
+            400: "The request is malformed.",
+            404: "No such model or version.",
+            413: "The body or its JSON is over its limit; `limit` says which.",
+            415: "The body is compressed.",
+            422: "Names, types, shapes, batch or values do not fit the model's card.",
+            503: "Overloaded, draining, or the model is not ready; see `Retry-After`.",
+            504: "The deadline passed.",
+        }.items()
+    },
+}
+
+
+@router.get("", summary="Server metadata")
+async def server() -> dict[str, Any]:
+    """Return name, version and extensions."""
+    return SERVER
+
+
+@router.get("/health/live", summary="Is the process alive?")
+async def live() -> dict[str, bool]:
+    """Return as long as the event loop turns."""
+    return {"live": True}
+
+
+@router.get("/health/ready", summary="Should requests be sent here?")
+async def ready(services: InjectedServices) -> JSONResponse:
+    """Return 200 or 503 as `/readyz` does."""
+    is_ready = readiness(services).ready
+    return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
+
+
+@router.get(_VERSION, summary="Model metadata")
+@router.get(_MODEL, summary="Model metadata")
+async def metadata(services: InjectedServices, model: str, version: str | None = None) -> dict[str, Any]:
+    """Return the tensors of a model; -1 is the batch."""
+    found = _described(_status(services, model, version))
+    return model_metadata(found.card, [found.version])
+
+
+@router.get(f"{_VERSION}/ready", summary="Is the model ready?")
+@router.get(f"{_MODEL}/ready", summary="Is the model ready?")
+async def model_ready(services: InjectedServices, model: str, version: str | None = None) -> JSONResponse:
+    """Return 200 where the model answers requests, else 503."""
+    is_ready = _status(services, model, version).state == "ready"
+    return JSONResponse({"name": model, "ready": is_ready}, 200 if is_ready else 503)
+
+
+@router.get(f"{_VERSION}/config", summary="Triton's model configuration")
+@router.get(f"{_MODEL}/config", summary="Triton's model configuration")
+async def config(services: InjectedServices, model: str, version: str | None = None) -> dict[str, Any]:
+    """Return what clients of Triton plan their requests by: tensors and the largest batch."""
+    return model_config(_described(_status(services, model, version)).card)
+
+
+@router.post(f"{_VERSION}/infer", summary="Infer", openapi_extra=_BODY, responses=_RESPONSES, response_class=Response)
+@router.post(f"{_MODEL}/infer", summary="Infer", openapi_extra=_BODY, responses=_RESPONSES, response_class=Response)
+async def infer(request: Request, services: InjectedServices, model: str, version: str | None = None) -> Response:
+    """Return a model's outputs for a batch of tensors.
+
+    Worked example, with a tile in `tile.rgb` (544 × 544 × 3 bytes) and a model of one input; the answer begins with
+    as many bytes of JSON as its header `Inference-Header-Content-Length` says, and goes on with the label map:
+
+        curl --data-binary @tile.rgb -H 'Inference-Header-Content-Length: 0' \\
+             http://127.0.0.1:8080/v2/models/bd-fcn/infer -o answer
+    """
+    status = _status(services, model, version)
+    chosen = _described(status)
+    if status.state != "ready":
+        raise ModelNotReady(f"Model {chosen.name} is not ready; GET /v1/models/{chosen.name} says why.", retry_after=5)
+    header_length = _header_length(request)
+
+    async def answer(job: Job[bytearray]) -> Response:
+        asked = await job.run(
+            "decode", read_request, job.body, header_length, chosen.card, services.settings.limits.json_bytes
+        )
+        job.reservation.grow(asked.bytes_to_hold())
+        inputs = await job.run("decode", asked.tensors, job.body)
+        with job.timeline.measure("infer"):
+            names = [output.spec.name for output in asked.outputs]
+            outputs = await services.engine.infer(chosen, inputs, names, job.timeline)
+        answered = await job.run("encode", infer_answer, asked, chosen, outputs)
+        headers = model_headers(chosen)
+        if answered.header_length is None:
+            return Response(answered.body, headers=headers, media_type="application/json")
+        headers[_HEADER_LENGTH] = str(answered.header_length)
+        return Response(answered.body, headers=headers, media_type="application/octet-stream")
+
+    return await serve_task(services, request, "infer", read_body, answer)
+
+
+def _header_length(request: Request) -> int | None:
+    value = request.headers.get(_HEADER_LENGTH)
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdecimal() and len(value) < 20):
+        raise BadRequest(f"{_HEADER_LENGTH} is not a number.")
+    return int(value)
+
+
+def _described(status: Status) -> Model:
+    """Return the model of `status`, ready or not."""
+    if status.model is None:
+        raise ModelNotReady(f"Model {status.name} has no card; GET /v1/models/{status.name} says why.", retry_after=5)
+    return status.model
+
+
+def _status(services: Services, name: str, version: str | None) -> Status:
+    for status in services.engine.statuses():
+        if status.name == name and (version is None or (status.model and str(status.model.version) == version)):
+            return status
+    raise ModelNotFound("No model of that name and version is served; GET /v1/models lists them.", pointer="/model")
