@@ -6,6 +6,7 @@ tensors and the model configuration, Triton's protocol extensions of those names
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -15,10 +16,13 @@ from gateway.api.answers import model_headers
 from gateway.api.oip_answers import SERVER, infer_answer, model_config, model_metadata
 from gateway.api.oip_request import read_request
 from gateway.api.service import readiness
-from gateway.api.services import InjectedServices, Job, Services, serve_task
+from gateway.api.services import InjectedServices, Job, Services, serve_admitted
 from gateway.api.uploads import read_body
-from gateway.engines.base import Model, Status
+from gateway.engines.base import Model
 from gateway.errors import BadRequest, ModelNotFound, ModelNotReady
+from gateway.ops.admission import Reservation
+from gateway.repository.card import Card
+from gateway.settings import LimitSettings
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
@@ -81,15 +85,15 @@ async def ready(services: InjectedServices) -> JSONResponse:
 @router.get(_MODEL, summary="Model metadata")
 async def metadata(services: InjectedServices, model: str, version: str | None = None) -> dict[str, Any]:
     """Return the tensors of a model; -1 is the batch."""
-    found = _described(_status(services, model, version))
-    return model_metadata(found.card, [found.version])
+    served = _find(services, model, version)
+    return model_metadata(served.model.card, served.versions)
 
 
 @router.get(f"{_VERSION}/ready", summary="Is the model ready?")
 @router.get(f"{_MODEL}/ready", summary="Is the model ready?")
 async def model_ready(services: InjectedServices, model: str, version: str | None = None) -> JSONResponse:
     """Return 200 where the model answers requests, else 503."""
-    is_ready = _status(services, model, version).state == "ready"
+    is_ready = _find(services, model, version).ready
     return JSONResponse({"name": model, "ready": is_ready}, 200 if is_ready else 503)
 
 
@@ -97,7 +101,7 @@ async def model_ready(services: InjectedServices, model: str, version: str | Non
 @router.get(f"{_MODEL}/config", summary="Triton's model configuration")
 async def config(services: InjectedServices, model: str, version: str | None = None) -> dict[str, Any]:
     """Return what clients of Triton plan their requests by: tensors and the largest batch."""
-    return model_config(_described(_status(services, model, version)).card)
+    return model_config(_find(services, model, version).model.card)
 
 
 @router.post(f"{_VERSION}/infer", summary="Infer", openapi_extra=_BODY, responses=_RESPONSES, response_class=Response)
@@ -111,29 +115,36 @@ async def infer(request: Request, services: InjectedServices, model: str, versio
         curl --data-binary @tile.rgb -H 'Inference-Header-Content-Length: 0' \\
              http://127.0.0.1:8080/v2/models/bd-fcn/infer -o answer
     """
-    status = _status(services, model, version)
-    chosen = _described(status)
-    if status.state != "ready":
+    served = _find(services, model, version)
+    chosen = served.model
+    if not served.ready:
         raise ModelNotReady(f"Model {chosen.name} is not ready; GET /v1/models/{chosen.name} says why.", retry_after=5)
     header_length = _header_length(request)
 
+    async def read(request: Request, limits: LimitSettings, reservation: Reservation) -> bytearray:
+        return await read_body(request, _narrowed(limits, chosen.card), reservation)
+
     async def answer(job: Job[bytearray]) -> Response:
-        asked = await job.run(
-            "decode", read_request, job.body, header_length, chosen.card, services.settings.limits.json_bytes
-        )
-        job.reservation.grow(asked.bytes_to_hold())
-        inputs = await job.run("decode", asked.tensors, job.body)
+        async with job.turn():
+            asked = await job.run(
+                "decode", read_request, job.body, header_length, chosen.card, services.settings.limits.json_bytes
+            )
+            job.reservation.grow(asked.bytes_to_hold())
+            inputs = await job.run("decode", asked.tensors, job.body)
+        # Not in a turn: the engine is to see as many requests at once as were admitted, and to batch them.
         with job.timeline.measure("infer"):
             names = [output.spec.name for output in asked.outputs]
             outputs = await services.engine.infer(chosen, inputs, names, job.timeline)
-        answered = await job.run("encode", infer_answer, asked, chosen, outputs)
+        services.telemetry.tiles.labels(chosen.name).inc(asked.batch)
+        async with job.turn():
+            answered = await job.run("encode", infer_answer, asked, chosen, outputs)
         headers = model_headers(chosen)
         if answered.header_length is None:
             return Response(answered.body, headers=headers, media_type="application/json")
         headers[_HEADER_LENGTH] = str(answered.header_length)
         return Response(answered.body, headers=headers, media_type="application/octet-stream")
 
-    return await serve_task(services, request, "infer", read_body, answer)
+    return await serve_admitted(services, request, "infer", read, answer)
 
 
 def _header_length(request: Request) -> int | None:
@@ -145,15 +156,32 @@ def _header_length(request: Request) -> int | None:
     return int(value)
 
 
-def _described(status: Status) -> Model:
-    """Return the model of `status`, ready or not."""
-    if status.model is None:
-        raise ModelNotReady(f"Model {status.name} has no card; GET /v1/models/{status.name} says why.", retry_after=5)
-    return status.model
+def _narrowed(limits: LimitSettings, card: Card) -> LimitSettings:
+    """Return `limits` with no more body than the model's largest batch and its JSON can have."""
+    largest = limits.json_bytes + card.max_batch_size * sum(spec.bytes_per_item() for spec in card.inputs)
+    return limits.model_copy(update={"body_bytes": min(limits.body_bytes, largest)})
 
 
-def _status(services: Services, name: str, version: str | None) -> Status:
+@dataclass(frozen=True)
+class _Served:
+    """What a path means: a version of a model, whether it answers, and which versions do beside it."""
+
+    model: Model
+    ready: bool
+    versions: tuple[int, ...]
+
+
+def _find(services: Services, name: str, version: str | None) -> _Served:
+    """Return what `name` and, where it is given, `version` mean.
+
+    Raises:
+        ModelNotFound: nothing.
+        ModelNotReady: a folder without a card that can be read.
+    """
     for status in services.engine.statuses():
-        if status.name == name and (version is None or (status.model and str(status.model.version) == version)):
-            return status
+        if status.name == name:
+            if status.model is None:
+                raise ModelNotReady(f"Model {name} has no card; GET /v1/models/{name} says why.", retry_after=5)
+            if version in (None, str(status.model.version)):
+                return _Served(status.model, status.state == "ready", (status.model.version,))
     raise ModelNotFound("No model of that name and version is served; GET /v1/models lists them.", pointer="/model")

@@ -148,26 +148,33 @@ def _sources(
     specs = {spec.name: spec for spec in card.inputs}
     sources, position = [], tail.start
     for tensor in inputs:
-        spec, pointer = specs[tensor.name], f"/inputs/{tensor.name}"
-        size = tensor.parameters.binary_data_size
-        if tensor.parameters.shared_memory_region is not None:
-            raise TensorMismatch("Shared memory is not offered; send the tensor.", pointer=pointer)
-        if tensor.data is not None and size is None:
-            span = arrays[tensor.data]
-        elif tensor.data is not None or size is None:
-            raise BadRequest("An input has either data or binary_data_size.", pointer=pointer)
-        else:
-            if size != batch * spec.bytes_per_item():
-                raise TensorMismatch(
-                    f"The input '{spec.name}' has {batch * spec.bytes_per_item()} bytes in this shape.",
-                    pointer=f"{pointer}/parameters/binary_data_size",
-                )
-            span = slice(position, position + size)
+        spec = specs[tensor.name]
+        if tensor.data is None:
+            size = _binary_size(tensor, batch * spec.bytes_per_item())
+            sources.append(Source(spec, slice(position, position + size), binary=True))
             position += size
-        sources.append(Source(spec, span, binary=tensor.data is None))
+        elif tensor.parameters.binary_data_size is None:
+            sources.append(Source(spec, arrays[tensor.data], binary=False))
+        else:
+            raise BadRequest("An input has either data or binary_data_size.", pointer=f"/inputs/{tensor.name}")
     if position != tail.stop:
         raise BadRequest("The bytes after the JSON are not as many as binary_data_size says.")
     return tuple(sources)
+
+
+def _binary_size(tensor: Input, expected: int) -> int:
+    """Return how many bytes a tensor without data has after the JSON: `expected`, or it is an error."""
+    pointer = f"/inputs/{tensor.name}"
+    if tensor.parameters.shared_memory_region is not None:
+        raise TensorMismatch("Shared memory is not offered; send the tensor.", pointer=pointer)
+    if tensor.parameters.binary_data_size is None:
+        raise BadRequest("An input has either data or binary_data_size.", pointer=pointer)
+    if tensor.parameters.binary_data_size != expected:
+        raise TensorMismatch(
+            f"The input '{tensor.name}' has {expected} bytes in this shape.",
+            pointer=f"{pointer}/parameters/binary_data_size",
+        )
+    return expected
 
 
 def _outputs(head: Head, card: Card) -> tuple[Wanted, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -56,6 +57,10 @@ class Job(Generic[Body]):
         """Return `function(*arguments)` from a worker thread, its time counted under `stage`."""
         return await self.services.workers.run(self.timeline, stage, function, *arguments)
 
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Wait until this request may be worked on, and be so inside; see `Workers.turn`."""
+        return self.services.workers.turn(self.timeline)
+
     def segmenter(self, model: Model) -> Segmenter:
         """Return `model`, ready to run for this request."""
         return Segmenter(model, self.services.engine, self.services.workers, self.services.telemetry, self.timeline)
@@ -70,32 +75,45 @@ async def serve_task(
 ) -> Response:
     """Admit a request, `read` its body, wait for its turn, and return what `work` makes of it.
 
+    Raises:
+        MaskgateError: any of the tree; see `serve_admitted` and the task.
+    """
+
+    async def in_turn(job: Job[Body]) -> Response:
+        async with job.turn():
+            return await work(job)
+
+    return await serve_admitted(services, request, task, read, in_turn)
+
+
+async def serve_admitted(
+    services: Services,
+    request: Request,
+    task: str,
+    read: Callable[[Request, LimitSettings, Reservation], Awaitable[Body]],
+    work: Callable[[Job[Body]], Coroutine[Any, Any, Response]],
+) -> Response:
+    """Admit a request, `read` its body, and return what `work` makes of it, which takes turns itself.
+
     However it ends, what it held is given back; a caller who hangs up ends it early.
 
     Raises:
-        MaskgateError: any of the tree; see `Admission.admit`, `gateway/api/uploads.py` and the task.
+        MaskgateError: any of the tree; see `Admission.admit`, `gateway/api/uploads.py` and `work`.
     """
     timeline = Timeline(services.settings.limits.deadline_seconds)
     with services.admission.admit() as reservation, services.telemetry.task(task, timeline):
         try:
             with timeline.measure("receive"):
                 body = await read(request, services.settings.limits, reservation)
-            job = Job(services, body, timeline, reservation)
-            response = await _unless_caller_leaves(request, _in_turn(job, work))
+            start = time.perf_counter()
+            response = await _unless_caller_leaves(request, work(Job(services, body, timeline, reservation)))
+            services.admission.served(time.perf_counter() - start - timeline.seconds.get("queue", 0.0))
         except CallerLeft:
             services.telemetry.cancelled.labels(timeline.stage).inc()
             raise
     response.headers["Server-Timing"] = timeline.server_timing()
     response.headers["Cache-Control"] = "private, no-store"
     return response
-
-
-async def _in_turn(job: Job[Body], work: Callable[[Job[Body]], Awaitable[Response]]) -> Response:
-    async with job.services.workers.turn(job.timeline):
-        start = time.perf_counter()
-        response = await work(job)
-        job.services.admission.served(time.perf_counter() - start)
-        return response
 
 
 async def _unless_caller_leaves(request: Request, work: Coroutine[Any, Any, T]) -> T:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from copy import deepcopy
@@ -57,7 +58,7 @@ def test_a_model_is_described(client: AppClient, path: str) -> None:
 
 
 @pytest.mark.parametrize("tail", ["", "/ready", "/config"])
-@pytest.mark.parametrize("model", ["none-such", "trivial/versions/2", "trivial/versions/x"])
+@pytest.mark.parametrize("model", ["none-such", "trivial/versions/2", "trivial/versions/x", "trivial/versions/01"])
 def test_what_is_not_there_is_404(client: AppClient, model: str, tail: str) -> None:
     answer = client.get(f"/v2/models/{model}{tail}")
     assert (answer.status_code, answer.json()["code"]) == (404, "model-not-found")
@@ -145,6 +146,28 @@ def test_the_answer_says_which_model_and_how_long(client: AppClient) -> None:
         assert f"{stage};dur=" in headers["Server-Timing"]
 
 
+def test_the_engine_sees_more_requests_at_once_than_there_are_turns(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client: AppClient = start(work={"threads": 1})
+    infer, waiting, both = client.services.engine.infer, [], asyncio.Event()
+
+    async def together(*arguments: Any) -> Any:
+        waiting.append(arguments)
+        if len(waiting) == 2:
+            both.set()
+        await asyncio.wait_for(both.wait(), 10)
+        return await infer(*arguments)
+
+    async def ask_twice() -> list[httpx.Response]:
+        request = sealed(*binary_request(PAIR))
+        return await asyncio.gather(*(client._request("POST", INFER, request) for _ in range(2)))
+
+    monkeypatch.setattr(client.services.engine, "infer", together)
+    assert [response.status_code for response in client.run(ask_twice)] == [200, 200]
+    assert client.sample("maskgate_tiles_total", model="trivial") == 6
+
+
 def change(*path: Any, to: Any) -> Callable[[dict[str, Any]], None]:
     """Return what sets one place in a request."""
 
@@ -155,6 +178,11 @@ def change(*path: Any, to: Any) -> Callable[[dict[str, Any]], None]:
         request[last] = to
 
     return set_it
+
+
+def described(name: str, **members: Any) -> dict[str, Any]:
+    """Return an input without data."""
+    return {"name": name, "datatype": "UINT8", "shape": [1, 64, 64, 3], **members}
 
 
 BAD_JSON: dict[str, tuple[Callable[[dict[str, Any]], Any], str, str | None]] = {
@@ -184,7 +212,11 @@ BAD_JSON: dict[str, tuple[Callable[[dict[str, Any]], Any], str, str | None]] = {
         "bad-request",
         "/inputs/pre",
     ),
-    "shared memory": (change("inputs", 0, "parameters", to={"shared_memory_region": "r"}), "tensor-mismatch", None),
+    "shared memory": (
+        change("inputs", 0, to=described("pre", parameters={"shared_memory_region": "r"})),
+        "tensor-mismatch",
+        "/inputs/pre",
+    ),
     "unknown output": (change("outputs", to=[{"name": "mask"}]), "tensor-mismatch", "/outputs"),
     "output twice": (change("outputs", to=[{"name": "label_map"}] * 2), "bad-request", "/outputs"),
     "classification": (
@@ -278,6 +310,10 @@ def test_limits_on_body_and_json(start: Any, client: AppClient) -> None:
     assert start(limits={"json_bytes": 1000}).post(INFER, **binary).status_code == 200
     small = start(limits={"body_bytes": len(binary["content"]) - 1})
     assert_refused(small.post(INFER, **binary), "body-too-large")
+    beyond = b" " * (1000 + 8 * TILES[0].nbytes + 1)
+    refused = start(limits={"json_bytes": 1000}).post("/v2/models/pre-only/infer", content=beyond)
+    assert_refused(refused, "body-too-large")
+    assert refused.json()["limit"] == len(beyond) - 1
     wordy = json_request(PAIR, parameters={"note": "a" * 300_000})
     assert_refused(client.post(INFER, json=wordy), "body-too-large")
 
