@@ -19,7 +19,7 @@ from gateway.api.service import readiness
 from gateway.api.services import InjectedServices, Job, Services, serve_admitted
 from gateway.api.uploads import read_body
 from gateway.engines.base import Model
-from gateway.errors import BadRequest, ModelNotFound, ModelNotReady
+from gateway.errors import BadRequest, ModelNotFound, ModelNotReady, VersionNotFound
 from gateway.ops.admission import Reservation
 from gateway.repository.card import Card
 from gateway.settings import LimitSettings
@@ -175,13 +175,19 @@ def _find(services: Services, name: str, version: str | None) -> _Served:
     """Return what `name` and, where it is given, `version` mean.
 
     Raises:
-        ModelNotFound: nothing.
+        ModelNotFound: no model is named so.
+        VersionNotFound: it has no such version.
         ModelNotReady: a folder without a card that can be read.
     """
     for status in services.engine.statuses():
         if status.name == name:
             if status.model is None:
                 raise ModelNotReady(f"Model {name} has no card; GET /v1/models/{name} says why.", retry_after=5)
-            if version in (None, str(status.model.version)):
-                return _Served(status.model, status.state == "ready", (status.model.version,))
-    raise ModelNotFound("No model of that name and version is served; GET /v1/models lists them.", pointer="/model")
+            ready = tuple(v.model.version for v in status.versions if v.state == "ready")
+            if version is None:
+                return _Served(status.model, status.state == "ready", ready)
+            for pinned in status.versions:
+                if str(pinned.model.version) == version:
+                    return _Served(pinned.model, pinned.state == "ready", ready)
+            raise VersionNotFound("The model has no such version; GET /v1/models lists them.", pointer="/version")
+    raise ModelNotFound("No model of that name is served; GET /v1/models lists them.", pointer="/model")

@@ -45,6 +45,7 @@ def model_config(card: Card) -> dict[str, Any]:
         "name": card.name,
         "platform": PLATFORMS[card.format],
         "backend": BACKENDS[card.format],
+        "version_policy": {"all": {}},
         "max_batch_size": card.max_batch_size,
         "input": [_tensor_config(spec) for spec in card.inputs],
         "output": [_tensor_config(spec) for spec in card.outputs],

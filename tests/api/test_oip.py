@@ -6,16 +6,19 @@ import asyncio
 import json
 from collections.abc import Callable
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 
+from gateway.app import create_app
 from gateway.errors import Overloaded
-from tests.support.app_client import AppClient
+from gateway.settings import ModelSettings, Settings
+from tests.support.app_client import AppClient, running
 from tests.support.oip import HEADER_LENGTH, answered, binary_request, json_request, sealed
-from tests.support.trivial import label_table, probability_table
+from tests.support.trivial import label_table, probability_table, write_trivial_model, write_version
 
 TILES = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
 PAIR = {"pre": TILES, "post": TILES[::-1].copy()}
@@ -58,11 +61,37 @@ def test_a_model_is_described(client: AppClient, path: str) -> None:
 
 
 @pytest.mark.parametrize("tail", ["", "/ready", "/config"])
-@pytest.mark.parametrize("model", ["none-such", "trivial/versions/2", "trivial/versions/x", "trivial/versions/01"])
-def test_what_is_not_there_is_404(client: AppClient, model: str, tail: str) -> None:
+@pytest.mark.parametrize(
+    ("model", "code"),
+    [
+        ("none-such", "model-not-found"),
+        ("trivial/versions/2", "version-not-found"),
+        ("trivial/versions/x", "version-not-found"),
+        ("trivial/versions/01", "version-not-found"),
+    ],
+)
+def test_what_is_not_there_is_404(client: AppClient, model: str, code: str, tail: str) -> None:
     answer = client.get(f"/v2/models/{model}{tail}")
-    assert (answer.status_code, answer.json()["code"]) == (404, "model-not-found")
+    assert (answer.status_code, answer.json()["code"]) == (404, code)
     assert answer.json()["error"] == answer.json()["detail"]
+
+
+def test_versions_answer_each_for_itself(tmp_path: Path) -> None:
+    write_version(write_trivial_model(tmp_path, "pre-only", inputs=("pre",)), 2, shift=2)
+    with running(create_app(Settings(models=ModelSettings(repository=tmp_path)))) as client:
+        path = "/v2/models/pre-only"
+        assert client.get(path).json()["versions"] == ["1", "2"]
+        assert client.get(f"{path}/versions/1/ready").json() == {"name": "pre-only", "ready": True}
+        for pinned, version, shift in (
+            (f"{path}/versions/1", "1", 0),
+            (f"{path}/versions/2", "2", 2),
+            (path, "2", 2),
+        ):
+            head, tensors = answered(client.post(f"{pinned}/infer", json=json_request({"pre": TILES})))
+            assert head["model_version"] == version
+            np.testing.assert_array_equal(tensors["label_map"], label_table(5, shift)[TILES[..., 1]])
+        answer = client.post(f"{path}/infer?version=1", json=json_request({"pre": TILES}))
+        assert answer.headers["Maskgate-Version"] == "1"
 
 
 def test_a_faulty_model_is_not_ready(client: AppClient) -> None:
