@@ -19,6 +19,7 @@
     │   ├── ImageUnreadable (422)
     │   ├── ImageUnsuitable (422)
     │   ├── PairMismatch (422)
+    │   ├── TensorMismatch (422)
     │   └── ParameterInvalid (422)
     ├── CallerLeft (499)             logged and counted, never sent
     ├── Internal (500)               a defect of ours
@@ -178,6 +179,12 @@ class PairMismatch(Unprocessable):
     """The pre- and the post-disaster image do not show the same frame."""
 
     code, title = "pair-mismatch", "Images do not form a pair"
+
+
+class TensorMismatch(Unprocessable):
+    """A tensor is not of the name, type, shape or values that the model's card asks for."""
+
+    code, title = "tensor-mismatch", "Tensor does not fit the model"
 
 
 class ParameterInvalid(Unprocessable):

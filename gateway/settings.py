@@ -59,6 +59,9 @@ class LimitSettings(_Group):
     body_bytes: int = Field(512 * MIB, gt=0)
     """Largest request body, in bytes."""
 
+    json_bytes: int = Field(64 * MIB, gt=0)
+    """Longest JSON text of an inference request under `/v2`, in bytes; its binary tensors do not count."""
+
     image_side: int = Field(12_000, ge=64)
     """Longest image side, in pixels."""
 

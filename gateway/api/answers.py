@@ -134,6 +134,15 @@ def provenance(model: Model, engine: Engine, input_digest: str) -> Provenance:
     )
 
 
+def model_headers(model: Model) -> dict[str, str]:
+    """Return the headers that say which model answered."""
+    return {
+        "Maskgate-Model": model.name,
+        "Maskgate-Version": str(model.version),
+        "Maskgate-Digest": model.digest,
+    }
+
+
 def class_shares(classes: Sequence[ClassSpec], counts: Sequence[int]) -> list[ClassShare]:
     """Return pixels and share per class."""
     total = sum(counts)

@@ -7,16 +7,17 @@ import hashlib
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 from numpy.typing import NDArray
 
-from gateway.api.answers import DamageAnswer, class_shares, provenance, region_answers
+from gateway.api.answers import DamageAnswer, class_shares, model_headers, provenance, region_answers
 from gateway.api.negotiation import choose as choose_media_type
 from gateway.api.services import InjectedServices, Job, serve_task
-from gateway.api.uploads import naming_part
+from gateway.api.uploads import naming_part, read_parts
 from gateway.engines.base import Model, choose
 from gateway.errors import ParameterInvalid
 from gateway.media.headers import ImageInfo
@@ -28,6 +29,7 @@ Picture = Literal["label_map", "overlay"]
 
 TASK = "damage"
 PARTS = ("pre", "post")
+Parts = dict[str, memoryview]
 PNG, JSON = "image/png", "application/json"
 # Per pre pixel: three bytes decoded, three of the post image on its grid, label map, confidence map, and
 # what finding regions takes: a component map (int32) and a padded copy of the label map.
@@ -120,7 +122,7 @@ async def damage(
         raise ParameterInvalid("Only a JSON answer includes pictures; accept application/json.", pointer="/include")
     chosen = choose(services.engine, TASK, model or services.settings.models.damage, version)
 
-    async def answer(job: Job) -> Response:
+    async def answer(job: Job[Parts]) -> Response:
         pair = await _decode_pair(job, chosen)
         segmenter = job.segmenter(chosen)
         if media_type == JSON:
@@ -131,7 +133,7 @@ async def damage(
             body = await job.run("encode", _overlay if overlay else _label_map, mapped)
         return Response(body, headers=_headers(chosen, pair.notices), media_type=media_type)
 
-    return await serve_task(services, request, TASK, PARTS, answer)
+    return await serve_task(services, request, TASK, partial(read_parts, PARTS), answer)
 
 
 @dataclass(frozen=True)
@@ -141,18 +143,18 @@ class _Pair:
     notices: tuple[str, ...]
 
 
-async def _decode_pair(job: Job, model: Model) -> _Pair:
+async def _decode_pair(job: Job[Parts], model: Model) -> _Pair:
     """Return both images; what their headers show to be unservable is refused before a pixel is decoded."""
     limits = job.services.settings.limits
     image_limits = ImageLimits(limits.image_pixels, limits.image_side, limits.image_side_minimum)
 
     def probe_part(name: str) -> ImageInfo:
         with naming_part(name):
-            return probe(job.parts[name], image_limits)
+            return probe(job.body[name], image_limits)
 
     def decode_part(name: str, info: ImageInfo) -> DecodedImage:
         with naming_part(name):
-            return decode(job.parts[name], info)
+            return decode(job.body[name], info)
 
     pre, post = await job.run("decode", lambda: [probe_part(name) for name in PARTS])
     notices = check_pair(model, pre.size, post.size)
@@ -178,7 +180,7 @@ def _overlay(mapped: DamageMap) -> bytes:
 _PICTURES = {"label_map": _label_map, "overlay": _overlay}
 
 
-def _json(report: DamageReport, notices: Sequence[str], include: Sequence[Picture], job: Job) -> bytes:
+def _json(report: DamageReport, notices: Sequence[str], include: Sequence[Picture], job: Job[Parts]) -> bytes:
     model = report.map.model
     height, width = report.map.label_map.shape
     answer = DamageAnswer(
@@ -194,17 +196,13 @@ def _json(report: DamageReport, notices: Sequence[str], include: Sequence[Pictur
     return answer.model_dump_json(by_alias=True).encode()
 
 
-def _digest(job: Job) -> str:
-    parts = b"".join(hashlib.sha256(job.parts[name]).digest() for name in PARTS)
+def _digest(job: Job[Parts]) -> str:
+    parts = b"".join(hashlib.sha256(job.body[name]).digest() for name in PARTS)
     return f"sha256:{hashlib.sha256(parts).hexdigest()}"
 
 
 def _headers(model: Model, notices: Sequence[str]) -> dict[str, str]:
-    headers = {
-        "Maskgate-Model": model.name,
-        "Maskgate-Version": str(model.version),
-        "Maskgate-Digest": model.digest,
-    }
+    headers = model_headers(model)
     if notices:
         headers["Maskgate-Notices"] = "; ".join(notices).replace("×", "x")
     return headers

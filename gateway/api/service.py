@@ -34,10 +34,10 @@ async def healthz() -> dict[str, str]:
 @router.get("/readyz", summary="Should requests be sent here?", responses={503: {"model": Readiness}})
 async def readyz(services: InjectedServices, response: Response) -> Readiness:
     """Return 200 while the required models are ready and the process is not draining, else 503."""
-    readiness = _readiness(services)
-    if not readiness.ready:
+    standing = readiness(services)
+    if not standing.ready:
         response.status_code = 503
-    return readiness
+    return standing
 
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
@@ -65,7 +65,8 @@ async def model_card(model: str, services: InjectedServices) -> ModelCardAnswer:
     raise ModelNotFound("No model of that name is in the repository; GET /v1/models lists them.")
 
 
-def _readiness(services: Services) -> Readiness:
+def readiness(services: Services) -> Readiness:
+    """Return whether requests should be sent here, and how each model stands."""
     statuses = services.engine.statuses()
     ready = {status.name for status in statuses if status.state == "ready"}
     required = set(services.settings.models.required)

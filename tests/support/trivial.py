@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from export.triton import config_text
+from export.triton import write_config_files
 from gateway.repository.card import (
     Card,
     ClassSpec,
@@ -94,7 +94,7 @@ def write_trivial_model(
     )
     write_card(card, directory / "card.json")
     (directory / "labels.txt").write_text(labels_text(card), encoding="utf-8")
-    (directory / "config.pbtxt").write_text(config_text(card), encoding="utf-8")
+    write_config_files(card, directory)
     return directory
 
 

@@ -82,10 +82,13 @@ def test_a_repository_holds_what_triton_and_the_gateway_need(built: Path) -> Non
         "bd-fcn/1/model.pt",
         "bd-fcn/card.json",
         "bd-fcn/config.pbtxt",
+        "bd-fcn/configs/cuda.pbtxt",
         "bd-fcn/labels.txt",
         "bd-siamunet/1/model.onnx",
         "bd-siamunet/card.json",
         "bd-siamunet/config.pbtxt",
+        "bd-siamunet/configs/cuda.pbtxt",
+        "bd-siamunet/configs/tensorrt.pbtxt",
         "bd-siamunet/labels.txt",
     ]
     assert sorted(scan(built).models) == ["bd-fcn", "bd-siamunet"]
@@ -227,10 +230,17 @@ def test_verify_names_a_card_edited_by_hand(repository: Path) -> None:
     assert problems(scan(repository)) == [("bd-fcn", "the card differs from the catalogue in title, limitations")]
 
 
-def test_verify_names_a_configuration_edited_by_hand(repository: Path) -> None:
-    config = repository / "bd-fcn" / "config.pbtxt"
-    config.write_text(config.read_text().replace("count: 1", "count: 4"))
-    assert problems(scan(repository)) == [("bd-fcn", "config.pbtxt is not the one that is generated from the card")]
+@pytest.mark.parametrize("name", ["config.pbtxt", "configs/cuda.pbtxt"])
+def test_verify_names_a_configuration_edited_by_hand(repository: Path, name: str) -> None:
+    config = repository / "bd-fcn" / name
+    config.write_text(config.read_text().replace("count: ", "count: 4"))
+    assert problems(scan(repository)) == [("bd-fcn", f"{name} is not the one that is generated from the card")]
+
+
+def test_verify_names_a_profile_that_is_missing(repository: Path) -> None:
+    (repository / "bd-siamunet" / "configs" / "tensorrt.pbtxt").unlink()
+    expected = "configs/tensorrt.pbtxt is not the one that is generated from the card"
+    assert problems(scan(repository)) == [("bd-siamunet", expected)]
 
 
 def test_verify_names_a_threshold_the_graph_does_not_have(repository: Path) -> None:
