@@ -12,7 +12,9 @@ from gateway import __version__
 from gateway.api import damage, problems, service
 from gateway.api.middleware import RequestContext
 from gateway.api.services import Services
+from gateway.engines.base import Engine
 from gateway.engines.embedded import EmbeddedEngine
+from gateway.engines.triton import TritonEngine
 from gateway.ops.admission import Admission
 from gateway.ops.telemetry import Telemetry
 from gateway.ops.workers import Workers
@@ -37,7 +39,7 @@ def create_app(settings: Settings) -> FastAPI:
         telemetry=telemetry,
         admission=Admission(settings.limits.inflight_requests, settings.limits.inflight_bytes, telemetry),
         workers=Workers(settings.work.threads),
-        engine=EmbeddedEngine(settings.models.repository, settings.engine.provider, settings.engine.lanes, telemetry),
+        engine=_engine(settings, telemetry),
     )
 
     @asynccontextmanager
@@ -57,3 +59,12 @@ def create_app(settings: Settings) -> FastAPI:
     for router in (damage.router, service.router, problems.router):
         app.include_router(router)
     return app
+
+
+def _engine(settings: Settings, telemetry: Telemetry) -> Engine:
+    root, engine = settings.models.repository, settings.engine
+    if engine.kind == "triton":
+        return TritonEngine(
+            root, engine.triton_url, engine.triton_shared_memory, engine.triton_inflight_bytes, telemetry
+        )
+    return EmbeddedEngine(root, engine.provider, engine.lanes, telemetry)

@@ -82,13 +82,25 @@ class LimitSettings(_Group):
 
 
 class EngineSettings(_Group):
-    """How models are run."""
+    """How models are run. `provider` and `lanes` are the embedded engine's, `triton_…` the other's."""
+
+    kind: Literal["embedded", "triton"] = "embedded"
+    """By ONNX Runtime in this process, or by a Triton Inference Server that serves the same repository."""
 
     provider: Literal["cpu", "cuda"] = "cpu"
     """ONNX Runtime execution provider; cuda needs the `gpu` extra."""
 
     lanes: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     """Batches computed side by side. On CPU each lane is one core; on CUDA two keep the device fed."""
+
+    triton_url: str = Field("localhost:8001", pattern=r"^[^/\s]+:[0-9]+$")
+    """``host:port`` of Triton's gRPC service."""
+
+    triton_shared_memory: bool = True
+    """Share memory with a Triton on this host. Tensors travel as bytes where that cannot be, or is not wanted."""
+
+    triton_inflight_bytes: int = Field(128 * MIB, gt=0)
+    """Tensors on their way to Triton and back at once, in bytes; also the most memory shared per tile size."""
 
 
 class WorkSettings(_Group):

@@ -76,5 +76,6 @@ def _readiness(services: Services) -> Readiness:
         ready=bool(ready) and required <= ready and not services.admission.draining,
         draining=services.admission.draining,
         engine=services.engine.name,
+        transport=services.engine.transport,
         models=states,
     )

@@ -43,6 +43,7 @@ class EmbeddedEngine:
     """
 
     name = "embedded"
+    transport = "in-process"
 
     def __init__(self, root: Path, provider: Provider, lanes: int, telemetry: Telemetry) -> None:
         """Load nothing yet; `start` does."""
