@@ -14,7 +14,7 @@ from gateway.engines.base import Model, Status, Tensors
 from gateway.engines.breaker import Breaker
 from gateway.engines.triton_link import Link
 from gateway.engines.triton_rpc import Call, RpcError, zeros
-from gateway.errors import DeadlineExceeded, Internal, MaskgateError, ModelNotReady
+from gateway.errors import Internal, MaskgateError, ModelNotReady
 from gateway.ops.telemetry import Telemetry
 from gateway.ops.timeline import Timeline
 from gateway.repository.config import contradictions, from_message
@@ -111,10 +111,7 @@ class TritonEngine:
             for n in range(items)
         ]
         try:
-            async with asyncio.timeout(timeline.remaining()):
-                await _all([self._link.run(call, timeline) for call in calls])
-        except TimeoutError as late:
-            raise DeadlineExceeded("The deadline passed while the model ran.") from late
+            await _all([self._link.run(call, timeline) for call in calls])
         except ModelNotReady as error:
             breaker.trip()
             self._fall(model.name, f"Triton stopped answering: {error.detail}")

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from gateway.engines.triton_rpc import Call, Channel, RpcError, never_sent, translate
 from gateway.engines.triton_shm import SharedMemory
 from gateway.engines.triton_transport import Binary, Name, Transport
-from gateway.errors import Internal, MaskgateError, ModelNotReady
+from gateway.errors import DeadlineExceeded, Internal, MaskgateError, ModelNotReady
 from gateway.ops.budget import ByteBudget
 from gateway.ops.telemetry import Telemetry
 from gateway.ops.timeline import Timeline
@@ -69,18 +69,21 @@ class Link:
         Raises:
             MaskgateError: DeadlineExceeded, Overloaded, ModelNotReady or Internal, as `translate` says.
         """
-        async with self._budget.hold(call.nbytes):
-            self._telemetry.triton_inflight_bytes.set(self._budget.held)
-            start = time.perf_counter()
-            try:
+        try:
+            async with asyncio.timeout(timeline.remaining()), self._budget.hold(call.nbytes):
+                self._telemetry.triton_inflight_bytes.set(self._budget.held)
+                start = time.perf_counter()
                 await self._run(call, timeline)
-            except MaskgateError as error:
-                self._telemetry.triton_errors.labels(error.code).inc()
-                raise
-            self._telemetry.triton_seconds.labels(call.model.name, call.model.version).observe(
-                time.perf_counter() - start
-            )
-        self._telemetry.triton_inflight_bytes.set(self._budget.held)
+                seconds = time.perf_counter() - start
+        except TimeoutError as late:
+            self._telemetry.triton_errors.labels(DeadlineExceeded.code).inc()
+            raise DeadlineExceeded("The deadline passed while the model ran.") from late
+        except MaskgateError as error:
+            self._telemetry.triton_errors.labels(error.code).inc()
+            raise
+        finally:
+            self._telemetry.triton_inflight_bytes.set(self._budget.held)
+        self._telemetry.triton_seconds.labels(call.model.name, call.model.version).observe(seconds)
 
     async def close(self) -> None:
         """Give shared memory back and disconnect."""

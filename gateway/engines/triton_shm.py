@@ -27,7 +27,11 @@ from gateway.engines.triton_rpc import Call, Channel, RpcError, not_answering, r
 from gateway.engines.triton_transport import Name, Transport, in_thread
 
 PREFIX = "maskgate-"
-_FOLDER = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory is, not a place for temporary files
+"""Begins the name of every region."""
+
+FOLDER = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory is, not a place for temporary files
+"""Where regions lie."""
+
 _ALIGNMENT = 64
 _log = logging.getLogger(__name__)
 
@@ -48,7 +52,7 @@ class Region:
         self.name = f"{PREFIX}{os.getpid()}-{secrets.token_hex(8)}"
         self.size = size
         self.session = -1
-        self._path = _FOLDER / self.name
+        self._path = FOLDER / self.name
         self._file = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX)
@@ -116,7 +120,7 @@ class SharedMemory:
         try:
             await in_thread(self._threads, sweep_dead)
             for name, key in (await self._channel.regions()).items():
-                if name.startswith(PREFIX) and not (_FOLDER / key.lstrip("/")).exists():
+                if name.startswith(PREFIX) and not (FOLDER / key.lstrip("/")).exists():
                     with suppress(RpcError):
                         await self._channel.unregister(name)
             self._give(await self._take(mmap.PAGESIZE))
@@ -211,7 +215,7 @@ class SharedMemory:
 
 def sweep_dead() -> None:
     """Remove the regions whose process is gone; their locks went with it."""
-    for path in _FOLDER.glob(f"{PREFIX}*"):
+    for path in FOLDER.glob(f"{PREFIX}*"):
         with suppress(OSError):
             file = os.open(path, os.O_RDWR)
             try:
