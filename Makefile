@@ -60,8 +60,9 @@ format: $(DEV)/.project ## Rewrite the sources in the house style
 	@$(DEV)/bin/ruff check --fix
 	@$(DEV)/bin/ruff format
 
-bench: $(DEV)/.project ## Time the stages of a request and the gateway's throughput
+bench: $(DEV)/.project ## Time the stages of a request, the gateway's throughput, and the way to Triton
 	@$(DEV)/bin/python -m tests.load.bench
+	@$(DEV)/bin/python -m tests.load.transports
 
 clean: ## Remove the environments and what the tools left behind
 	rm -rf .venv .cache .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist

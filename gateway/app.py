@@ -38,7 +38,7 @@ def create_app(settings: Settings) -> FastAPI:
         settings=settings,
         telemetry=telemetry,
         admission=Admission(settings.limits.inflight_requests, settings.limits.inflight_bytes, telemetry),
-        workers=Workers(settings.work.threads),
+        workers=Workers(settings.work.threads, _turns(settings)),
         engine=_engine(settings, telemetry),
     )
 
@@ -59,6 +59,11 @@ def create_app(settings: Settings) -> FastAPI:
     for router in (damage.router, service.router, problems.router):
         app.include_router(router)
     return app
+
+
+def _turns(settings: Settings) -> int:
+    per_thread = 8 if settings.engine.kind == "triton" else 1
+    return settings.work.turns or settings.work.threads * per_thread
 
 
 def _engine(settings: Settings, telemetry: Telemetry) -> Engine:

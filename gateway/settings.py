@@ -107,7 +107,10 @@ class WorkSettings(_Group):
     """How much is decoded, stitched and encoded at once."""
 
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
-    """Threads for decoding, stitching and encoding, and requests being worked on at once."""
+    """Threads for decoding, stitching and encoding."""
+
+    turns: int = Field(0, ge=0)
+    """Requests being worked on at once. 0: as many as threads; on Triton, where they mostly wait, eight times that."""
 
 
 class LogSettings(_Group):

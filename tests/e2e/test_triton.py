@@ -76,7 +76,7 @@ def test_answers_are_those_of_the_embedded_engine(
 
 def test_requests_of_many_callers_are_batched(models: Path, server: TritonProcess) -> None:
     counters = ("nv_inference_count", "nv_inference_exec_count")
-    with gateway(models, **settings(server, WORK_THREADS="8")) as process:
+    with gateway(models, **settings(server, WORK_THREADS="1")) as process:
         before = [server.metric(name, "bd-siamunet") for name in counters]
         callers = [threading.Thread(target=lambda: [post(process) for _ in range(3)]) for _ in range(8)]
         for caller in callers:

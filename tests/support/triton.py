@@ -112,7 +112,8 @@ class Tritons:
 @contextmanager
 def triton(models: Path, log: Path) -> Iterator[TritonProcess]:
     """Run a server until the context ends; skips the test where it cannot be installed."""
-    install()
+    if reason := unavailable():
+        pytest.skip(reason)
     process = TritonProcess(models, log)
     process.start()
     try:
@@ -122,10 +123,10 @@ def triton(models: Path, log: Path) -> Iterator[TritonProcess]:
 
 
 @cache
-def install() -> None:
-    """Make the server's environment as `make triton` does; skips the test where that cannot be."""
+def unavailable() -> str:
+    """Make the server's environment as `make triton` does, and return why that cannot be, or nothing."""
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
-        pytest.skip("the wheel of Triton is there for Linux on x86-64 alone")
+        return "the wheel of Triton is there for Linux on x86-64 alone"
     made = subprocess.run(
         ["make", "--no-print-directory", str(ENVIRONMENT.relative_to(ROOT) / ".locked")],
         cwd=ROOT,
@@ -133,8 +134,7 @@ def install() -> None:
         text=True,
         check=False,
     )
-    if made.returncode:
-        pytest.skip(f"Triton cannot be installed: {made.stderr.strip() or made.stdout.strip()}")
+    return f"Triton cannot be installed: {made.stderr.strip() or made.stdout.strip()}" if made.returncode else ""
 
 
 def _free_ports(count: int) -> list[int]:
