@@ -127,7 +127,11 @@ class TritonEngine:
     async def _watch(self, link: Link) -> None:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            await self._look(link)
+            try:
+                await self._look(link)
+            except Exception:
+                # A watch that ended unseen would never find a server that is back.
+                _log.exception("Triton cannot be watched")
 
     async def _look(self, link: Link) -> None:
         """See whether the server answers, and begin to look at each model that is not being looked at already."""

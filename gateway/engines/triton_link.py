@@ -7,6 +7,7 @@ import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from gateway.engines.base import Model
 from gateway.engines.triton_rpc import Call, Channel, RpcError, never_sent, translate
 from gateway.engines.triton_shm import SharedMemory
 from gateway.engines.triton_transport import Binary, Name, Transport
@@ -92,20 +93,23 @@ class Link:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def _run(self, call: Call, timeline: Timeline) -> None:
-        for attempt in range(_RETRIES + 1):
+        retries = _RETRIES
+        while True:
             try:
                 return await self._transport.infer(call, timeline.remaining())
             except RpcError as error:
-                if never_sent(error) and attempt < _RETRIES:
-                    await asyncio.sleep(_RETRY_SECONDS)
-                    continue
-                fault = translate(error, call.model)
-                if isinstance(fault, ModelNotReady):
-                    self._connected = False
-                if isinstance(fault, Internal):
-                    _log.error("Triton failed on model %s: %s %s", call.model.name, error.code(), error.details())
-                raise fault from error
-        raise AssertionError("the last attempt returns or raises")
+                if not (retries and never_sent(error)):
+                    raise self._fault(error, call.model) from error
+            retries -= 1
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    def _fault(self, error: RpcError, model: Model) -> MaskgateError:
+        fault = translate(error, model)
+        if isinstance(fault, ModelNotReady):
+            self._connected = False
+        if isinstance(fault, Internal):
+            _log.error("Triton failed on model %s: %s %s", model.name, error.code(), error.details())
+        return fault
 
     def _carry_by(self, transport: Transport) -> None:
         self._transport = transport

@@ -81,7 +81,8 @@ class Region:
     def close(self) -> None:
         """Let go of the memory, and of the lock."""
         self.unlink()
-        self._map.close()
+        with suppress(BufferError):  # an exception may still hold an array of it, and lets go of it with that
+            self._map.close()
         os.close(self._file)
 
 
