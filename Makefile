@@ -19,6 +19,7 @@ TRITON_PYTHON ?= $(or $(shell for python in python3.12 python3.11; do \
 SERVE := .venv/serve
 DEV := .venv/dev
 TRITON := .venv/triton
+PERF := .venv/perf
 LOCKS := deploy/locks
 PROJECTS := pyproject.toml clients/python/pyproject.toml
 
@@ -28,7 +29,7 @@ PROJECT_ITSELF := --no-deps --no-build-isolation --editable . --editable clients
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve triton test check format bench clean lock
+.PHONY: help serve triton test check format bench perf clean lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +44,7 @@ triton: $(TRITON)/.locked ## Start Triton without Docker (HTTP_PORT=8000 GRPC_PO
 		--http-port=$(HTTP_PORT) --grpc-port=$(GRPC_PORT) --metrics-port=$(METRICS_PORT)
 
 test: check ## Run every check and every test
+	@$(MAKE) --no-print-directory perf || echo 'perf_analyzer cannot be had here; its test is skipped'
 	@echo '── pytest'
 	@$(DEV)/bin/python -m pytest --cov
 
@@ -63,6 +65,9 @@ format: $(DEV)/.project ## Rewrite the sources in the house style
 bench: $(DEV)/.project ## Time the stages of a request, the gateway's throughput, and the way to Triton
 	@$(DEV)/bin/python -m tests.load.bench
 	@$(DEV)/bin/python -m tests.load.transports
+
+perf: $(PERF)/perf_analyzer ## Fetch NVIDIA's perf_analyzer (Linux on x86-64)
+	@:
 
 clean: ## Remove the environments and what the tools left behind
 	rm -rf .venv .cache .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
@@ -94,6 +99,16 @@ $(TRITON)/.locked: $(LOCKS)/triton.txt
 	@$*/bin/python $(PIP) $(PROJECT_ITSELF)
 	@touch $@
 
+# No environment: one program and two libraries, taken out of their wheels.
+$(PERF)/perf_analyzer: $(LOCKS)/perf.txt tests/support/perf_analyzer.py | $(DEV)/.project
+	@echo 'Fetching perf_analyzer into $(@D) …'
+	@rm -rf $(@D)
+	@$(DEV)/bin/python -m pip --disable-pip-version-check -qq download --no-deps --only-binary :all: \
+		--dest $(@D)/wheels -r $(LOCKS)/perf.txt
+	@$(DEV)/bin/python -m tests.support.perf_analyzer $(@D)/wheels $(@D)
+	@rm -r $(@D)/wheels
+	@LD_LIBRARY_PATH=$(@D) $@ --version >/dev/null 2>&1
+
 define new-environment
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	echo 'Maskgate needs Python 3.11 or newer; `$(PYTHON)` is not. Name one: make $(MAKECMDGOALS) PYTHON=/path/to/python' >&2; exit 1; }
@@ -119,3 +134,4 @@ lock: $(DEV)/.locked ## Pin the dependencies again (UPGRADE=--upgrade takes newe
 	$(COMPILE) $(PROJECTS) --extra cpu --extra export --extra dev --no-emit-package torch \
 		-c $(LOCKS)/serve.txt -c $(LOCKS)/build.txt -o $(LOCKS)/dev.txt
 	$(COMPILE_FOR) --python-platform x86_64-manylinux_2_35 $(LOCKS)/triton.in -o $(LOCKS)/triton.txt
+	$(COMPILE) --no-deps $(LOCKS)/perf.in -o $(LOCKS)/perf.txt

@@ -12,7 +12,7 @@ from export.figures import Measurement
 from export.graph import serve, to_onnx, to_torchscript
 from export.parity import FileFormat, prove
 from export.publish import replacing
-from export.triton import config_text
+from export.triton import config_text, write_config_files
 from gateway.repository.card import Card, Figures, Network, Parity, Training, read_card, write_card
 from gateway.repository.store import bytes_digest, file_digest, labels_text
 
@@ -44,7 +44,7 @@ def build(
     if measurement is not None and measurement.source_digest != source_digest:
         raise BuildError("the figures were measured on another checkpoint; run `python -m export evaluate` on this one")
     network = checkpoint.network()
-    model = serve(network, entry.inputs, checkpoint.reduction, checkpoint.threshold)
+    model = serve(network, entry.inputs, checkpoint.framing)
     files: dict[FileFormat, bytes] = {
         "onnx": to_onnx(model, entry.tile),
         "torchscript": to_torchscript(model, entry.tile),
@@ -91,6 +91,7 @@ def _card(
             width=checkpoint.width,
             parameters=parameters,
             reduction=checkpoint.reduction,
+            post_tint=checkpoint.post_tint,
         ),
         training=Training(
             data=checkpoint.data,
@@ -119,7 +120,7 @@ def _write(card: Card, version: int, model_file: bytes, target: Path) -> Path:
             shutil.copytree(target / other, folder / other)
         (folder / str(version)).mkdir()
         (folder / str(version) / card.model_file).write_bytes(model_file)
-        (folder / "config.pbtxt").write_text(config_text(card), encoding="utf-8")
+        write_config_files(card, folder)
         (folder / "labels.txt").write_text(labels_text(card), encoding="utf-8")
         write_card(card, folder / "card.json")
     return target

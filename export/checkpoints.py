@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from export.architectures import build_network
 from export.errors import CheckpointError
+from export.framing import Framing, Tint
 
 _CONTAINERS = ("state_dict", "model_state_dict")
 _PREFIX = "module."
@@ -22,7 +23,7 @@ _PREFIX = "module."
 class Checkpoint:
     """A network's weights and where they come from.
 
-    `reduction` and `threshold` belong to the served graph (`export.graph.ServedModel`), the rest to the card. Without
+    `reduction`, `threshold` and `post_tint` belong to the served graph (see `framing`), the rest to the card. Without
     a `licence` the catalogue's holds.
     """
 
@@ -39,6 +40,12 @@ class Checkpoint:
     data: str
     hyperparameters: dict[str, str | int | float | bool]
     licence: str = ""
+    post_tint: Tint = (0.0, 0.0, 0.0)
+
+    @property
+    def framing(self) -> Framing:
+        """What the served graph does around the network."""
+        return Framing(self.reduction, self.threshold, self.post_tint)
 
     def network(self) -> nn.Module:
         """Return the network with these weights, in evaluation mode.

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from export.architectures import MEAN, STD
 from export.catalog import OUTPUTS
+from export.framing import Framing
 
 OPSET = 18
 """Oldest ONNX operator set that today's exporter writes without conversion; every runtime since 2023 reads it."""
@@ -36,19 +37,21 @@ class ServedModel(nn.Module, ABC):
     """
 
     scale: Tensor
-    offset: Tensor
 
-    def __init__(self, network: nn.Module, reduction: int, threshold: float | None) -> None:
+    def __init__(self, network: nn.Module, framing: Framing) -> None:
         """Wrap `network`, which takes normalised (N, 3, T / reduction, T / reduction) images and gives logits."""
         super().__init__()
         self.network = network
-        self.reduction = reduction
+        self.reduction = framing.reduction
         # The slack of `gateway.vision.labels.decide`: t = k/255 is not exactly representable.
+        threshold = framing.threshold
         self.least_foreground = None if threshold is None else ceil(255 * threshold - 1e-6)
         mean, std = (torch.tensor(constant).view(1, 3, 1, 1) for constant in (MEAN, STD))
-        # x / 255, − mean and / std as one multiplication and one subtraction.
+        # x / 255, − mean, / std and + tint as one multiplication and one addition per role.
         self.register_buffer("scale", 1 / (255 * std))
-        self.register_buffer("offset", mean / std)
+        tints = {"post": torch.tensor(framing.post_tint).view(1, 3, 1, 1)}
+        for role in self.roles:
+            self.register_buffer(f"offset_{role}", tints.get(role, torch.zeros(1)) - mean / std)
         self.eval().requires_grad_(requires_grad=False)
 
     @property
@@ -58,18 +61,19 @@ class ServedModel(nn.Module, ABC):
 
     def answer(self, *images: Tensor) -> tuple[Tensor, Tensor]:
         """Return (label_map, probabilities) of one batch per role."""
-        logits = self.network(*(self._prepare(image) for image in images))
+        prepared = (self._prepare(image, role) for image, role in zip(images, self.roles, strict=True))
+        logits = self.network(*prepared)
         if self.reduction > 1:
             logits = F.interpolate(logits, scale_factor=float(self.reduction), mode="bilinear", align_corners=False)
         # Classes last once, for softmax, argmax and the output alike.
         quantised = torch.round(255 * logits.permute(0, 2, 3, 1).softmax(dim=-1))
         return self._decide(quantised).to(torch.uint8), quantised.to(torch.uint8)
 
-    def _prepare(self, image: Tensor) -> Tensor:
+    def _prepare(self, image: Tensor, role: str) -> Tensor:
         pixels = image.permute(0, 3, 1, 2).float()
         if self.reduction > 1:
             pixels = F.avg_pool2d(pixels, self.reduction)
-        return pixels * self.scale - self.offset
+        return pixels * self.scale + self.get_buffer(f"offset_{role}")
 
     def _decide(self, quantised: Tensor) -> Tensor:
         if self.least_foreground is None:
@@ -102,7 +106,7 @@ class ServedPair(ServedModel):
         return self.answer(pre, post)
 
 
-def serve(network: nn.Module, roles: Sequence[str], reduction: int, threshold: float | None) -> ServedModel:
+def serve(network: nn.Module, roles: Sequence[str], framing: Framing) -> ServedModel:
     """Return `network` wrapped for its input roles.
 
     Raises:
@@ -110,7 +114,7 @@ def serve(network: nn.Module, roles: Sequence[str], reduction: int, threshold: f
     """
     for served in (ServedImage, ServedPair):
         if served.roles == tuple(roles):
-            return served(network, reduction, threshold)
+            return served(network, framing)
     raise ValueError(f"no tensor contract has the inputs {list(roles)}")
 
 

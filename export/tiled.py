@@ -74,7 +74,7 @@ def _open_folder(folder: Path) -> TiledModel:
 def _open_checkpoint(file: Path) -> TiledModel:
     checkpoint = read_checkpoint(file)
     entry = entry_of(checkpoint.architecture)
-    served = serve(checkpoint.network(), entry.inputs, checkpoint.reduction, checkpoint.threshold)
+    served = serve(checkpoint.network(), entry.inputs, checkpoint.framing)
     return TiledModel(
         run=open_file(to_onnx(served, entry.tile), "onnx", entry.inputs),
         roles=entry.inputs,

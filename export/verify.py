@@ -12,7 +12,7 @@ from export.checkpoints import read_checkpoint
 from export.errors import ParityError
 from export.graph import serve
 from export.parity import Runner, draw_tiles, open_file, prove
-from export.triton import config_text
+from export.triton import config_files
 from gateway.repository.card import Card
 from gateway.repository.store import Fault, Repository, StoredModel, file_digest
 from gateway.vision.labels import decide
@@ -42,9 +42,7 @@ def verify_source(repository: Repository, checkpoint_file: Path) -> tuple[Fault,
     faults = []
     for model in models:
         card = model.card
-        served = serve(
-            checkpoint.network(), [tensor.name for tensor in card.inputs], checkpoint.reduction, checkpoint.threshold
-        )
+        served = serve(checkpoint.network(), [tensor.name for tensor in card.inputs], checkpoint.framing)
         file = model.versions[model.newest].read_bytes()
         try:
             prove(served, {card.format: file}, card.tile, card.max_batch_size)
@@ -57,8 +55,10 @@ def _problems(model: StoredModel) -> Iterator[str]:
     card = model.card
     if (entry := CATALOG.get(card.name)) and (keys := entry.differences(card)):
         yield f"the card differs from the catalogue in {', '.join(keys)}"
-    if (model.directory / "config.pbtxt").read_text(encoding="utf-8") != config_text(card):
-        yield "config.pbtxt is not the one that is generated from the card"
+    for name, text in config_files(card).items():
+        file = model.directory / name
+        if not file.is_file() or file.read_bytes() != text.encode():
+            yield f"{name} is not the one that is generated from the card"
     yield from _parity_problems(card)
     for number, path in model.versions.items():
         try:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from gateway import __version__
-from gateway.api import damage, problems, service
+from gateway.api import damage, oip, problems, repository, service
 from gateway.api.middleware import RequestContext
 from gateway.api.services import Services
 from gateway.engines.base import Engine
@@ -56,7 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.services = services
     app.add_middleware(RequestContext, telemetry=telemetry)
     problems.install(app)
-    for router in (damage.router, service.router, problems.router):
+    for router in (damage.router, oip.router, service.router, repository.router, problems.router):
         app.include_router(router)
     return app
 
@@ -72,4 +72,4 @@ def _engine(settings: Settings, telemetry: Telemetry) -> Engine:
         return TritonEngine(
             root, engine.triton_url, engine.triton_shared_memory, engine.triton_inflight_bytes, telemetry
         )
-    return EmbeddedEngine(root, engine.provider, engine.lanes, telemetry)
+    return EmbeddedEngine(root, engine.provider, engine.lanes, telemetry, engine.watch_seconds)

@@ -72,6 +72,8 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 def _serve(settings: Settings) -> int:
     logging.basicConfig(level=settings.log.level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    # Its start-up lines say what the greeting says; its errors still come through.
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     if not settings.models.repository.is_dir():
         print(f"The model repository {settings.models.repository} is not a folder.", file=sys.stderr)
         return 2

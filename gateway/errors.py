@@ -6,6 +6,7 @@
     │   └── PartProblem (400)        a part is missing, doubled or unexpected
     ├── NotFound (404)
     │   ├── ModelNotFound (404)
+    │   ├── VersionNotFound (404)
     │   └── RouteNotFound (404)
     ├── MethodNotAllowed (405)
     ├── NotAcceptable (406)
@@ -18,6 +19,7 @@
     │   ├── ImageUnreadable (422)
     │   ├── ImageUnsuitable (422)
     │   ├── PairMismatch (422)
+    │   ├── TensorMismatch (422)
     │   └── ParameterInvalid (422)
     ├── CallerLeft (499)             logged and counted, never sent
     ├── Internal (500)               a defect of ours
@@ -101,6 +103,12 @@ class ModelNotFound(NotFound):
     code, title = "model-not-found", "Model not found"
 
 
+class VersionNotFound(NotFound):
+    """The model has no such version."""
+
+    code, title = "version-not-found", "Model version not found"
+
+
 class RouteNotFound(NotFound):
     """No such route."""
 
@@ -171,6 +179,12 @@ class PairMismatch(Unprocessable):
     """The pre- and the post-disaster image do not show the same frame."""
 
     code, title = "pair-mismatch", "Images do not form a pair"
+
+
+class TensorMismatch(Unprocessable):
+    """A tensor is not of the name, type, shape or values that the model's card asks for."""
+
+    code, title = "tensor-mismatch", "Tensor does not fit the model"
 
 
 class ParameterInvalid(Unprocessable):

@@ -59,6 +59,9 @@ class LimitSettings(_Group):
     body_bytes: int = Field(512 * MIB, gt=0)
     """Largest request body, in bytes."""
 
+    json_bytes: int = Field(64 * MIB, gt=0)
+    """Longest JSON text of an inference request under `/v2`, in bytes; its binary tensors do not count."""
+
     image_side: int = Field(12_000, ge=64)
     """Longest image side, in pixels."""
 
@@ -101,6 +104,9 @@ class EngineSettings(_Group):
 
     triton_inflight_bytes: int = Field(128 * MIB, gt=0)
     """Tensors on their way to Triton and back at once, in bytes; also the most memory shared per tile size."""
+
+    watch_seconds: float = Field(5.0, ge=0)
+    """How often the embedded engine looks for changes in the model repository; 0: only when told to refresh."""
 
 
 class WorkSettings(_Group):

@@ -32,6 +32,9 @@ def main() -> None:
     command = [
         str(server / "bin" / "tritonserver"),
         f"--backend-directory={_assemble(server / 'backends' / 'python', stub)}",
+        # It takes changes in when the gateway says so: polling would take in copies under way, too.
+        "--model-control-mode=explicit",
+        "--load-model=*",
         # A model that cannot be loaded stays unready; the others are served.
         "--exit-on-error=false",
         *sys.argv[1:],

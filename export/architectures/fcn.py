@@ -1,4 +1,4 @@
-"""FCN: a fully convolutional encoder-decoder that finds buildings in one image (paper 000; MODELS.md section 3.2)."""
+"""FCN: a fully convolutional encoder-decoder that finds buildings in one image."""
 
 from __future__ import annotations
 

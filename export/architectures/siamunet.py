@@ -1,4 +1,4 @@
-"""Siamese U-Net: damage from an image before and one after the disaster (paper 000; MODELS.md section 3.2)."""
+"""Siamese U-Net: damage from an image before and one after the disaster."""
 
 from __future__ import annotations
 
@@ -8,22 +8,12 @@ from torch import Tensor, nn
 WIDTHS = (64, 128, 256, 512, 1024)
 """Channels of the five encoder levels at full width."""
 
-POST_TINT = (1.0, 0.0, -1.0)
-"""Constant added to the normalised RGB of the image after the disaster.
-
-The decoder sees only differences of the shared encoder's features, so two images that look alike would give it nothing
-to find a building by. A fixed tint lets the encoder tell the roles apart, and so lets chosen features survive the
-difference; weights stay shared and the parameters stay the paper's.
-"""
-
 
 class SiameseUNet(nn.Module):
     """A U-Net whose encoder runs on both images and whose decoder consumes |post - pre| at all five levels.
 
     The pattern is FC-Siam-diff (Daudt et al., 2018) with U-Net's widths (Ronneberger et al., 2015).
     """
-
-    tint: Tensor
 
     def __init__(self, width: float = 1.0, classes: int = 5) -> None:
         """Build the layers with every hidden width scaled by ``width``."""
@@ -39,12 +29,11 @@ class SiameseUNet(nn.Module):
         )
         self.decoder = nn.ModuleList(_double_convolution(2 * shallow, shallow) for _, shallow in shallower)
         self.head = nn.Conv2d(widths[0], classes, kernel_size=1)
-        self.register_buffer("tint", torch.tensor(POST_TINT).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, pre: Tensor, post: Tensor) -> Tensor:
         """Return logits (N, classes, H, W) of normalised images (N, 3, H, W); H and W are multiples of 16."""
         # One batch of both roles halves the number of kernels and gives batch normalisation one set of statistics.
-        features = torch.cat([pre, post + self.tint])
+        features = torch.cat([pre, post])
         differences = []
         for level, block in enumerate(self.encoder):
             features = block(self.pool(features) if level else features)

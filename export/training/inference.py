@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from export.architectures import MEAN, STD
+from export.architectures import INPUTS, MEAN, STD
 from export.catalog import entry_of
+from export.framing import Framing
 from export.graph import serve
 from export.parity import Pixels
 from export.tiled import TiledModel
@@ -25,12 +26,19 @@ def normalise(images: NDArray[np.uint8], device: str) -> Tensor:
     return (batch - mean) / std
 
 
-def served_predictor(
-    network: nn.Module, architecture: str, reduction: int, threshold: float | None, device: str
-) -> Predictor:
+def network_inputs(
+    images: Mapping[str, NDArray[np.uint8]], architecture: str, framing: Framing, device: str
+) -> list[Tensor]:
+    """Return what a network takes of reduced uint8 images (N, H, W, 3) RGB by role, in the order of its inputs."""
+    tints = {"post": torch.tensor(framing.post_tint, device=device).view(1, 3, 1, 1)}
+    nothing = torch.zeros(1, device=device)
+    return [normalise(images[role], device) + tints.get(role, nothing) for role in INPUTS[architecture]]
+
+
+def served_predictor(network: nn.Module, architecture: str, framing: Framing, device: str) -> Predictor:
     """Return the network as a predictor of label maps that tiles, blends and decides as the gateway does."""
     entry = entry_of(architecture)
-    model = serve(network, entry.inputs, reduction, threshold).to(device)
+    model = serve(network, entry.inputs, framing).to(device)
 
     def run(images: Sequence[Pixels]) -> tuple[Pixels, Pixels]:
         with torch.inference_mode():
@@ -39,4 +47,4 @@ def served_predictor(
 
     names = tuple(spec.name for spec in entry.classes)
     # Weights in training are no file yet, and so have no digest.
-    return TiledModel(run, entry.inputs, entry.tile, entry.overlap, names, threshold, source_digest="").predict
+    return TiledModel(run, entry.inputs, entry.tile, entry.overlap, names, framing.threshold, source_digest="").predict

@@ -12,7 +12,6 @@ from statistics import fmean
 from tqdm import tqdm
 
 from export.architectures import INPUTS
-from export.training.calibrate import balance
 from export.training.curves import save_curves
 from export.training.evaluate import evaluate
 from export.training.inference import served_predictor
@@ -21,7 +20,7 @@ from export.training.recipes import Recipe
 from export.training.run import Run
 from export.training.samples import Sampler, load_tile
 from export.training.scenes import DrawnPair
-from export.training.xbd import LabelledPair, read_pairs
+from export.training.xbd import LabelledPair, Pair, read_pairs
 
 EVALUATIONS = 20
 """How often a run is evaluated, evenly over its progress."""
@@ -47,7 +46,7 @@ def train(
 
     Beside it lie ``history.json`` and ``curves.png``, renewed at every evaluation, and ``last.pt``, from which a run
     that was killed goes on with the very samples it would have seen. The checkpoint holds the averaged weights of the
-    last step, balanced on the training pairs where the recipe says so: the validation pairs choose nothing.
+    last step: the validation pairs choose nothing.
 
     Args:
         recipe: every choice of the run.
@@ -76,19 +75,15 @@ def train(
         run.load(last)
     _learn(run, sampler, validation, out)
     checkpoint = out / "model.pt"
-    notes = {}
-    if recipe.balanced and recipe.threshold is not None:
-        added = balance(run.average, recipe.network, photographs or drawn, recipe.threshold, device)
-        notes["balance"] = " ".join(f"{value:g}" for value in added)
-    run.export(checkpoint, describe(training, recipe.scenes), **notes)
+    run.export(checkpoint, describe(training, recipe.scenes))
     return checkpoint
 
 
-def describe(training: Sequence[LabelledPair], scenes: int) -> str:
-    """Return in words what a network was learnt from: pairs per event, drawn scenes."""
-    events = Counter(getattr(pair, "event", "unnamed") for pair in training)
-    parts = [f"{count} pairs of {event}" for event, count in events.most_common()]
-    return ", ".join([*parts, f"{scenes} drawn scenes"] if scenes else parts)
+def describe(training: Sequence[Pair], scenes: int) -> str:
+    """Return in words what a network was learnt from: pairs, how many of each event, and drawn scenes."""
+    events = ", ".join(f"{count} {event}" for event, count in Counter(pair.event for pair in training).most_common())
+    parts = [f"{len(training)} xBD pairs ({events})"] * bool(training) + [f"{scenes} drawn scenes"] * bool(scenes)
+    return " and ".join(parts)
 
 
 def _learn(run: Run, sampler: Sampler, validation: Sequence[LabelledPair], out: Path) -> None:
@@ -120,7 +115,7 @@ def _learn(run: Run, sampler: Sampler, validation: Sequence[LabelledPair], out: 
 def _figures(run: Run, validation: Sequence[LabelledPair]) -> dict[str, float]:
     """Return the validation figures of the averaged weights; damage only from networks that tell it."""
     recipe = run.recipe
-    predict = served_predictor(run.average, recipe.network, recipe.reduction, recipe.threshold, run.device)
+    predict = served_predictor(run.average, recipe.network, recipe.framing, run.device)
     counts = evaluate(predict, validation).counts
     figures = {"localisation F1": counts.localisation.f1}
     if "post" in INPUTS[recipe.network]:

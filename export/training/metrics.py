@@ -1,4 +1,4 @@
-"""Counts over all pixels of a set, and the figures computed from them (MODELS.md section 7; xView2 scoring)."""
+"""Counts over all pixels of a set, and the figures computed from them (as xView2 scores)."""
 
 from __future__ import annotations
 

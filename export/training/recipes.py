@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from export.framing import Framing, Tint
 from export.training.samples import Draw
 
 Schedule = Literal["constant", "one-cycle"]
@@ -29,7 +30,8 @@ class Recipe:
         class_weights: of the damage classes 1 to 4.
         scenes: how many drawn scenes are mixed in.
         threshold: of P(building) in the decision; None is plain argmax.
-        balanced: whether the finished network's class biases are balanced on its training tiles, at the threshold.
+        normalised: whether the network learns with batch normalisation that is folded away at the end; see `normed`.
+        post_tint: tells the image after the disaster from the one before; see `Framing`.
     """
 
     network: str
@@ -46,13 +48,25 @@ class Recipe:
     class_weights: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
     scenes: int = 0
     threshold: float | None = None
-    balanced: bool = False
+    normalised: bool = False
+    post_tint: Tint = (0.0, 0.0, 0.0)
+
+    @property
+    def framing(self) -> Framing:
+        """What the served graph does around the network."""
+        return Framing(self.reduction, self.threshold, self.post_tint)
 
     def hyperparameters(self) -> dict[str, str | int | float | bool]:
-        """Return the choices as one flat dictionary for a card; a choice that is None is left out."""
-        values = {**vars(self), **{f"draw_{name}": value for name, value in vars(self.draw).items()}}
-        values["class_weights"] = " ".join(map(str, self.class_weights))
-        return {name: value for name, value in values.items() if isinstance(value, str | int | float)}
+        """Return, as one flat dictionary, the choices that a card does not state elsewhere."""
+        return {
+            "learning_rate": self.learning_rate,
+            "weight_decay": self.weight_decay,
+            "schedule": self.schedule,
+            "average": self.average,
+            "normalised": self.normalised,
+            "class_weights": " ".join(map(str, self.class_weights)),
+            **vars(self.draw),
+        }
 
 
 XBD_TRAIN_PAIRS = 2799
@@ -69,15 +83,16 @@ _RECIPES = (
         "demo",
         width=0.5,
         reduction=2,
-        draw=Draw(192, 8, swapped=0.3),
+        draw=Draw(192, 8, swapped=0.4),
         steps=20_000,
-        minutes=25,
-        learning_rate=1e-3,
-        weight_decay=1e-4,
+        minutes=23,
+        learning_rate=2e-3,
+        weight_decay=1e-2,
         schedule="one-cycle",
         average=0.998,
         scenes=60,
         threshold=0.5,
+        normalised=True,
     ),
     Recipe(
         "siamunet",
@@ -94,7 +109,7 @@ _RECIPES = (
         class_weights=(1.0, 2.5, 4.0, 8.0),
         scenes=60,
         threshold=0.5,
-        balanced=True,
+        post_tint=(1.0, 0.0, -1.0),
     ),
 )
 

@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from export.architectures import INPUTS, build_network
+from export.architectures import build_network
 from export.checkpoints import Checkpoint, write_checkpoint
-from export.training.inference import normalise
+from export.training.inference import network_inputs
 from export.training.losses import total_loss
+from export.training.normed import folded, normalised
 from export.training.recipes import Recipe
 from export.training.samples import Batch
 
@@ -48,8 +49,7 @@ class Run:
         """Start at step 0 with weights drawn from ``seed``; ``minutes`` limits the run's time."""
         torch.manual_seed(seed)
         self.recipe, self.device, self.seed = recipe, device, seed
-        self.network = build_network(recipe.network, recipe.width).to(device)
-        self.average = build_network(recipe.network, recipe.width).to(device)
+        self.network, self.average = (self._build().to(device) for _ in range(2))
         self.average.load_state_dict(self.network.state_dict())
         self.average.eval()
         self.step, self.seconds = 0, 0.0
@@ -71,7 +71,7 @@ class Run:
         for group in self._optimiser.param_groups:
             group["lr"] = learning_rate(self.recipe, self.progress)
         images = {"pre": batch.pre, "post": batch.post}
-        inputs = [normalise(images[role], self.device) for role in INPUTS[self.recipe.network]]
+        inputs = network_inputs(images, self.recipe.network, self.recipe.framing, self.device)
         labels, importance = self._tensor(batch.labels), self._tensor(batch.importance)
         self.network.train()
         # bfloat16 halves a step on processors and GPUs that have it; the loss is computed in float32.
@@ -124,27 +124,30 @@ class Run:
         self.step, self.seconds, self.history = state["step"], state["seconds"], state["history"]
         self._since = time.monotonic()
 
-    def export(self, path: Path, data: str, **notes: str) -> None:
-        """Write the averaged weights with what a card says of them.
-
-        ``data`` describes what they were learnt from; ``notes`` join the hyperparameters.
-        """
+    def export(self, path: Path, data: str) -> None:
+        """Write the averaged weights with what a card says of them; ``data`` describes what they were learnt from."""
         recipe = self.recipe
+        network = folded(self.average) if recipe.normalised else self.average
         checkpoint = Checkpoint(
-            state_dict={name: value.cpu().contiguous() for name, value in self.average.state_dict().items()},
+            state_dict={name: value.cpu().contiguous() for name, value in network.state_dict().items()},
             architecture=recipe.network,
             width=recipe.width,
             reduction=recipe.reduction,
             threshold=recipe.threshold,
+            post_tint=recipe.post_tint,
             recipe=recipe.name,
             steps=self.step,
             seconds=self.seconds,
             device=self.device,
             seed=self.seed,
             data=data,
-            hyperparameters={**recipe.hyperparameters(), **notes},
+            hyperparameters=recipe.hyperparameters(),
         )
         write_checkpoint(checkpoint, path)
+
+    def _build(self) -> nn.Module:
+        network = build_network(self.recipe.network, self.recipe.width)
+        return normalised(network) if self.recipe.normalised else network
 
     def _tensor(self, array: NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(array).to(self.device)

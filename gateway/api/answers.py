@@ -54,7 +54,7 @@ class DamageAnswer(BaseModel):
     width: int = Field(examples=[1024])
     height: int = Field(examples=[1024])
     classes: list[ClassShare]
-    regions: list[RegionAnswer]
+    regions: list[RegionAnswer] = Field(description="Buildings of at least 25 pixels, in reading order")
     notices: list[str] = Field(description="What was done to the images, and what to beware of")
     provenance: Provenance
     pictures: dict[str, str] = Field(
@@ -62,15 +62,25 @@ class DamageAnswer(BaseModel):
     )
 
 
+class VersionAnswer(BaseModel):
+    """One version of a model and how it stands."""
+
+    version: int = Field(examples=[1])
+    digest: str = Field(description="SHA-256 of the model file", examples=["sha256:4f0c…"])
+    state: State
+    reason: str = Field("", description="Why it, or its newest form, is not served")
+
+
 class ModelAnswer(BaseModel):
     """One model folder and how it stands."""
 
     name: str = Field(examples=["bd-siamunet"])
     task: str | None = Field(None, examples=["damage"])
-    version: int | None = Field(None, examples=[1])
+    version: int | None = Field(None, description="Answers where no version is named", examples=[1])
     digest: str | None = None
     state: State
-    reason: str = Field("", description="Why it is not served, where it is not")
+    reason: str = Field("", description="Why it, or part of what is in its folder, is not served")
+    versions: list[VersionAnswer] = Field([], description="Every version, ascending; `?version=` names one")
 
 
 class ModelCardAnswer(ModelAnswer):
@@ -95,7 +105,23 @@ class Readiness(BaseModel):
         description="How tensors reach the models: in-process, shared-memory or binary", examples=["in-process"]
     )
     models: dict[str, str] = Field(
-        description="State per model folder; a failed one says why", examples=[{"bd-siamunet": "ready"}]
+        description="State per model folder, and why where something in it is not served",
+        examples=[{"bd-siamunet": "ready"}],
+    )
+    versions: dict[str, dict[int, str]] = Field(
+        description="The same per version of each model", examples=[{"bd-siamunet": {1: "ready"}}]
+    )
+
+
+class RefreshAnswer(BaseModel):
+    """What a refresh did."""
+
+    added: list[str] = Field(description="Models that are ready now and were not before")
+    changed: list[str] = Field(description="Models with another card or other versions", examples=[["bd-siamunet"]])
+    removed: list[str] = Field(description="Models whose folders are gone")
+    failed: dict[str, str] = Field(
+        description="Models of whose folders something is not served, and why; what was served before still is",
+        examples=[{"bd-fcn": "labels.txt is missing"}],
     )
 
 
@@ -109,6 +135,15 @@ def provenance(model: Model, engine: Engine, input_digest: str) -> Provenance:
         input_digest=input_digest,
         gateway=__version__,
     )
+
+
+def model_headers(model: Model) -> dict[str, str]:
+    """Return the headers that say which model answered."""
+    return {
+        "Maskgate-Model": model.name,
+        "Maskgate-Version": str(model.version),
+        "Maskgate-Digest": model.digest,
+    }
 
 
 def class_shares(classes: Sequence[ClassSpec], counts: Sequence[int]) -> list[ClassShare]:
@@ -146,5 +181,9 @@ def model_answer(status: Status) -> ModelCardAnswer:
         digest=model.digest if model else None,
         state=status.state,
         reason=status.reason,
+        versions=[
+            VersionAnswer(version=v.model.version, digest=v.model.digest, state=v.state, reason=v.reason)
+            for v in status.versions
+        ],
         card=model.card if model else None,
     )

@@ -7,16 +7,17 @@ import hashlib
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 from numpy.typing import NDArray
 
-from gateway.api.answers import DamageAnswer, class_shares, provenance, region_answers
+from gateway.api.answers import DamageAnswer, class_shares, model_headers, provenance, region_answers
 from gateway.api.negotiation import choose as choose_media_type
 from gateway.api.services import InjectedServices, Job, serve_task
-from gateway.api.uploads import naming_part
+from gateway.api.uploads import naming_part, read_parts
 from gateway.engines.base import Model, choose
 from gateway.errors import ParameterInvalid
 from gateway.media.headers import ImageInfo
@@ -28,6 +29,7 @@ Picture = Literal["label_map", "overlay"]
 
 TASK = "damage"
 PARTS = ("pre", "post")
+Parts = dict[str, memoryview]
 PNG, JSON = "image/png", "application/json"
 # Per pre pixel: three bytes decoded, three of the post image on its grid, label map, confidence map, and
 # what finding regions takes: a component map (int32) and a padded copy of the label map.
@@ -75,7 +77,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         status: {"description": meaning, **_PROBLEM}
         for status, meaning in {
             400: "The body is malformed, or a part is missing or there twice.",
-            404: "No such model.",
+            404: "No such model, or no such version of it.",
             406: "`Accept` names nothing this route produces.",
             413: "The body or an image is over its limit; `limit` says which.",
             415: "The body is not multipart, or a part is neither PNG nor JPEG.",
@@ -98,6 +100,9 @@ async def damage(
     request: Request,
     services: InjectedServices,
     model: Annotated[str | None, Query(description="One of the task's models", examples=["bd-siamunet"])] = None,
+    version: Annotated[
+        int | None, Query(ge=1, description="One of the model's versions; without it the newest that is ready")
+    ] = None,
     overlay: Annotated[bool, Query(description="PNG: draw the classes over the post image")] = False,
     include: Annotated[
         list[Picture] | None, Query(description="JSON: pictures to put into the answer, as base64 PNG")
@@ -115,9 +120,9 @@ async def damage(
         raise ParameterInvalid("An overlay is a picture; accept image/png, or use include=overlay.", pointer="/overlay")
     if include and media_type != JSON:
         raise ParameterInvalid("Only a JSON answer includes pictures; accept application/json.", pointer="/include")
-    chosen = choose(services.engine, TASK, model or services.settings.models.damage)
+    chosen = choose(services.engine, TASK, model or services.settings.models.damage, version)
 
-    async def answer(job: Job) -> Response:
+    async def answer(job: Job[Parts]) -> Response:
         pair = await _decode_pair(job, chosen)
         segmenter = job.segmenter(chosen)
         if media_type == JSON:
@@ -128,7 +133,7 @@ async def damage(
             body = await job.run("encode", _overlay if overlay else _label_map, mapped)
         return Response(body, headers=_headers(chosen, pair.notices), media_type=media_type)
 
-    return await serve_task(services, request, TASK, PARTS, answer)
+    return await serve_task(services, request, TASK, partial(read_parts, PARTS), answer)
 
 
 @dataclass(frozen=True)
@@ -138,18 +143,18 @@ class _Pair:
     notices: tuple[str, ...]
 
 
-async def _decode_pair(job: Job, model: Model) -> _Pair:
+async def _decode_pair(job: Job[Parts], model: Model) -> _Pair:
     """Return both images; what their headers show to be unservable is refused before a pixel is decoded."""
     limits = job.services.settings.limits
     image_limits = ImageLimits(limits.image_pixels, limits.image_side, limits.image_side_minimum)
 
     def probe_part(name: str) -> ImageInfo:
         with naming_part(name):
-            return probe(job.parts[name], image_limits)
+            return probe(job.body[name], image_limits)
 
     def decode_part(name: str, info: ImageInfo) -> DecodedImage:
         with naming_part(name):
-            return decode(job.parts[name], info)
+            return decode(job.body[name], info)
 
     pre, post = await job.run("decode", lambda: [probe_part(name) for name in PARTS])
     notices = check_pair(model, pre.size, post.size)
@@ -175,14 +180,14 @@ def _overlay(mapped: DamageMap) -> bytes:
 _PICTURES = {"label_map": _label_map, "overlay": _overlay}
 
 
-def _json(report: DamageReport, notices: Sequence[str], include: Sequence[Picture], job: Job) -> bytes:
+def _json(report: DamageReport, notices: Sequence[str], include: Sequence[Picture], job: Job[Parts]) -> bytes:
     model = report.map.model
     height, width = report.map.label_map.shape
     answer = DamageAnswer(
         model=model.name,
         width=width,
         height=height,
-        classes=class_shares(model.card.classes, report.counts),
+        classes=class_shares(model.card.classes, report.map.counts),
         regions=region_answers(model.card.classes, report.buildings),
         notices=list(notices),
         provenance=provenance(model, job.services.engine, _digest(job)),
@@ -191,17 +196,13 @@ def _json(report: DamageReport, notices: Sequence[str], include: Sequence[Pictur
     return answer.model_dump_json(by_alias=True).encode()
 
 
-def _digest(job: Job) -> str:
-    parts = b"".join(hashlib.sha256(job.parts[name]).digest() for name in PARTS)
+def _digest(job: Job[Parts]) -> str:
+    parts = b"".join(hashlib.sha256(job.body[name]).digest() for name in PARTS)
     return f"sha256:{hashlib.sha256(parts).hexdigest()}"
 
 
 def _headers(model: Model, notices: Sequence[str]) -> dict[str, str]:
-    headers = {
-        "Maskgate-Model": model.name,
-        "Maskgate-Version": str(model.version),
-        "Maskgate-Digest": model.digest,
-    }
+    headers = model_headers(model)
     if notices:
         headers["Maskgate-Notices"] = "; ".join(notices).replace("×", "x")
     return headers

@@ -63,7 +63,7 @@ class RequestContext:
             state["problem"] = Internal.code
             if status:
                 raise
-            answer = problem(Internal("The gateway failed; its log has the request id."), request_id)
+            answer = problem(Internal("The gateway failed; its log has the request id."), scope)
             await answer(scope, count_in, mark_out)
         finally:
             self._record(scope, status, body_bytes, time.perf_counter() - start)

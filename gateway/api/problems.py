@@ -9,6 +9,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.types import Scope
 
 from gateway.errors import CallerLeft, MaskgateError, MethodNotAllowed, ParameterInvalid, RouteNotFound
 
@@ -16,8 +17,12 @@ PROBLEM_JSON = "application/problem+json"
 router = APIRouter(tags=["service"])
 
 
-def problem(error: MaskgateError, request_id: str) -> Response:
-    """Return `error` as a problem document."""
+def problem(error: MaskgateError, scope: Scope) -> Response:
+    """Return `error` as a problem document.
+
+    Under `/v2` it also has the member `error` that the Open Inference Protocol asks for.
+    """
+    request_id = scope["state"]["request_id"]
     document = {
         "type": f"/problems/{error.code}",
         "title": error.title,
@@ -28,6 +33,8 @@ def problem(error: MaskgateError, request_id: str) -> Response:
         "request_id": request_id,
         "retryable": error.retryable,
     }
+    if f"{scope['path']}/".startswith("/v2/"):
+        document["error"] = error.detail
     headers = {"Cache-Control": "no-store", **error.headers}
     if error.limit is not None:
         document["limit"] = error.limit
@@ -65,7 +72,7 @@ def install(app: FastAPI) -> None:
 def _answer(request: Request, error: MaskgateError) -> Response:
     if not isinstance(error, CallerLeft):
         request.scope["state"]["problem"] = error.code
-    return problem(error, request.scope["state"]["request_id"])
+    return problem(error, request.scope)
 
 
 def _tree(root: type[MaskgateError] = MaskgateError) -> Iterator[type[MaskgateError]]:

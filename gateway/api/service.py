@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse
@@ -11,12 +10,13 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from gateway.api.answers import ModelAnswer, ModelCardAnswer, ModelsAnswer, Readiness, model_answer
 from gateway.api.services import InjectedServices, Services
+from gateway.engines.base import Status, VersionStatus
 from gateway.errors import ModelNotFound
 
 router = APIRouter(tags=["service"])
 # Everything the page needs is in it: it must also work where there is no internet.
 _PAGE = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
-_PAGE_POLICY = "default-src 'self'; img-src blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+_PAGE_POLICY = "default-src 'self'; img-src blob: data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
 @router.get("/", include_in_schema=False)
@@ -34,10 +34,10 @@ async def healthz() -> dict[str, str]:
 @router.get("/readyz", summary="Should requests be sent here?", responses={503: {"model": Readiness}})
 async def readyz(services: InjectedServices, response: Response) -> Readiness:
     """Return 200 while the required models are ready and the process is not draining, else 503."""
-    readiness = _readiness(services)
-    if not readiness.ready:
+    standing = readiness(services)
+    if not standing.ready:
         response.status_code = 503
-    return readiness
+    return standing
 
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
@@ -65,17 +65,20 @@ async def model_card(model: str, services: InjectedServices) -> ModelCardAnswer:
     raise ModelNotFound("No model of that name is in the repository; GET /v1/models lists them.")
 
 
-def _readiness(services: Services) -> Readiness:
+def readiness(services: Services) -> Readiness:
+    """Return whether requests should be sent here, and how each model stands."""
     statuses = services.engine.statuses()
     ready = {status.name for status in statuses if status.state == "ready"}
     required = set(services.settings.models.required)
-    states: dict[str, Any] = {
-        status.name: f"failed: {status.reason}" if status.state == "failed" else status.state for status in statuses
-    }
     return Readiness(
         ready=bool(ready) and required <= ready and not services.admission.draining,
         draining=services.admission.draining,
         engine=services.engine.name,
         transport=services.engine.transport,
-        models=states,
+        models={status.name: _with_reason(status) for status in statuses},
+        versions={status.name: {v.model.version: _with_reason(v) for v in status.versions} for status in statuses},
     )
+
+
+def _with_reason(standing: Status | VersionStatus) -> str:
+    return f"{standing.state}: {standing.reason}" if standing.reason else standing.state

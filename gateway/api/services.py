@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Request
 from starlette.responses import Response
 
-from gateway.api.uploads import read_parts
 from gateway.engines.base import Engine, Model
 from gateway.errors import CallerLeft
 from gateway.ops.admission import Admission, Reservation
 from gateway.ops.telemetry import Telemetry
 from gateway.ops.timeline import Timeline
 from gateway.ops.workers import Workers
-from gateway.settings import Settings
+from gateway.settings import LimitSettings, Settings
 from gateway.tasks.segmentation import Segmenter
 
 T = TypeVar("T")
+Body = TypeVar("Body")
 
 
 @dataclass(frozen=True)
@@ -44,17 +45,21 @@ InjectedServices = Annotated[Services, Depends(_services)]
 
 
 @dataclass(frozen=True)
-class Job:
-    """One admitted request: its parts, its clock, and the bytes it holds."""
+class Job(Generic[Body]):
+    """One admitted request: its body as it was read, its clock, and the bytes it holds."""
 
     services: Services
-    parts: Mapping[str, memoryview]
+    body: Body
     timeline: Timeline
     reservation: Reservation
 
     async def run(self, stage: Any, function: Callable[..., T], *arguments: object) -> T:
         """Return `function(*arguments)` from a worker thread, its time counted under `stage`."""
         return await self.services.workers.run(self.timeline, stage, function, *arguments)
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Wait until this request may be worked on, and be so inside; see `Workers.turn`."""
+        return self.services.workers.turn(self.timeline)
 
     def segmenter(self, model: Model) -> Segmenter:
         """Return `model`, ready to run for this request."""
@@ -65,36 +70,50 @@ async def serve_task(
     services: Services,
     request: Request,
     task: str,
-    names: Sequence[str],
-    work: Callable[[Job], Awaitable[Response]],
+    read: Callable[[Request, LimitSettings, Reservation], Awaitable[Body]],
+    work: Callable[[Job[Body]], Awaitable[Response]],
 ) -> Response:
-    """Admit a request, read its parts, wait for its turn, and return what `work` makes of it.
+    """Admit a request, `read` its body, wait for its turn, and return what `work` makes of it.
+
+    Raises:
+        MaskgateError: any of the tree; see `serve_admitted` and the task.
+    """
+
+    async def in_turn(job: Job[Body]) -> Response:
+        async with job.turn():
+            return await work(job)
+
+    return await serve_admitted(services, request, task, read, in_turn)
+
+
+async def serve_admitted(
+    services: Services,
+    request: Request,
+    task: str,
+    read: Callable[[Request, LimitSettings, Reservation], Awaitable[Body]],
+    work: Callable[[Job[Body]], Coroutine[Any, Any, Response]],
+) -> Response:
+    """Admit a request, `read` its body, and return what `work` makes of it, which takes turns itself.
 
     However it ends, what it held is given back; a caller who hangs up ends it early.
 
     Raises:
-        MaskgateError: any of the tree; see `read_parts`, `Admission.admit` and the task.
+        MaskgateError: any of the tree; see `Admission.admit`, `gateway/api/uploads.py` and `work`.
     """
     timeline = Timeline(services.settings.limits.deadline_seconds)
     with services.admission.admit() as reservation, services.telemetry.task(task, timeline):
         try:
             with timeline.measure("receive"):
-                parts = await read_parts(request, names, services.settings.limits, reservation)
-            response = await _unless_caller_leaves(request, _in_turn(Job(services, parts, timeline, reservation), work))
+                body = await read(request, services.settings.limits, reservation)
+            start = time.perf_counter()
+            response = await _unless_caller_leaves(request, work(Job(services, body, timeline, reservation)))
+            services.admission.served(time.perf_counter() - start - timeline.seconds.get("queue", 0.0))
         except CallerLeft:
             services.telemetry.cancelled.labels(timeline.stage).inc()
             raise
     response.headers["Server-Timing"] = timeline.server_timing()
     response.headers["Cache-Control"] = "private, no-store"
     return response
-
-
-async def _in_turn(job: Job, work: Callable[[Job], Awaitable[Response]]) -> Response:
-    async with job.services.workers.turn(job.timeline):
-        start = time.perf_counter()
-        response = await work(job)
-        job.services.admission.served(time.perf_counter() - start)
-        return response
 
 
 async def _unless_caller_leaves(request: Request, work: Coroutine[Any, Any, T]) -> T:

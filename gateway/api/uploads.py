@@ -1,9 +1,9 @@
-"""Multipart bodies into memory: never onto a disk, never past a limit."""
+"""Bodies into memory, multipart or raw: never onto a disk, never past a limit."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from python_multipart.exceptions import MultipartParseError
@@ -25,7 +25,7 @@ from gateway.settings import LimitSettings
 
 
 async def read_parts(
-    request: Request, names: Sequence[str], limits: LimitSettings, reservation: Reservation
+    names: Sequence[str], request: Request, limits: LimitSettings, reservation: Reservation
 ) -> dict[str, memoryview]:
     """Return the body's parts by name: exactly `names`, each once.
 
@@ -33,20 +33,44 @@ async def read_parts(
 
     Raises:
         UnsupportedMedia: the body is not multipart/form-data.
-        BodyTooLarge: it is declared or found longer than `limits.body_bytes`.
         BadRequest: it is not well-formed, or ends early, or its parts are not `names`.
-        UploadTooSlow: it took longer than `limits.upload_seconds` to arrive.
-        CallerLeft: the caller hung up.
-        Overloaded: the process holds too many bytes already.
+        MaskgateError: as `read_body`.
     """
     media_type, options = parse_options_header(request.headers.get("content-type"))
     if media_type != b"multipart/form-data" or b"boundary" not in options:
         raise UnsupportedMedia("Send the images as multipart/form-data with a boundary.")
+    form = _Form(options[b"boundary"], names)
+    await _receive(request, limits, reservation, form.feed)
+    return form.parts()
+
+
+async def read_body(request: Request, limits: LimitSettings, reservation: Reservation) -> bytearray:
+    """Return the body as it is.
+
+    Raises:
+        UnsupportedMedia: the body is compressed.
+        BodyTooLarge: it is declared or found longer than `limits.body_bytes`.
+        UploadTooSlow: it took longer than `limits.upload_seconds` to arrive.
+        CallerLeft: the caller hung up.
+        Overloaded: the process holds too many bytes already.
+    """
+    body = bytearray()
+    await _receive(request, limits, reservation, body.extend)
+    return body
+
+
+async def _receive(
+    request: Request, limits: LimitSettings, reservation: Reservation, take: Callable[[bytes], None]
+) -> None:
+    """Hand the body to `take` as it arrives, every byte of it reserved."""
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        # Images are compressed already, and raw tensors are for callers beside the gateway: inflating
+        # what may be a bomb would cost more than it could save.
+        raise UnsupportedMedia("Bodies are read uncompressed.", headers={"Accept-Encoding": "identity"})
     declared = _declared_length(request)
     if declared is not None:
         _check_length(declared, limits)
         reservation.grow(declared)
-    form = _Form(options[b"boundary"], names)
     received = 0
     try:
         async with asyncio.timeout(limits.upload_seconds):
@@ -55,12 +79,11 @@ async def read_parts(
                 if declared is None:
                     _check_length(received, limits)
                     reservation.grow(len(chunk))
-                form.feed(chunk)
+                take(chunk)
     except TimeoutError as slow:
         raise UploadTooSlow(f"The body took longer than {limits.upload_seconds:g} seconds to arrive.") from slow
     except ClientDisconnect as gone:
         raise CallerLeft("The caller hung up during the upload.") from gone
-    return form.parts()
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
 
-from gateway.errors import ModelNotFound, ModelNotReady
+from gateway.errors import ModelNotFound, ModelNotReady, VersionNotFound
 from gateway.ops.timeline import Timeline
 from gateway.repository.card import Card
 
@@ -16,9 +16,13 @@ State = Literal["loading", "ready", "failed"]
 Tensors = Mapping[str, NDArray[Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
-    """One version of one model, as requests are told about it."""
+    """One version of one model, as requests are told about it.
+
+    A request keeps the `Model` it was given to its end, so that what ran, its label map and its provenance belong
+    together whatever a refresh does meanwhile. Compared by identity: a version loaded anew is another `Model`.
+    """
 
     card: Card
     version: int
@@ -38,13 +42,52 @@ class Model:
 
 
 @dataclass(frozen=True)
+class VersionStatus:
+    """How one version of a model stands.
+
+    `reason` says why it is not served; where it is ready, why it is still served in its former form.
+    """
+
+    model: Model
+    state: State
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Status:
-    """How one model folder stands. `model` is None where its card could not be read."""
+    """How one model folder stands.
+
+    Attributes:
+        name: name of the folder.
+        state: what a request meets that names no version.
+        reason: why the model is not served; where it is ready, what of its folder is not.
+        model: the version that answers where none is named: the newest that is ready. Where none is, the newest;
+            None where the card could not be read.
+        versions: every version of the card, ascending.
+    """
 
     name: str
     state: State
     reason: str = ""
     model: Model | None = None
+    versions: tuple[VersionStatus, ...] = ()
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """What one refresh did, as sorted model names.
+
+    Attributes:
+        added: ready now, not before.
+        changed: ready before and now, with another card or other ready versions.
+        removed: their folders are gone.
+        failed: name → why what is in the folder is not, or not all, served; also where it was so before.
+    """
+
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+    failed: Mapping[str, str]
 
 
 class Engine(Protocol):
@@ -57,7 +100,7 @@ class Engine(Protocol):
         """How tensors reach the model: "in-process", "shared-memory" or "binary"."""
 
     async def start(self) -> None:
-        """Load every sound model of the repository, and warm it up."""
+        """Load every version of every sound model of the repository, and warm it up."""
 
     async def close(self) -> None:
         """Release models and connections."""
@@ -65,26 +108,50 @@ class Engine(Protocol):
     def statuses(self) -> Sequence[Status]:
         """Return the standing of every model folder, sorted by name."""
 
+    async def refresh(self) -> Refreshed:
+        """Bring what is served in line with the repository, and return what that changed.
+
+        When it returns:
+
+        - A new folder, a new version and a changed card are served, and were warmed up before they became ready. The
+          newest ready version answers where none is named.
+        - A version whose folder is gone is no longer among the versions, a model whose folder is gone no longer among
+          the statuses.
+        - What cannot be served in its new form stays as it was, ready with a reason: a folder that contradicts itself
+          (a copy under way does) keeps every version it served; a new version that does not load leaves the others.
+        - What has not changed was not loaded again.
+
+        Meanwhile and afterwards, `infer` with a `Model` from before answers as before for as long as that version of
+        that digest is in the repository. For one that was replaced or removed it either still does, or raises
+        ModelNotReady; it never answers with another digest than the `Model`'s.
+
+        Calls wait for each other.
+
+        Raises:
+            Unavailable: the repository cannot be read; what was served still is.
+        """
+
     async def infer(self, model: Model, inputs: Tensors, outputs: Sequence[str], timeline: Timeline) -> Tensors:
         """Return the named `outputs` for a batch.
 
         Args:
-            model: one of `statuses()`, in state ready.
+            model: one that `statuses()` told as ready, now or when the request began.
             inputs: every input of its card by name, shape (N, *card shape), C-contiguous; any N ≥ 1.
             outputs: tensor names to return; others are not fetched.
             timeline: the request's deadline and stage times.
 
         Raises:
             DeadlineExceeded: the answer did not come in time.
-            ModelNotReady: the model went away.
+            ModelNotReady: the model went away; see `refresh`.
         """
 
 
-def choose(engine: Engine, task: str, name: str) -> Model:
-    """Return the ready model `name` of `task`.
+def choose(engine: Engine, task: str, name: str, version: int | None = None) -> Model:
+    """Return the ready model `name` of `task`, in the version given or else the newest that is ready.
 
     Raises:
         ModelNotFound: no model of that name serves the task.
+        VersionNotFound: it has no such version.
         ModelNotReady: it is loading, or failed to load.
     """
     statuses = {status.name: status for status in engine.statuses()}
@@ -95,6 +162,24 @@ def choose(engine: Engine, task: str, name: str) -> Model:
             f"No model of that name serves {task}. Models of this task: {', '.join(serving) or 'none'}.",
             pointer="/model",
         )
+    if version is not None and status.model is not None:
+        return _pinned(status, version)
     if status.state != "ready" or status.model is None:
         raise ModelNotReady(f"Model {name} is {status.state}; GET /v1/models/{name} says why.", retry_after=5)
     return status.model
+
+
+def _pinned(status: Status, version: int) -> Model:
+    versions = {v.model.version: v for v in status.versions}
+    pinned = versions.get(version)
+    if pinned is None:
+        raise VersionNotFound(
+            f"Model {status.name} has no version {version}. Its versions: {', '.join(map(str, versions))}.",
+            pointer="/version",
+        )
+    if pinned.state != "ready":
+        raise ModelNotReady(
+            f"Version {version} of model {status.name} is {pinned.state}; GET /v1/models/{status.name} says why.",
+            retry_after=5,
+        )
+    return pinned.model

@@ -5,69 +5,89 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import onnxruntime as ort
 
-from gateway.engines.base import Model, Status, Tensors
-from gateway.errors import DeadlineExceeded, ModelNotReady
+from gateway.engines.base import Model, Refreshed, Status, Tensors, VersionStatus
+from gateway.engines.onnx import Provider, open_session, warm_up
+from gateway.engines.standing import compare, ready_versions, standing
+from gateway.engines.watch import watch
+from gateway.errors import DeadlineExceeded, ModelNotReady, Unavailable
 from gateway.ops.telemetry import Telemetry
 from gateway.ops.timeline import Timeline
-from gateway.repository.card import Card
-from gateway.repository.store import StoredModel, scan
+from gateway.repository.changes import Digests, Stamp, listing
+from gateway.repository.store import Repository, StoredModel, scan
 
 T = TypeVar("T")
-Provider = Literal["cpu", "cuda"]
 
 _log = logging.getLogger(__name__)
-_PROVIDERS: dict[Provider, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
 class EmbeddedEngine:
-    """Loads every ONNX model of a repository and runs it on `lanes` threads.
+    """Loads every version of every ONNX model of a repository and runs them on `lanes` threads.
 
     A lane runs one batch on one core. That keeps all cores busy under load, and a single
     request too, since its tiles are spread over the lanes; ONNX Runtime's own threads
-    would do the second at the cost of the first.
+    would do the second at the cost of the first. Scanning, hashing and loading have a
+    thread of their own, so that a refresh takes no lane from the requests.
+
+    A session lives as long as its `Model`, which the standing holds while it is served and
+    every request holds to its end: so a model that was replaced or removed still finishes
+    what it began, and is freed after the last of it.
 
     Args:
         root: the model repository.
         provider: where to compute.
         lanes: batches computed side by side.
-        telemetry: where readiness and batch sizes are counted.
+        telemetry: where readiness, refreshes and batch sizes are counted.
+        watch_seconds: time between two looks for changes in the repository; 0: refresh only when told to.
     """
 
     name = "embedded"
     transport = "in-process"
 
-    def __init__(self, root: Path, provider: Provider, lanes: int, telemetry: Telemetry) -> None:
+    def __init__(
+        self, root: Path, provider: Provider, lanes: int, telemetry: Telemetry, watch_seconds: float = 0
+    ) -> None:
         """Load nothing yet; `start` does."""
         self._root = root
         self._provider = provider
         self._lanes = lanes
         self._telemetry = telemetry
+        self._watch_seconds = watch_seconds
         self._pool = ThreadPoolExecutor(lanes, thread_name_prefix="lane")
-        self._sessions: dict[str, ort.InferenceSession] = {}
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
+        self._sessions: WeakKeyDictionary[Model, ort.InferenceSession] = WeakKeyDictionary()
         self._statuses: dict[str, Status] = {}
+        self._taken: dict[str, StoredModel] = {}
+        self._digests = Digests()
+        self._refreshing = asyncio.Lock()
+        self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Scan the repository, load and warm up each sound model, and say what is wrong with the others."""
-        repository = await self._in_lane(scan, self._root)
-        for fault in repository.faults:
-            self._stand(Status(fault.model, "failed", fault.reason))
-        for name, stored in repository.models.items():
-            self._stand(Status(name, "loading", model=Model(stored.card, stored.newest, stored.digest)))
-        for name, stored in repository.models.items():
-            await self._load(name, stored)
+        """Load and warm up what is sound in the repository, say what is wrong with the rest, and follow changes."""
+        # Listed before it is scanned: what changes in between is noticed.
+        seen = await self._look()
+        await self.refresh()
+        if self._watch_seconds:
+            watching = watch(seen, self._look, self.refresh, self._watch_seconds)
+            self._watching = asyncio.create_task(watching, name="watch-repository")
 
     async def close(self) -> None:
         """Let running batches end and release the models."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._watching:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+        for pool in (self._loader, self._pool):
+            pool.shutdown(wait=True, cancel_futures=True)
         self._sessions.clear()
 
     def statuses(self) -> Sequence[Status]:
@@ -76,7 +96,7 @@ class EmbeddedEngine:
 
     async def infer(self, model: Model, inputs: Tensors, outputs: Sequence[str], timeline: Timeline) -> Tensors:
         """Return the named outputs for a batch, its items spread over the lanes; see `Engine.infer`."""
-        session = self._sessions.get(model.name)
+        session = self._sessions.get(model)
         if session is None:
             raise ModelNotReady(f"Model {model.name} is not loaded.", retry_after=5)
         items = len(next(iter(inputs.values())))
@@ -85,53 +105,107 @@ class EmbeddedEngine:
         feeds = [{name: batch[a:b] for name, batch in inputs.items()} for a, b in pairwise(bounds)]
         for size in np.diff(bounds).tolist():
             self._telemetry.batch_items.labels(model.name).observe(size)
+        runs = (_in(self._pool, session.run, list(outputs), feed) for feed in feeds)
         try:
             async with asyncio.timeout(timeline.remaining()):
-                answers = await asyncio.gather(*(self._in_lane(session.run, list(outputs), feed) for feed in feeds))
+                answers = await asyncio.gather(*runs)
         except TimeoutError as late:
             raise DeadlineExceeded("The deadline passed while the model ran.") from late
         if len(answers) == 1:
             return dict(zip(outputs, answers[0], strict=True))
         return {name: np.concatenate([a[i] for a in answers]) for i, name in enumerate(outputs)}
 
-    async def _load(self, name: str, stored: StoredModel) -> None:
-        model = Model(stored.card, stored.newest, stored.digest)
+    async def refresh(self) -> Refreshed:
+        """Take in what has changed in the repository; see `Engine.refresh`.
+
+        The version numbers of a model change together, when all that are new have been loaded. One that does not load
+        is tried again by every refresh.
+        """
+        async with self._refreshing:
+            try:
+                repository = await _in(self._loader, scan, self._root, self._digests.of)
+            except OSError as error:
+                self._telemetry.refreshes.labels("failed").inc()
+                raise Unavailable("The model repository cannot be read.", retry_after=5) from error
+            before = self.statuses()
+            await self._take_in(repository)
+            result = compare(before, self.statuses())
+        moved = result.added or result.changed or result.removed
+        self._telemetry.refreshes.labels("failed" if result.failed else "changed" if moved else "unchanged").inc()
+        return result
+
+    async def _take_in(self, repository: Repository) -> None:
+        for name in self._statuses.keys() - repository.models.keys() - {fault.model for fault in repository.faults}:
+            self._forget(name)
+        for fault in repository.faults:
+            self._taken.pop(fault.model, None)
+            kept = ready_versions(self._statuses.get(fault.model))
+            self._stand(standing(fault.model, list(kept.values()), fault.reason))
+        changed = [stored for stored in repository.models.values() if self._taken.get(stored.name) != stored]
+        for stored in changed:
+            loading = {number: VersionStatus(_model(stored, number), "loading") for number in stored.versions}
+            self._stand(
+                standing(stored.name, list((loading | ready_versions(self._statuses.get(stored.name))).values()))
+            )
+        for stored in changed:
+            await self._take(stored)
+
+    async def _take(self, stored: StoredModel) -> None:
+        """Serve what can be loaded of a model, each version that cannot in its former form."""
+        served = ready_versions(self._statuses.get(stored.name))
+        versions = [await self._load(stored, number, served.get(number)) for number in stored.versions]
+        self._stand(standing(stored.name, versions))
+        if not any(version.reason for version in versions):
+            self._taken[stored.name] = stored
+
+    async def _load(self, stored: StoredModel, number: int, former: VersionStatus | None) -> VersionStatus:
         if stored.card.format != "onnx":
-            self._stand(Status(name, "failed", "the embedded engine runs ONNX only; serve it through Triton", model))
-            return
+            return _left(stored, number, former, "the embedded engine runs ONNX only; serve it through Triton")
+        model = _model(stored, number)
+        held = self._sessions.get(former.model) if former and former.model.digest == model.digest else None
         try:
-            self._sessions[name] = await self._in_lane(self._open, stored)
+            self._sessions[model] = await _in(self._loader, self._open, model, stored.versions[number], held)
         except Exception:
             # ONNX Runtime raises bare exceptions of many kinds; a model that cannot be
             # opened must not take the others with it.
-            _log.exception("model %s cannot be loaded", name)
-            self._stand(Status(name, "failed", "ONNX Runtime cannot run the model file; the log has its reason", model))
-        else:
-            self._stand(Status(name, "ready", model=model))
+            _log.exception("version %d of model %s cannot be loaded", number, model.name)
+            return _left(stored, number, former, "ONNX Runtime cannot run the model file; the log has its reason")
+        return VersionStatus(model, "ready")
 
-    def _open(self, stored: StoredModel) -> ort.InferenceSession:
-        """Return a warmed-up session."""
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        session = ort.InferenceSession(stored.versions[stored.newest], options, providers=[_PROVIDERS[self._provider]])
-        outputs = session.run(None, _zeros(stored.card))
-        for spec, output in zip(stored.card.outputs, outputs, strict=True):
-            if output.shape[1:] != spec.shape or output.dtype != spec.dtype:
-                raise ValueError(f"output {spec.name} is {output.dtype}{output.shape[1:]}, the card says {spec}")
+    def _open(self, model: Model, path: Path, held: ort.InferenceSession | None) -> ort.InferenceSession:
+        """Return a warmed-up session: the one held already for these bytes, or else a new one."""
+        session = held or open_session(path, self._provider)
+        if self._digests.of(path) != model.digest:
+            raise ValueError("the model file changed while it was loaded")
+        warm_up(session, model.card)
         return session
+
+    def _forget(self, name: str) -> None:
+        del self._statuses[name]
+        self._taken.pop(name, None)
+        self._telemetry.model_ready.remove(name)
+        _log.info("model %s is gone", name)
 
     def _stand(self, status: Status) -> None:
         self._statuses[status.name] = status
         self._telemetry.model_ready.labels(status.name).set(status.state == "ready")
-        if status.state == "failed":
-            _log.error("model %s is not served: %s", status.name, status.reason)
-        else:
-            _log.info("model %s is %s", status.name, status.state)
+        log = _log.error if status.reason else _log.info
+        log("model %s is %s%s", status.name, status.state, f": {status.reason}" if status.reason else "")
 
-    async def _in_lane(self, function: Callable[..., T], *arguments: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, partial(function, *arguments))
+    async def _look(self) -> dict[str, Stamp]:
+        return await _in(self._loader, listing, self._root)
 
 
-def _zeros(card: Card) -> dict[str, np.ndarray]:
-    return {spec.name: np.zeros((1, *spec.shape), spec.dtype) for spec in card.inputs}
+async def _in(pool: Executor, function: Callable[..., T], *arguments: object) -> T:
+    return await asyncio.get_running_loop().run_in_executor(pool, partial(function, *arguments))
+
+
+def _model(stored: StoredModel, number: int) -> Model:
+    return Model(stored.card, number, stored.card.digests[str(number)])
+
+
+def _left(stored: StoredModel, number: int, former: VersionStatus | None, reason: str) -> VersionStatus:
+    """Return the standing of a version that cannot be taken in: as it was, where it was served."""
+    if former is None:
+        return VersionStatus(_model(stored, number), "failed", reason)
+    return replace(former, reason=f"still serving its former form, since {reason}")

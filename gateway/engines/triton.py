@@ -4,43 +4,52 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from gateway.engines.base import Model, Status, Tensors
-from gateway.engines.breaker import Breaker
+from gateway.engines.base import Model, Refreshed, Status, Tensors
+from gateway.engines.standing import compare, standing
 from gateway.engines.triton_link import Link
-from gateway.engines.triton_rpc import Call, RpcError, zeros
-from gateway.errors import Internal, MaskgateError, ModelNotReady
+from gateway.engines.triton_rpc import Call, RpcError, loads_not, not_answering
+from gateway.engines.triton_version import TOLERANCE, WARM_UP_SECONDS, Version, flaw, not_loaded
+from gateway.errors import Internal, ModelNotReady, Unavailable
 from gateway.ops.telemetry import Telemetry
 from gateway.ops.timeline import Timeline
-from gateway.repository.config import contradictions, from_message
-from gateway.repository.store import scan
+from gateway.repository.changes import Digests
+from gateway.repository.store import Repository, StoredModel, scan
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.5
-_WARM_UP_SECONDS = 600.0  # an engine that is built at its first request takes minutes
-_TOLERANCE = 5
 
 
 class TritonEngine:
     """Runs the models of a repository on a Triton that serves the same repository.
 
     Each tile is a request of its own, all tiles of a request at once, so that Triton's dynamic batcher can put tiles of
-    many requests into one execution. A watch asks twice a second how the server and each model stand. A model is
-    ready once Triton's configuration agrees with its card and a tile of zeros was answered, at first and again after
-    its breaker has opened.
+    many requests into one execution.
+
+    A refresh has Triton load what has changed (`--model-control-mode=explicit`); so does finding a server, at first
+    and again, because nobody knows what that one has. A version is ready once Triton's configuration agrees with its
+    card and a tile of zeros was answered. A watch asks twice a second how the server and each version stand, and
+    probes those whose breaker has opened.
+
+    Triton cannot tell the digest of the file that it runs. The engine takes it for the one on disk, looked at before
+    and after Triton loaded it; a Triton that loads otherwise than by this engine's word can break that.
 
     Args:
         root: the model repository, for its cards.
         url: ``host:port`` of Triton's gRPC service.
         share: whether to share memory with a server on this host, rather than send every tensor.
         inflight_bytes: tensors held at once on their way to Triton and back, in bytes.
-        telemetry: where readiness, durations and errors are counted.
+        telemetry: where readiness, refreshes, durations and errors are counted.
     """
 
     name = "triton"
@@ -53,11 +62,15 @@ class TritonEngine:
         self._inflight_bytes = inflight_bytes
         self._telemetry = telemetry
         self._link: Link | None = None
-        self._watching: asyncio.Task[None] | None = None
-        self._statuses: dict[str, Status] = {}
-        self._models: dict[str, Model] = {}
-        self._breakers: dict[str, Breaker] = {}
-        self._looks: dict[str, asyncio.Task[None]] = {}
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="repository")
+        self._digests = Digests()
+        self._versions: dict[str, dict[int, Version]] = {}
+        self._faults: dict[str, str] = {}
+        self._taken: dict[str, StoredModel] = {}
+        self._told = 0
+        self._shown: dict[str, Status] = {}
+        self._refreshing = asyncio.Lock()
+        self._tasks: dict[str, asyncio.Task[Any]] = {}
 
     @property
     def transport(self) -> str:
@@ -65,31 +78,28 @@ class TritonEngine:
         return self._link.transport if self._link else "binary"
 
     async def start(self) -> None:
-        """Read the cards, see which models Triton serves as they say, and keep watching; it need not be there yet."""
-        repository = await asyncio.to_thread(scan, self._root)
-        for fault in repository.faults:
-            self._stand(Status(fault.model, "failed", fault.reason))
-        for name, stored in repository.models.items():
-            self._models[name] = Model(stored.card, stored.newest, stored.digest)
-            self._breakers[name] = Breaker(_TOLERANCE)
-            self._stand(Status(name, "loading", model=self._models[name]))
+        """Have Triton load what is on disk, see which of it serves as its card says, and keep watching.
+
+        The server need not be there yet.
+        """
         self._link = Link(self._url, self._share, self._inflight_bytes, self._telemetry)
-        await self._look(self._link)
-        await asyncio.gather(*self._looks.values())
-        self._watching = asyncio.create_task(self._watch(self._link), name="watch-triton")
+        await self._link.reach()
+        await self.refresh()
+        self._tasks["watch"] = asyncio.create_task(self._watch(self._link), name="watch-triton")
 
     async def close(self) -> None:
         """Stop watching, give shared memory back and disconnect."""
-        tasks = [task for task in (self._watching, *self._looks.values()) if task]
+        tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._link:
             await self._link.close()
+        self._disk.shutdown(wait=True, cancel_futures=True)
 
     def statuses(self) -> Sequence[Status]:
         """Return the standing of every model folder, sorted by name."""
-        return [self._statuses[name] for name in sorted(self._statuses)]
+        return [self._status(name) for name in sorted(self._versions)]
 
     async def infer(self, model: Model, inputs: Tensors, outputs: Sequence[str], timeline: Timeline) -> Tensors:
         """Return the named outputs for a batch, each item a request of its own; see `Engine.infer`.
@@ -100,8 +110,8 @@ class TritonEngine:
             ModelNotReady: Triton or the model is away.
             Internal: the model failed.
         """
-        breaker = self._breakers.get(model.name)
-        if breaker is None or breaker.open or self._link is None:
+        version = self._served(model)
+        if version is None or self._link is None:
             raise ModelNotReady(f"Model {model.name} is not ready.", retry_after=1)
         items = len(next(iter(inputs.values())))
         specs = {spec.name: spec for spec in model.card.outputs}
@@ -113,16 +123,107 @@ class TritonEngine:
         try:
             await _all([self._link.run(call, timeline) for call in calls])
         except ModelNotReady as error:
-            breaker.trip()
-            self._fall(model.name, f"Triton stopped answering: {error.detail}")
+            self._fall(version, f"Triton stopped answering: {error.detail}")
             raise
         except Internal:
-            breaker.fail()
-            if breaker.open:
-                self._fall(model.name, f"it failed {_TOLERANCE} times in a row; the log has the reasons")
+            version.breaker.fail()
+            if version.breaker.open:
+                self._fall(version, f"it failed {TOLERANCE} times in a row; the log has the reasons")
             raise
-        breaker.succeed()
+        if self._served(model) is not version:
+            # Triton may have answered with the file that replaced it.
+            raise ModelNotReady(f"Model {model.name} was replaced or taken away.", retry_after=1)
+        version.breaker.succeed()
         return answer
+
+    async def refresh(self) -> Refreshed:
+        """Have Triton take in what has changed in the repository; see `Engine.refresh`.
+
+        Triton takes in all versions of a model or none: beside a new one that does not load, no other becomes ready.
+        A version whose file was replaced is not ready until Triton has loaded it, since nobody could tell which of the
+        two answers meanwhile.
+        """
+        if self._link is None:
+            raise Unavailable("The engine has not been started.", retry_after=5)
+        async with self._refreshing:
+            try:
+                repository = await self._on_disk(scan, self._root, self._digests.of)
+            except OSError as error:
+                self._telemetry.refreshes.labels("failed").inc()
+                raise Unavailable("The model repository cannot be read.", retry_after=5) from error
+            before = self.statuses()
+            await self._take_in(self._link, repository)
+            result = compare(before, self.statuses())
+        moved = result.added or result.changed or result.removed
+        self._telemetry.refreshes.labels("failed" if result.failed else "changed" if moved else "unchanged").inc()
+        return result
+
+    async def _take_in(self, link: Link, repository: Repository) -> None:
+        session = link.session
+        if session != self._told:
+            self._taken.clear()
+        self._faults = {fault.model: fault.reason for fault in repository.faults}
+        for name in self._versions.keys() - repository.models.keys() - self._faults.keys():
+            await self._forget(link, name)
+        for name in self._faults:
+            self._taken.pop(name, None)
+            self._versions.setdefault(name, {})
+            self._show(name)
+        changed = [stored for stored in repository.models.values() if self._taken.get(stored.name) != stored]
+        away = [not await self._take(link, stored, same=session == self._told) for stored in changed]
+        # Where it went away meanwhile, or was never there, everything is told again to the one that is found.
+        self._told = -1 if any(away) else session
+
+    async def _take(self, link: Link, stored: StoredModel, same: bool) -> bool:
+        """Have Triton load a model and see which versions serve; return False where it does not answer.
+
+        Args:
+            link: the link to Triton.
+            stored: the model as it is on disk.
+            same: whether this is the Triton that the former versions were loaded by.
+        """
+        former = self._versions.get(stored.name, {})
+        versions = {number: _successor(former.get(number), stored, number) for number in stored.versions}
+        replaced = {n: v for n, v in former.items() if same and n in versions and v is not versions[n]}
+        self._versions[stored.name] = versions
+        self._show(stored.name)
+        trouble, answering = "", True
+        try:
+            await link.channel.load(stored.name, WARM_UP_SECONDS)
+        except RpcError as error:
+            _log.error("Triton does not load model %s: %s", stored.name, error.details())
+            trouble = (
+                "Triton loads nothing on request" if loads_not(error) else "Triton cannot load it; its log says why"
+            )
+            answering = loads_not(error) or not not_answering(error)
+        for number, version in versions.items():
+            if trouble and answering and number in replaced:
+                versions[number] = replaced[number]
+                versions[number].stay(trouble)
+            elif not answering:
+                version.fall(f"Triton does not answer at {self._url}")
+            elif version.state != "ready":
+                await self._probe(link, version)
+        self._show(stored.name)
+        if not any(version.reason for version in versions.values()):
+            self._taken[stored.name] = stored
+        return answering
+
+    async def _probe(self, link: Link, version: Version) -> None:
+        """Let requests through where Triton serves the version as its card says, from the file that its card means."""
+        model = version.model
+        try:
+            found = await flaw(link, model)
+            if not found and await self._on_disk(self._digests.of, version.path) != model.digest:
+                found = "its file has changed since the last refresh"
+        except RpcError:
+            found = f"Triton does not answer at {self._url}"
+        except OSError:
+            found = "its file cannot be read"
+        if found:
+            version.fall(found)
+        else:
+            version.rise()
 
     async def _watch(self, link: Link) -> None:
         while True:
@@ -134,47 +235,83 @@ class TritonEngine:
                 _log.exception("Triton cannot be watched")
 
     async def _look(self, link: Link) -> None:
-        """See whether the server answers, and begin to look at each model that is not being looked at already."""
+        """See whether the server answers; tell one found anew what to load, look at each version of one known."""
+        versions = [version for each in self._versions.values() for version in each.values()]
         if not await link.reach():
-            for name in self._models:
-                self._fall(name, f"Triton does not answer at {self._url}")
-            return
-        for name, model in self._models.items():
-            if name not in self._looks or self._looks[name].done():
-                self._looks[name] = asyncio.create_task(self._look_at(link, model), name=f"look-at-{name}")
-
-    async def _look_at(self, link: Link, model: Model) -> None:
-        """See whether Triton has the model; where its breaker is open, close it if it serves as its card says."""
-        try:
-            if not await link.channel.model_ready(model):
-                self._fall(model.name, f"Triton has not loaded version {model.version}; its log says why")
-            elif self._breakers[model.name].open:
-                config = from_message(await link.channel.model_config(model))
-                if found := "; ".join(contradictions(config, model.card, "Triton")):
-                    self._fall(model.name, found)
-                    return
-                await link.run(zeros(model), Timeline(_WARM_UP_SECONDS))
-                self._breakers[model.name].close()
-                self._stand(Status(model.name, "ready", model=model))
-        except RpcError:
-            self._fall(model.name, f"Triton does not answer at {self._url}")
-        except MaskgateError as error:
-            self._fall(model.name, f"Triton does not answer a tile of zeros: {error.detail}")
-
-    def _fall(self, name: str, reason: str) -> None:
-        """Open the breaker of a model and say why."""
-        self._breakers[name].trip()
-        self._stand(Status(name, "failed", reason, self._models[name]))
-
-    def _stand(self, status: Status) -> None:
-        if status == self._statuses.get(status.name):
-            return
-        self._statuses[status.name] = status
-        self._telemetry.model_ready.labels(status.name).set(status.state == "ready")
-        if status.state == "failed":
-            _log.error("model %s is not served: %s", status.name, status.reason)
+            for version in versions:
+                self._fall(version, f"Triton does not answer at {self._url}")
+        elif link.session != self._told:
+            self._begin("refresh", self.refresh())
         else:
-            _log.info("model %s is %s", status.name, status.state)
+            for version in versions:
+                if version.state != "loading":
+                    model = version.model
+                    self._begin(f"look-at-{model.name}-{model.version}", self._look_at(link, version))
+
+    async def _look_at(self, link: Link, version: Version) -> None:
+        """See whether Triton has the version; where its breaker is open, close it if it serves as its card says."""
+        if version.breaker.open:
+            await self._probe(link, version)
+            self._show(version.model.name)
+            return
+        try:
+            if not await link.channel.model_ready(version.model):
+                self._fall(version, not_loaded(version.model))
+        except RpcError:
+            self._fall(version, f"Triton does not answer at {self._url}")
+
+    def _begin(self, name: str, work: Coroutine[Any, Any, Any]) -> None:
+        """Start a task, unless the one of that name is still running."""
+        running = self._tasks.get(name)
+        if running is not None and not running.done():
+            work.close()
+            return
+        self._tasks[name] = asyncio.create_task(work, name=name)
+
+    def _served(self, model: Model) -> Version | None:
+        """Return the version that answers for `model`: of its number and digest, and ready."""
+        version = self._versions.get(model.name, {}).get(model.version)
+        return version if version and version.state == "ready" and version.model.digest == model.digest else None
+
+    def _status(self, name: str) -> Status:
+        return standing(name, [v.status for v in self._versions[name].values()], self._faults.get(name, ""))
+
+    def _fall(self, version: Version, reason: str) -> None:
+        """Ask nothing more of a version and say why."""
+        version.fall(reason)
+        self._show(version.model.name)
+
+    async def _forget(self, link: Link, name: str) -> None:
+        del self._versions[name]
+        self._taken.pop(name, None)
+        self._shown.pop(name, None)
+        self._telemetry.model_ready.remove(name)
+        _log.info("model %s is gone", name)
+        try:
+            await link.channel.unload(name)
+        except RpcError as error:
+            _log.warning("Triton does not unload model %s: %s", name, error.details())
+
+    def _show(self, name: str) -> None:
+        """Log and count how a model stands, where that is news."""
+        if name not in self._versions or (status := self._status(name)) == self._shown.get(name):
+            return
+        self._shown[name] = status
+        self._telemetry.model_ready.labels(name).set(status.state == "ready")
+        log = _log.error if status.reason else _log.info
+        log("model %s is %s%s", name, status.state, f": {status.reason}" if status.reason else "")
+
+    async def _on_disk(self, function: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._disk, partial(function, *arguments))
+
+
+def _successor(former: Version | None, stored: StoredModel, number: int) -> Version:
+    """Return the former version under its new card where its file is the same, or else a new one."""
+    model = Model(stored.card, number, stored.card.digests[str(number)])
+    if former is None or former.model.digest != model.digest:
+        return Version(model, stored.versions[number])
+    former.model = model
+    return former
 
 
 async def _all(work: list[Coroutine[Any, Any, None]]) -> None:

@@ -31,6 +31,10 @@ class Link:
         share: whether to share memory with a server on this host, rather than send every tensor.
         inflight_bytes: tensors held at once on their way to Triton and back, in bytes.
         telemetry: where durations, errors, bytes and the transport are shown.
+
+    Attributes:
+        channel: the connection.
+        session: counts how often the server was reached anew; what it has loaded may differ from one to the next.
     """
 
     def __init__(self, url: str, share: bool, inflight_bytes: int, telemetry: Telemetry) -> None:
@@ -40,6 +44,7 @@ class Link:
         self._budget = ByteBudget(inflight_bytes)
         self._threads = ThreadPoolExecutor(_COPY_THREADS, thread_name_prefix="triton-copy")
         self._connected = False
+        self.session = 0
         self.channel = Channel(url)
         self._binary = Binary(self.channel, self._threads)
         self._memory = SharedMemory(self.channel, self._threads, self._binary)
@@ -57,6 +62,7 @@ class Link:
             if not self._connected:
                 self._carry_by(self._memory if self._share and await self._memory.connect() else self._binary)
                 self._connected = True
+                self.session += 1
             await self._memory.sweep()
         except RpcError:
             self._connected = False

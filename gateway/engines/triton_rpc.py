@@ -111,6 +111,19 @@ class Channel:
         request = service_pb2.ModelConfigRequest(name=model.name, version=str(model.version))
         return (await self._stub.ModelConfig(request, timeout=SHORT_SECONDS)).config
 
+    async def load(self, name: str, seconds: float) -> None:
+        """Have the server take in what has changed in a model's folder: all of it, or nothing.
+
+        Raises:
+            RpcError: it could not, or does not load on request; every version that it had still answers.
+        """
+        await self._stub.RepositoryModelLoad(service_pb2.RepositoryModelLoadRequest(model_name=name), timeout=seconds)
+
+    async def unload(self, name: str) -> None:
+        """Have the server let all versions of a model go; raises RpcError where it does not do so on request."""
+        request = service_pb2.RepositoryModelUnloadRequest(model_name=name)
+        await self._stub.RepositoryModelUnload(request, timeout=SHORT_SECONDS)
+
     async def register(self, name: str, key: str, size: int) -> None:
         """Have the server map a shared-memory region; one it has mapped already is no error."""
         request = service_pb2.SystemSharedMemoryRegisterRequest(name=name, key=key, byte_size=size)
@@ -144,6 +157,11 @@ def never_sent(error: RpcError) -> bool:
 def not_answering(error: RpcError) -> bool:
     """Return whether a short call failed because nobody answered, rather than by the server's own decision."""
     return error.code() in (StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED, StatusCode.CANCELLED)
+
+
+def loads_not(error: RpcError) -> bool:
+    """Return whether the server was started so that it loads nothing on request."""
+    return error.code() == StatusCode.UNIMPLEMENTED or "explicit model load / unload" in (error.details() or "")
 
 
 def region_unknown(error: RpcError) -> bool:

@@ -106,6 +106,12 @@ class Telemetry:
         self.triton_transport = Gauge(
             "maskgate_triton_transport_info", "1 for how tensors travel to Triton", ("transport",), registry=registry
         )
+        self.refreshes = Counter(
+            "maskgate_repository_refreshes_total",
+            "Looks into the model repository: unchanged, changed, or failed where something in it is not served",
+            ("outcome",),
+            registry=registry,
+        )
         self.loop_lag = Histogram(
             "maskgate_event_loop_lag_seconds",
             "How late the event loop woke a sleeper",

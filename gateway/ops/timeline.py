@@ -16,8 +16,9 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 class Timeline:
     """Seconds per stage of one request, and its deadline.
 
-    Stages of one request may overlap (a row of tiles is gathered while another is
-    inferred), so their sum can exceed the time that passed.
+    Steps of one stage may overlap (two images are decoded side by side); the time in which any of
+    them ran counts once, so that a stage never takes longer than the request. Different stages may
+    overlap too (a row of tiles is stitched while the next is inferred). Lives on the event loop.
 
     Args:
         seconds: time the whole request may take, from now.
@@ -26,22 +27,24 @@ class Timeline:
     def __init__(self, seconds: float) -> None:
         """Start the clock."""
         self._deadline = time.monotonic() + seconds
+        self._running: dict[Stage, int] = {}
+        self._since: dict[Stage, float] = {}
         self.seconds: dict[Stage, float] = {}
         self.stage: Stage = "receive"
 
     @contextmanager
     def measure(self, stage: Stage) -> Iterator[None]:
-        """Add the time spent inside to `stage`, also where it is left by an exception."""
+        """Count the time spent inside as `stage`, also where it is left by an exception."""
         self.stage = stage
-        start = time.perf_counter()
+        if not self._running.get(stage):
+            self._since[stage] = time.perf_counter()
+        self._running[stage] = self._running.get(stage, 0) + 1
         try:
             yield
         finally:
-            self.add(stage, time.perf_counter() - start)
-
-    def add(self, stage: Stage, seconds: float) -> None:
-        """Add `seconds` to `stage`."""
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+            self._running[stage] -= 1
+            if not self._running[stage]:
+                self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - self._since[stage]
 
     def remaining(self) -> float:
         """Return the seconds left.

@@ -52,6 +52,9 @@ class Network(_Part):
     reduction: int = Field(
         default=1, ge=1, description="The graph averages n×n input pixels before the network and upsamples after it"
     )
+    post_tint: tuple[float, float, float] = Field(
+        default=(0.0, 0.0, 0.0), description="The graph adds this to the normalised RGB of the post image"
+    )
 
 
 class Figures(_Part):

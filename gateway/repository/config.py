@@ -14,6 +14,9 @@ from gateway.repository.card import Card
 BACKENDS = {"onnx": "onnxruntime", "torchscript": "pytorch"}
 """Card format → name of the Triton backend that serves it."""
 
+PLATFORMS = {"onnx": "onnxruntime_onnx", "torchscript": "pytorch_libtorch"}
+"""Card format → what Triton's metadata call the platform of such a model."""
+
 TRITON_TYPES = {"uint8": "TYPE_UINT8", "int16": "TYPE_INT16", "float32": "TYPE_FP32"}
 """Card dtype → Triton's `DataType`."""
 

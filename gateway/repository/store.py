@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,7 +32,7 @@ class StoredModel:
 
     @property
     def newest(self) -> int:
-        """The version that is served: the highest number."""
+        """The highest version number."""
         return max(self.versions)
 
     @property
@@ -61,10 +61,20 @@ class _Faulty(Exception):
     """Carries the reason from the check that failed to `scan`."""
 
 
-def scan(root: Path) -> Repository:
+def file_digest(path: Path) -> str:
+    """Return the digest of a file's bytes, ``sha256:<hex>``."""
+    with path.open("rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def scan(root: Path, digest: Callable[[Path], str] = file_digest) -> Repository:
     """Read every model folder under `root`; a faulty one becomes a `Fault` and never stops the others.
 
-    Each model file is read once, for its digest. Names that begin with a dot are not models.
+    Names that begin with a dot are not models.
+
+    Args:
+        root: the model repository.
+        digest: returns the digest of a model file; called once for each.
 
     Raises:
         OSError: `root` is not a folder that can be listed.
@@ -73,18 +83,12 @@ def scan(root: Path) -> Repository:
     faults: list[Fault] = []
     for directory in sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")):
         try:
-            models[directory.name] = _load(directory)
+            models[directory.name] = _load(directory, digest)
         except _Faulty as fault:
             faults.append(Fault(directory.name, str(fault)))
         except OSError as error:
             faults.append(Fault(directory.name, f"cannot be read: {error.strerror}"))
     return Repository(models, tuple(faults))
-
-
-def file_digest(path: Path) -> str:
-    """Return the digest of a file's bytes, ``sha256:<hex>``."""
-    with path.open("rb") as file:
-        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def bytes_digest(content: bytes) -> str:
@@ -97,13 +101,13 @@ def labels_text(card: Card) -> str:
     return "".join(f"{c.name}\n" for c in card.classes)
 
 
-def _load(directory: Path) -> StoredModel:
+def _load(directory: Path, digest: Callable[[Path], str]) -> StoredModel:
     card = _card(directory)
     if card.name != directory.name:
         raise _Faulty(f"the folder is named '{directory.name}', its card '{card.name}'")
     _check_config(directory, card)
     _check_labels(directory, card)
-    return StoredModel(card, directory, _versions(directory, card))
+    return StoredModel(card, directory, _versions(directory, card, digest))
 
 
 def _card(directory: Path) -> Card:
@@ -138,7 +142,7 @@ def _check_labels(directory: Path, card: Card) -> None:
         raise _Faulty("labels.txt differs from the classes of the card")
 
 
-def _versions(directory: Path, card: Card) -> dict[int, Path]:
+def _versions(directory: Path, card: Card, digest: Callable[[Path], str]) -> dict[int, Path]:
     """Return the model file of every version folder that Triton would see: numbers without a leading zero."""
     stored = {int(p.name) for p in directory.iterdir() if re.fullmatch("[1-9][0-9]*", p.name) and p.is_dir()}
     declared = {int(version) for version in card.digests}
@@ -150,6 +154,6 @@ def _versions(directory: Path, card: Card) -> dict[int, Path]:
     for number, path in versions.items():
         if not path.is_file():
             raise _Faulty(f"version {number} has no {card.model_file}")
-        if file_digest(path) != card.digests[str(number)]:
+        if digest(path) != card.digests[str(number)]:
             raise _Faulty(f"the digest of {number}/{card.model_file} is not the one in the card")
     return versions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +11,14 @@ from numpy.typing import NDArray
 from gateway.engines.base import Model
 from gateway.errors import PairMismatch
 from gateway.tasks.segmentation import Segmenter
-from gateway.vision.labels import class_counts
 from gateway.vision.pairing import SizesDoNotPair, check_sizes, to_pre_grid
 from gateway.vision.regions import Region, regions
 
 Pixels = NDArray[np.uint8]
 Size = tuple[int, int]
+
+SMALLEST_BUILDING = 25
+"""Regions of fewer pixels stay in the label map and are not listed as buildings: 2.5 m square at xBD's half metre."""
 
 
 @dataclass(frozen=True)
@@ -23,26 +26,22 @@ class DamageMap:
     """What the model saw in one pair.
 
     Attributes:
+        counts: pixels per class value.
         label_map: uint8 (H, W) on the pre image's grid, class values of `model.card`.
         post: uint8 (H, W, 3), RGB, the post image on the pre grid.
     """
 
     model: Model
+    counts: tuple[int, ...]
     label_map: Pixels
     post: Pixels
 
 
 @dataclass(frozen=True)
 class DamageReport:
-    """A damage map with its statistics.
-
-    Attributes:
-        counts: pixels per class value.
-        buildings: one region per building, in reading order.
-    """
+    """A damage map with its buildings, one region each, in reading order."""
 
     map: DamageMap
-    counts: tuple[int, ...]
     buildings: tuple[Region, ...]
 
 
@@ -74,18 +73,17 @@ async def map_damage(segmenter: Segmenter, pre: Pixels, post: Pixels) -> DamageM
     """
     post = await _to_pre_grid(segmenter, pre, post)
     label_map = await segmenter.label_map({"pre": pre, "post": post})
-    return DamageMap(segmenter.model, label_map, post)
+    return DamageMap(segmenter.model, await segmenter.count(label_map), label_map, post)
 
 
 async def report_damage(segmenter: Segmenter, pre: Pixels, post: Pixels) -> DamageReport:
-    """Return the statistics of a pair's damage map and every building in it; arguments as in `map_damage`."""
+    """Return the damage map of a pair and every building in it; arguments as in `map_damage`."""
     post = await _to_pre_grid(segmenter, pre, post)
     label_map, sureness = await segmenter.label_map_and_confidence({"pre": pre, "post": post})
-    run, timeline = segmenter.workers.run, segmenter.timeline
-    counts = await run(timeline, "finish", class_counts, label_map, len(segmenter.model.card.classes))
-    buildings = await run(timeline, "finish", regions, label_map, sureness)
-    damage_map = DamageMap(segmenter.model, label_map, post)
-    return DamageReport(damage_map, tuple(counts.tolist()), tuple(buildings))
+    damage_map = DamageMap(segmenter.model, await segmenter.count(label_map), label_map, post)
+    find = partial(regions, min_area=SMALLEST_BUILDING)
+    buildings = await segmenter.workers.run(segmenter.timeline, "finish", find, label_map, sureness)
+    return DamageReport(damage_map, tuple(buildings))
 
 
 async def _to_pre_grid(segmenter: Segmenter, pre: Pixels, post: Pixels) -> Pixels:

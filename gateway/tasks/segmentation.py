@@ -15,7 +15,7 @@ from gateway.engines.base import Engine, Model
 from gateway.ops.telemetry import Telemetry
 from gateway.ops.timeline import Timeline
 from gateway.ops.workers import Workers
-from gateway.vision.labels import confidence, decide
+from gateway.vision.labels import class_counts, confidence, decide
 from gateway.vision.tiling import Grid, Stitcher, gather, plan
 
 Pixels = NDArray[np.uint8]
@@ -76,6 +76,14 @@ class Segmenter:
 
         await self._finish_rows(images, grid, finish)
         return labels, sureness
+
+    async def count(self, label_map: Pixels) -> tuple[int, ...]:
+        """Return the pixels of each class, and publish the classes' shares: drift shows there first."""
+        classes = len(self.model.card.classes)
+        counts = (await self.workers.run(self.timeline, "finish", class_counts, label_map, classes)).tolist()
+        for value, pixels in enumerate(counts):
+            self.telemetry.class_share.labels(self.model.name, str(value)).observe(pixels / label_map.size)
+        return tuple(counts)
 
     def _grid(self, images: Mapping[str, Pixels]) -> Grid:
         height, width = next(iter(images.values())).shape[:2]

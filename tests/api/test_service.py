@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 from tests.support.app_client import AppClient
 from tests.support.pictures import encode, noise
+
+GATEWAY = Path(__file__).resolve().parents[2] / "gateway"
 
 
 def test_health_and_readiness(client: AppClient) -> None:
@@ -54,10 +58,20 @@ def test_metrics_count_requests_by_route_and_stage(start: Any) -> None:
     for stage in ("receive", "queue", "decode", "infer", "finish", "encode"):
         assert f'maskgate_stage_duration_seconds_count{{stage="{stage}",task="damage"}} 1.0' in text
     assert 'maskgate_tiles_total{model="trivial"} 6.0' in text
+    assert 'maskgate_output_class_fraction_ratio_count{model="trivial",value="4"} 1.0' in text
     assert 'maskgate_model_ready{model="no-file"} 0.0' in text
     assert 'maskgate_rejected_total{reason="model-not-found"} 1.0' in text
     assert "maskgate_inflight_requests 0.0" in text
     assert "maskgate_inflight_bytes 0.0" in text
+
+
+def test_every_declared_metric_is_used(client: AppClient) -> None:
+    telemetry = vars(client.services.telemetry)
+    source = "".join(path.read_text(encoding="utf-8") for path in GATEWAY.rglob("*.py"))
+    unused = [
+        name for name in telemetry if name != "registry" and not re.search(rf"(telemetry|self)\.{name}\.", source)
+    ]
+    assert unused == []
 
 
 def test_openapi_shows_parts_answers_and_problems(client: AppClient) -> None:

@@ -14,7 +14,7 @@ import pytest
 from gateway.engines.base import Engine, choose
 from gateway.errors import DeadlineExceeded, ModelNotFound, ModelNotReady
 from gateway.ops.timeline import Timeline
-from tests.support.trivial import label_table, probability_table, write_trivial_model
+from tests.support.trivial import damage_version, label_table, probability_table, write_trivial_model
 
 Factory = Callable[[Path], Engine]
 Scenario = Callable[[Engine], Coroutine[Any, Any, None]]
@@ -109,24 +109,10 @@ def test_a_passed_deadline_is_an_error_and_the_next_request_is_unharmed(new_engi
 
 def test_a_file_that_is_no_model_does_not_take_the_others_with_it(new_engine: Factory, tmp_path: Path) -> None:
     write_trivial_model(tmp_path, "good")
-    folder = write_trivial_model(tmp_path, "bad")
-    model = folder / "1" / "model.onnx"
-    digest_before = model.read_bytes()
-    model.write_bytes(digest_before[: len(digest_before) // 2])
-    _accept_digest(folder)
+    damage_version(write_trivial_model(tmp_path, "bad"), 1)
 
     async def scenario(engine: Engine) -> None:
         states = {status.name: status.state for status in engine.statuses()}
         assert states == {"bad": "failed", "good": "ready"}
 
     play(new_engine(tmp_path), scenario)
-
-
-def _accept_digest(folder: Path) -> None:
-    """Make the card agree with a damaged file, so that only loading it can tell."""
-    from gateway.repository.card import read_card, write_card
-    from gateway.repository.store import file_digest
-
-    card = read_card(folder / "card.json")
-    digests = {"1": file_digest(folder / "1" / card.model_file)}
-    write_card(card.model_copy(update={"digests": digests}), folder / "card.json")

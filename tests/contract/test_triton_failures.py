@@ -96,7 +96,8 @@ def ready(engine: TritonEngine) -> bool:
 
 def reason(engine: TritonEngine) -> str:
     (status,) = engine.statuses()
-    return status.reason
+    (version,) = status.versions
+    return version.reason
 
 
 def errors(engine: TritonEngine, code: str) -> float:

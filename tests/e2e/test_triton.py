@@ -111,7 +111,9 @@ def test_a_server_killed_under_load_costs_clear_errors_only(models: Path, server
         server.kill()
         time.sleep(1.5)
         assert httpx.get(f"{process.address}/readyz").status_code == 503
-        assert readiness(process)["models"] == {"bd-siamunet": f"failed: Triton does not answer at {server.url}"}
+        assert readiness(process)["models"] == {
+            "bd-siamunet": f"failed: version 1: Triton does not answer at {server.url}"
+        }
         server.start()
         back = time.monotonic()
         while not any(when > back and status == 200 for when, status in statuses):

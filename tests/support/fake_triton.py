@@ -73,6 +73,9 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
     async def ModelReady(self, request: Any, context: Any) -> Any:
         return service_pb2.ModelReadyResponse(ready=self.loaded)
 
+    async def RepositoryModelLoad(self, request: Any, context: Any) -> Any:
+        return service_pb2.RepositoryModelLoadResponse()
+
     async def ModelConfig(self, request: Any, context: Any) -> Any:
         text = (self._models / request.name / "config.pbtxt").read_text()
         return service_pb2.ModelConfigResponse(config=text_format.Parse(text, model_config_pb2.ModelConfig()))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from export.triton import config_text
+from export.triton import write_config_files
 from gateway.repository.card import (
     Card,
     ClassSpec,
@@ -19,6 +20,7 @@ from gateway.repository.card import (
     Parity,
     TensorSpec,
     Training,
+    read_card,
     write_card,
 )
 from gateway.repository.store import file_digest, labels_text
@@ -26,16 +28,16 @@ from gateway.repository.store import file_digest, labels_text
 PALETTE = ((0, 0, 0), (0, 128, 0), (0, 0, 255), (255, 165, 0), (255, 0, 0))
 
 
-def label_table(classes: int) -> np.ndarray:
-    """Return the label of each brightness 0–255: `classes` equal bands, uint8, (256,)."""
-    return (np.arange(256) * classes // 256).astype(np.uint8)
+def label_table(classes: int, shift: int = 0) -> np.ndarray:
+    """Return the label of each brightness 0–255, uint8, (256,): `classes` equal bands, the first of value `shift`."""
+    return ((np.arange(256) * classes // 256 + shift) % classes).astype(np.uint8)
 
 
-def probability_table(classes: int) -> np.ndarray:
+def probability_table(classes: int, shift: int = 0) -> np.ndarray:
     """Return the quantised probabilities of each brightness, uint8, (256, classes): 0.8 or more for its label."""
     rest = 51 // classes
     table = np.full((256, classes), rest, np.uint8)
-    table[np.arange(256), label_table(classes)] = 255 - rest * (classes - 1)
+    table[np.arange(256), label_table(classes, shift)] = 255 - rest * (classes - 1)
     return table
 
 
@@ -48,15 +50,16 @@ def write_trivial_model(
     inputs: Sequence[str] = ("pre", "post"),
     classes: int = 5,
     max_batch_size: int = 8,
+    shift: int = 0,
 ) -> Path:
-    """Write a complete damage model under `root` and return its folder.
+    """Write a complete damage model of one version under `root` and return its folder.
 
     The label of a pixel is the band of its green value in the last input (`label_table`).
     """
     directory = root / name
     model_file = directory / "1" / "model.onnx"
     model_file.parent.mkdir(parents=True)
-    onnx.save(_graph(tile, inputs, classes), model_file)
+    onnx.save(_graph(tile, inputs, classes, shift), model_file)
     image, outputs = (tile, tile, 3), (tile, tile)
     card = Card(
         name=name,
@@ -91,11 +94,45 @@ def write_trivial_model(
     )
     write_card(card, directory / "card.json")
     (directory / "labels.txt").write_text(labels_text(card), encoding="utf-8")
-    (directory / "config.pbtxt").write_text(config_text(card), encoding="utf-8")
+    write_config_files(card, directory)
     return directory
 
 
-def _graph(tile: int, inputs: Sequence[str], classes: int) -> onnx.ModelProto:
+def write_version(directory: Path, version: int, shift: int) -> str:
+    """Add a version to a trivial model, or replace it, and return its digest; it differs by the `label_table`."""
+    card = read_card(directory / "card.json")
+    model_file = directory / str(version) / "model.onnx"
+    model_file.parent.mkdir(exist_ok=True)
+    onnx.save(_graph(card.tile, [spec.name for spec in card.inputs], len(card.classes), shift), model_file)
+    return declare_version(directory, version)
+
+
+def declare_version(directory: Path, version: int) -> str:
+    """Make the card name the version's file as it is now, whatever it holds, and return its digest."""
+    card = read_card(directory / "card.json")
+    digest = file_digest(directory / str(version) / "model.onnx")
+    digests = {**card.digests, str(version): digest}
+    write_card(card.model_copy(update={"digests": digests}), directory / "card.json")
+    return digest
+
+
+def damage_version(directory: Path, version: int) -> None:
+    """Cut a version's file in half and declare that, so that only loading it can tell."""
+    model_file = directory / str(version) / "model.onnx"
+    content = model_file.read_bytes()
+    model_file.write_bytes(content[: len(content) // 2])
+    declare_version(directory, version)
+
+
+def remove_version(directory: Path, version: int) -> None:
+    """Remove a version, and its digest from the card."""
+    card = read_card(directory / "card.json")
+    digests = {number: digest for number, digest in card.digests.items() if number != str(version)}
+    write_card(card.model_copy(update={"digests": digests}), directory / "card.json")
+    rmtree(directory / str(version))
+
+
+def _graph(tile: int, inputs: Sequence[str], classes: int, shift: int) -> onnx.ModelProto:
     """Two table look-ups by the green channel of the last input."""
     nodes = [
         helper.make_node("Gather", [inputs[-1], "green"], ["brightness"], axis=3),
@@ -105,8 +142,8 @@ def _graph(tile: int, inputs: Sequence[str], classes: int) -> onnx.ModelProto:
     ]
     constants = {
         "green": np.array(1, np.int64),
-        "labels": label_table(classes),
-        "table": probability_table(classes),
+        "labels": label_table(classes, shift),
+        "table": probability_table(classes, shift),
     }
     uint8 = TensorProto.UINT8
     graph = helper.make_graph(

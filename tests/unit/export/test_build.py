@@ -10,6 +10,8 @@ from shutil import copytree
 from typing import Any
 
 import pytest
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
 
 import export.build
 from export.build import build
@@ -17,6 +19,7 @@ from export.catalog import CATALOG, Entry
 from export.checkpoints import write_checkpoint
 from export.errors import BuildError, CheckpointError, ParityError
 from export.figures import Measurement
+from export.framing import Framing
 from export.graph import serve, to_onnx
 from export.publish import replacing
 from export.verify import verify, verify_source
@@ -79,10 +82,13 @@ def test_a_repository_holds_what_triton_and_the_gateway_need(built: Path) -> Non
         "bd-fcn/1/model.pt",
         "bd-fcn/card.json",
         "bd-fcn/config.pbtxt",
+        "bd-fcn/configs/cuda.pbtxt",
         "bd-fcn/labels.txt",
         "bd-siamunet/1/model.onnx",
         "bd-siamunet/card.json",
         "bd-siamunet/config.pbtxt",
+        "bd-siamunet/configs/cuda.pbtxt",
+        "bd-siamunet/configs/tensorrt.pbtxt",
         "bd-siamunet/labels.txt",
     ]
     assert sorted(scan(built).models) == ["bd-fcn", "bd-siamunet"]
@@ -117,6 +123,11 @@ def test_torchscript_outputs_carry_their_index(built: Path) -> None:
     assert 'name: "probabilities__1"' in config
 
 
+def test_triton_is_to_load_every_version(built: Path) -> None:
+    config = text_format.Parse((built / "bd-fcn" / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
+    assert config.version_policy.WhichOneof("policy_choice") == "all"
+
+
 def test_the_same_checkpoint_builds_the_same_bytes(
     tmp_path: Path, built: Path, sources: dict[str, Path], entries: dict[str, Entry]
 ) -> None:
@@ -133,7 +144,7 @@ def test_the_licence_of_a_checkpoint_goes_before_the_catalogues(tmp_path: Path, 
 @pytest.fixture
 def _altered_export(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the ONNX exporter write another network than it is given."""
-    other = serve(untrained("fcn", seed=9), ("pre",), 2, 0.5)
+    other = serve(untrained("fcn", seed=9), ("pre",), Framing(2, 0.5))
     monkeypatch.setattr(export.build, "to_onnx", lambda _, tile: to_onnx(other, tile))
 
 
@@ -219,10 +230,17 @@ def test_verify_names_a_card_edited_by_hand(repository: Path) -> None:
     assert problems(scan(repository)) == [("bd-fcn", "the card differs from the catalogue in title, limitations")]
 
 
-def test_verify_names_a_configuration_edited_by_hand(repository: Path) -> None:
-    config = repository / "bd-fcn" / "config.pbtxt"
-    config.write_text(config.read_text().replace("count: 1", "count: 4"))
-    assert problems(scan(repository)) == [("bd-fcn", "config.pbtxt is not the one that is generated from the card")]
+@pytest.mark.parametrize("name", ["config.pbtxt", "configs/cuda.pbtxt"])
+def test_verify_names_a_configuration_edited_by_hand(repository: Path, name: str) -> None:
+    config = repository / "bd-fcn" / name
+    config.write_text(config.read_text().replace("count: ", "count: 4"))
+    assert problems(scan(repository)) == [("bd-fcn", f"{name} is not the one that is generated from the card")]
+
+
+def test_verify_names_a_profile_that_is_missing(repository: Path) -> None:
+    (repository / "bd-siamunet" / "configs" / "tensorrt.pbtxt").unlink()
+    expected = "configs/tensorrt.pbtxt is not the one that is generated from the card"
+    assert problems(scan(repository)) == [("bd-siamunet", expected)]
 
 
 def test_verify_names_a_threshold_the_graph_does_not_have(repository: Path) -> None:

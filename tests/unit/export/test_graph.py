@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from export.architectures import MEAN, STD
 from export.catalog import OUTPUTS
+from export.framing import Framing
 from export.graph import ServedModel, serve, to_onnx, to_torchscript
 from export.parity import FileFormat, draw_tiles, open_file
 from gateway.vision.labels import decide
@@ -27,7 +28,7 @@ TILE = 64
 
 
 def served(architecture: str, threshold: float | None = 0.5) -> ServedModel:
-    return serve(untrained(architecture), ROLES[architecture], 2, threshold)
+    return serve(untrained(architecture), ROLES[architecture], Framing(2, threshold))
 
 
 def tensors(model: ServedModel, kind: str = "natural", count: int = 2) -> list[torch.Tensor]:
@@ -73,7 +74,7 @@ def test_the_label_map_follows_from_the_probabilities_by_the_gateways_rule(
 
 def test_roles_are_the_names_of_the_arguments() -> None:
     with pytest.raises(ValueError, match="before"):
-        serve(untrained("fcn"), ("before",), 2, None)
+        serve(untrained("fcn"), ("before",), Framing(2))
 
 
 @pytest.mark.parametrize("architecture", ROLES)
@@ -132,3 +133,12 @@ def test_files_name_no_path_of_the_machine_that_built_them(
     content = [files[architecture]["onnx"], *(archive.read(name) for name in archive.namelist())]
     places = [Path(__file__).parents[3], Path.home(), Path(sys.prefix), Path(tempfile.gettempdir()), "site-packages"]
     assert [place for place in places for part in content if str(place).encode() in part] == []
+
+
+def test_a_tint_lets_the_graph_see_two_equal_images() -> None:
+    network = untrained("siamunet")
+    first, second = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 1, TILE, TILE, 3), np.uint8))
+    plain = serve(network, ("pre", "post"), Framing(2))
+    assert plain(first, first)[1].equal(plain(second, second)[1]), "nothing differs, so there is nothing to see"
+    tinted = serve(network, ("pre", "post"), Framing(2, post_tint=(1.0, 0.0, -1.0)))
+    assert not tinted(first, first)[1].equal(tinted(second, second)[1])

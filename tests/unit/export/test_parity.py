@@ -8,6 +8,7 @@ import pytest
 from onnx import numpy_helper
 
 from export.errors import ParityError
+from export.framing import Framing
 from export.graph import ServedModel, serve, to_onnx, to_torchscript
 from export.parity import TOLERANCE_FLIPPED, TOLERANCE_PROBABILITY, FileFormat, draw_tiles, prove
 from tests.support.checkpoints import untrained
@@ -17,7 +18,7 @@ TILE = 64
 
 @pytest.fixture(scope="module")
 def model() -> ServedModel:
-    return serve(untrained("siamunet"), ("pre", "post"), 2, 0.5)
+    return serve(untrained("siamunet"), ("pre", "post"), Framing(2, 0.5))
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +56,13 @@ def test_a_changed_weight_closes_the_gate(model: ServedModel, files: dict[FileFo
 
 
 def test_the_worst_comparison_is_named(model: ServedModel, files: dict[FileFormat, bytes]) -> None:
-    other = serve(untrained("siamunet", seed=1), model.roles, 2, 0.5)
+    other = serve(untrained("siamunet", seed=1), model.roles, Framing(2, 0.5))
     with pytest.raises(ParityError, match=r"^torchscript on "):
         prove(model, {**files, "torchscript": to_torchscript(other, TILE)}, TILE, 3)
 
 
 def test_the_decision_is_compared_too(model: ServedModel, files: dict[FileFormat, bytes]) -> None:
-    other = serve(model.network, model.roles, 2, 0.6)
+    other = serve(model.network, model.roles, Framing(2, 0.6))
     with pytest.raises(ParityError, match=r"differ by up to 0\.00.*of the labels flip"):
         prove(other, {"onnx": files["onnx"]}, TILE, 3)
 

@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from export.checkpoints import read_checkpoint
+from export.framing import Framing
 from export.training import augment, loop
-from export.training.calibrate import balance, balanced_offsets, located_shift
-from export.training.inference import normalise, served_predictor
+from export.training.inference import network_inputs, normalise, served_predictor
 from export.training.paste import paste_building
 from export.training.recipes import Recipe, recipe
 from export.training.run import Run, learning_rate
@@ -188,9 +188,15 @@ def test_normalise_uses_imagenet_constants() -> None:
     np.testing.assert_allclose(batch[0, :, 0, 0], [(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225], 1e-5)
 
 
+def test_only_the_post_image_is_tinted() -> None:
+    images = {role: np.zeros((1, 2, 2, 3), np.uint8) for role in ("pre", "post")}
+    pre, post = network_inputs(images, "siamunet", Framing(post_tint=(1.0, 0.0, -1.0)), "cpu")
+    np.testing.assert_allclose((post - pre)[0, :, 0, 0], [1, 0, -1], atol=1e-6)
+
+
 def test_predictor_answers_at_full_size() -> None:
     network = Run(replace(TINY, network="fcn"), None, "cpu", 0).average
-    labels = served_predictor(network, "fcn", 2, 0.5, "cpu")(Town().read_pre(), Town().read_post())
+    labels = served_predictor(network, "fcn", Framing(2, 0.5), "cpu")(Town().read_pre(), Town().read_post())
     assert labels.shape == (64, 64)
     assert labels.dtype == np.uint8
 
@@ -216,8 +222,8 @@ def test_run_leaves_checkpoint_history_and_curves(data: Path, tmp_path: Path) ->
     checkpoint = read_checkpoint(path)
     checkpoint.network()
     assert (checkpoint.architecture, checkpoint.recipe, checkpoint.steps, checkpoint.seed) == ("siamunet", "tiny", 6, 5)
-    assert checkpoint.data == "2 pairs of storm"
-    assert checkpoint.hyperparameters["draw_crop"] == 32
+    assert checkpoint.data == "2 xBD pairs (2 storm)"
+    assert checkpoint.hyperparameters["crop"] == 32
     history = json.loads((tmp_path / "out" / "history.json").read_text())
     assert history[-1]["step"] == 6
     assert 0 <= history[-1]["xView2 score"] <= 1
@@ -245,39 +251,6 @@ def test_killed_run_ends_with_the_weights_of_an_undisturbed_one(
         torch.testing.assert_close(resumed.state_dict[name], weight, rtol=0, atol=0)
 
 
-def test_balanced_offsets_make_a_shy_class_speak() -> None:
-    """Class 1 is told apart from class 0 by its logit, but never reaches it."""
-    rng = np.random.default_rng(0)
-    target = rng.integers(0, 2, 400)
-    logits = np.column_stack([np.zeros(400), -1.2 + target + rng.normal(0, 0.05, 400)]).astype(np.float32)
-    located = np.ones(400, bool)
-    assert (logits.argmax(axis=1) == 0).all()
-    offsets = balanced_offsets(logits, target, located)
-    assert offsets[0] == 0
-    assert ((logits + offsets).argmax(axis=1) == target).all()
-
-
-def test_located_shift_separates_buildings() -> None:
-    margin = np.array([[-1.5, -1.2], [-0.5, 0.5]], np.float32)
-    building = np.array([[False, False], [True, True]])
-    shift = located_shift([(margin, building), (margin, building)])
-    assert ((margin + shift >= 0) == building).all()
-
-
-def test_balance_goes_into_the_bias_of_the_head() -> None:
-    network = Run(TINY, None, "cpu", 0).average
-    before = network.state_dict()["head.bias"].clone()
-    added = balance(network, "siamunet", [load_tile(Town(), 1)], 0.5, "cpu")
-    torch.testing.assert_close(network.state_dict()["head.bias"] - before, torch.from_numpy(added))
-    assert added[0] == 0
-    assert added.any()
-
-
-def test_balanced_run_notes_what_was_added(data: Path, tmp_path: Path) -> None:
-    checkpoint = read_checkpoint(loop.train(replace(TINY, steps=1, balanced=True), data, tmp_path))
-    assert len(str(checkpoint.hyperparameters["balance"]).split()) == 5
-
-
 def test_resuming_with_another_recipe_is_refused(data: Path, tmp_path: Path) -> None:
     loop.train(TINY, data, tmp_path)
     with pytest.raises(ValueError, match="another recipe"):
@@ -302,7 +275,6 @@ def test_recipes_build_what_they_name(network: str, name: str) -> None:
     found = recipe(network, name)
     assert (found.network, found.name) == (network, name)
     assert all(math.isfinite(value) for value in found.hyperparameters().values() if isinstance(value, float))
-    assert None not in found.hyperparameters().values()
 
 
 def test_paper_recipe_of_the_fcn_is_the_papers() -> None:

@@ -69,9 +69,25 @@ def test_nothing_starts_after_the_deadline() -> None:
     asyncio.run(scenario())
 
 
-def test_stages_add_up_and_keep_their_order() -> None:
+def test_stages_add_up_in_their_own_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
     timeline = Timeline(10)
-    timeline.add("encode", 0.001)
-    timeline.add("decode", 0.002)
-    timeline.add("encode", 0.003)
-    assert timeline.server_timing() == "decode;dur=2.00, encode;dur=4.00"
+    with timeline.measure("encode"):
+        now = 1.0
+    with timeline.measure("decode"):
+        now = 3.0
+    with timeline.measure("encode"):
+        now = 6.0
+    assert timeline.server_timing() == "decode;dur=2000.00, encode;dur=4000.00"
+
+
+def test_overlapping_steps_of_a_stage_count_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    timeline = Timeline(10)
+    with timeline.measure("decode"):
+        now = 2.0
+        with timeline.measure("decode"):
+            now = 5.0
+    assert timeline.seconds == {"decode": 5.0}

@@ -1,0 +1,202 @@
+"""What the embedded engine promises beyond the contract: nothing is loaded, kept or read in vain."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import shutil
+import weakref
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export.triton import config_text
+from gateway.engines.base import Model, choose
+from gateway.engines.embedded import EmbeddedEngine
+from gateway.engines.onnx import Provider, open_session
+from gateway.ops.telemetry import Telemetry
+from gateway.ops.timeline import Timeline
+from gateway.repository.card import TensorSpec, read_card, write_card
+from gateway.repository.store import file_digest
+from tests.support.trivial import damage_version, declare_version, write_trivial_model, write_version
+
+TILE = {name: np.zeros((1, 64, 64, 3), np.uint8) for name in ("pre", "post")}
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the model files opened so far, as `<model>/<version>`."""
+    names: list[str] = []
+
+    def counted(path: Path, provider: Provider) -> object:
+        names.append(f"{path.parts[-3]}/{path.parts[-2]}")
+        return open_session(path, provider)
+
+    monkeypatch.setattr("gateway.engines.embedded.open_session", counted)
+    return names
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the model files read for their digest so far, as `<model>/<version>`."""
+    names: list[str] = []
+
+    def counted(path: Path) -> str:
+        names.append(f"{path.parts[-3]}/{path.parts[-2]}")
+        return file_digest(path)
+
+    monkeypatch.setattr("gateway.repository.changes.file_digest", counted)
+    monkeypatch.setattr("gateway.repository.changes.AT_REST_NANOSECONDS", 0)
+    return names
+
+
+def play(root: Path, scenario: Callable[[EmbeddedEngine], Awaitable[None]]) -> None:
+    async def run() -> None:
+        engine = EmbeddedEngine(root, "cpu", 1, Telemetry())
+        await engine.start()
+        try:
+            await scenario(engine)
+        finally:
+            await engine.close()
+
+    asyncio.run(run())
+
+
+async def infer(engine: EmbeddedEngine, model: Model) -> int:
+    """Return the label of a black pixel, which is the shift of the model's label table."""
+    answer = await engine.infer(model, TILE, ["label_map"], Timeline(30))
+    return int(answer["label_map"][0, 0, 0])
+
+
+def test_only_what_changed_is_read_and_loaded(tmp_path: Path, opened: list[str], hashed: list[str]) -> None:
+    folder = write_trivial_model(tmp_path, "m")
+    write_trivial_model(tmp_path, "other")
+
+    async def scenario(engine: EmbeddedEngine) -> None:
+        await engine.refresh()
+        assert opened == hashed == ["m/1", "other/1"]
+        write_version(folder, 2, shift=1)
+        await engine.refresh()
+        assert opened == hashed == ["m/1", "other/1", "m/2"]
+
+    play(tmp_path, scenario)
+
+
+def test_a_changed_card_loads_nothing_anew(tmp_path: Path, opened: list[str]) -> None:
+    folder = write_trivial_model(tmp_path, "m")
+
+    async def scenario(engine: EmbeddedEngine) -> None:
+        card = read_card(folder / "card.json")
+        write_card(card.model_copy(update={"overlap": 8}), folder / "card.json")
+        await engine.refresh()
+        assert (choose(engine, "damage", "m").card.overlap, opened) == (8, ["m/1"])
+
+    play(tmp_path, scenario)
+
+
+def test_a_changed_card_must_still_be_true_of_the_graph(tmp_path: Path) -> None:
+    folder = write_trivial_model(tmp_path, "m")
+
+    async def scenario(engine: EmbeddedEngine) -> None:
+        card = read_card(folder / "card.json")
+        untrue = TensorSpec(name="probabilities", dtype="uint8", shape=(64, 64, 4))
+        card = card.model_copy(update={"overlap": 8, "outputs": (card.outputs[0], untrue)})
+        write_card(card, folder / "card.json")
+        (folder / "config.pbtxt").write_text(config_text(card))
+        assert "still serving its former form" in (await engine.refresh()).failed["m"]
+        assert choose(engine, "damage", "m").card.overlap == 16
+
+    play(tmp_path, scenario)
+
+
+def test_a_model_that_was_replaced_or_removed_is_freed_after_its_last_request(tmp_path: Path) -> None:
+    folder = write_trivial_model(tmp_path, "m")
+
+    async def scenario(engine: EmbeddedEngine) -> None:
+        first = choose(engine, "damage", "m")
+        write_version(folder, 1, shift=1)
+        await engine.refresh()
+        second = choose(engine, "damage", "m")
+        shutil.rmtree(folder)
+        await engine.refresh()
+        assert [await infer(engine, first), await infer(engine, second)] == [0, 1]
+        sessions = [weakref.ref(engine._sessions[model]) for model in (first, second)]
+        del first, second
+        gc.collect()
+        assert [session() for session in sessions] == [None, None]
+        assert len(engine._sessions) == 0
+
+    play(tmp_path, scenario)
+
+
+def test_a_version_that_does_not_load_is_tried_again(tmp_path: Path, opened: list[str]) -> None:
+    folder = write_trivial_model(tmp_path, "m")
+    write_version(folder, 2, shift=1)
+    damage_version(folder, 2)
+
+    async def scenario(engine: EmbeddedEngine) -> None:
+        assert choose(engine, "damage", "m").version == 1
+        await engine.refresh()
+        assert opened == ["m/1", "m/2", "m/2"]
+
+    play(tmp_path, scenario)
+
+
+def test_every_version_keeps_its_own_former_form(tmp_path: Path) -> None:
+    folder = write_trivial_model(tmp_path, "m")
+    write_version(folder, 2, shift=1)
+
+    async def scenario(engine: EmbeddedEngine) -> None:
+        damage_version(folder, 1)
+        write_version(folder, 2, shift=2)
+        result = await engine.refresh()
+        assert result.changed == ("m",)
+        assert result.failed["m"].startswith("version 1: still serving its former form, since ")
+        assert [await infer(engine, choose(engine, "damage", "m", version)) for version in (1, 2)] == [0, 2]
+
+    play(tmp_path, scenario)
+
+
+def test_a_file_replaced_between_its_digest_and_its_opening_is_not_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_trivial_model(tmp_path, "m")
+    card = (folder / "card.json").read_bytes()
+
+    def replaced(path: Path, provider: Provider) -> object:
+        write_version(folder, 1, shift=1)
+        return open_session(path, provider)
+
+    async def scenario(engine: EmbeddedEngine) -> None:
+        assert engine.statuses()[0].state == "failed"
+        monkeypatch.setattr("gateway.engines.embedded.open_session", open_session)
+        (folder / "card.json").write_bytes(card)
+        assert list((await engine.refresh()).failed) == ["m"]
+        declare_version(folder, 1)
+        assert (await engine.refresh()).added == ("m",)
+        assert await infer(engine, choose(engine, "damage", "m")) == 1
+
+    monkeypatch.setattr("gateway.engines.embedded.open_session", replaced)
+    play(tmp_path, scenario)
+
+
+def test_a_model_loads_while_another_version_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_trivial_model(tmp_path, "m")
+    seen: list[list[tuple[int, str]]] = []
+
+    async def scenario(engine: EmbeddedEngine) -> None:
+        def watched(path: Path, provider: Provider) -> object:
+            [status] = engine.statuses()
+            seen.append([(v.model.version, v.state) for v in status.versions])
+            assert status.model is not None
+            assert (status.state, status.model.version) == ("ready", 1)
+            return open_session(path, provider)
+
+        monkeypatch.setattr("gateway.engines.embedded.open_session", watched)
+        write_version(folder, 2, shift=1)
+        assert (await engine.refresh()).failed == {}
+
+    play(tmp_path, scenario)
+    assert seen == [[(1, "ready"), (2, "loading")]]
