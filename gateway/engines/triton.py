@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from gateway.engines.base import Model, Refreshed, Status, Tensors
-from gateway.engines.standing import compare, standing
+from gateway.engines.standing import compare
 from gateway.engines.triton_link import Link
+from gateway.engines.triton_models import Models
 from gateway.engines.triton_rpc import Call, RpcError, loads_not, not_answering
 from gateway.engines.triton_version import TOLERANCE, WARM_UP_SECONDS, Version, flaw, not_loaded
 from gateway.errors import Internal, ModelNotReady, Unavailable
@@ -64,11 +65,9 @@ class TritonEngine:
         self._link: Link | None = None
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="repository")
         self._digests = Digests()
-        self._versions: dict[str, dict[int, Version]] = {}
-        self._faults: dict[str, str] = {}
+        self._models = Models(telemetry)
         self._taken: dict[str, StoredModel] = {}
         self._told = 0
-        self._shown: dict[str, Status] = {}
         self._refreshing = asyncio.Lock()
         self._tasks: dict[str, asyncio.Task[Any]] = {}
 
@@ -99,7 +98,7 @@ class TritonEngine:
 
     def statuses(self) -> Sequence[Status]:
         """Return the standing of every model folder, sorted by name."""
-        return [self._status(name) for name in sorted(self._versions)]
+        return self._models.statuses()
 
     async def infer(self, model: Model, inputs: Tensors, outputs: Sequence[str], timeline: Timeline) -> Tensors:
         """Return the named outputs for a batch, each item a request of its own; see `Engine.infer`.
@@ -110,7 +109,7 @@ class TritonEngine:
             ModelNotReady: Triton or the model is away.
             Internal: the model failed.
         """
-        version = self._served(model)
+        version = self._models.served(model)
         if version is None or self._link is None:
             raise ModelNotReady(f"Model {model.name} is not ready.", retry_after=1)
         items = len(next(iter(inputs.values())))
@@ -121,16 +120,16 @@ class TritonEngine:
             for n in range(items)
         ]
         try:
-            await _all([self._link.run(call, timeline) for call in calls])
+            await self._link.run_all(calls, timeline)
         except ModelNotReady as error:
-            self._fall(version, f"Triton stopped answering: {error.detail}")
+            self._models.fall(version, f"Triton stopped answering: {error.detail}")
             raise
         except Internal:
             version.breaker.fail()
             if version.breaker.open:
-                self._fall(version, f"it failed {TOLERANCE} times in a row; the log has the reasons")
+                self._models.fall(version, f"it failed {TOLERANCE} times in a row; the log has the reasons")
             raise
-        if self._served(model) is not version:
+        if self._models.served(model) is not version:
             # Triton may have answered with the file that replaced it.
             raise ModelNotReady(f"Model {model.name} was replaced or taken away.", retry_after=1)
         version.breaker.succeed()
@@ -162,13 +161,12 @@ class TritonEngine:
         session = link.session
         if session != self._told:
             self._taken.clear()
-        self._faults = {fault.model: fault.reason for fault in repository.faults}
-        for name in self._versions.keys() - repository.models.keys() - self._faults.keys():
+        faults = {fault.model: fault.reason for fault in repository.faults}
+        for name in self._models.names() - repository.models.keys() - faults.keys():
             await self._forget(link, name)
-        for name in self._faults:
+        for name in faults:
             self._taken.pop(name, None)
-            self._versions.setdefault(name, {})
-            self._show(name)
+        self._models.blame(faults)
         changed = [stored for stored in repository.models.values() if self._taken.get(stored.name) != stored]
         away = [not await self._take(link, stored, same=session == self._told) for stored in changed]
         # Where it went away meanwhile, or was never there, everything is told again to the one that is found.
@@ -182,20 +180,9 @@ class TritonEngine:
             stored: the model as it is on disk.
             same: whether this is the Triton that the former versions were loaded by.
         """
-        former = self._versions.get(stored.name, {})
-        versions = {number: _successor(former.get(number), stored, number) for number in stored.versions}
+        former, versions = self._models.succeed(stored)
         replaced = {n: v for n, v in former.items() if same and n in versions and v is not versions[n]}
-        self._versions[stored.name] = versions
-        self._show(stored.name)
-        trouble, answering = "", True
-        try:
-            await link.channel.load(stored.name, WARM_UP_SECONDS)
-        except RpcError as error:
-            _log.error("Triton does not load model %s: %s", stored.name, error.details())
-            trouble = (
-                "Triton loads nothing on request" if loads_not(error) else "Triton cannot load it; its log says why"
-            )
-            answering = loads_not(error) or not not_answering(error)
+        trouble, answering = await self._load(link, stored.name)
         for number, version in versions.items():
             if trouble and answering and number in replaced:
                 versions[number] = replaced[number]
@@ -204,10 +191,21 @@ class TritonEngine:
                 version.fall(f"Triton does not answer at {self._url}")
             elif version.state != "ready":
                 await self._probe(link, version)
-        self._show(stored.name)
+        self._models.show(stored.name)
         if not any(version.reason for version in versions.values()):
             self._taken[stored.name] = stored
         return answering
+
+    async def _load(self, link: Link, name: str) -> tuple[str, bool]:
+        """Have Triton load a model; return why it did not, or nothing, and whether it answered."""
+        try:
+            await link.channel.load(name, WARM_UP_SECONDS)
+        except RpcError as error:
+            _log.error("Triton does not load model %s: %s", name, error.details())
+            if loads_not(error):
+                return "Triton loads nothing on request", True
+            return "Triton cannot load it; its log says why", not not_answering(error)
+        return "", True
 
     async def _probe(self, link: Link, version: Version) -> None:
         """Let requests through where Triton serves the version as its card says, from the file that its card means."""
@@ -236,10 +234,10 @@ class TritonEngine:
 
     async def _look(self, link: Link) -> None:
         """See whether the server answers; tell one found anew what to load, look at each version of one known."""
-        versions = [version for each in self._versions.values() for version in each.values()]
+        versions = self._models.versions()
         if not await link.reach():
             for version in versions:
-                self._fall(version, f"Triton does not answer at {self._url}")
+                self._models.fall(version, f"Triton does not answer at {self._url}")
         elif link.session != self._told:
             self._begin("refresh", self.refresh())
         else:
@@ -252,13 +250,13 @@ class TritonEngine:
         """See whether Triton has the version; where its breaker is open, close it if it serves as its card says."""
         if version.breaker.open:
             await self._probe(link, version)
-            self._show(version.model.name)
+            self._models.show(version.model.name)
             return
         try:
             if not await link.channel.model_ready(version.model):
-                self._fall(version, not_loaded(version.model))
+                self._models.fall(version, not_loaded(version.model))
         except RpcError:
-            self._fall(version, f"Triton does not answer at {self._url}")
+            self._models.fall(version, f"Triton does not answer at {self._url}")
 
     def _begin(self, name: str, work: Coroutine[Any, Any, Any]) -> None:
         """Start a task, unless the one of that name is still running."""
@@ -268,58 +266,13 @@ class TritonEngine:
             return
         self._tasks[name] = asyncio.create_task(work, name=name)
 
-    def _served(self, model: Model) -> Version | None:
-        """Return the version that answers for `model`: of its number and digest, and ready."""
-        version = self._versions.get(model.name, {}).get(model.version)
-        return version if version and version.state == "ready" and version.model.digest == model.digest else None
-
-    def _status(self, name: str) -> Status:
-        return standing(name, [v.status for v in self._versions[name].values()], self._faults.get(name, ""))
-
-    def _fall(self, version: Version, reason: str) -> None:
-        """Ask nothing more of a version and say why."""
-        version.fall(reason)
-        self._show(version.model.name)
-
     async def _forget(self, link: Link, name: str) -> None:
-        del self._versions[name]
         self._taken.pop(name, None)
-        self._shown.pop(name, None)
-        self._telemetry.model_ready.remove(name)
-        _log.info("model %s is gone", name)
+        self._models.remove(name)
         try:
             await link.channel.unload(name)
         except RpcError as error:
             _log.warning("Triton does not unload model %s: %s", name, error.details())
 
-    def _show(self, name: str) -> None:
-        """Log and count how a model stands, where that is news."""
-        if name not in self._versions or (status := self._status(name)) == self._shown.get(name):
-            return
-        self._shown[name] = status
-        self._telemetry.model_ready.labels(name).set(status.state == "ready")
-        log = _log.error if status.reason else _log.info
-        log("model %s is %s%s", name, status.state, f": {status.reason}" if status.reason else "")
-
     async def _on_disk(self, function: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._disk, partial(function, *arguments))
-
-
-def _successor(former: Version | None, stored: StoredModel, number: int) -> Version:
-    """Return the former version under its new card where its file is the same, or else a new one."""
-    model = Model(stored.card, number, stored.card.digests[str(number)])
-    if former is None or former.model.digest != model.digest:
-        return Version(model, stored.versions[number])
-    former.model = model
-    return former
-
-
-async def _all(work: list[Coroutine[Any, Any, None]]) -> None:
-    """Wait until all is done; when one fails or the caller leaves, cancel the others and wait for them to end."""
-    tasks = [asyncio.create_task(each) for each in work]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from gateway.engines.base import Model
@@ -91,6 +92,20 @@ class Link:
         finally:
             self._telemetry.triton_inflight_bytes.set(self._budget.held)
         self._telemetry.triton_seconds.labels(call.model.name, call.model.version).observe(seconds)
+
+    async def run_all(self, calls: Sequence[Call], timeline: Timeline) -> None:
+        """Run all `calls` at once; where one fails or the caller leaves, cancel the others and wait for their end.
+
+        Raises:
+            MaskgateError: as `run` does, for the first that failed.
+        """
+        tasks = [asyncio.create_task(self.run(call, timeline)) for call in calls]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def close(self) -> None:
         """Give shared memory back and disconnect."""

@@ -24,7 +24,7 @@ from gateway.errors import DeadlineExceeded, Internal, ModelNotReady, Overloaded
 from gateway.ops.telemetry import Telemetry
 from gateway.ops.timeline import Timeline
 from tests.support.fake_triton import FakeTriton, fake_triton, hanging, passing, refusing
-from tests.support.trivial import label_table, write_trivial_model
+from tests.support.trivial import label_table, write_trivial_model, write_version
 
 MIB = 1024 * 1024
 Scenario = Callable[[FakeTriton, TritonEngine], Awaitable[None]]
@@ -323,6 +323,60 @@ def test_a_model_that_is_unloaded_is_not_ready(models: Path) -> None:
         await until(lambda: ready(engine))
 
     play(models, scenario)
+
+
+def test_a_server_that_is_back_is_told_again_what_to_load(models: Path) -> None:
+    async def scenario(fake: FakeTriton, engine: TritonEngine) -> None:
+        await engine.refresh()
+        assert fake.loads == ["pair"], "nothing has changed since the start"
+        await fake.stop()
+        await until(lambda: not ready(engine))
+        await fake.start()
+        await until(lambda: ready(engine))
+        assert fake.loads == ["pair", "pair"]
+
+    play(models, scenario)
+
+
+def test_a_server_that_loads_nothing_on_request_goes_on_with_what_it_has(tmp_path: Path) -> None:
+    folder = write_trivial_model(tmp_path, "pair")
+
+    async def scenario(fake: FakeTriton, engine: TritonEngine) -> None:
+        began = pair(engine)
+        fake.loads_on_request = False
+        write_version(folder, 1, shift=1)
+        result = await engine.refresh()
+        former = "still serving its former form, since Triton loads nothing on request"
+        assert (result.changed, result.failed) == ((), {"pair": f"version 1: {former}"})
+        assert pair(engine).digest == began.digest
+        await ask(engine, began)
+
+    play(tmp_path, scenario)
+
+
+def test_an_answer_that_a_replaced_file_may_have_given_is_not_passed_on(tmp_path: Path) -> None:
+    folder = write_trivial_model(tmp_path, "pair")
+
+    async def scenario(fake: FakeTriton, engine: TritonEngine) -> None:
+        began, go = pair(engine), asyncio.Event()
+
+        async def wait(request: Any, context: Any) -> None:
+            await go.wait()
+
+        fake.hook = wait
+        asking = asyncio.create_task(ask(engine, began))
+        await until(lambda: fake.under_way == 1)
+        write_version(folder, 1, shift=1)
+        refreshing = asyncio.create_task(engine.refresh())
+        await until(lambda: fake.under_way == 2)
+        go.set()
+        with pytest.raises(ModelNotReady, match="replaced"):
+            await asking
+        assert (await refreshing).changed == ("pair",)
+        with pytest.raises(ModelNotReady):
+            await ask(engine, began)
+
+    play(tmp_path, scenario)
 
 
 def test_a_server_with_another_model_of_the_name_is_named(models: Path, tmp_path: Path) -> None:

@@ -40,6 +40,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         self.hook: Hook = passing
         self.shares_memory = True
         self.loaded = True
+        self.loads_on_request = True
+        self.loads: list[str] = []
         self.regions: dict[str, mmap.mmap] = {}
         self.requests: list[Any] = []
         self.cancelled = 0
@@ -74,6 +76,10 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         return service_pb2.ModelReadyResponse(ready=self.loaded)
 
     async def RepositoryModelLoad(self, request: Any, context: Any) -> Any:
+        if not self.loads_on_request:
+            details = "explicit model load / unload is not allowed if polling is enabled"
+            await context.abort(grpc.StatusCode.UNAVAILABLE, details)
+        self.loads.append(request.model_name)
         return service_pb2.RepositoryModelLoadResponse()
 
     async def ModelConfig(self, request: Any, context: Any) -> Any:
