@@ -75,10 +75,13 @@ def gather(image: npt.NDArray[Any], grid: Grid, row: int) -> npt.NDArray[Any]:
 
     Returns:
         A C-contiguous (columns, tile, tile[, C]) array of the image's dtype. Each pixel is copied once:
-        engines take one contiguous block, and overlapping tiles cannot be views of the image in one.
+        engines take one contiguous block, and overlapping tiles cannot be views of the image in one. An image
+        that is one tile exactly is not copied: do not write to it.
         Beyond the image the tile mirrors it (edge pixel not repeated), as often as it takes.
     """
     tile, y = grid.tile, grid.rows[row]
+    if image.shape[:2] == (tile, tile):
+        return image[np.newaxis]
     batch = np.empty((len(grid.columns), tile, tile, *image.shape[2:]), image.dtype)
     for out, x in zip(batch, grid.columns, strict=True):
         cut = image[y : y + tile, x : x + tile]

@@ -182,3 +182,10 @@ def test_stitcher_refuses_rows_beyond_the_last_and_foreign_shapes() -> None:
     stitcher.add(noise(1, 8, 8, 1))
     with pytest.raises(ValueError, match="row 1 of 1"):
         stitcher.add(noise(1, 8, 8, 1))
+
+
+def test_an_image_of_one_tile_is_not_copied() -> None:
+    image = np.zeros((64, 64, 3), np.uint8)
+    batch = gather(image, plan(64, 64, 64, 16), 0)
+    assert batch.shape == (1, 64, 64, 3)
+    assert np.shares_memory(batch, image)
