@@ -3,13 +3,22 @@
 PORT ?= 8080
 HOST ?= 127.0.0.1
 MODELS ?= model_repository
+ENGINE ?= embedded
+TRITON_URL ?= localhost:8001
+HTTP_PORT ?= 8000
+GRPC_PORT ?= 8001
+METRICS_PORT ?= 8002
 # The newest Python that can make an environment; `make serve PYTHON=/path/to/python` names another.
 PYTHON ?= $(or $(shell for python in python3.14 python3.13 python3.12 python3.11 python3; do \
 	$$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$python && break; \
 	done),python3)
+# NVIDIA's wheel of the server needs NumPy 1, which ends at Python 3.12.
+TRITON_PYTHON ?= $(or $(shell for python in python3.12 python3.11; do \
+	$$python -c 'import ensurepip' >/dev/null 2>&1 && echo $$python && break; done),$(PYTHON))
 
 SERVE := .venv/serve
 DEV := .venv/dev
+TRITON := .venv/triton
 PERF := .venv/perf
 LOCKS := deploy/locks
 PROJECTS := pyproject.toml clients/python/pyproject.toml
@@ -20,13 +29,19 @@ PROJECT_ITSELF := --no-deps --no-build-isolation --editable . --editable clients
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test check format bench perf clean lock
+.PHONY: help serve triton test check format bench perf clean lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-serve: $(SERVE)/.project ## Start the gateway (PORT=8080 HOST=127.0.0.1 MODELS=model_repository)
-	@exec $(SERVE)/bin/maskgate-gateway serve --host $(HOST) --port $(PORT) --models $(MODELS)
+serve: $(SERVE)/.project ## Start the gateway (PORT=8080 HOST=127.0.0.1 MODELS=model_repository; ENGINE=triton TRITON_URL=localhost:8001)
+	@exec $(SERVE)/bin/maskgate-gateway serve --host $(HOST) --port $(PORT) --models $(MODELS) \
+		--engine $(ENGINE) --triton-url $(TRITON_URL)
+
+triton: $(TRITON)/.locked ## Start Triton without Docker (HTTP_PORT=8000 GRPC_PORT=8001 METRICS_PORT=8002)
+	@exec $(TRITON)/bin/python deploy/triton-local/serve.py --model-repository=$(MODELS) --exit-timeout-secs=30 \
+		--http-address=$(HOST) --grpc-address=$(HOST) --metrics-address=$(HOST) \
+		--http-port=$(HTTP_PORT) --grpc-port=$(GRPC_PORT) --metrics-port=$(METRICS_PORT)
 
 test: check ## Run every check and every test
 	@$(MAKE) --no-print-directory perf || echo 'perf_analyzer cannot be had here; its test is skipped'
@@ -47,8 +62,9 @@ format: $(DEV)/.project ## Rewrite the sources in the house style
 	@$(DEV)/bin/ruff check --fix
 	@$(DEV)/bin/ruff format
 
-bench: $(DEV)/.project ## Time the stages of a request and the gateway's throughput
+bench: $(DEV)/.project ## Time the stages of a request, the gateway's throughput, and the way to Triton
 	@$(DEV)/bin/python -m tests.load.bench
+	@$(DEV)/bin/python -m tests.load.transports
 
 perf: $(PERF)/perf_analyzer ## Fetch NVIDIA's perf_analyzer (Linux on x86-64)
 	@:
@@ -71,6 +87,12 @@ $(DEV)/.locked: $(LOCKS)/build.txt $(LOCKS)/dev.txt $(LOCKS)/torch.txt
 	$(new-environment)
 	@$(DEV)/bin/python $(PIP) -r $(LOCKS)/build.txt -r $(LOCKS)/dev.txt
 	@$(DEV)/bin/python $(PIP) -r $(LOCKS)/torch.txt
+	@touch $@
+
+$(TRITON)/.locked: override PYTHON := $(TRITON_PYTHON)
+$(TRITON)/.locked: $(LOCKS)/triton.txt
+	$(new-environment)
+	@$(TRITON)/bin/python $(PIP) -r $(LOCKS)/triton.txt
 	@touch $@
 
 %/.project: %/.locked $(PROJECTS)
@@ -99,14 +121,17 @@ define new-environment
 endef
 
 # ── Locks ────────────────────────────────────────────────────────────────────
-# One pin per package for every supported Python, Linux and macOS. Pins stay unless `make lock UPGRADE=--upgrade`.
+# One pin per package for every supported Python, Linux and macOS; the server's wheel is there for Linux on x86-64 alone.
+# Pins stay unless `make lock UPGRADE=--upgrade`.
 
-COMPILE = $(DEV)/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+COMPILE_FOR = $(DEV)/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command 'make lock' $(UPGRADE)
+COMPILE = $(COMPILE_FOR) --universal --fork-strategy fewest
 
 lock: $(DEV)/.locked ## Pin the dependencies again (UPGRADE=--upgrade takes newer versions)
 	$(COMPILE) $(PROJECTS) --extra cpu -o $(LOCKS)/serve.txt
 	$(COMPILE) $(LOCKS)/build.in -c $(LOCKS)/serve.txt -o $(LOCKS)/build.txt
 	$(COMPILE) $(PROJECTS) --extra cpu --extra export --extra dev --no-emit-package torch \
 		-c $(LOCKS)/serve.txt -c $(LOCKS)/build.txt -o $(LOCKS)/dev.txt
+	$(COMPILE_FOR) --python-platform x86_64-manylinux_2_35 $(LOCKS)/triton.in -o $(LOCKS)/triton.txt
 	$(COMPILE) --no-deps $(LOCKS)/perf.in -o $(LOCKS)/perf.txt

@@ -12,7 +12,9 @@ from gateway import __version__
 from gateway.api import damage, oip, problems, repository, service
 from gateway.api.middleware import RequestContext
 from gateway.api.services import Services
+from gateway.engines.base import Engine
 from gateway.engines.embedded import EmbeddedEngine
+from gateway.engines.triton import TritonEngine
 from gateway.ops.admission import Admission
 from gateway.ops.telemetry import Telemetry
 from gateway.ops.workers import Workers
@@ -36,14 +38,8 @@ def create_app(settings: Settings) -> FastAPI:
         settings=settings,
         telemetry=telemetry,
         admission=Admission(settings.limits.inflight_requests, settings.limits.inflight_bytes, telemetry),
-        workers=Workers(settings.work.threads),
-        engine=EmbeddedEngine(
-            settings.models.repository,
-            settings.engine.provider,
-            settings.engine.lanes,
-            telemetry,
-            settings.engine.watch_seconds,
-        ),
+        workers=Workers(settings.work.threads, _turns(settings)),
+        engine=_engine(settings, telemetry),
     )
 
     @asynccontextmanager
@@ -63,3 +59,17 @@ def create_app(settings: Settings) -> FastAPI:
     for router in (damage.router, oip.router, service.router, repository.router, problems.router):
         app.include_router(router)
     return app
+
+
+def _turns(settings: Settings) -> int:
+    per_thread = 8 if settings.engine.kind == "triton" else 1
+    return settings.work.turns or settings.work.threads * per_thread
+
+
+def _engine(settings: Settings, telemetry: Telemetry) -> Engine:
+    root, engine = settings.models.repository, settings.engine
+    if engine.kind == "triton":
+        return TritonEngine(
+            root, engine.triton_url, engine.triton_shared_memory, engine.triton_inflight_bytes, telemetry
+        )
+    return EmbeddedEngine(root, engine.provider, engine.lanes, telemetry, engine.watch_seconds)

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from gateway.app import create_app
 from gateway.engines.base import Status
-from gateway.settings import ModelSettings, ServerSettings, Settings
+from gateway.settings import EngineSettings, ModelSettings, ServerSettings, Settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,6 +44,8 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", help="address to listen on")
     serve.add_argument("--port", type=int, help="TCP port; 0 lets the system choose")
     serve.add_argument("--models", type=Path, help="model repository")
+    serve.add_argument("--engine", choices=("embedded", "triton"), help="what runs the models")
+    serve.add_argument("--triton-url", help="host:port of Triton's gRPC service")
     commands.add_parser("settings", help="print every setting with its value in force")
     return parser
 
@@ -52,10 +54,19 @@ def _settings(options: argparse.Namespace) -> Settings:
     """Return the settings of the environment, with the command line's on top."""
     settings = Settings()
     given = {key: value for key, value in vars(options).items() if value is not None}
-    server = settings.server.model_dump() | {key: given[key] for key in ("host", "port") if key in given}
-    models = settings.models.model_dump() | ({"repository": given["models"]} if "models" in given else {})
+
+    def fields(**names: str) -> dict[str, object]:
+        return {field: given[name] for field, name in names.items() if name in given}
+
+    server = settings.server.model_dump() | fields(host="host", port="port")
+    models = settings.models.model_dump() | fields(repository="models")
+    engine = settings.engine.model_dump() | fields(kind="engine", triton_url="triton_url")
     return settings.model_copy(
-        update={"server": ServerSettings.model_validate(server), "models": ModelSettings.model_validate(models)}
+        update={
+            "server": ServerSettings.model_validate(server),
+            "models": ModelSettings.model_validate(models),
+            "engine": EngineSettings.model_validate(engine),
+        }
     )
 
 

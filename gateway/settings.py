@@ -85,13 +85,25 @@ class LimitSettings(_Group):
 
 
 class EngineSettings(_Group):
-    """How models are run."""
+    """How models are run. `provider` and `lanes` are the embedded engine's, `triton_…` the other's."""
+
+    kind: Literal["embedded", "triton"] = "embedded"
+    """By ONNX Runtime in this process, or by a Triton Inference Server that serves the same repository."""
 
     provider: Literal["cpu", "cuda"] = "cpu"
     """ONNX Runtime execution provider; cuda needs the `gpu` extra."""
 
     lanes: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     """Batches computed side by side. On CPU each lane is one core; on CUDA two keep the device fed."""
+
+    triton_url: str = Field("localhost:8001", pattern=r"^[^/\s]+:[0-9]+$")
+    """``host:port`` of Triton's gRPC service."""
+
+    triton_shared_memory: bool = True
+    """Share memory with a Triton on this host. Tensors travel as bytes where that cannot be, or is not wanted."""
+
+    triton_inflight_bytes: int = Field(128 * MIB, gt=0)
+    """Tensors on their way to Triton and back at once, in bytes; also the most memory shared per tile size."""
 
     watch_seconds: float = Field(5.0, ge=0)
     """How often the embedded engine looks for changes in the model repository; 0: only when told to refresh."""
@@ -101,7 +113,10 @@ class WorkSettings(_Group):
     """How much is decoded, stitched and encoded at once."""
 
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
-    """Threads for decoding, stitching and encoding, and requests being worked on at once."""
+    """Threads for decoding, stitching and encoding."""
+
+    turns: int = Field(0, ge=0)
+    """Requests being worked on at once. 0: as many as threads; on Triton, where they mostly wait, eight times that."""
 
 
 class LogSettings(_Group):

@@ -101,6 +101,9 @@ class Readiness(BaseModel):
     ready: bool
     draining: bool
     engine: str = Field(examples=["embedded"])
+    transport: str = Field(
+        description="How tensors reach the models: in-process, shared-memory or binary", examples=["in-process"]
+    )
     models: dict[str, str] = Field(
         description="State per model folder, and why where something in it is not served",
         examples=[{"bd-siamunet": "ready"}],

@@ -74,6 +74,7 @@ def readiness(services: Services) -> Readiness:
         ready=bool(ready) and required <= ready and not services.admission.draining,
         draining=services.admission.draining,
         engine=services.engine.name,
+        transport=services.engine.transport,
         models={status.name: _with_reason(status) for status in statuses},
         versions={status.name: {v.model.version: _with_reason(v) for v in status.versions} for status in statuses},
     )

@@ -95,6 +95,10 @@ class Engine(Protocol):
 
     name: str
 
+    @property
+    def transport(self) -> str:
+        """How tensors reach the model: "in-process", "shared-memory" or "binary"."""
+
     async def start(self) -> None:
         """Load every version of every sound model of the repository, and warm it up."""
 

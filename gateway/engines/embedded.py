@@ -52,6 +52,7 @@ class EmbeddedEngine:
     """
 
     name = "embedded"
+    transport = "in-process"
 
     def __init__(
         self, root: Path, provider: Provider, lanes: int, telemetry: Telemetry, watch_seconds: float = 0

@@ -90,6 +90,22 @@ class Telemetry:
         self.model_ready = Gauge(
             "maskgate_model_ready", "1 where the model answers requests, else 0", ("model",), registry=registry
         )
+        self.triton_seconds = Histogram(
+            "maskgate_triton_request_duration_seconds",
+            "Time a tile took to Triton and back, copies included",
+            ("model", "version"),
+            buckets=_STAGE_SECONDS,
+            registry=registry,
+        )
+        self.triton_errors = Counter(
+            "maskgate_triton_errors_total", "Tiles that Triton gave no answer for", ("reason",), registry=registry
+        )
+        self.triton_inflight_bytes = Gauge(
+            "maskgate_triton_inflight_bytes", "Tensors on their way to Triton and back", registry=registry
+        )
+        self.triton_transport = Gauge(
+            "maskgate_triton_transport_info", "1 for how tensors travel to Triton", ("transport",), registry=registry
+        )
         self.refreshes = Counter(
             "maskgate_repository_refreshes_total",
             "Looks into the model repository: unchanged, changed, or failed where something in it is not served",

@@ -15,19 +15,20 @@ T = TypeVar("T")
 
 
 class Workers:
-    """`threads` threads, and as many requests worked on at once.
+    """`threads` threads, and `turns` requests worked on at once.
 
     A request waits once, for a turn, holding no more than its upload; from then on its
-    steps find a thread free. OpenCV, NumPy and ISA-L release the GIL in them.
+    steps find a thread free, or soon. OpenCV, NumPy and ISA-L release the GIL in them.
 
     Args:
-        threads: size of the pool and number of turns.
+        threads: size of the pool.
+        turns: requests worked on at once; more than threads where they also wait for another process.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, turns: int) -> None:
         """Start no thread before it is needed."""
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="worker")
-        self._turns = asyncio.Semaphore(threads)
+        self._turns = asyncio.Semaphore(turns)
 
     @asynccontextmanager
     async def turn(self, timeline: Timeline) -> AsyncIterator[None]:

@@ -52,6 +52,11 @@ def read_config(path: Path) -> ModelConfig:
         raise ConfigUnreadable("it is not UTF-8 text") from error
     except text_format.ParseError as error:
         raise ConfigUnreadable(str(error)) from error
+    return from_message(message)
+
+
+def from_message(message: model_config_pb2.ModelConfig) -> ModelConfig:
+    """Return the part of a whole configuration that the card also states."""
     type_name = model_config_pb2.DataType.Name
     return ModelConfig(
         name=message.name,
@@ -73,28 +78,29 @@ def expected_config(card: Card) -> ModelConfig:
     )
 
 
-def contradictions(config: ModelConfig, card: Card) -> Iterator[str]:
-    """Yield one short sentence for every point where `config` says other than `card`."""
+def contradictions(config: ModelConfig, card: Card, source: str = "config.pbtxt") -> Iterator[str]:
+    """Yield one short sentence for every point where `config`, read from `source`, says other than `card`."""
     expected = expected_config(card)
     for key in ("name", "backend", "max_batch_size"):
         said, wanted = getattr(config, key), getattr(expected, key)
         if said != wanted:
-            yield f"config.pbtxt says {key} {said!r}, the card {wanted!r}"
-    yield from _tensor_contradictions("input", config.inputs, expected.inputs)
-    yield from _tensor_contradictions("output", config.outputs, expected.outputs)
+            yield f"{source} says {key} {said!r}, the card {wanted!r}"
+    yield from _tensor_contradictions(source, "input", config.inputs, expected.inputs)
+    yield from _tensor_contradictions(source, "output", config.outputs, expected.outputs)
 
 
 def _tensor_contradictions(
+    source: str,
     kind: str,
     said: dict[str, tuple[str, tuple[int, ...]]],
     wanted: dict[str, tuple[str, tuple[int, ...]]],
 ) -> Iterator[str]:
     if set(said) != set(wanted):
-        yield f"config.pbtxt has the {kind}s {sorted(said)}, the card {sorted(wanted)}"
+        yield f"{source} has the {kind}s {sorted(said)}, the card {sorted(wanted)}"
         return
     for name in wanted:
         if said[name] != wanted[name]:
-            yield f"config.pbtxt says {kind} '{name}' is {_tensor(said[name])}, the card {_tensor(wanted[name])}"
+            yield f"{source} says {kind} '{name}' is {_tensor(said[name])}, the card {_tensor(wanted[name])}"
 
 
 def _tensor(tensor: tuple[str, tuple[int, ...]]) -> str:

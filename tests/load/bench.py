@@ -80,7 +80,7 @@ def main() -> None:
         write_trivial_model(trivial, tile=SIDE, overlap=0)
         models = [(trivial, model) for model in scan(trivial).models.values()]
         models += [(SHIPPED, model) for model in scan(SHIPPED).models.values() if model.card.task == "damage"]
-        request = _request()
+        request = drawn_request()
         results = [_measure(root, model, request, options.windows, options.seconds) for root, model in models]
     _print(results)
     if options.json:
@@ -89,7 +89,8 @@ def main() -> None:
         options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
-def _request() -> Request:
+def drawn_request() -> Request:
+    """Return a drawn pair of 1024² pixels as a request."""
     scene = draw_scene(1, SIDE)
     pre, post = encode(scene.pre), encode(scene.post)
     prepared = httpx.Request("POST", "http://x", files={"pre": ("pre", pre), "post": ("post", post)})
@@ -100,10 +101,10 @@ def _measure(root: Path, model: StoredModel, request: Request, windows: int, sec
     settings = {"WORK_THREADS": str(WORKERS), "ENGINE_LANES": str(WORKERS), "MODELS_DAMAGE": model.name}
     with gateway(root, LOG_LEVEL="WARNING", **settings) as server:
         stages = _stages(server.address, request)
-        with _bare_loops(model, request) as bare, _load(server.address, request) as load:
+        with _bare_loops(model, request) as bare, load(server.address, request, CONCURRENCY) as loaded:
             bare(1.0)
-            load(1.0)
-            pairs = [(bare(seconds), load(seconds)) for _ in range(windows)]
+            loaded(1.0)
+            pairs = [(bare(seconds), loaded(seconds)) for _ in range(windows)]
     return Result(
         model.name,
         stages,
@@ -186,7 +187,7 @@ def _bare_loop(
 
 
 @contextmanager
-def _load(address: str, request: Request) -> Iterator[Callable[[float], float]]:
+def load(address: str, request: Request, concurrency: int) -> Iterator[Callable[[float], float]]:
     """Yield a function that keeps the gateway busy for some seconds and returns pairs per second."""
     done = multiprocessing.Value("L", 0)
     go, leave = multiprocessing.Event(), multiprocessing.Event()
@@ -205,7 +206,7 @@ def _load(address: str, request: Request) -> Iterator[Callable[[float], float]]:
                 done.value += 1
         connection.close()
 
-    senders = [threading.Thread(target=send, daemon=True) for _ in range(CONCURRENCY)]
+    senders = [threading.Thread(target=send, daemon=True) for _ in range(concurrency)]
     for sender in senders:
         sender.start()
     try:

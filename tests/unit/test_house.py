@@ -65,7 +65,7 @@ def tracked_files() -> tuple[Path, ...]:
     return tuple(path for name in names if name and (path := ROOT / name).is_file())
 
 
-@pytest.mark.parametrize("lock", ["build.txt", "serve.txt", "dev.txt", "torch.txt", "perf.txt"])
+@pytest.mark.parametrize("lock", ["build.txt", "serve.txt", "dev.txt", "torch.txt", "triton.txt", "perf.txt"])
 def test_every_line_of_a_lock_is_one_exact_version(lock: str) -> None:
     lines = requirements(lock)
     assert lines
@@ -73,7 +73,7 @@ def test_every_line_of_a_lock_is_one_exact_version(lock: str) -> None:
     assert len(pins(lock)) == len(lines), "a package is pinned once, for all Pythons and platforms"
 
 
-@pytest.mark.parametrize("lock", ["build.txt", "serve.txt", "dev.txt", "perf.txt"])
+@pytest.mark.parametrize("lock", ["build.txt", "serve.txt", "dev.txt", "triton.txt", "perf.txt"])
 def test_locks_carry_hashes_and_name_no_package_source(lock: str) -> None:
     text = (LOCKS / lock).read_text(encoding="utf-8")
     assert text.count("==") <= text.count("--hash=sha256:")
@@ -98,6 +98,10 @@ def test_tests_run_on_what_serving_installs() -> None:
     assert {name: development.get(name) for name in serving} == serving
     shared = pins("build.txt").keys() & development.keys()
     assert {name: development[name] for name in shared} == {name: pins("build.txt")[name] for name in shared}
+
+
+def test_both_engines_compute_with_one_onnx_runtime() -> None:
+    assert pins("triton.txt")["onnxruntime"] == pins("serve.txt")["onnxruntime"]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from gateway.ops.workers import Workers
 
 def test_work_runs_off_the_loop_and_is_timed() -> None:
     async def scenario() -> tuple[str, Timeline]:
-        workers, timeline = Workers(1), Timeline(10)
+        workers, timeline = Workers(1, 1), Timeline(10)
         name = await workers.run(timeline, "decode", lambda: threading.current_thread().name)
         workers.close()
         return name, timeline
@@ -28,7 +28,7 @@ def test_work_runs_off_the_loop_and_is_timed() -> None:
 
 def test_turns_are_bounded_and_first_come_first_served() -> None:
     async def scenario() -> list[int]:
-        workers = Workers(1)
+        workers = Workers(1, 1)
         order: list[int] = []
 
         async def take(number: int) -> None:
@@ -46,7 +46,7 @@ def test_turns_are_bounded_and_first_come_first_served() -> None:
 
 def test_a_turn_that_comes_too_late_is_refused_and_none_is_lost() -> None:
     async def scenario() -> None:
-        workers = Workers(1)
+        workers = Workers(1, 1)
         async with workers.turn(Timeline(10)):
             with pytest.raises(DeadlineExceeded):
                 async with workers.turn(Timeline(0.01)):
@@ -60,7 +60,7 @@ def test_a_turn_that_comes_too_late_is_refused_and_none_is_lost() -> None:
 
 def test_nothing_starts_after_the_deadline() -> None:
     async def scenario() -> None:
-        workers, timeline = Workers(1), Timeline(0.001)
+        workers, timeline = Workers(1, 1), Timeline(0.001)
         time.sleep(0.002)  # noqa: ASYNC251 - the deadline must pass, and nothing else runs on this loop
         with pytest.raises(DeadlineExceeded):
             await workers.run(timeline, "decode", pytest.fail)

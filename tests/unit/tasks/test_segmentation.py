@@ -30,6 +30,7 @@ class TableEngine:
     """Looks the labels up in this thread, so that only the gateway's own memory is measured."""
 
     name = "table"
+    transport = "in-process"
 
     def __init__(self) -> None:
         self.calls = 0
@@ -63,7 +64,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 def segment(model: Model, image: NDArray[np.uint8], method: str, engine: TableEngine | None = None) -> Any:
     async def run() -> Any:
-        workers = Workers(1)
+        workers = Workers(1, 1)
         segmenter = Segmenter(model, engine or TableEngine(), workers, Telemetry(), Timeline(60))
         try:
             return await getattr(segmenter, method)({"pre": image, "post": image})

@@ -1,0 +1,139 @@
+"""The process's link to one Triton: connected, lost and connected again, and what passes over it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from gateway.engines.base import Model
+from gateway.engines.triton_rpc import Call, Channel, RpcError, never_sent, translate
+from gateway.engines.triton_shm import SharedMemory
+from gateway.engines.triton_transport import Binary, Name, Transport
+from gateway.errors import DeadlineExceeded, Internal, MaskgateError, ModelNotReady
+from gateway.ops.budget import ByteBudget
+from gateway.ops.telemetry import Telemetry
+from gateway.ops.timeline import Timeline
+
+_log = logging.getLogger(__name__)
+
+_COPY_THREADS = 2
+_RETRIES = 2
+_RETRY_SECONDS = 0.1
+
+
+class Link:
+    """One channel, the transport that suits the server at its other end, and a bound on what is under way.
+
+    Args:
+        url: ``host:port`` of Triton's gRPC service.
+        share: whether to share memory with a server on this host, rather than send every tensor.
+        inflight_bytes: tensors held at once on their way to Triton and back, in bytes.
+        telemetry: where durations, errors, bytes and the transport are shown.
+
+    Attributes:
+        channel: the connection.
+        session: counts how often the server was reached anew; what it has loaded may differ from one to the next.
+    """
+
+    def __init__(self, url: str, share: bool, inflight_bytes: int, telemetry: Telemetry) -> None:
+        """Connect at the first `reach`. Needs a running event loop."""
+        self._telemetry = telemetry
+        self._share = share
+        self._budget = ByteBudget(inflight_bytes)
+        self._threads = ThreadPoolExecutor(_COPY_THREADS, thread_name_prefix="triton-copy")
+        self._connected = False
+        self.session = 0
+        self.channel = Channel(url)
+        self._binary = Binary(self.channel, self._threads)
+        self._memory = SharedMemory(self.channel, self._threads, self._binary)
+        self._transport: Transport = self._binary
+
+    @property
+    def transport(self) -> Name:
+        """How tensors travel at present."""
+        return self._transport.name
+
+    async def reach(self) -> bool:
+        """Return whether the server answers; where it does so anew, choose the transport again."""
+        try:
+            await self.channel.live()
+            if not self._connected:
+                self._carry_by(self._memory if self._share and await self._memory.connect() else self._binary)
+                self._connected = True
+                self.session += 1
+            await self._memory.sweep()
+        except RpcError:
+            self._connected = False
+        return self._connected
+
+    async def run(self, call: Call, timeline: Timeline) -> None:
+        """Wait until `call` fits into the budget, run it, and write the answer into its outputs.
+
+        It is sent again only where nobody listened, and only while there is time.
+
+        Raises:
+            MaskgateError: DeadlineExceeded, Overloaded, ModelNotReady or Internal, as `translate` says.
+        """
+        try:
+            async with asyncio.timeout(timeline.remaining()), self._budget.hold(call.nbytes):
+                self._telemetry.triton_inflight_bytes.set(self._budget.held)
+                start = time.perf_counter()
+                await self._run(call, timeline)
+                seconds = time.perf_counter() - start
+        except TimeoutError as late:
+            self._telemetry.triton_errors.labels(DeadlineExceeded.code).inc()
+            raise DeadlineExceeded("The deadline passed while the model ran.") from late
+        except MaskgateError as error:
+            self._telemetry.triton_errors.labels(error.code).inc()
+            raise
+        finally:
+            self._telemetry.triton_inflight_bytes.set(self._budget.held)
+        self._telemetry.triton_seconds.labels(call.model.name, call.model.version).observe(seconds)
+
+    async def run_all(self, calls: Sequence[Call], timeline: Timeline) -> None:
+        """Run all `calls` at once; where one fails or the caller leaves, cancel the others and wait for their end.
+
+        Raises:
+            MaskgateError: as `run` does, for the first that failed.
+        """
+        tasks = [asyncio.create_task(self.run(call, timeline)) for call in calls]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Give shared memory back and disconnect."""
+        await self._memory.close()
+        await self.channel.close()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    async def _run(self, call: Call, timeline: Timeline) -> None:
+        retries = _RETRIES
+        while True:
+            try:
+                return await self._transport.infer(call, timeline.remaining())
+            except RpcError as error:
+                if not (retries and never_sent(error)):
+                    raise self._fault(error, call.model) from error
+            retries -= 1
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    def _fault(self, error: RpcError, model: Model) -> MaskgateError:
+        fault = translate(error, model)
+        if isinstance(fault, ModelNotReady):
+            self._connected = False
+        if isinstance(fault, Internal):
+            _log.error("Triton failed on model %s: %s %s", model.name, error.code(), error.details())
+        return fault
+
+    def _carry_by(self, transport: Transport) -> None:
+        self._transport = transport
+        for each in (self._memory, self._binary):
+            self._telemetry.triton_transport.labels(each.name).set(each is transport)
+        _log.info("tensors travel to Triton by %s", transport.name)

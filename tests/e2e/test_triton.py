@@ -1,0 +1,144 @@
+"""The gateway on a real Triton: the same bytes, through crashes of either."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from tritonclient.grpc import InferenceServerClient
+
+from gateway.engines.triton_shm import FOLDER, PREFIX
+from tests.support.pictures import encode, noise
+from tests.support.processes import GatewayProcess, gateway
+from tests.support.triton import TritonProcess, triton
+from tests.support.trivial import write_trivial_model
+
+pytestmark = pytest.mark.e2e
+FILES = {"pre": encode(noise(300, 200)), "post": encode(noise(300, 200, seed=1))}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("models")
+    write_trivial_model(root, "bd-siamunet")
+    return root
+
+
+@pytest.fixture(scope="module")
+def server(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonProcess]:
+    with triton(models, tmp_path_factory.mktemp("triton") / "log") as process:
+        yield process
+
+
+def settings(server: TritonProcess, **more: str) -> dict[str, str]:
+    return {"ENGINE_KIND": "triton", "ENGINE_TRITON_URL": server.url, **more}
+
+
+def post(process: GatewayProcess, accept: str = "image/png") -> httpx.Response:
+    return httpx.post(f"{process.address}/v1/damage", files=FILES, headers={"Accept": accept}, timeout=60)
+
+
+def readiness(process: GatewayProcess) -> dict[str, object]:
+    answer: dict[str, object] = httpx.get(f"{process.address}/readyz").json()
+    return answer
+
+
+def regions(process: GatewayProcess, server: TritonProcess) -> tuple[list[str], list[str]]:
+    """Return the names of a gateway's regions on disk, and at the server."""
+    own = f"{PREFIX}{process.process.pid}-"
+    with InferenceServerClient(server.url) as client:
+        registered = client.get_system_shared_memory_status().regions
+    return [path.name for path in FOLDER.glob(f"{own}*")], [name for name in registered if name.startswith(own)]
+
+
+@pytest.mark.parametrize(("share", "transport"), [("true", "shared-memory"), ("false", "binary")])
+def test_answers_are_those_of_the_embedded_engine(
+    models: Path, server: TritonProcess, share: str, transport: str
+) -> None:
+    with (
+        gateway(models) as ours,
+        gateway(models, **settings(server, ENGINE_TRITON_SHARED_MEMORY=share)) as theirs,
+    ):
+        assert readiness(theirs) == readiness(ours) | {"engine": "triton", "transport": transport}
+        assert post(ours).content == post(theirs).content
+        one, other = (post(each, "application/json").json() for each in (ours, theirs))
+        assert (one["provenance"].pop("engine"), other["provenance"].pop("engine")) == ("embedded", "triton")
+        assert one == other
+        exposition = httpx.get(f"{theirs.address}/metrics").text
+        assert f'maskgate_triton_transport_info{{transport="{transport}"}} 1.0' in exposition
+        assert 'maskgate_triton_request_duration_seconds_count{model="bd-siamunet",version="1"}' in exposition
+
+
+def test_requests_of_many_callers_are_batched(models: Path, server: TritonProcess) -> None:
+    counters = ("nv_inference_count", "nv_inference_exec_count")
+    with gateway(models, **settings(server, WORK_THREADS="1")) as process:
+        before = [server.metric(name, "bd-siamunet") for name in counters]
+        callers = [threading.Thread(target=lambda: [post(process) for _ in range(3)]) for _ in range(8)]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join(60)
+        tiles, executions = (server.metric(name, "bd-siamunet") - n for name, n in zip(counters, before, strict=True))
+    assert tiles > 2 * executions
+
+
+def test_a_server_killed_under_load_costs_clear_errors_only(models: Path, server: TritonProcess) -> None:
+    with gateway(models, **settings(server)) as process:
+        expected = post(process).content
+        statuses: list[tuple[float, int]] = []
+        wrong: list[bytes] = []
+        leave = threading.Event()
+
+        def ask() -> None:
+            while not leave.is_set():
+                answer = post(process)
+                statuses.append((time.monotonic(), answer.status_code))
+                if answer.status_code == 200 and answer.content != expected:
+                    wrong.append(answer.content)
+                if answer.status_code == 503:
+                    assert int(answer.headers["Retry-After"]) >= 1
+                    time.sleep(0.05)
+
+        callers = [threading.Thread(target=ask) for _ in range(4)]
+        for caller in callers:
+            caller.start()
+        time.sleep(1)
+        server.kill()
+        time.sleep(1.5)
+        assert httpx.get(f"{process.address}/readyz").status_code == 503
+        assert readiness(process)["models"] == {
+            "bd-siamunet": f"failed: version 1: Triton does not answer at {server.url}"
+        }
+        server.start()
+        back = time.monotonic()
+        while not any(when > back and status == 200 for when, status in statuses):
+            assert time.monotonic() < back + 20, "the gateway does not find the server again"
+            time.sleep(0.01)
+        recovered = next(when for when, status in statuses if when > back and status == 200)
+        time.sleep(1)
+        leave.set()
+        for caller in callers:
+            caller.join(60)
+        print(f"answered again {recovered - back:.2f} s after Triton was back")
+        assert {status for _, status in statuses} <= {200, 503, 504}
+        assert statuses[-1][1] == 200
+        assert wrong == []
+        assert "Traceback" not in "".join(process.output)
+
+
+def test_shared_memory_is_given_back_and_swept_after_a_crash(models: Path, server: TritonProcess) -> None:
+    with gateway(models, **settings(server)) as crashing:
+        post(crashing)
+        crashing.process.send_signal(signal.SIGKILL)
+        crashing.process.wait()
+        assert all(regions(crashing, server)), "a killed process cannot tidy up"
+    with gateway(models, **settings(server)) as process:
+        assert post(process).status_code == 200
+        assert all(regions(process, server))
+        assert regions(crashing, server) == ([], [])
+    assert regions(process, server) == ([], [])
