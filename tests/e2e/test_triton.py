@@ -132,12 +132,12 @@ def test_a_server_killed_under_load_costs_clear_errors_only(models: Path, server
 
 
 def test_shared_memory_is_given_back_and_swept_after_a_crash(models: Path, server: TritonProcess) -> None:
-    with gateway(models, **settings(server)) as crashing:
+    with gateway(models, **settings(server, ENGINE_TRITON_SHARED_MEMORY="true")) as crashing:
         post(crashing)
         crashing.process.send_signal(signal.SIGKILL)
         crashing.process.wait()
         assert all(regions(crashing, server)), "a killed process cannot tidy up"
-    with gateway(models, **settings(server)) as process:
+    with gateway(models, **settings(server, ENGINE_TRITON_SHARED_MEMORY="true")) as process:
         assert post(process).status_code == 200
         assert all(regions(process, server))
         assert regions(crashing, server) == ([], [])
