@@ -136,7 +136,8 @@ class Card(_Part):
     def _is_consistent(self) -> Self:
         if [c.value for c in self.classes] != list(range(len(self.classes))):
             raise ValueError("class values must run 0, 1, 2, … without gaps")
-        if len({t.name for t in (*self.inputs, *self.outputs)}) != len(self.inputs) + len(self.outputs):
+        names = [tensor.name for tensor in self.tensors()]
+        if len(set(names)) != len(names):
             raise ValueError("tensor names must be unique")
         height, width = self.inputs[0].shape[:2]
         if any(t.shape[:2] != (height, width) for t in self.inputs) or height != width:

@@ -48,6 +48,19 @@ def converse(client: AppClient, messages: Callable[[], Awaitable[Message]], scop
     client.run(run)
 
 
+def whole_then_gone(body: bytes, until: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[Message]]:
+    """Return a `receive` that brings the whole body at once and, after `until`, the caller's leave."""
+    messages: Iterator[Message] = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+    async def receive() -> Message:
+        for message in messages:
+            return message
+        await until()
+        return {"type": "http.disconnect"}
+
+    return receive
+
+
 def assert_nothing_is_held(client: AppClient) -> None:
     assert client.sample("maskgate_inflight_requests") == 0
     assert client.sample("maskgate_inflight_bytes") == 0
@@ -84,18 +97,8 @@ def test_while_the_model_runs(start: Any, monkeypatch: pytest.MonkeyPatch) -> No
         return {}
 
     scope, body = scope_and_body()
-    sent = False
-
-    async def receive() -> Message:
-        nonlocal sent
-        if not sent:
-            sent = True
-            return {"type": "http.request", "body": body, "more_body": False}
-        await running.wait()
-        return {"type": "http.disconnect"}
-
     monkeypatch.setattr(engine, "infer", endless)
-    converse(client, receive, scope)
+    converse(client, whole_then_gone(body, running.wait), scope)
     monkeypatch.undo()
     assert stopped
     assert client.sample("maskgate_cancelled_total", stage="infer") == 1
@@ -106,15 +109,6 @@ def test_while_waiting_for_a_turn(start: Any) -> None:
     client = start(work={"threads": 1})
     workers = client.services.workers
     scope, body = scope_and_body()
-    sent = False
-
-    async def receive() -> Message:
-        nonlocal sent
-        if not sent:
-            sent = True
-            return {"type": "http.request", "body": body, "more_body": False}
-        await asyncio.sleep(0.05)
-        return {"type": "http.disconnect"}
 
     async def hold() -> None:
         await workers._turns.acquire()
@@ -123,7 +117,7 @@ def test_while_waiting_for_a_turn(start: Any) -> None:
         workers._turns.release()
 
     client.run(hold)
-    converse(client, receive, scope)
+    converse(client, whole_then_gone(body, lambda: asyncio.sleep(0.05)), scope)
     client.run(release)
     assert client.sample("maskgate_cancelled_total", stage="queue") == 1
     assert_nothing_is_held(client)

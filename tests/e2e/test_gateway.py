@@ -44,9 +44,10 @@ def post(server: GatewayProcess, **options: object) -> httpx.Response:
 
 
 def test_the_greeting_says_what_to_open_and_how_the_models_stand(server: GatewayProcess) -> None:
-    greeting = "".join(server.output)
-    time.sleep(0.2)
-    greeting = "".join(server.output)
+    deadline = time.monotonic() + 10
+    while "overlay.png" not in (greeting := "".join(server.output)):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     assert f"{server.address}/docs" in greeting
     assert "curl" in greeting
     assert "bd-siamunet    ready" in greeting
