@@ -1,0 +1,201 @@
+"""Clicks as networks take them: crops that may leave the image, click maps, and the way back.
+
+The pipelines are those of Inside-Outside Guidance (Zhang et al., 2020) and DEXTR (Maninis et al., 2018). Coordinates
+are (x, y) pixels, origin at the centre of the top left pixel. Training and serving use these functions alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+Points = NDArray[np.float64]
+"""Float64, (N, 2): x and y of each point."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of pixels, both bounds inclusive; it may leave the image."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+    @property
+    def width(self) -> int:
+        """Columns in it."""
+        return self.x1 - self.x0 + 1
+
+    @property
+    def height(self) -> int:
+        """Rows in it."""
+        return self.y1 - self.y0 + 1
+
+    def relaxed(self, margin: int) -> Box:
+        """Return the box with `margin` more pixels on every side, not clipped to any image."""
+        return Box(self.x0 - margin, self.y0 - margin, self.x1 + margin, self.y1 + margin)
+
+    def including(self, x: float, y: float) -> Box:
+        """Return the smallest box that holds this one and the pixel nearest to (x, y)."""
+        column, row = round(x), round(y)
+        return Box(min(self.x0, column), min(self.y0, row), max(self.x1, column), max(self.y1, row))
+
+    def clipped(self, height: int, width: int) -> Box:
+        """Return the part inside an image; without one, width or height is less than 1."""
+        return Box(max(self.x0, 0), max(self.y0, 0), min(self.x1, width - 1), min(self.y1, height - 1))
+
+    def holds(self, x: float, y: float) -> bool:
+        """Return whether the pixel nearest to (x, y) is in the box."""
+        return self.x0 <= round(x) <= self.x1 and self.y0 <= round(y) <= self.y1
+
+    def corners(self) -> Points:
+        """Return the four corner pixels, clockwise from the top left."""
+        return as_points([(self.x0, self.y0), (self.x1, self.y0), (self.x1, self.y1), (self.x0, self.y1)])
+
+
+def as_points(points: Iterable[Iterable[float]]) -> Points:
+    """Return points as an array, (N, 2) also for N = 0."""
+    return np.array([tuple(point) for point in points], np.float64).reshape(-1, 2)
+
+
+def box_around(points: Points) -> Box:
+    """Return the smallest box of the pixels nearest to `points`: two corners in either diagonal, four extremes.
+
+    Raises:
+        ValueError: there are no points.
+    """
+    x0, y0 = np.rint(points.min(axis=0)).astype(int).tolist()
+    x1, y1 = np.rint(points.max(axis=0)).astype(int).tolist()
+    return Box(x0, y0, x1, y1)
+
+
+def box_of_mask(mask: NDArray[np.bool_]) -> Box | None:
+    """Return the tight box of a mask (H, W); None where it is empty."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+        return None
+    return Box(int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1]))
+
+
+def inside_point(mask: NDArray[np.bool_]) -> tuple[int, int]:
+    """Return the pixel (x, y) of a mask that is farthest from its edge; the image's border is an edge too.
+
+    Raises:
+        ValueError: the mask is empty.
+    """
+    if not mask.any():
+        raise ValueError("an empty mask has no inside")
+    padded = np.pad(mask, 1).astype(np.uint8)
+    distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    row, column = np.unravel_index(distance.argmax(), distance.shape)
+    return int(column) - 1, int(row) - 1
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A part of an image, resized to the square that a network takes.
+
+    Attributes:
+        box: the part, in image pixels; what lies outside the image is black.
+        size: side of the square, in pixels.
+    """
+
+    box: Box
+    size: int
+
+    def cut(self, image: Pixels, interpolation: int = cv2.INTER_LINEAR) -> Pixels:
+        """Return the part of `image` (H, W) or (H, W, C), resized to (size, size) or (size, size, C)."""
+        part = cut(image, self.box)
+        if part.shape[:2] == (self.size, self.size):
+            return part
+        resized = cv2.resize(part, (self.size, self.size), interpolation=interpolation)
+        return np.asarray(resized, np.uint8).reshape(self.size, self.size, *image.shape[2:])
+
+    def to_crop(self, points: Points) -> Points:
+        """Return image points in pixels of the square: p' = (p − origin) · size / extent, per axis."""
+        return (points - self._origin) * self._scale
+
+    def paste(self, probability: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+        """Return the network's answer on the image's grid, 0 outside the crop.
+
+        Args:
+            probability: float32 (size, size), in [0, 1].
+            height: of the image.
+            width: of the image.
+
+        Returns:
+            float32 (height, width), in [0, 1]: resized bicubically, the part inside the image.
+        """
+        box, inside = self.box, self.box.clipped(height, width)
+        if probability.shape != (box.height, box.width):
+            resized = cv2.resize(probability, (box.width, box.height), interpolation=cv2.INTER_CUBIC)
+            probability = np.clip(resized, 0, 1).astype(np.float32, copy=False)
+        canvas = np.zeros((height, width), np.float32)
+        if inside.width > 0 and inside.height > 0:
+            canvas[inside.y0 : inside.y1 + 1, inside.x0 : inside.x1 + 1] = probability[
+                inside.y0 - box.y0 : inside.y1 - box.y0 + 1, inside.x0 - box.x0 : inside.x1 - box.x0 + 1
+            ]
+        return canvas
+
+    @property
+    def _origin(self) -> Points:
+        return np.array([[self.box.x0, self.box.y0]], np.float64)
+
+    @property
+    def _scale(self) -> Points:
+        return self.size / np.array([[self.box.width, self.box.height]], np.float64)
+
+
+def cut(image: Pixels, box: Box) -> Pixels:
+    """Return the part of an image (H, W) or (H, W, C) in `box`, zero where the box leaves the image."""
+    height, width = image.shape[:2]
+    inside = box.clipped(height, width)
+    if inside == box:
+        return image[box.y0 : box.y1 + 1, box.x0 : box.x1 + 1]
+    part = np.zeros((box.height, box.width, *image.shape[2:]), image.dtype)
+    if inside.width > 0 and inside.height > 0:
+        part[inside.y0 - box.y0 : inside.y1 - box.y0 + 1, inside.x0 - box.x0 : inside.x1 - box.x0 + 1] = image[
+            inside.y0 : inside.y1 + 1, inside.x0 : inside.x1 + 1
+        ]
+    return part
+
+
+def pushed_out(corners: Points, pixels: float, size: int) -> Points:
+    """Return a tight box's corners, clockwise from the top left, `pixels` farther out but inside the square of `size`.
+
+    Networks learnt with such corners, because people click a little outside of what they mean.
+    """
+    outwards = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)], np.float64)
+    return np.clip(corners + pixels * outwards, 0, size - 1)
+
+
+def gaussians(points: Points, size: int, sigma: float) -> NDArray[np.float32]:
+    """Return the click map of `points`: exp(−4 ln 2 · d² / sigma²) of the distance d to the nearest of them.
+
+    Args:
+        points: in pixels of the square; rounded half to even, since a fractional centre has no pixel that is 1.
+        size: side of the square.
+        sigma: full width at half maximum, in pixels.
+
+    Returns:
+        float32 (size, size), in [0, 1]; all 0 without points.
+    """
+    heat = np.zeros((size, size), np.float32)
+    axis = np.arange(size, dtype=np.float32)
+    for x, y in np.rint(points):
+        # The Gaussian of a sum is a product: two rows instead of a square of exponentials.
+        column = np.exp(-4 * np.log(2) * ((axis - y) / sigma) ** 2, dtype=np.float32)
+        row = np.exp(-4 * np.log(2) * ((axis - x) / sigma) ** 2, dtype=np.float32)
+        np.maximum(heat, column[:, None] * row[None, :], out=heat)
+    return heat
+
+
+def click_map(points: Points, size: int, sigma: float) -> Pixels:
+    """Return `gaussians` as graphs take them: uint8 (size, size), 255 at a click."""
+    return np.rint(255 * gaussians(points, size, sigma)).astype(np.uint8)
