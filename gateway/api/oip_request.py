@@ -21,7 +21,7 @@ from gateway.repository.card import Card, TensorSpec
 from gateway.repository.config import TRITON_TYPES
 
 # What one element can take as JSON, its comma included.
-_JSON_CHARACTERS = {"uint8": 4, "int16": 7, "float32": 25}
+_JSON_CHARACTERS = {"uint8": 4, "int16": 7, "float16": 25, "float32": 25}
 
 
 @dataclass(frozen=True)

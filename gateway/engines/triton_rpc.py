@@ -33,7 +33,7 @@ _OPTIONS = (
     # A channel of its own, not one that another engine of the process shares.
     ("grpc.use_local_subchannel_pool", 1),
 )
-_DATATYPES = {"uint8": "UINT8", "int16": "INT16", "float32": "FP32"}
+_DATATYPES = {"uint8": "UINT8", "int16": "INT16", "float16": "FP16", "float32": "FP32"}
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Task = Literal["damage"]
-DType = Literal["uint8", "int16", "float32"]
+Task = Literal["damage", "interactive", "interactive-encoder"]
+DType = Literal["uint8", "int16", "float16", "float32"]
 Channel = Annotated[int, Field(ge=0, le=255)]
 Version = Annotated[str, Field(pattern=r"^[1-9][0-9]*$")]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
@@ -54,6 +54,28 @@ class Network(_Part):
     )
     post_tint: tuple[float, float, float] = Field(
         default=(0.0, 0.0, 0.0), description="The graph adds this to the normalised RGB of the post image"
+    )
+
+
+class ClickSpec(_Part):
+    """How an interactive model wants its crop and its clicks.
+
+    Lengths called crop pixels are of the resized square, those called image pixels of the image as sent.
+    """
+
+    prompt: Literal["iog", "dextr"] = Field(
+        description="iog: a box and clicks, in two maps, inside and outside; dextr: four extreme points, in one"
+    )
+    size: int = Field(gt=0, description="Side of the square that the crop is resized to, in crop pixels")
+    margin: int = Field(ge=0, description="Image pixels around the box that the crop shows")
+    sigma: float = Field(gt=0, description="Full width at half maximum of a click, in crop pixels")
+    push: float = Field(
+        default=0.0, ge=0, description="Crop pixels by which the corners of a tight box are moved outwards"
+    )
+    encoder: str | None = Field(
+        default=None,
+        description="Model whose features this one takes, in the version of the same number; "
+        "null: it takes the crop itself",
     )
 
 
@@ -113,15 +135,16 @@ class Card(_Part):
     inputs: tuple[TensorSpec, ...] = Field(min_length=1)
     outputs: tuple[TensorSpec, ...] = Field(min_length=1)
     max_batch_size: int = Field(ge=1)
-    overlap: int = Field(ge=0, description="Pixels two neighbouring tiles share at least")
+    overlap: int = Field(default=0, ge=0, description="Pixels two neighbouring tiles share at least")
     classes: tuple[ClassSpec, ...] = Field(min_length=2)
     threshold: float | None = Field(
         default=None,
         gt=0,
         lt=1,
         description="Foreground wins where the probabilities of values > 0 sum to at least this; "
-        "null: plain argmax over all classes",
+        "null: plain argmax over all classes. Of interactive models: the object's, where a request names none",
     )
+    clicks: ClickSpec | None = Field(default=None, description="Of interactive models and their encoders alone")
     network: Network
     training: Training
     figures: tuple[Figures, ...]
@@ -139,12 +162,37 @@ class Card(_Part):
         names = [tensor.name for tensor in self.tensors()]
         if len(set(names)) != len(names):
             raise ValueError("tensor names must be unique")
+        if (self.clicks is not None) != (self.task != "damage"):
+            raise ValueError("interactive models say how they take clicks, others do not")
+        if self.clicks is not None:
+            self._check_interactive(self.clicks)
+        else:
+            self._check_tiles()
+        return self
+
+    def _check_tiles(self) -> None:
         height, width = self.inputs[0].shape[:2]
         if any(t.shape[:2] != (height, width) for t in self.inputs) or height != width:
             raise ValueError("all inputs must be square tiles of one size")
         if not self.overlap < height:
             raise ValueError("overlap must be smaller than the tile")
-        return self
+
+    def _check_interactive(self, clicks: ClickSpec) -> None:
+        maps = 2 if clicks.prompt == "iog" else 1
+        inputs = {t.name.split("__")[0]: t for t in self.inputs}
+        expected = {"clicks": ("uint8", (clicks.size, clicks.size, maps))}
+        if clicks.encoder is None:
+            expected["crop"] = ("uint8", (clicks.size, clicks.size, 3))
+        for name, (dtype, shape) in expected.items():
+            if name not in inputs or (inputs[name].dtype, inputs[name].shape) != (dtype, shape):
+                raise ValueError(f"the input {name} must be {dtype} of shape {list(shape)}")
+        if self.task == "interactive-encoder":
+            if clicks.encoder is not None:
+                raise ValueError("an encoder has no encoder")
+        elif [(t.name.split("__")[0], t.dtype, t.shape) for t in self.outputs] != [
+            ("probability", "uint8", (clicks.size, clicks.size))
+        ]:
+            raise ValueError("an interactive model has one output, probability, uint8, of the crop's size")
 
     @property
     def tile(self) -> int:

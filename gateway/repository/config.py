@@ -17,7 +17,7 @@ BACKENDS = {"onnx": "onnxruntime", "torchscript": "pytorch"}
 PLATFORMS = {"onnx": "onnxruntime_onnx", "torchscript": "pytorch_libtorch"}
 """Card format → what Triton's metadata call the platform of such a model."""
 
-TRITON_TYPES = {"uint8": "TYPE_UINT8", "int16": "TYPE_INT16", "float32": "TYPE_FP32"}
+TRITON_TYPES = {"uint8": "TYPE_UINT8", "int16": "TYPE_INT16", "float16": "TYPE_FP16", "float32": "TYPE_FP32"}
 """Card dtype → Triton's `DataType`."""
 
 
