@@ -8,6 +8,7 @@ its values in force.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Literal, Self
 
@@ -120,6 +121,24 @@ class WorkSettings(_Group):
     """Requests being worked on at once. 0: as many as threads; on Triton, where they mostly wait, eight times that."""
 
 
+class AuthSettings(_Group):
+    """Who may call."""
+
+    keys: dict[str, SecretStr] = Field(default_factory=dict)
+    """Tenant → ``sha256:<hex>`` of its key, as a JSON object; `printf %s "$KEY" | sha256sum` has the hex. A call under
+    `/v1` or `/v2` then carries a key. None: every caller is the tenant "public"."""
+
+    @field_validator("keys")
+    @classmethod
+    def _are_distinct_digests(cls, keys: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        digests = [digest.get_secret_value() for digest in keys.values()]
+        if not all(re.fullmatch("sha256:[0-9a-f]{64}", digest) for digest in digests):
+            raise ValueError("each must be sha256: and 64 hexadecimal digits in lower case")
+        if len(set(digests)) < len(digests):
+            raise ValueError("two tenants have one key")
+        return keys
+
+
 class SessionSettings(_Group):
     """Where interactive sessions live. They hold the pixels of callers' images: a Redis for them must be private."""
 
@@ -170,6 +189,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = Field(default_factory=LimitSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
     work: WorkSettings = Field(default_factory=WorkSettings)
+    auth: AuthSettings = Field(default_factory=AuthSettings)
     sessions: SessionSettings = Field(default_factory=SessionSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 

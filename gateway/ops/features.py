@@ -113,7 +113,10 @@ class MemoryFeatures:
     async def get(self, key: FeatureKey) -> Features | None:
         """Return the features, or None; see `FeatureStore.get`."""
         features = self._shelf.get(key)
-        (self._telemetry.session_misses if features is None else self._telemetry.session_hits).inc()
+        if features is None:
+            self._telemetry.session_misses.inc()
+        else:
+            self._telemetry.session_hits.inc()
         return features
 
     async def put(self, key: FeatureKey, features: Features) -> None:

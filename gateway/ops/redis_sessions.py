@@ -135,7 +135,10 @@ class RedisFeatures:
         features: Features | None = self._near.get(name)
         if features is None:
             features = await self._fetch(name)
-        (self._telemetry.session_misses if features is None else self._telemetry.session_hits).inc()
+        if features is None:
+            self._telemetry.session_misses.inc()
+        else:
+            self._telemetry.session_hits.inc()
         return features
 
     async def put(self, key: FeatureKey, features: Features) -> None:
