@@ -18,13 +18,17 @@
     │   └── SessionOutdated (409)
     ├── TooLarge (413)
     │   ├── BodyTooLarge (413)
-    │   └── ImageTooLarge (413)
+    │   ├── ImageTooLarge (413)
+    │   └── PromptTooLarge (413)
     ├── UnsupportedMedia (415)
     ├── Unprocessable (422)          well-formed, but meaningless
     │   ├── ImageUnreadable (422)
     │   ├── ImageUnsuitable (422)
     │   ├── PairMismatch (422)
     │   ├── TensorMismatch (422)
+    │   ├── PromptInvalid (422)      clicks, boxes, polygons that mean nothing
+    │   │   └── ClickOutside (422)
+    │   ├── PromptUnsuitable (422)   another model would take it
     │   └── ParameterInvalid (422)
     ├── CallerLeft (499)             logged and counted, never sent
     ├── Internal (500)               a defect of ours
@@ -188,6 +192,12 @@ class ImageTooLarge(TooLarge):
     code, title = "image-too-large", "Image too large"
 
 
+class PromptTooLarge(TooLarge):
+    """The prompt has more points, objects or bytes than one request may."""
+
+    code, title = "prompt-too-large", "Prompt too large"
+
+
 class UnsupportedMedia(MaskgateError):
     """The body or a part is of a media type this route does not read."""
 
@@ -222,6 +232,24 @@ class TensorMismatch(Unprocessable):
     """A tensor is not of the name, type, shape or values that the model's card asks for."""
 
     code, title = "tensor-mismatch", "Tensor does not fit the model"
+
+
+class PromptInvalid(Unprocessable):
+    """A click, box, polygon or stroke is not one, or describes nothing: `errors` points at it."""
+
+    code, title = "prompt-invalid", "Prompt invalid"
+
+
+class ClickOutside(PromptInvalid):
+    """A click, corner or vertex is not on the image."""
+
+    code, title = "click-outside", "Click outside the image"
+
+
+class PromptUnsuitable(Unprocessable):
+    """The chosen model does not take such a prompt; `detail` names what it takes."""
+
+    code, title = "prompt-unsuitable", "Prompt does not suit the model"
 
 
 class ParameterInvalid(Unprocessable):

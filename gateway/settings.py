@@ -50,6 +50,9 @@ class ModelSettings(_Group):
     damage: str = "bd-siamunet"
     """Default model of `POST /v1/damage`."""
 
+    interactive: str = "iog_refine"
+    """Default model of `POST /v1/interactive`."""
+
     required: tuple[str, ...] = ()
     """Models without which `/readyz` says 503. Empty: at least one model must be ready."""
 
@@ -71,6 +74,15 @@ class LimitSettings(_Group):
 
     image_side_minimum: int = Field(64, ge=1)
     """Shortest image side, in pixels."""
+
+    prompt_points: int = Field(1000, ge=4)
+    """Most points in one object's prompt: clicks, corners, vertices and points of strokes."""
+
+    prompt_objects: int = Field(255, ge=1, le=255)
+    """Most objects in one prompt; an instance map has 255 values beside the background."""
+
+    prompt_bytes: int = Field(MIB, gt=0)
+    """Longest JSON text of a prompt, in bytes."""
 
     inflight_bytes: int = Field(6 * 1024 * MIB, gt=0)
     """Uploads, decoded pixels and label maps held at once, in bytes, over all requests."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from shutil import rmtree
+from typing import Any
 
 import numpy as np
 import onnx
@@ -66,7 +67,6 @@ def write_trivial_model(
         title="Trivial",
         task="damage",
         summary="Bands of brightness.",
-        format="onnx",
         inputs=tuple(TensorSpec(name=role, dtype="uint8", shape=image) for role in inputs),
         outputs=(
             TensorSpec(name="label_map", dtype="uint8", shape=outputs),
@@ -76,26 +76,39 @@ def write_trivial_model(
         overlap=overlap,
         classes=tuple(ClassSpec(value=v, name=f"band-{v}", colour=PALETTE[v]) for v in range(classes)),
         network=Network(architecture="table", width=1, parameters=256 * (1 + classes)),
-        training=Training(data="none", recipe="none", steps=0, seconds=0, device="cpu"),
-        figures=(
+        digests={"1": file_digest(model_file)},
+        **made_by_hand(),
+    )
+    write_folder(card, directory)
+    return directory
+
+
+def made_by_hand() -> dict[str, Any]:
+    """Return what the cards of all trivial models say of where they come from."""
+    return {
+        "format": "onnx",
+        "training": Training(data="none", recipe="none", steps=0, seconds=0, device="cpu"),
+        "figures": (
             Figures(split="none", images=1, metrics={"accuracy": 1}, baseline_name="none", baseline={"accuracy": 1}),
         ),
-        licence="Apache-2.0",
-        intended_use="Tests.",
-        limitations="Knows nothing.",
-        source_digest=f"sha256:{0:064x}",
-        digests={"1": file_digest(model_file)},
-        parity=Parity(
+        "licence": "Apache-2.0",
+        "intended_use": "Tests.",
+        "limitations": "Knows nothing.",
+        "source_digest": f"sha256:{0:064x}",
+        "parity": Parity(
             tolerance_probability=0,
             tolerance_flipped=0,
             versions={"onnx": onnx.__version__},
             comparisons=(Drift(format="onnx", tiles="noise", batch=1, probability_difference=0, flipped_share=0),),
         ),
-    )
+    }
+
+
+def write_folder(card: Card, directory: Path) -> None:
+    """Write what lies beside the versions of a model."""
     write_card(card, directory / "card.json")
     (directory / "labels.txt").write_text(labels_text(card), encoding="utf-8")
     write_config_files(card, directory)
-    return directory
 
 
 def write_version(directory: Path, version: int, shift: int) -> str:
