@@ -9,17 +9,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from export.architectures import INPUTS
+from export.architectures import INPUTS, INTERACTIVE
 from export.build import build
-from export.catalog import entry_of
-from export.checkpoints import import_weights, read_checkpoint, write_checkpoint
+from export.catalog import entries_of
+from export.checkpoints import read_checkpoint, write_checkpoint
 from export.errors import EvaluationError, ExportError
 from export.figures import Measurement, measure, read_measurement, report
+from export.importing import import_weights
+from export.sources import verify_source
 from export.tiled import open_model
 from export.training.loop import train
 from export.training.recipes import recipe
 from export.training.xbd import DataError, read_pairs
-from export.verify import verify, verify_source
+from export.verify import verify
 from gateway.repository.store import scan
 
 
@@ -56,15 +58,16 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _build(options: argparse.Namespace) -> int:
-    folder = build(
+    folders = build(
         options.checkpoint,
-        entry_of(read_checkpoint(options.checkpoint).architecture),
+        entries_of(read_checkpoint(options.checkpoint).architecture),
         options.repository,
         file_format=options.format,
         version=options.version,
         measurement=read_measurement(options.figures) if options.figures else None,
     )
-    print(folder)
+    for folder in folders:
+        print(folder)
     return 0
 
 
@@ -90,12 +93,13 @@ def _import(options: argparse.Namespace) -> int:
         options.architecture,
         width=options.width,
         reduction=options.reduction,
+        size=options.size,
         threshold=options.threshold,
         data=options.data,
         licence=options.licence,
     )
     write_checkpoint(checkpoint, options.out)
-    print(f"{options.out}: {checkpoint.architecture} of width {checkpoint.width:g}")
+    print(f"{options.out}: {checkpoint.architecture} of width {checkpoint.width:g}, {checkpoint.recipe}")
     return 0
 
 
@@ -148,12 +152,15 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("import", help="turn another program's weights into a checkpoint")
     command.set_defaults(command=_import)
     command.add_argument("file", type=Path, help=".pt, .pth or .safetensors")
-    command.add_argument("--architecture", choices=sorted(INPUTS), required=True)
+    command.add_argument("--architecture", choices=sorted((*INPUTS, *INTERACTIVE)), required=True)
     command.add_argument("--width", type=float, help="default: told from the weights")
     command.add_argument(
-        "--reduction", type=_positive, default=1, help="pixels averaged before the network (default 1)"
+        "--reduction", type=_positive, default=1, help="pixels averaged before a network of damage (default 1)"
     )
-    command.add_argument("--threshold", type=_share, help="of P(building); default: argmax")
+    command.add_argument("--size", type=_crop_size, default=512, help="side of an interactive network's crop (512)")
+    command.add_argument(
+        "--threshold", type=_share, help="of P(building), default: argmax; of P(object), default: the catalogue's"
+    )
     command.add_argument("--data", default="unstated", help="what the weights were learnt from, for the card")
     command.add_argument("--licence", default="unstated", help="terms of the weights, for the card")
     command.add_argument("--out", type=Path, required=True, help="checkpoint to write")
@@ -178,6 +185,13 @@ def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def _crop_size(text: str) -> int:
+    value = int(text)
+    if value < 32 or value % 16:
+        raise argparse.ArgumentTypeError("must be a multiple of 16, and at least 32")
     return value
 
 

@@ -109,8 +109,15 @@ class Crop:
     box: Box
     size: int
 
-    def cut(self, image: Pixels, interpolation: int = cv2.INTER_LINEAR) -> Pixels:
-        """Return the part of `image` (H, W) or (H, W, C), resized to (size, size) or (size, size, C)."""
+    def cut(self, image: Pixels) -> Pixels:
+        """Return the part of `image` (H, W) or (H, W, C), resized bilinearly to (size, size) or (size, size, C)."""
+        return self._cut(image, cv2.INTER_LINEAR)
+
+    def cut_bicubic(self, image: Pixels) -> Pixels:
+        """Return the same resized bicubically, as DEXTR wants it."""
+        return self._cut(image, cv2.INTER_CUBIC)
+
+    def _cut(self, image: Pixels, interpolation: int) -> Pixels:
         part = cut(image, self.box)
         if part.shape[:2] == (self.size, self.size):
             return part
