@@ -5,6 +5,7 @@ The pipelines are those of Inside-Outside Guidance (Zhang et al., 2020) and DEXT
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import cv2
@@ -38,7 +39,7 @@ class View:
 
     Attributes:
         crop: the part of the image.
-        interpolation: OpenCV's, for resizing it.
+        cut: how it is cut from the image.
         first: per click map, the points that an encoder is shown; whole crop pixels.
         clicks: per click map, the points that the answer is made from; the first among them.
         reach: where in the image the object may be, inside the crop's box.
@@ -46,7 +47,7 @@ class View:
     """
 
     crop: Crop
-    interpolation: int
+    cut: Callable[[Crop, Pixels], Pixels]
     first: tuple[Points, ...]
     clicks: tuple[Points, ...]
     reach: Box
@@ -54,7 +55,7 @@ class View:
 
     def shown(self, image: Pixels, points: tuple[Points, ...], sigma: float) -> Features:
         """Return the crop of an image and the click maps of `points`, as inputs by role."""
-        return {"crop": self.crop.cut(image, self.interpolation), **self.maps(points, sigma)}
+        return {"crop": self.cut(self.crop, image), **self.maps(points, sigma)}
 
     def maps(self, points: tuple[Points, ...], sigma: float) -> Features:
         """Return the click maps of `points`, uint8 (size, size, maps), as the input that they are."""
@@ -101,7 +102,7 @@ def guided_view(prompt: Prompt, clicks: ClickSpec) -> View:
         notices.append(f"negative clicks outside the crop change nothing: {ignored}")
     return View(
         crop,
-        cv2.INTER_LINEAR,
+        Crop.cut,
         (inside[:1], corners),
         (inside, np.concatenate([corners, outside_points])),
         crop.box,
@@ -115,7 +116,7 @@ def extreme_view(prompt: Prompt, clicks: ClickSpec) -> View:
     box = box_around(extreme)
     crop = Crop(box.relaxed(clicks.margin), clicks.size)
     points = (np.trunc(crop.to_crop(extreme)),)
-    return View(crop, cv2.INTER_CUBIC, points, points, box)
+    return View(crop, Crop.cut_bicubic, points, points, box)
 
 
 @dataclass(frozen=True)

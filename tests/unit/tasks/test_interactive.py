@@ -252,7 +252,7 @@ class TestDextr:
         crop = Crop(Box(30, 20, 130, 110), SIZE)
         points = np.trunc((as_points(self.EXTREME) - (30, 20)) * SIZE / (101, 91))
         maps = click_map(points, SIZE, SIGMA)[..., None]
-        answer = probability_of(crop.cut(bright, cv2.INTER_CUBIC), maps) / np.float32(255)
+        answer = probability_of(crop.cut_bicubic(bright), maps) / np.float32(255)
         expected = crop.paste(answer.astype(np.float32), 120, 160) > (threshold or 0.8)
         expected[:50] = expected[81:] = expected[:, :60] = expected[:, 101:] = False
         for extreme in (self.EXTREME, self.EXTREME[::-1]):
