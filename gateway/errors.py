@@ -4,29 +4,40 @@
     ├── BadRequest (400)             the body or its parts cannot be read
     │   ├── UploadIncomplete (400)   the body ended before its last boundary
     │   └── PartProblem (400)        a part is missing, doubled or unexpected
+    ├── Unauthorised (401)
     ├── NotFound (404)
     │   ├── ModelNotFound (404)
     │   ├── VersionNotFound (404)
+    │   ├── SessionNotFound (404)
     │   └── RouteNotFound (404)
     ├── MethodNotAllowed (405)
     ├── NotAcceptable (406)
     ├── UploadTooSlow (408)
+    ├── Conflict (409)               at odds with what is there now
+    │   ├── SessionChanged (409)
+    │   └── SessionOutdated (409)
     ├── TooLarge (413)
     │   ├── BodyTooLarge (413)
-    │   └── ImageTooLarge (413)
+    │   ├── ImageTooLarge (413)
+    │   └── PromptTooLarge (413)
     ├── UnsupportedMedia (415)
     ├── Unprocessable (422)          well-formed, but meaningless
     │   ├── ImageUnreadable (422)
     │   ├── ImageUnsuitable (422)
     │   ├── PairMismatch (422)
     │   ├── TensorMismatch (422)
+    │   ├── PromptInvalid (422)      clicks, boxes, polygons that mean nothing
+    │   │   └── ClickOutside (422)
+    │   ├── PromptUnsuitable (422)   another model would take it
     │   └── ParameterInvalid (422)
     ├── CallerLeft (499)             logged and counted, never sent
     ├── Internal (500)               a defect of ours
     ├── Unavailable (503)            try again after `retry_after` seconds
     │   ├── Overloaded (503)
     │   ├── Draining (503)
-    │   └── ModelNotReady (503)
+    │   ├── ModelNotReady (503)
+    │   ├── SessionsFull (503)
+    │   └── SessionsUnavailable (503)
     └── DeadlineExceeded (504)
 
 `code` is the stable tail of the problem document's `type`; `title` never changes
@@ -91,6 +102,12 @@ class PartProblem(BadRequest):
     code, title = "part-problem", "Multipart part missing, repeated or unknown"
 
 
+class Unauthorised(MaskgateError):
+    """The call carries no key, or none that is known here."""
+
+    status, code, title = 401, "unauthorised", "Unauthorised"
+
+
 class NotFound(MaskgateError):
     """Nothing by that name is here."""
 
@@ -107,6 +124,12 @@ class VersionNotFound(NotFound):
     """The model has no such version."""
 
     code, title = "version-not-found", "Model version not found"
+
+
+class SessionNotFound(NotFound):
+    """No such session of this caller; it may have been there and expired."""
+
+    code, title = "session-not-found", "Session not found"
 
 
 class RouteNotFound(NotFound):
@@ -133,6 +156,24 @@ class UploadTooSlow(MaskgateError):
     status, code, title, retryable = 408, "upload-too-slow", "Upload too slow", True
 
 
+class Conflict(MaskgateError):
+    """The request is at odds with what is there now."""
+
+    status, code, title = 409, "conflict", "Conflict"
+
+
+class SessionChanged(Conflict):
+    """Another request changed the session meanwhile; what that one did stands, this one did nothing."""
+
+    code, title, retryable = "session-changed", "Session changed meanwhile", True
+
+
+class SessionOutdated(Conflict):
+    """The model that the session began with is served no more; a new session takes its successor."""
+
+    code, title = "session-outdated", "Session outdated"
+
+
 class TooLarge(MaskgateError):
     """A declared or counted size passes a documented limit."""
 
@@ -149,6 +190,12 @@ class ImageTooLarge(TooLarge):
     """The image declares more pixels, or a longer side, than is served."""
 
     code, title = "image-too-large", "Image too large"
+
+
+class PromptTooLarge(TooLarge):
+    """The prompt has more points, objects or bytes than one request may."""
+
+    code, title = "prompt-too-large", "Prompt too large"
 
 
 class UnsupportedMedia(MaskgateError):
@@ -185,6 +232,24 @@ class TensorMismatch(Unprocessable):
     """A tensor is not of the name, type, shape or values that the model's card asks for."""
 
     code, title = "tensor-mismatch", "Tensor does not fit the model"
+
+
+class PromptInvalid(Unprocessable):
+    """A click, box, polygon or stroke is not one, or describes nothing: `errors` points at it."""
+
+    code, title = "prompt-invalid", "Prompt invalid"
+
+
+class ClickOutside(PromptInvalid):
+    """A click, corner or vertex is not on the image."""
+
+    code, title = "click-outside", "Click outside the image"
+
+
+class PromptUnsuitable(Unprocessable):
+    """The chosen model does not take such a prompt; `detail` names what it takes."""
+
+    code, title = "prompt-unsuitable", "Prompt does not suit the model"
 
 
 class ParameterInvalid(Unprocessable):
@@ -225,6 +290,18 @@ class ModelNotReady(Unavailable):
     """The model exists but failed to load or is still loading."""
 
     code, title = "model-not-ready", "Model not ready"
+
+
+class SessionsFull(Unavailable):
+    """The images of living sessions leave no room for another."""
+
+    code, title = "sessions-full", "No room for another session"
+
+
+class SessionsUnavailable(Unavailable):
+    """The store of sessions does not answer."""
+
+    code, title = "sessions-unavailable", "Sessions unavailable"
 
 
 class DeadlineExceeded(MaskgateError):

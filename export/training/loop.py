@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from statistics import fmean
-
-from tqdm import tqdm
 
 from export.architectures import INPUTS
-from export.training.curves import save_curves
 from export.training.evaluate import evaluate
 from export.training.inference import served_predictor
 from export.training.metrics import CLASSES
@@ -20,12 +14,9 @@ from export.training.recipes import Recipe
 from export.training.run import Run
 from export.training.samples import Sampler, load_tile
 from export.training.scenes import DrawnPair
+from export.training.steps import run_to_end
 from export.training.xbd import LabelledPair, Pair, read_pairs
 
-EVALUATIONS = 20
-"""How often a run is evaluated, evenly over its progress."""
-
-_SAVE_SECONDS = 60.0
 _FIRST_SCENE = 1000
 """Scenes before this one are left to examples and tests; the last ones validate where there are no photographs."""
 
@@ -73,7 +64,7 @@ def train(
     last = out / "last.pt"
     if resume and last.is_file():
         run.load(last)
-    _learn(run, sampler, validation, out)
+    run_to_end(run, sampler.batch, run.learn, lambda: _figures(run, validation), out)
     checkpoint = out / "model.pt"
     run.export(checkpoint, describe(training, recipe.scenes))
     return checkpoint
@@ -84,32 +75,6 @@ def describe(training: Sequence[Pair], scenes: int) -> str:
     events = ", ".join(f"{count} {event}" for event, count in Counter(pair.event for pair in training).most_common())
     parts = [f"{len(training)} xBD pairs ({events})"] * bool(training) + [f"{scenes} drawn scenes"] * bool(scenes)
     return " and ".join(parts)
-
-
-def _learn(run: Run, sampler: Sampler, validation: Sequence[LabelledPair], out: Path) -> None:
-    """Step to the end of the run; evaluate and save on the way."""
-    losses: list[dict[str, float]] = []
-    saved, done = run.seconds, round(100 * run.progress, 1)
-    # The next batch is made while the network learns from this one.
-    with ThreadPoolExecutor(1) as pool, tqdm(total=100, initial=done, desc=run.recipe.network, unit="%") as bar:
-        upcoming = pool.submit(sampler.batch, run.step)
-        while run.progress < 1:
-            batch, upcoming = upcoming.result(), pool.submit(sampler.batch, run.step + 1)
-            losses.append(run.learn(batch))
-            bar.set_postfix(step=run.step, loss=sum(losses[-1].values()), refresh=False)
-            bar.update(round(100 * run.progress, 1) - bar.n)
-            due = run.progress * EVALUATIONS >= len(run.history) + 1
-            if due:
-                means = {f"loss {name}": fmean(loss[name] for loss in losses) for name in losses[0]}
-                run.history.append({"step": run.step, "seconds": run.seconds, **means, **_figures(run, validation)})
-                run.tick()
-                losses.clear()
-                (out / "history.json").write_text(json.dumps(run.history, indent=1) + "\n", encoding="utf-8")
-                save_curves(run.history, out / "curves.png")
-            if due or run.seconds - saved > _SAVE_SECONDS:
-                run.save(out / "last.pt")
-                saved = run.seconds
-        upcoming.cancel()
 
 
 def _figures(run: Run, validation: Sequence[LabelledPair]) -> dict[str, float]:

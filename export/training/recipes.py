@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from export.framing import Framing, Tint
 from export.training.samples import Draw
-
-Schedule = Literal["constant", "one-cycle"]
+from export.training.schedule import Schedule
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from starlette.responses import Response
 from gateway.engines.base import Engine, Model
 from gateway.errors import CallerLeft
 from gateway.ops.admission import Admission, Reservation
+from gateway.ops.features import FeatureStore
+from gateway.ops.sessions import SessionStore
 from gateway.ops.telemetry import Telemetry
 from gateway.ops.timeline import Timeline
 from gateway.ops.workers import Workers
@@ -34,6 +36,8 @@ class Services:
     admission: Admission
     workers: Workers
     engine: Engine
+    sessions: SessionStore
+    features: FeatureStore
 
 
 def _services(request: Request) -> Services:

@@ -112,6 +112,18 @@ class Telemetry:
             ("outcome",),
             registry=registry,
         )
+        self.session_hits = Counter(
+            "maskgate_session_cache_hits_total", "Encoder features found kept", registry=registry
+        )
+        self.session_misses = Counter(
+            "maskgate_session_cache_misses_total", "Encoder features made, or made again", registry=registry
+        )
+        self.session_evictions = Counter(
+            "maskgate_session_cache_evictions_total", "Encoder features given up for want of room", registry=registry
+        )
+        self.session_bytes = Gauge(
+            "maskgate_session_cache_bytes", "Images and features of sessions in this process", registry=registry
+        )
         self.loop_lag = Histogram(
             "maskgate_event_loop_lag_seconds",
             "How late the event loop woke a sleeper",

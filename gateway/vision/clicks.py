@@ -109,8 +109,15 @@ class Crop:
     box: Box
     size: int
 
-    def cut(self, image: Pixels, interpolation: int = cv2.INTER_LINEAR) -> Pixels:
-        """Return the part of `image` (H, W) or (H, W, C), resized to (size, size) or (size, size, C)."""
+    def cut(self, image: Pixels) -> Pixels:
+        """Return the part of `image` (H, W) or (H, W, C), resized bilinearly to (size, size) or (size, size, C)."""
+        return self._cut(image, cv2.INTER_LINEAR)
+
+    def cut_bicubic(self, image: Pixels) -> Pixels:
+        """Return the same resized bicubically, as DEXTR wants it."""
+        return self._cut(image, cv2.INTER_CUBIC)
+
+    def _cut(self, image: Pixels, interpolation: int) -> Pixels:
         part = cut(image, self.box)
         if part.shape[:2] == (self.size, self.size):
             return part
@@ -132,16 +139,20 @@ class Crop:
         Returns:
             float32 (height, width), in [0, 1]: resized bicubically, the part inside the image.
         """
-        box, inside = self.box, self.box.clipped(height, width)
-        if probability.shape != (box.height, box.width):
-            resized = cv2.resize(probability, (box.width, box.height), interpolation=cv2.INTER_CUBIC)
-            probability = np.clip(resized, 0, 1).astype(np.float32, copy=False)
+        shown = self.box.clipped(height, width)
         canvas = np.zeros((height, width), np.float32)
-        if inside.width > 0 and inside.height > 0:
-            canvas[inside.y0 : inside.y1 + 1, inside.x0 : inside.x1 + 1] = probability[
-                inside.y0 - box.y0 : inside.y1 - box.y0 + 1, inside.x0 - box.x0 : inside.x1 - box.x0 + 1
-            ]
+        if shown.width > 0 and shown.height > 0:
+            canvas[shown.y0 : shown.y1 + 1, shown.x0 : shown.x1 + 1] = self.uncut(probability, shown)
         return canvas
+
+    def uncut(self, probability: NDArray[np.float32], part: Box) -> NDArray[np.float32]:
+        """Return `paste`'s values in `part` alone, which lies in the crop's box; float32 (part.height, part.width)."""
+        if probability.shape != (self.box.height, self.box.width):
+            resized = cv2.resize(probability, (self.box.width, self.box.height), interpolation=cv2.INTER_CUBIC)
+            probability = np.asarray(resized, np.float32)
+            np.clip(probability, 0, 1, out=probability)
+        x, y = part.x0 - self.box.x0, part.y0 - self.box.y0
+        return probability[y : y + part.height, x : x + part.width]
 
     @property
     def _origin(self) -> Points:

@@ -20,8 +20,9 @@ from export.training import augment, loop
 from export.training.inference import network_inputs, normalise, served_predictor
 from export.training.paste import paste_building
 from export.training.recipes import Recipe, recipe
-from export.training.run import Run, learning_rate
+from export.training.run import Run
 from export.training.samples import Batch, Draw, Sampler, importance, load_tile
+from export.training.schedule import learning_rate
 
 TINY = Recipe("siamunet", "tiny", 0.05, 1, Draw(32, 2), 6, 1e-3, average=0.9, threshold=0.5)
 
@@ -202,11 +203,11 @@ def test_predictor_answers_at_full_size() -> None:
 
 
 def test_one_cycle_rises_and_falls() -> None:
-    rates = [learning_rate(replace(TINY, schedule="one-cycle"), progress / 100) for progress in range(101)]
+    rates = [learning_rate(1e-3, "one-cycle", progress / 100) for progress in range(101)]
     assert max(rates) == pytest.approx(1e-3)
     assert rates.index(max(rates)) == 3
     assert rates[100] == pytest.approx(0, abs=1e-9)
-    assert learning_rate(TINY, 0.9) == 1e-3
+    assert learning_rate(1e-3, "constant", 0.9) == 1e-3
 
 
 @pytest.mark.parametrize("network", ["fcn", "siamunet"])
