@@ -101,6 +101,11 @@ class Channel:
         """Return when the server answers; raises RpcError when it does not."""
         await self._stub.ServerLive(service_pb2.ServerLiveRequest(), timeout=SHORT_SECONDS)
 
+    async def version(self) -> tuple[int, ...]:
+        """Return the server's version, the major part first; empty where it tells none."""
+        said = (await self._stub.ServerMetadata(service_pb2.ServerMetadataRequest(), timeout=SHORT_SECONDS)).version
+        return tuple(int(part) for part in said.split(".") if part.isdecimal())
+
     async def model_ready(self, model: Model) -> bool:
         """Return whether Triton has loaded this version of the model."""
         request = service_pb2.ModelReadyRequest(name=model.name, version=str(model.version))

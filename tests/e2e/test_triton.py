@@ -12,7 +12,7 @@ import httpx
 import pytest
 from tritonclient.grpc import InferenceServerClient
 
-from gateway.engines.triton_shm import FOLDER, PREFIX
+from gateway.engines.triton_region import FOLDER, PREFIX
 from tests.support.pictures import encode, noise
 from tests.support.processes import GatewayProcess, gateway
 from tests.support.triton import TritonProcess, triton

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.engines.triton_shm import FOLDER
+from gateway.engines.triton_region import FOLDER
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = ROOT / ".venv" / "triton"
