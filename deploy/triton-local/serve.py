@@ -71,9 +71,10 @@ def _assemble(python: Path, stub: Path) -> Path:
     it. Files that are right are left alone, and others replaced as a whole: another server may be using them.
     """
     target = Path(sys.prefix, "backends")
-    ours = (HERE / "backends").glob("*/model.py")
     sources = {f"python/{file.name}": file for file in (*python.glob("*.*"), stub)}
-    sources |= {f"{file.parent.name}/{file.name}": file for file in ours}
+    ours = HERE / "backends"
+    for model in ours.glob("*/model.py"):
+        sources |= {f"{model.parent.name}/{file.name}": file for file in (model, ours / "answer_in_time.py")}
     for name, source in sources.items():
         file = target / name
         if not (file.is_file() and filecmp.cmp(source, file, shallow=False)):

@@ -248,9 +248,14 @@ class TritonEngine:
 
     async def _look_at(self, link: Link, version: Version) -> None:
         """See whether Triton has the version; where its breaker is open, close it if it serves as its card says."""
+        name = version.model.name
         if version.breaker.open:
+            if name in link.lost:
+                link.lost.remove(name)
+                await self._unload(link, name)
+                await self._load(link, name)
             await self._probe(link, version)
-            self._models.show(version.model.name)
+            self._models.show(name)
             return
         try:
             if not await link.channel.model_ready(version.model):
@@ -269,6 +274,9 @@ class TritonEngine:
     async def _forget(self, link: Link, name: str) -> None:
         self._taken.pop(name, None)
         self._models.remove(name)
+        await self._unload(link, name)
+
+    async def _unload(self, link: Link, name: str) -> None:
         try:
             await link.channel.unload(name)
         except RpcError as error:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from gateway.engines.base import Model
-from gateway.engines.triton_rpc import Call, Channel, RpcError, never_sent, translate
+from gateway.engines.triton_rpc import Call, Channel, RpcError, never_sent, process_lost, translate
 from gateway.engines.triton_shm import SharedMemory
 from gateway.engines.triton_transport import Binary, Name, Transport
 from gateway.errors import DeadlineExceeded, Internal, MaskgateError, ModelNotReady
@@ -36,6 +36,7 @@ class Link:
     Attributes:
         channel: the connection.
         session: counts how often the server was reached anew; what it has loaded may differ from one to the next.
+        lost: names of models that Triton has no process for any more, until they are unloaded and loaded again.
     """
 
     def __init__(self, url: str, share: bool, inflight_bytes: int, telemetry: Telemetry) -> None:
@@ -46,6 +47,7 @@ class Link:
         self._threads = ThreadPoolExecutor(_COPY_THREADS, thread_name_prefix="triton-copy")
         self._connected = False
         self.session = 0
+        self.lost: set[str] = set()
         self.channel = Channel(url)
         self._binary = Binary(self.channel, self._threads)
         self._memory = SharedMemory(self.channel, self._threads, self._binary)
@@ -64,6 +66,7 @@ class Link:
                 self._carry_by(self._memory if self._share and await self._memory.connect() else self._binary)
                 self._connected = True
                 self.session += 1
+                self.lost.clear()
             await self._memory.sweep()
         except RpcError:
             self._connected = False
@@ -126,9 +129,12 @@ class Link:
 
     def _fault(self, error: RpcError, model: Model) -> MaskgateError:
         fault = translate(error, model)
-        if isinstance(fault, ModelNotReady):
+        lost = process_lost(error)
+        if lost:
+            self.lost.add(model.name)
+        elif isinstance(fault, ModelNotReady):
             self._connected = False
-        if isinstance(fault, Internal):
+        if lost or isinstance(fault, Internal):
             _log.error("Triton failed on model %s: %s %s", model.name, error.code(), error.details())
         return fault
 

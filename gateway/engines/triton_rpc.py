@@ -174,6 +174,11 @@ def region_unknown(error: RpcError) -> bool:
     return "Unable to find shared memory region" in (error.details() or "")
 
 
+def process_lost(error: RpcError) -> bool:
+    """Return whether Triton's Python backend has lost the process that runs the model; it starts no other by itself."""
+    return "Stub process" in (error.details() or "") or "the health mutex" in (error.details() or "")
+
+
 def translate(error: RpcError, model: Model) -> MaskgateError:
     """Return what a failed inference means to the caller. Triton's own words never reach them."""
     code, details = error.code(), error.details() or ""
@@ -181,7 +186,7 @@ def translate(error: RpcError, model: Model) -> MaskgateError:
         return DeadlineExceeded("The deadline passed while the model ran.")
     if code == StatusCode.RESOURCE_EXHAUSTED or "maximum queue size" in details:
         return Overloaded(f"The queue of model {model.name} is full.", retry_after=1)
-    if code in (StatusCode.UNAVAILABLE, StatusCode.NOT_FOUND, StatusCode.CANCELLED):
+    if code in (StatusCode.UNAVAILABLE, StatusCode.NOT_FOUND, StatusCode.CANCELLED) or process_lost(error):
         return ModelNotReady(f"Model {model.name} cannot be reached.", retry_after=1)
     return Internal("The model failed.")
 

@@ -339,6 +339,24 @@ def test_a_model_that_keeps_failing_is_taken_away_until_it_answers_again(models:
     play(models, scenario)
 
 
+def test_a_model_whose_process_is_lost_is_unready_until_it_was_unloaded_and_loaded(models: Path) -> None:
+    async def scenario(fake: FakeTriton, engine: TritonEngine) -> None:
+        async def lost(request: Any, context: grpc.aio.ServicerContext) -> None:
+            if not fake.unloads:
+                await context.abort(grpc.StatusCode.INTERNAL, "Stub process 'pair_0_0' is not healthy.")
+
+        fake.hook = lost
+        with pytest.raises(ModelNotReady) as refused:
+            await ask(engine, pair(engine))
+        assert refused.value.retry_after == 1
+        assert not ready(engine)
+        await until(lambda: ready(engine))
+        assert (fake.unloads, fake.loads) == (["pair"], ["pair", "pair"])
+        await ask(engine, pair(engine))
+
+    play(models, scenario)
+
+
 def test_a_model_that_is_unloaded_is_not_ready(models: Path) -> None:
     async def scenario(fake: FakeTriton, engine: TritonEngine) -> None:
         fake.loaded = False

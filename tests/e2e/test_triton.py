@@ -13,12 +13,14 @@ import pytest
 from tritonclient.grpc import InferenceServerClient
 
 from gateway.engines.triton_region import FOLDER, PREFIX
+from tests.support.callers import Callers
 from tests.support.pictures import encode, noise
 from tests.support.processes import GatewayProcess, gateway
 from tests.support.triton import TritonProcess, triton
 from tests.support.trivial import write_trivial_model
 
 pytestmark = pytest.mark.e2e
+TRANSPORTS = [("true", "shared-memory"), ("false", "binary")]
 FILES = {"pre": encode(noise(300, 200)), "post": encode(noise(300, 200, seed=1))}
 
 
@@ -56,7 +58,7 @@ def regions(process: GatewayProcess, server: TritonProcess) -> tuple[list[str], 
     return [path.name for path in FOLDER.glob(f"{own}*")], [name for name in registered if name.startswith(own)]
 
 
-@pytest.mark.parametrize(("share", "transport"), [("true", "shared-memory"), ("false", "binary")])
+@pytest.mark.parametrize(("share", "transport"), TRANSPORTS)
 def test_answers_are_those_of_the_embedded_engine(
     models: Path, server: TritonProcess, share: str, transport: str
 ) -> None:
@@ -87,48 +89,48 @@ def test_requests_of_many_callers_are_batched(models: Path, server: TritonProces
     assert tiles > 2 * executions
 
 
-def test_a_server_killed_under_load_costs_clear_errors_only(models: Path, server: TritonProcess) -> None:
-    with gateway(models, **settings(server)) as process:
-        expected = post(process).content
-        statuses: list[tuple[float, int]] = []
-        wrong: list[bytes] = []
-        leave = threading.Event()
-
-        def ask() -> None:
-            while not leave.is_set():
-                answer = post(process)
-                statuses.append((time.monotonic(), answer.status_code))
-                if answer.status_code == 200 and answer.content != expected:
-                    wrong.append(answer.content)
-                if answer.status_code == 503:
-                    assert int(answer.headers["Retry-After"]) >= 1
-                    time.sleep(0.05)
-
-        callers = [threading.Thread(target=ask) for _ in range(4)]
-        for caller in callers:
-            caller.start()
-        time.sleep(1)
-        server.kill()
-        time.sleep(1.5)
-        assert httpx.get(f"{process.address}/readyz").status_code == 503
-        assert readiness(process)["models"] == {
-            "bd-siamunet": f"failed: version 1: Triton does not answer at {server.url}"
-        }
-        server.start()
-        back = time.monotonic()
-        while not any(when > back and status == 200 for when, status in statuses):
-            assert time.monotonic() < back + 20, "the gateway does not find the server again"
-            time.sleep(0.01)
-        recovered = next(when for when, status in statuses if when > back and status == 200)
-        time.sleep(1)
-        leave.set()
-        for caller in callers:
-            caller.join(60)
-        print(f"answered again {recovered - back:.2f} s after Triton was back")
-        assert {status for _, status in statuses} <= {200, 503, 504}
-        assert statuses[-1][1] == 200
-        assert wrong == []
+@pytest.mark.parametrize(("share", "transport"), TRANSPORTS)
+def test_a_server_killed_under_load_costs_clear_errors_only(
+    models: Path, server: TritonProcess, share: str, transport: str
+) -> None:
+    with gateway(models, **settings(server, ENGINE_TRITON_SHARED_MEMORY=share)) as process:
+        assert readiness(process)["transport"] == transport
+        with Callers(process.address, 6) as callers:
+            for pause in (1.5, 0.0):
+                time.sleep(1)
+                callers.mark("kill")
+                server.kill()
+                time.sleep(pause)
+                if pause:
+                    assert httpx.get(f"{process.address}/readyz").status_code == 503
+                    reason = f"failed: version 1: Triton does not answer at {server.url}"
+                    assert readiness(process)["models"] == {"bd-siamunet": reason}
+                callers.mark("start")
+                server.start()
+                back = callers.mark("back")
+                print(f"answered again {callers.answered_since(back):.2f} s after Triton was back")
+            time.sleep(1)
+        assert {status for _, status in callers.answers} <= {200, 503, 504}
+        assert callers.answers[-1][1] == 200
+        assert not callers.wrong, callers.story()
         assert "Traceback" not in "".join(process.output)
+
+
+@pytest.mark.parametrize(("share", "transport"), TRANSPORTS)
+def test_a_model_that_stood_still_gives_nobody_the_answer_of_another(
+    models: Path, server: TritonProcess, share: str, transport: str
+) -> None:
+    with gateway(models, **settings(server, ENGINE_TRITON_SHARED_MEMORY=share)) as process:
+        with Callers(process.address, 6) as callers:
+            for pause in (1.3, 2.2):
+                time.sleep(0.5)
+                callers.mark("stop")
+                server.hold(pause)
+                callers.answered_since(callers.mark("go on"))
+            time.sleep(0.5)
+        assert {status for _, status in callers.answers} <= {200, 503, 504}
+        assert not callers.wrong, callers.story()
+        assert server.answers()
 
 
 def test_shared_memory_is_given_back_and_swept_after_a_crash(models: Path, server: TritonProcess) -> None:

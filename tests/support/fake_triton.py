@@ -44,6 +44,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         self.loaded = True
         self.loads_on_request = True
         self.loads: list[str] = []
+        self.unloads: list[str] = []
         self.regions: dict[str, mmap.mmap] = {}
         self.requests: list[Any] = []
         self.cancelled = 0
@@ -86,6 +87,10 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
             await context.abort(grpc.StatusCode.UNAVAILABLE, details)
         self.loads.append(request.model_name)
         return service_pb2.RepositoryModelLoadResponse()
+
+    async def RepositoryModelUnload(self, request: Any, context: Any) -> Any:
+        self.unloads.append(request.model_name)
+        return service_pb2.RepositoryModelUnloadResponse()
 
     async def ModelConfig(self, request: Any, context: Any) -> Any:
         text = (self._models / request.name / "config.pbtxt").read_text()

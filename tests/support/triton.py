@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -77,6 +77,19 @@ class TritonProcess:
         """Return the value of one of its metrics for a model."""
         lines = self._get(self.metrics, "/metrics").splitlines()
         return float(next(line.split()[-1] for line in lines if line.startswith(f'{name}{{model="{model}"')))
+
+    def hold(self, seconds: float) -> None:
+        """Let the processes that run its models stand still, as if the machine had no time for them."""
+        assert self._process is not None
+        threads = Path(f"/proc/{self._process.pid}/task").glob("*/children")
+        children = [int(child) for thread in threads for child in thread.read_text().split()]
+        assert children
+        for child in children:
+            os.kill(child, signal.SIGSTOP)
+        time.sleep(seconds)
+        for child in children:
+            with suppress(ProcessLookupError):  # the model was loaded anew meanwhile
+                os.kill(child, signal.SIGCONT)
 
     def kill(self) -> None:
         """End it at once, as a crash would, and remove what its Python backend leaves in memory then."""
