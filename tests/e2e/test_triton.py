@@ -6,11 +6,14 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
-from tritonclient.grpc import InferenceServerClient
+from tritonclient.grpc import InferenceServerClient, InferInput
+from tritonclient.utils import InferenceServerException
 
 from gateway.engines.triton_region import FOLDER, PREFIX
 from tests.support.callers import Callers
@@ -131,6 +134,34 @@ def test_a_model_that_stood_still_gives_nobody_the_answer_of_another(
         assert {status for _, status in callers.answers} <= {200, 503, 504}
         assert not callers.wrong, callers.story()
         assert server.answers()
+
+
+def test_a_process_that_stood_still_answers_nobody(server: TritonProcess) -> None:
+    with InferenceServerClient(server.url) as client, ThreadPoolExecutor() as pool:
+
+        def ask(level: int) -> int | None:
+            """Return the label of a tile of one brightness, or nothing where Triton does not give one."""
+            tiles = [InferInput(name, [1, 64, 64, 3], "UINT8") for name in ("pre", "post")]
+            for tile in tiles:
+                tile.set_data_from_numpy(np.full((1, 64, 64, 3), level, np.uint8))
+            try:
+                return int(client.infer("bd-siamunet", tiles).as_numpy("label_map")[0, 0, 0])
+            except InferenceServerException:
+                return None
+
+        levels = (20, 70, 120, 170, 220)
+        assert [ask(level) for level in levels] == [0, 1, 2, 3, 4]
+        holding = pool.submit(server.hold, 1.8)
+        time.sleep(0.2)
+        given_up = ask(levels[0])
+        waiting = pool.submit(ask, levels[1])
+        holding.result()
+        answers = [given_up, waiting.result(), *(ask(level) for level in levels[2:])]
+        assert all(answer in (None, label) for label, answer in enumerate(answers)), answers
+        assert server.answers()
+        client.unload_model("bd-siamunet")
+        client.load_model("bd-siamunet")
+        assert [ask(level) for level in levels] == [0, 1, 2, 3, 4]
 
 
 def test_shared_memory_is_given_back_and_swept_after_a_crash(models: Path, server: TritonProcess) -> None:
