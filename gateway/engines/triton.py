@@ -251,9 +251,7 @@ class TritonEngine:
         name = version.model.name
         if version.breaker.open:
             if name in link.lost:
-                link.lost.remove(name)
-                await self._unload(link, name)
-                await self._load(link, name)
+                await self._renew(link, name)
             await self._probe(link, version)
             self._models.show(name)
             return
@@ -262,6 +260,17 @@ class TritonEngine:
                 self._models.fall(version, not_loaded(version.model))
         except RpcError:
             self._models.fall(version, f"Triton does not answer at {self._url}")
+
+    async def _renew(self, link: Link, name: str) -> None:
+        """Have Triton start another process for a model, and do not leave it half-way: it would be unloaded."""
+        renewing = asyncio.create_task(link.renew(name, WARM_UP_SECONDS))
+        try:
+            await asyncio.shield(renewing)
+        except RpcError as error:
+            _log.error("Triton does not load model %s anew: %s", name, error.details())
+        except asyncio.CancelledError:
+            await asyncio.wait([renewing])
+            raise
 
     def _begin(self, name: str, work: Coroutine[Any, Any, Any]) -> None:
         """Start a task, unless the one of that name is still running."""
@@ -274,9 +283,6 @@ class TritonEngine:
     async def _forget(self, link: Link, name: str) -> None:
         self._taken.pop(name, None)
         self._models.remove(name)
-        await self._unload(link, name)
-
-    async def _unload(self, link: Link, name: str) -> None:
         try:
             await link.channel.unload(name)
         except RpcError as error:
