@@ -175,3 +175,17 @@ def test_shared_memory_is_given_back_and_swept_after_a_crash(models: Path, serve
         assert all(regions(process, server))
         assert regions(crashing, server) == ([], [])
     assert regions(process, server) == ([], [])
+
+
+def test_memory_of_a_server_that_was_killed_is_swept_and_that_of_the_living_is_not(
+    models: Path, server: TritonProcess, tmp_path: Path
+) -> None:
+    with triton(models, tmp_path / "log") as other:
+        other.crash()
+        left = other.memory()
+        assert left, "a killed server cannot tidy up"
+        other.start()
+        assert other.memory()
+        assert not any(path.exists() for path in left)
+        assert server.memory()
+        assert server.answers()

@@ -36,7 +36,6 @@ class TritonProcess:
         self._models = models
         self._log = log
         self.http, self.grpc, self.metrics = _free_ports(3)
-        self._memory = f"triton-{self.http}-"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -47,12 +46,11 @@ class TritonProcess:
     def start(self) -> None:
         """Start it and return when it answers, whether or not every model could be loaded."""
         addresses = [f"--{service}-address=127.0.0.1" for service in ("http", "grpc", "metrics")]
-        memory = f"--backend-config=python,shm-region-prefix-name={self._memory}"
         ports = [f"--http-port={self.http}", f"--grpc-port={self.grpc}", f"--metrics-port={self.metrics}"]
         command = [str(ENVIRONMENT / "bin" / "python"), str(ROOT / "deploy" / "triton-local" / "serve.py")]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, f"--model-repository={self._models}", *addresses, *ports, memory],
+                [*command, f"--model-repository={self._models}", *addresses, *ports],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={key: value for key, value in os.environ.items() if not key.startswith("COVERAGE")},
@@ -91,14 +89,25 @@ class TritonProcess:
             with suppress(ProcessLookupError):  # the model was loaded anew meanwhile
                 os.kill(child, signal.SIGCONT)
 
+    def memory(self) -> list[Path]:
+        """Return what its Python backend has in shared memory, or has left there."""
+        assert self._process is not None
+        return list(FOLDER.glob(f"triton-local-{self._process.pid}-*"))
+
+    def crash(self) -> None:
+        """End it at once."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
     def kill(self) -> None:
         """End it at once, as a crash would, and remove what its Python backend leaves in memory then."""
         if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+            with suppress(ProcessLookupError):  # it ended by itself
+                self.crash()
+            for left in self.memory():
+                left.unlink()
             self._process = None
-            for region in FOLDER.glob(f"{self._memory}*"):
-                region.unlink()
 
     def _get(self, port: int, path: str) -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
