@@ -165,12 +165,12 @@ def test_a_process_that_stood_still_answers_nobody(server: TritonProcess) -> Non
 
 
 def test_shared_memory_is_given_back_and_swept_after_a_crash(models: Path, server: TritonProcess) -> None:
-    with gateway(models, **settings(server, ENGINE_TRITON_SHARED_MEMORY="true")) as crashing:
+    with gateway(models, **settings(server)) as crashing:
         post(crashing)
         crashing.process.send_signal(signal.SIGKILL)
         crashing.process.wait()
         assert all(regions(crashing, server)), "a killed process cannot tidy up"
-    with gateway(models, **settings(server, ENGINE_TRITON_SHARED_MEMORY="true")) as process:
+    with gateway(models, **settings(server)) as process:
         assert post(process).status_code == 200
         assert all(regions(process, server))
         assert regions(crashing, server) == ([], [])
