@@ -112,9 +112,8 @@ class EngineSettings(_Group):
     triton_url: str = Field("localhost:8001", pattern=r"^[^/\s]+:[0-9]+$")
     """``host:port`` of Triton's gRPC service."""
 
-    triton_shared_memory: bool = False
-    """Share memory with a Triton on this host, where that can be; else tensors travel as bytes. Off: after `kill -9`
-    of the server under load one wrong answer was once seen with it, and not explained."""
+    triton_shared_memory: bool = True
+    """Share memory with a Triton on this host, where that can be; else tensors travel as bytes."""
 
     triton_inflight_bytes: int = Field(128 * MIB, gt=0)
     """Tensors on their way to Triton and back at once, in bytes; also the most memory shared per tile size."""
