@@ -16,6 +16,9 @@ from export.checkpoints import read_checkpoint, write_checkpoint
 from export.errors import EvaluationError, ExportError
 from export.figures import Measurement, measure, read_measurement, report
 from export.importing import import_weights
+from export.interactive.evaluate import evaluate_clicks, takes_clicks
+from export.interactive.loop import train_clicks
+from export.interactive.recipes import click_recipe
 from export.sources import verify_source
 from export.tiled import open_model
 from export.training.loop import train
@@ -39,22 +42,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     try:
-        chosen = recipe(options.network, options.recipe)
-        if options.scenes is not None:
-            chosen = replace(chosen, scenes=options.scenes)
-        checkpoint = train(
-            chosen,
-            options.data,
-            options.out,
-            minutes=options.minutes,
-            device=options.device,
-            seed=options.seed,
-            resume=options.resume,
-        )
+        checkpoint = (_train_clicks if options.network in INTERACTIVE else _train_damage)(options)
     except ValueError as error:
         raise ExportError(str(error)) from error
     print(checkpoint)
     return 0
+
+
+def _train_damage(options: argparse.Namespace) -> Path:
+    if options.start is not None:
+        raise ExportError("a network of damage starts from nothing")
+    chosen = recipe(options.network, options.recipe)
+    if options.scenes is not None:
+        chosen = replace(chosen, scenes=options.scenes)
+    return train(
+        chosen,
+        options.data,
+        options.out,
+        minutes=options.minutes,
+        device=options.device,
+        seed=options.seed,
+        resume=options.resume,
+    )
+
+
+def _train_clicks(options: argparse.Namespace) -> Path:
+    if options.data is None or options.scenes is not None:
+        raise ExportError("a network of clicks learns from --data alone; no scenes are drawn for it")
+    return train_clicks(
+        click_recipe(options.network, options.recipe),
+        options.data,
+        options.out,
+        minutes=options.minutes,
+        device=options.device,
+        seed=options.seed,
+        resume=options.resume,
+        start=read_checkpoint(options.start) if options.start else None,
+    )
 
 
 def _build(options: argparse.Namespace) -> int:
@@ -104,6 +128,11 @@ def _import(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    if takes_clicks(options.model):
+        print(evaluate_clicks(options.model, options.data, options.split, options.out, options.plot))
+        return 0
+    if options.plot:
+        raise EvaluationError("there is a plot of interactive models alone")
     model = open_model(options.model)
     pairs = [pair for pair in read_pairs(options.data) if pair.split == options.split]
     if not pairs:
@@ -122,9 +151,14 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("train", help="train a network")
     command.set_defaults(command=_train)
-    command.add_argument("network", choices=sorted(INPUTS))
+    command.add_argument("network", choices=sorted((*INPUTS, *INTERACTIVE)))
     command.add_argument("--recipe", default="demo", help="demo (default) or paper")
-    command.add_argument("--data", type=Path, help="xBD folder; without it, drawn scenes alone")
+    command.add_argument(
+        "--data",
+        type=Path,
+        help="xBD folder, without it drawn scenes alone; for clicks, a folder of objects",
+    )
+    command.add_argument("--start", type=Path, help="checkpoint whose weights an interactive network begins with")
     command.add_argument("--scenes", type=_natural, help="number of drawn scenes, in place of the recipe's")
     command.add_argument("--out", type=Path, required=True, help="folder of the run")
     command.add_argument("--minutes", type=float, help="limit of time, in place of the recipe's")
@@ -165,12 +199,15 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--licence", default="unstated", help="terms of the weights, for the card")
     command.add_argument("--out", type=Path, required=True, help="checkpoint to write")
 
-    command = commands.add_parser("evaluate", help="measure a model folder or a checkpoint on labelled pairs")
+    command = commands.add_parser("evaluate", help="measure a model on labelled pairs, or on objects to click")
     command.set_defaults(command=_evaluate)
-    command.add_argument("model", type=Path)
-    command.add_argument("--data", type=Path, required=True, help="xBD folder")
+    command.add_argument(
+        "model", type=Path, help="checkpoint, model folder, or repository: all its interactive models and the tools"
+    )
+    command.add_argument("--data", type=Path, required=True, help="xBD folder, or folder of images/ and masks/")
     command.add_argument("--split", default="val")
-    command.add_argument("--out", type=Path, help="save the figures for `build --figures`")
+    command.add_argument("--out", type=Path, help="save the figures of one model for `build --figures`")
+    command.add_argument("--plot", type=Path, help="draw IoU against clicks, of interactive models")
     return parser
 
 
