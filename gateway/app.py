@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from gateway import __version__
-from gateway.api import damage, oip, problems, repository, service
+from gateway.api import damage, interactive, oip, problems, repository, service
 from gateway.api.authentication import Authentication
 from gateway.api.middleware import RequestContext
 from gateway.api.services import Services
@@ -70,7 +70,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.add_middleware(RequestContext, telemetry=telemetry)
     problems.install(app)
-    for router in (damage.router, oip.router, service.router, repository.router, problems.router):
+    for router in (damage.router, interactive.router, oip.router, service.router, repository.router, problems.router):
         app.include_router(router)
     return app
 
