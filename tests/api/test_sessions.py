@@ -2,72 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from base64 import b64decode
 from datetime import UTC, datetime
 from typing import Any
 
-import cv2
 import httpx
 import numpy as np
 import pytest
 
 from tests.support.app_client import AppClient
-from tests.support.pictures import decode, encode, noise
+from tests.support.pictures import decode, encode
+from tests.support.sessions import BOX, PIXELS, SESSIONS, SQUARE, TALLER, begin, begun, click, mask, once
 
-SESSIONS = "/v1/interactive/sessions"
 AS_JSON = {"Accept": "application/json"}
-PIXELS = noise(120, 160)
-IMAGE = encode(PIXELS)
-BOX: dict[str, Any] = {"box": [48, 28, 112, 92], "positive": [[80, 60]]}
-SQUARE = {"polygon": [[10, 10], [29, 10], [29, 19], [10, 19]]}
-TALLER = {"polygon": [[20, 5], [40, 5], [40, 40], [20, 40]]}
-
-
-def begin(client: AppClient, query: str = "", prompt: object = None, **options: Any) -> httpx.Response:
-    files = {"image": IMAGE} | ({} if prompt is None else {"prompt": json.dumps(prompt).encode()})
-    return client.post(f"{SESSIONS}{query}", files=files, **options)
-
-
-def begun(client: AppClient, query: str = "", prompt: object = None, **options: Any) -> str:
-    """Return the address of a new session."""
-    answer = begin(client, query, prompt, **options)
-    assert answer.status_code == 201, answer.text
-    return answer.headers["Location"]
-
-
-def click(client: AppClient, session: str, prompt: object, query: str = "", **options: Any) -> httpx.Response:
-    return client.post(f"{session}/clicks{query}", json=prompt, **options)
-
-
-def mask(answer: httpx.Response) -> np.ndarray:
-    assert answer.status_code == 200, answer.text
-    assert answer.headers["content-type"] == "image/png"
-    return decode(answer.content)
-
-
-def once(client: AppClient, prompt: object, query: str = "") -> np.ndarray:
-    """Return what the one-shot route answers."""
-    files = {"image": IMAGE, "prompt": json.dumps(prompt).encode()}
-    return mask(client.post(f"/v1/interactive{query}", files=files))
 
 
 def stages(answer: httpx.Response) -> list[str]:
     return [entry.split(";")[0] for entry in answer.headers["Server-Timing"].split(", ")]
-
-
-@pytest.fixture
-def decoded(monkeypatch: pytest.MonkeyPatch) -> list[None]:
-    """Return a list that gets an entry for every image decoded."""
-    calls: list[None] = []
-    original = cv2.imdecode
-
-    def counting(*arguments: Any) -> Any:
-        calls.append(None)
-        return original(*arguments)
-
-    monkeypatch.setattr(cv2, "imdecode", counting)
-    return calls
 
 
 def test_a_session_begins_with_an_image(client: AppClient) -> None:
@@ -133,7 +84,8 @@ def test_the_next_click_runs_the_head_alone_and_nothing_is_decoded_again(start: 
     session = begun(client)
 
     def inferred(model: str) -> float:
-        return client.sample("maskgate_tiles_total", model=model)
+        count: float = client.sample("maskgate_tiles_total", model=model)
+        return count
 
     click(client, session, BOX)
     for n in range(3):
