@@ -22,9 +22,9 @@ from gateway.tasks.interactive import TASK, choose_selector
 from gateway.tasks.selection import Picture, Selector
 
 PARTS = ("image", "prompt")
-# Three bytes decoded, the instance map, and one at a time per object: a probability of four bytes, its comparison with
-# the threshold, and what finding outlines takes, which is a component map (int32) after the probability is gone.
-BYTES_PER_PIXEL = 10
+# Three bytes decoded, the instance map, and for one object at a time either its probability and mask or, later, what
+# finding outlines takes: a component map (int32) and a padded copy. Masks that are kept are counted as they come.
+BYTES_PER_PIXEL = 9
 
 router = APIRouter(tags=[TASK])
 

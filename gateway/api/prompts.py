@@ -117,11 +117,13 @@ def refusal(kind: str, place: tuple[int | str, ...]) -> BadRequest | PromptInval
     """Return the error for the first fault that validation found, and where it lies."""
     if kind == "json_invalid":
         return BadRequest("The prompt is not JSON.")
-    keys = [key for key in place if key in _FORMS]
-    if kind == "extra_forbidden" or not keys:
-        # The key itself is the caller's and not repeated.
-        return PromptInvalid(f"{_KEYS}.", pointer="".join(f"/{step}" for step in place[:-1]) or None)
-    return PromptInvalid(f"{_FORMS[str(keys[-1])]}.", pointer="".join(f"/{step}" for step in place))
+    if kind in {"missing", "extra_forbidden"}:
+        # What is not there cannot be pointed at; what should not be there is the caller's, and not repeated.
+        place = place[:-1]
+    keys = [str(step) for step in place if step in _FORMS]
+    known = keys and not (kind == "extra_forbidden" and keys[-1] == "objects")
+    pointer = "".join(f"/{step}" for step in place)
+    return PromptInvalid(f"{_FORMS[keys[-1]] if known else _KEYS}.", pointer=pointer or None)
 
 
 def check_prompts(

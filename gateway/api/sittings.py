@@ -16,7 +16,7 @@ from gateway.api.masks import Form, Found, mask_answer, respond
 from gateway.api.prompts import check_prompts, read_prompts
 from gateway.api.services import Job, Services
 from gateway.api.uploads import naming_part
-from gateway.errors import ModelNotFound, SessionOutdated, VersionNotFound
+from gateway.errors import ModelNotFound, PromptTooLarge, SessionOutdated, VersionNotFound
 from gateway.ops.sessions import Session, new_id
 from gateway.tasks.interactive import choose_selector
 from gateway.tasks.prompts import Prompt, check_prompt
@@ -27,7 +27,8 @@ from gateway.tasks.selection import Memory, Picture, Run, Selection, Selector
 class Sitting:
     """A session for the time of one request.
 
-    Only what waits for the engine or for threads holds a turn: a store that is slow holds up nobody else.
+    The session is looked up, and what came of it kept, outside the request's turn: where the store does not answer,
+    nobody else waits for it.
 
     Attributes:
         job: the request.
@@ -64,7 +65,13 @@ class Sitting:
                 nothing or not what the selector takes; the session stays as it was.
             SessionChanged: another request was faster.
         """
-        number = click.number(self.session, self.job.services.settings.limits)
+        settings = self.job.services.settings
+        if len(self.session.events) >= settings.sessions.clicks:
+            raise PromptTooLarge(
+                f"A session may have {settings.sessions.clicks:,} clicks; begin another.",
+                limit=settings.sessions.clicks,
+            )
+        number = click.number(self.session, settings.limits)
         prompt = await self.job.run("decode", self._joined, click, number)
         async with self.job.turn():
             selection = await self._select(prompt)

@@ -59,7 +59,7 @@ class Prompt:
         return frozenset(keys)
 
     def joined(self, later: Prompt) -> Prompt:
-        """Return the prompt with a later part: clicks and strokes are added, shapes take the place of earlier ones."""
+        """Return the prompt with what came later: clicks and strokes are added, shapes take the place of ours."""
         boxed = self if later.corners is None else later
         return Prompt(
             corners=boxed.corners,

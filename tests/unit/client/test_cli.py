@@ -50,13 +50,15 @@ def test_a_pair_is_saved_as_map_overlay_and_report(
     pre, post, out = tmp_path / "before the storm.png", tmp_path / "after.png", tmp_path / "new" / "maps"
     for path in (pre, post):
         path.write_bytes(png_bytes(np.zeros((64, 64, 3), np.uint8)))
-    assert main(["damage", str(pre), str(post), "--out", str(out), "--model", "m"], transport=gateway.transport) == 0
+    chosen = ["--model", "m", "--model-version", "3"]
+    assert main(["damage", str(pre), str(post), "--out", str(out), *chosen], transport=gateway.transport) == 0
     with Image.open(out / "before the storm_damage.png") as picture:
         assert picture.mode == "P"
     assert (out / "before the storm_overlay.png").read_bytes() == b"overlay"
     assert json.loads((out / "before the storm.json").read_text())["model"] == "bd-siamunet"
     uploads = [request for request in gateway.requests if request.method == "POST"]
-    assert [request.url.params["model"] for request in uploads] == ["m"], "one run of the model"
+    chosen_there = [(request.url.params["model"], request.url.params["version"]) for request in uploads]
+    assert chosen_there == [("m", "3")], "one run of the model"
     said = capsys.readouterr()
     assert said.out.splitlines()[:2] == [
         "pair              buildings  no-damage  destroyed",

@@ -87,6 +87,13 @@ def test_a_damage_map_has_labels_palette_and_origin(ask: Ask, gateway: Any) -> N
     assert gateway.requests[0].headers["accept"] == "image/png"
 
 
+@pytest.mark.parametrize("call", ["damage", "damage_report", "damage_overlay"])
+def test_a_version_can_be_named(ask: Ask, gateway: Any, call: str) -> None:
+    ask(call, PIXELS, PIXELS, model="bd-fcn", version=2)
+    params = gateway.requests[0].url.params
+    assert (params["model"], params["version"]) == ("bd-fcn", "2")
+
+
 def test_a_report_has_classes_regions_and_provenance(ask: Ask, gateway: Any) -> None:
     report = ask("damage_report", PIXELS, PIXELS)
     (region,) = report.regions

@@ -78,6 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     damage.add_argument("paths", nargs="+", type=Path, metavar="PRE POST | FOLDER", help="two images, or a folder")
     damage.add_argument("--out", type=Path, default=Path("damage"), metavar="DIR", help="default: ./damage")
     damage.add_argument("--model", metavar="NAME", help="default: the gateway's choice")
+    damage.add_argument(
+        "--model-version", type=_number(1, 999_999_999), metavar="N", help="default: the newest that is ready"
+    )
     damage.add_argument("--json", action="store_true", help="print one line of JSON per pair, not a table")
 
     commands.add_parser("models", parents=[remote], help="list the gateway's models")
@@ -134,7 +137,7 @@ def _damage(client: Client, options: argparse.Namespace) -> int:
     # One cheap question first: better one clear line than the same failure for every pair.
     client.ready()
     options.out.mkdir(parents=True, exist_ok=True)
-    outcomes = run_pairs(client, pairs, options.out, options.model)
+    outcomes = run_pairs(client, pairs, options.out, options.model, options.model_version)
     done = [outcome for outcome in outcomes if not outcome.error]
     if options.json:
         for outcome in outcomes:

@@ -28,7 +28,8 @@ class Client:
     """Calls a gateway and waits for each answer; may be shared by threads.
 
     Every call raises `Problem` (the gateway says why not), `Unreachable` or `UnexpectedAnswer`; those with images
-    also `OSError` (a file cannot be read) and `ValueError` (an array is not uint8 (height, width, 3)).
+    also `OSError` (a file cannot be read) and `ValueError` (an array is not uint8 (height, width, 3)). Of a model, its
+    newest version that is ready answers, unless one is named.
 
     Args:
         base_url: address of the gateway.
@@ -50,19 +51,29 @@ class Client:
         self._http = httpx.Client(base_url=base_url, timeout=limits, transport=transport, headers=_HEADERS)
         self._retry = retry or Retry()
 
-    def damage(self, pre: ImageInput, post: ImageInput, *, model: str | None = None) -> DamageMap:
+    def damage(
+        self, pre: ImageInput, post: ImageInput, *, model: str | None = None, version: int | None = None
+    ) -> DamageMap:
         """Return the label map of a pair; without `model` the gateway's default answers."""
-        return self._send(protocol.damage(pre, post, model))
+        return self._send(protocol.damage(pre, post, model, version))
 
     def damage_report(
-        self, pre: ImageInput, post: ImageInput, *, model: str | None = None, include: Sequence[Picture] = ()
+        self,
+        pre: ImageInput,
+        post: ImageInput,
+        *,
+        model: str | None = None,
+        version: int | None = None,
+        include: Sequence[Picture] = (),
     ) -> DamageReport:
         """Return the buildings of a pair and the share of each class, and the pictures to `include` at no extra run."""
-        return self._send(protocol.damage_report(pre, post, model, include))
+        return self._send(protocol.damage_report(pre, post, model, version, include))
 
-    def damage_overlay(self, pre: ImageInput, post: ImageInput, *, model: str | None = None) -> bytes:
+    def damage_overlay(
+        self, pre: ImageInput, post: ImageInput, *, model: str | None = None, version: int | None = None
+    ) -> bytes:
         """Return a PNG file: the label map drawn over the post image."""
-        return self._send(protocol.damage_overlay(pre, post, model))
+        return self._send(protocol.damage_overlay(pre, post, model, version))
 
     def models(self) -> tuple[ModelStatus, ...]:
         """Return the models the gateway knows."""
@@ -124,19 +135,29 @@ class AsyncClient:
         self._http = httpx.AsyncClient(base_url=base_url, timeout=limits, transport=transport, headers=_HEADERS)
         self._retry = retry or Retry()
 
-    async def damage(self, pre: ImageInput, post: ImageInput, *, model: str | None = None) -> DamageMap:
+    async def damage(
+        self, pre: ImageInput, post: ImageInput, *, model: str | None = None, version: int | None = None
+    ) -> DamageMap:
         """Return the label map of a pair; without `model` the gateway's default answers."""
-        return await self._send(await asyncio.to_thread(protocol.damage, pre, post, model))
+        return await self._send(await asyncio.to_thread(protocol.damage, pre, post, model, version))
 
     async def damage_report(
-        self, pre: ImageInput, post: ImageInput, *, model: str | None = None, include: Sequence[Picture] = ()
+        self,
+        pre: ImageInput,
+        post: ImageInput,
+        *,
+        model: str | None = None,
+        version: int | None = None,
+        include: Sequence[Picture] = (),
     ) -> DamageReport:
         """Return the buildings of a pair and the share of each class, and the pictures to `include` at no extra run."""
-        return await self._send(await asyncio.to_thread(protocol.damage_report, pre, post, model, include))
+        return await self._send(await asyncio.to_thread(protocol.damage_report, pre, post, model, version, include))
 
-    async def damage_overlay(self, pre: ImageInput, post: ImageInput, *, model: str | None = None) -> bytes:
+    async def damage_overlay(
+        self, pre: ImageInput, post: ImageInput, *, model: str | None = None, version: int | None = None
+    ) -> bytes:
         """Return a PNG file: the label map drawn over the post image."""
-        return await self._send(await asyncio.to_thread(protocol.damage_overlay, pre, post, model))
+        return await self._send(await asyncio.to_thread(protocol.damage_overlay, pre, post, model, version))
 
     async def models(self) -> tuple[ModelStatus, ...]:
         """Return the models the gateway knows."""

@@ -79,21 +79,21 @@ class Call(Generic[T]):
             raise UnexpectedAnswer(f"cannot read the answer from {self.path}: {error!r}") from error
 
 
-def damage(pre: ImageInput, post: ImageInput, model: str | None) -> Call[DamageMap]:
+def damage(pre: ImageInput, post: ImageInput, model: str | None, version: int | None) -> Call[DamageMap]:
     """Ask for the label map of a pair."""
-    return _damage(pre, post, model, "image/png", _read_map, {})
+    return _damage(pre, post, model, version, "image/png", _read_map, {})
 
 
 def damage_report(
-    pre: ImageInput, post: ImageInput, model: str | None, include: Sequence[Picture]
+    pre: ImageInput, post: ImageInput, model: str | None, version: int | None, include: Sequence[Picture]
 ) -> Call[DamageReport]:
     """Ask for the buildings of a pair, and for pictures in the same answer."""
-    return _damage(pre, post, model, "application/json", _read_report, {"include": include} if include else {})
+    return _damage(pre, post, model, version, "application/json", _read_report, {"include": include} if include else {})
 
 
-def damage_overlay(pre: ImageInput, post: ImageInput, model: str | None) -> Call[bytes]:
+def damage_overlay(pre: ImageInput, post: ImageInput, model: str | None, version: int | None) -> Call[bytes]:
     """Ask for the label map drawn over the post image, as a PNG file."""
-    return _damage(pre, post, model, "image/png", lambda response: response.content, {"overlay": "true"})
+    return _damage(pre, post, model, version, "image/png", lambda response: response.content, {"overlay": "true"})
 
 
 def models() -> Call[tuple[ModelStatus, ...]]:
@@ -139,6 +139,7 @@ def _damage(
     pre: ImageInput,
     post: ImageInput,
     model: str | None,
+    version: int | None,
     accept: str,
     read: Callable[[httpx.Response], T],
     params: dict[str, str | Sequence[str]],
@@ -146,7 +147,10 @@ def _damage(
     """Return a call with both images; the user's file names stay at home."""
     parts = {role: image_bytes(image) for role, image in (("pre", pre), ("post", post))}
     files = {role: (role, data, media_type(data)) for role, data in parts.items()}
-    return Call("POST", "/v1/damage", accept, read, params | ({"model": model} if model else {}), files)
+    chosen = {"model": model} if model else {}
+    if version is not None:
+        chosen["version"] = str(version)
+    return Call("POST", "/v1/damage", accept, read, params | chosen, files)
 
 
 def _read_map(response: httpx.Response) -> DamageMap:
