@@ -164,6 +164,9 @@ class SessionSettings(_Group):
     idle_seconds: float = Field(900.0, gt=0)
     """How long a session lives after its last request."""
 
+    clicks: int = Field(2000, gt=0)
+    """Most steps that one session keeps, those of all its objects together."""
+
     local_bytes: int = Field(256 * MIB, gt=0)
     """With Redis: images and features kept in this process too, so that clicks on one replica fetch none again."""
 

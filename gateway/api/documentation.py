@@ -12,9 +12,9 @@ BINARY: Documentation = {"schema": {"type": "string", "format": "binary"}}
 _PROBLEM = {"content": {"application/problem+json": {"schema": {"type": "object"}}}}
 
 
-def multipart(parts: Mapping[str, Documentation]) -> Documentation:
-    """Return a multipart body whose parts, by name, are all required."""
-    schema = {"type": "object", "required": list(parts), "properties": dict(parts)}
+def multipart(parts: Mapping[str, Documentation], optional: Mapping[str, Documentation] | None = None) -> Documentation:
+    """Return a multipart body of parts by name, all of `parts` required."""
+    schema = {"type": "object", "required": list(parts), "properties": {**parts, **(optional or {})}}
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
 
 

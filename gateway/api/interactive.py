@@ -22,13 +22,13 @@ from gateway.tasks.interactive import TASK, choose_selector
 from gateway.tasks.selection import Picture, Selector
 
 PARTS = ("image", "prompt")
-# Three bytes decoded, the instance map, and one at a time per object: a probability of four bytes, its comparison with
-# the threshold, and what finding outlines takes, which is a component map (int32) after the probability is gone.
-_BYTES_PER_PIXEL = 10
+# Three bytes decoded, the instance map, and for one object at a time either its probability and mask or, later, what
+# finding outlines takes: a component map (int32) and a padded copy. Masks that are kept are counted as they come.
+BYTES_PER_PIXEL = 9
 
 router = APIRouter(tags=[TASK])
 
-_PROMPT: Documentation = {
+PROMPT_PART: Documentation = {
     "type": "string",
     "contentMediaType": "application/json",
     "description": 'One object, or several as `{"objects": […]}`, later ones on top. Coordinates are (x, y) pixels of '
@@ -38,7 +38,7 @@ _PROMPT: Documentation = {
     "watershed strokes or clicks of both kinds, polygon an outline.",
     "examples": [json.dumps(example) for example in EXAMPLES.values()],
 }
-_BODY = multipart({"image": image_part("PNG or JPEG."), "prompt": _PROMPT})
+_BODY = multipart({"image": image_part("PNG or JPEG."), "prompt": PROMPT_PART})
 _RESPONSES: dict[int | str, Documentation] = {
     200: {
         "description": "Indexed PNG of the image's size, 0 background and n the n-th object (default), the overlay as "
@@ -105,7 +105,7 @@ async def interactive(
         prompts = await job.run("decode", read_prompts, job.body["prompt"], services.settings.limits)
         (info,) = await probe_parts(job, ["image"])
         await job.run("decode", check_prompts, prompts, selector, info.size, services.settings.limits)
-        job.reservation.grow(info.pixels * _BYTES_PER_PIXEL)
+        job.reservation.grow(info.pixels * BYTES_PER_PIXEL)
         image = await decode_part(job, "image", info)
         picture, run = Picture.of(image.pixels), job.selecting()
         selections = []
@@ -113,7 +113,7 @@ async def interactive(
             with naming_part(pointer):
                 selections.append(await selector.select(run, picture, prompt, threshold))
             job.reservation.grow(selections[-1].mask.inside.nbytes)
-        digest = await job.run("encode", _digest, job.body["image"])
+        digest = await job.run("encode", digest_of, job.body["image"])
         found = Found(selector, services.engine, picture, digest, selections, image.notices)
         return await respond(found, form, run)
 
@@ -132,5 +132,6 @@ def check_threshold(selector: Selector, threshold: float | None) -> None:
         )
 
 
-def _digest(image: memoryview) -> str:
+def digest_of(image: memoryview) -> str:
+    """Return the SHA-256 of an image as it was sent."""
     return f"sha256:{hashlib.sha256(image).hexdigest()}"

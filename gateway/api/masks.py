@@ -80,7 +80,7 @@ async def respond(found: Found, form: Form, run: Run) -> Response:
 
 def _encode(found: Found, form: Form, pixels: Pixels | None) -> bytes:
     if form.media_type == JSON:
-        return _json(found, form.include, pixels).model_dump_json().encode()
+        return mask_answer(found, form.include, pixels).model_dump_json().encode()
     return _png(found, pixels)
 
 
@@ -94,14 +94,15 @@ def _png(found: Found, pixels: Pixels | None) -> bytes:
 
 
 def _palette(objects: int) -> Pixels:
-    """Return the colours of the background and of so many objects, uint8 (objects + 1, 3), RGB."""
-    hues = np.rint(np.arange(objects) * _GOLDEN_ANGLE) % 180
-    vivid = np.stack([hues, np.full(objects, 255), np.full(objects, 255)], axis=-1).astype(np.uint8)
+    """Return the colours of the background and of so many objects, but one at least: uint8 (objects + 1, 3), RGB."""
+    hues = np.rint(np.arange(max(1, objects)) * _GOLDEN_ANGLE) % 180
+    vivid = np.stack([hues, np.full_like(hues, 255), np.full_like(hues, 255)], axis=-1).astype(np.uint8)
     colours = cv2.cvtColor(vivid[None], cv2.COLOR_HSV2RGB)[0]
     return np.concatenate([np.zeros((1, 3), np.uint8), np.asarray(colours, np.uint8)])
 
 
-def _json(found: Found, include: Sequence[Extra], pixels: Pixels | None) -> MaskAnswer:
+def mask_answer(found: Found, include: Sequence[Extra], pixels: Pixels | None) -> MaskAnswer:
+    """Return the objects in numbers, with extras; `pixels` are the image's, where `include` asks for an overlay."""
     width, height = found.picture.width, found.picture.height
     objects = [object_answer(value, selection) for value, selection in enumerate(found.selections, start=1)]
     pictures = {name: _png(found, pixels if name == "overlay" else None) for name in include if name != "coco"}

@@ -101,7 +101,7 @@ def read_prompts(text: memoryview, limits: LimitSettings) -> dict[str, Prompt]:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         with naming_part("prompt"):
-            raise _refusal(first["type"], first["loc"][1:]) from error
+            raise refusal(first["type"], first["loc"][1:]) from error
     if isinstance(body, PromptBody):
         return {"prompt": body.prompt()}
     if len(body.objects) > limits.prompt_objects:
@@ -113,7 +113,7 @@ def read_prompts(text: memoryview, limits: LimitSettings) -> dict[str, Prompt]:
     return {f"prompt/objects/{index}": part.prompt() for index, part in enumerate(body.objects)}
 
 
-def _refusal(kind: str, place: tuple[int | str, ...]) -> BadRequest | PromptInvalid:
+def refusal(kind: str, place: tuple[int | str, ...]) -> BadRequest | PromptInvalid:
     """Return the error for the first fault that validation found, and where it lies."""
     if kind == "json_invalid":
         return BadRequest("The prompt is not JSON.")

@@ -73,8 +73,7 @@ class RedisSessions:
 
     async def replace(self, old: Session, new: Session) -> None:
         """See `SessionStore.replace`."""
-        arguments: tuple[str | int, ...] = (old.revision, new.revision, _to_json(new))
-        outcome: Any = await self._link.call(lambda: self._replace(keys=[_record(old.id)], args=arguments))
+        outcome: Any = await self._link.call(self._exchange, old, new)
         if outcome < 0:
             raise not_found()
         if not outcome:
@@ -114,6 +113,9 @@ class RedisSessions:
             return None
         self._link.client.pexpire(_record(name), self._link.ttl)
         return session
+
+    def _exchange(self, old: Session, new: Session) -> Any:
+        return self._replace(keys=[_record(old.id)], args=[old.revision, new.revision, _to_json(new)])
 
     def _end(self, name: str) -> None:
         self._link.client.unlink(_record(name))

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 
 from gateway.app import create_app
@@ -51,6 +52,20 @@ def start(repository: Path) -> Iterator[Start]:
 def client(start_session: Start) -> AppClient:
     """Return a client of an app with default limits; the default damage model is `trivial`."""
     return start_session()
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """Return a list that gets an entry for every image decoded."""
+    calls: list[None] = []
+    original = cv2.imdecode
+
+    def counting(*arguments: Any) -> Any:
+        calls.append(None)
+        return original(*arguments)
+
+    monkeypatch.setattr(cv2, "imdecode", counting)
+    return calls
 
 
 def _start(stack: ExitStack, repository: Path, **groups: Any) -> AppClient:
