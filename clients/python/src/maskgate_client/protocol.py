@@ -28,13 +28,15 @@ from maskgate_client.answers import (
     Region,
     Ring,
 )
-from maskgate_client.errors import Busy, Failed, Problem, Rejected, UnexpectedAnswer
+from maskgate_client.errors import Busy, Conflict, Failed, Problem, Rejected, SessionLost, UnexpectedAnswer
 from maskgate_client.images import ImageInput, image_bytes, media_type
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 
 Part = tuple[str, bytes, str]
 T = TypeVar("T")
+
+_LOST = {"session-not-found", "session-outdated"}
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Call(Generic[T]):
         read: turns an answer of one of `statuses` into a value.
         params: query.
         files: multipart parts: name → (file name, bytes, media type).
+        json: the body, where it is JSON.
         statuses: the statuses that are answers and not problems.
     """
 
@@ -57,6 +60,7 @@ class Call(Generic[T]):
     read: Callable[[httpx.Response], T]
     params: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     files: Mapping[str, Part] | None = None
+    json: Mapping[str, Any] | None = None
     statuses: tuple[int, ...] = (200,)
 
     def result(self, response: httpx.Response) -> T:
@@ -111,6 +115,12 @@ def ready() -> Call[bool]:
     return Call("GET", "/readyz", "*/*", lambda response: response.status_code == 200, statuses=(200, 503))
 
 
+def chosen(model: str | None, version: int | None) -> dict[str, str]:
+    """Return the query that names a model and its version."""
+    named = {"model": model} if model else {}
+    return named if version is None else named | {"version": str(version)}
+
+
 def read_problem(response: httpx.Response) -> Problem:
     """Return the error that `response` stands for, also where something before the gateway wrote it."""
     try:
@@ -120,12 +130,13 @@ def read_problem(response: httpx.Response) -> Problem:
     if not isinstance(document, dict):
         document = {}
     status = response.status_code
-    kind = Busy if status in (429, 503) else Failed if status >= 500 else Rejected
+    code = str(document.get("code", f"http-{status}"))
+    kind = _kind(status, code)
     retry_after = response.headers.get("retry-after", "")
     limit = document.get("limit")
     return kind(
         status=status,
-        code=str(document.get("code", f"http-{status}")),
+        code=code,
         title=str(document.get("title") or response.reason_phrase or f"HTTP {status}"),
         detail=str(document.get("detail", "")),
         request_id=document.get("request_id") or response.headers.get("x-request-id"),
@@ -133,6 +144,15 @@ def read_problem(response: httpx.Response) -> Problem:
         retry_after=int(retry_after) if retry_after.isdecimal() else None,
         limit=limit if isinstance(limit, int) else None,
     )
+
+
+def _kind(status: int, code: str) -> type[Problem]:
+    """Return the error that a status and a code stand for."""
+    if code in _LOST:
+        return SessionLost
+    if status >= 500 or status == 429:
+        return Busy if status in (429, 503) else Failed
+    return Conflict if status == 409 else Rejected
 
 
 def _damage(
@@ -147,10 +167,7 @@ def _damage(
     """Return a call with both images; the user's file names stay at home."""
     parts = {role: image_bytes(image) for role, image in (("pre", pre), ("post", post))}
     files = {role: (role, data, media_type(data)) for role, data in parts.items()}
-    chosen = {"model": model} if model else {}
-    if version is not None:
-        chosen["version"] = str(version)
-    return Call("POST", "/v1/damage", accept, read, params | chosen, files)
+    return Call("POST", "/v1/damage", accept, read, params | chosen(model, version), files)
 
 
 def _read_map(response: httpx.Response) -> DamageMap:
@@ -210,8 +227,8 @@ def _read_region(entry: dict[str, Any]) -> Region:
     """Read one of `regions`."""
     x0, y0, x1, y1 = entry["box"]
     return Region(
-        polygon=_read_ring(entry["polygon"]),
-        holes=tuple(_read_ring(hole) for hole in entry["holes"]),
+        polygon=read_ring(entry["polygon"]),
+        holes=tuple(read_ring(hole) for hole in entry["holes"]),
         value=entry["class"],
         name=entry["name"],
         area=entry["area"],
@@ -220,7 +237,7 @@ def _read_region(entry: dict[str, Any]) -> Region:
     )
 
 
-def _read_ring(points: list[list[int]]) -> Ring:
+def read_ring(points: list[list[int]]) -> Ring:
     """Read a list of [x, y]."""
     return tuple((x, y) for x, y in points)
 
