@@ -108,10 +108,9 @@ class RedisSessions:
         session = None if record is None else _from_json(record)
         if session is None or session.tenant != tenant:
             return None
-        if not self._link.touch("images", _image(name)):  # evicted by a Redis that evicts what it likes
+        if not self._link.touch("images", _image(name), _record(name)):  # evicted by a Redis that evicts what it likes
             self._end(name)
             return None
-        self._link.client.pexpire(_record(name), self._link.ttl)
         return session
 
     def _exchange(self, old: Session, new: Session) -> Any:
