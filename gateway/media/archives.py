@@ -9,6 +9,8 @@ from io import BytesIO
 from pathlib import PurePosixPath, PureWindowsPath
 from struct import unpack_from
 
+from isal import isal_zlib
+
 from gateway.errors import ArchiveTooLarge, ArchiveUnsuitable
 from gateway.media.discreet import reading
 
@@ -17,6 +19,8 @@ SIGNATURE = b"PK\x03\x04"
 _DAMAGED = "The zip archive is damaged."
 _END = b"PK\x05\x06"
 _END_BYTES = 22
+_LOCAL_HEADER_BYTES = 30
+_RAW_DEFLATE = -15
 _LOCATOR = b"PK\x06\x07"  # of zip64
 _LONGEST_COMMENT = 0xFFFF
 # An entry of the directory has 46 bytes and its name.
@@ -51,22 +55,31 @@ class Archive:
 
     Attributes:
         members: the files worth reading, in the directory's order; folders and system clutter are left out.
+        data: the archive.
     """
 
     members: tuple[zipfile.ZipInfo, ...]
-    _file: zipfile.ZipFile
+    data: bytes
 
     def read(self, member: zipfile.ZipInfo) -> bytes:
         """Return a member's bytes; never more than its directory entry said when it was judged.
+
+        Inflated by ISA-L and not by zipfile, whose zlib takes three times as long, and which is for one thread.
 
         Raises:
             ArchiveUnsuitable: damaged, or an archive itself.
         """
         with reading(_DAMAGED, ArchiveUnsuitable):
-            data = self._file.read(member)
-            if data.startswith(_ARCHIVES):
+            signature, name, extra = unpack_from("<4s22xHH", self.data, member.header_offset)
+            start = member.header_offset + _LOCAL_HEADER_BYTES + name + extra
+            content = self.data[start : start + member.compress_size]
+            if member.compress_type == zipfile.ZIP_DEFLATED:
+                content = isal_zlib.decompressobj(_RAW_DEFLATE).decompress(content, member.file_size + 1)
+            if (signature, len(content), isal_zlib.crc32(content)) != (SIGNATURE, member.file_size, member.CRC):
+                raise ArchiveUnsuitable(_DAMAGED)
+            if content.startswith(_ARCHIVES):
                 raise ArchiveUnsuitable("The zip archive holds an archive; DICOM files are to lie in it as they are.")
-            return data
+            return content
 
 
 def open_archive(data: bytes, limits: ArchiveLimits) -> Archive:
@@ -78,8 +91,8 @@ def open_archive(data: bytes, limits: ArchiveLimits) -> Archive:
     """
     _check_directory(data, limits)
     with reading(_DAMAGED, ArchiveUnsuitable):
-        file = zipfile.ZipFile(BytesIO(data))
-        members = [member for member in file.infolist() if not member.is_dir()]
+        with zipfile.ZipFile(BytesIO(data)) as directory:
+            members = [member for member in directory.infolist() if not member.is_dir()]
     for member in members:
         _check_member(member, limits)
     total = sum(member.file_size for member in members)
@@ -91,7 +104,7 @@ def open_archive(data: bytes, limits: ArchiveLimits) -> Archive:
         raise ArchiveTooLarge(
             f"The zip archive unpacks to more than {limits.ratio} times its size.", limit=limits.ratio
         )
-    return Archive(tuple(member for member in members if not _is_clutter(member.filename)), file)
+    return Archive(tuple(member for member in members if not _is_clutter(member.filename)), data)
 
 
 def _check_directory(data: bytes, limits: ArchiveLimits) -> None:
