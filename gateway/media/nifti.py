@@ -1,0 +1,238 @@
+"""NIfTI volumes, slice by slice along the last axis and in the order of the array, and label maps beside them.
+
+The last axis is the slowest of the file, so its slices are read one after the other, out of gzip too, and a volume is
+never held decoded. nibabel reads and writes the headers; the voxels are read here.
+
+NIfTI-1: https://nifti.nimh.nih.gov/nifti-1, NIfTI-2: https://nifti.nimh.nih.gov/nifti-2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from isal import igzip, isal_zlib
+
+from gateway.errors import GeometryUnsuitable, ImageUnreadable, ImageUnsuitable, UnsupportedMedia
+from gateway.media.discreet import reading
+from gateway.media.planes import is_axial
+from gateway.media.slices import HuSlice, Spacing, VolumeLimits, hounsfield
+
+if TYPE_CHECKING:
+    from nibabel.nifti1 import Nifti1Header
+
+UInt8 = npt.NDArray[np.uint8]
+Float64 = npt.NDArray[np.float64]
+
+GZIP_SIGNATURE = b"\x1f\x8b"
+
+_CUT_SHORT = "The NIfTI file is cut short or damaged."
+_HEADER_BYTES = {1: 348, 2: 540}
+# Extensions lie between the header and the voxels.
+_LONGEST_START = 1 << 20
+_MM_PER_UNIT = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
+_GZIP_WINDOW_BITS = 31
+_FASTEST = 1
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class NiftiVolume:
+    """A volume of a NIfTI file; its slices are array[:, :, k], (rows, columns) = the first two axes.
+
+    Attributes:
+        header: nibabel's; its text fields may name a patient and are never copied.
+        shape: (slices, rows, columns).
+        affine: float64, (4, 4): array indices (i, j, k) to mm, x to the patient's right … NIfTI's way round.
+        spacing: distances between voxels.
+        notices: what the caller should know.
+        data: the file, compressed or not.
+    """
+
+    header: Nifti1Header
+    shape: tuple[int, int, int]
+    affine: Float64
+    spacing: Spacing
+    notices: tuple[str, ...]
+    data: bytes
+
+    def slices(self) -> Iterator[HuSlice]:
+        """Yield the slices along the last axis, each decoded when it is asked for.
+
+        Raises:
+            ImageUnreadable: the voxels are cut short, or the compression is damaged.
+            ImageUnsuitable: a voxel is infinite or not a number.
+        """
+        slices, rows, columns = self.shape
+        dtype = self.header.get_data_dtype()
+        slope, intercept = _scaling(self.header)
+        file = _opened(self.data)
+        _take(file, _start(self.header))
+        for _ in range(slices):
+            voxels = np.frombuffer(_take(file, rows * columns * dtype.itemsize), dtype).reshape(columns, rows).T
+            yield _decoded(voxels, slope, intercept)
+
+
+def is_nifti(data: bytes | memoryview) -> bool:
+    """Return whether `data` begins like a NIfTI file, compressed or not."""
+    try:
+        head = _take(_opened(bytes(data[: 1 << 16])), _HEADER_BYTES[1])
+    except ImageUnreadable:
+        return False
+    return _version(head) is not None
+
+
+def read_nifti(data: bytes, limits: VolumeLimits) -> NiftiVolume:
+    """Read the header of a NIfTI file (.nii or .nii.gz); no voxel is read.
+
+    Raises:
+        UnsupportedMedia: not NIfTI in one file.
+        ImageUnsuitable: of more dimensions than three, or of values that are no Hounsfield units can be.
+        GeometryUnsuitable: its affine does not describe a volume.
+        ImageUnreadable: damaged, or cut short before its voxels end, where that can be seen without reading them.
+        ImageTooLarge: as `limits` says.
+    """
+    head = _take(_opened(data), _HEADER_BYTES[1])
+    version = _version(head)
+    if version is None:
+        raise UnsupportedMedia("The file is not NIfTI in one file (.nii or .nii.gz).")
+    with reading("The NIfTI header is damaged."):
+        from nibabel.nifti1 import Nifti1Header
+        from nibabel.nifti2 import Nifti2Header
+
+        kind = Nifti1Header if version == 1 else Nifti2Header
+        header = kind.from_fileobj(BytesIO(_take(_opened(data), _HEADER_BYTES[version])), check=True)
+        dimensions = tuple(int(size) for size in header.get_data_shape())
+        affine, start = np.asarray(header.get_best_affine(), np.float64), _start(header)
+        unit = header.get_xyzt_units()[0]
+        oriented = bool(header["qform_code"] or header["sform_code"])
+    rows, columns, slices = _three(dimensions)
+    limits.check(rows, columns, slices)
+    dtype = header.get_data_dtype()
+    if dtype.kind not in "iuf" or dtype.itemsize > 8:
+        raise ImageUnsuitable("The NIfTI voxels are complex, coloured or of a type that is not read here.")
+    if not _HEADER_BYTES[version] <= start <= _LONGEST_START:
+        raise ImageUnreadable("The NIfTI header puts the voxels where none can be.")
+    if not data.startswith(GZIP_SIGNATURE) and len(data) < start + rows * columns * slices * dtype.itemsize:
+        raise ImageUnreadable(_CUT_SHORT)
+    affine[:3] *= _MM_PER_UNIT.get(unit, 1.0)
+    notices = []
+    if not oriented:
+        notices.append("the file does not say how it lies in the patient")
+    elif not is_axial(affine[:3, 2]):
+        notices.append("the slices along the last axis are not axial")
+    return NiftiVolume(header, (slices, rows, columns), affine, _spacing(affine), tuple(notices), data)
+
+
+def write_label_nifti(volume: NiftiVolume, label_maps: Iterable[UInt8]) -> Iterator[bytes]:
+    """Yield a .nii.gz of label maps that lies on the volume: its shape, affine and units, and none of its texts.
+
+    Args:
+        volume: what the labels are of.
+        label_maps: per slice of the volume in order, uint8, (rows, columns).
+    """
+    stream = isal_zlib.compressobj(_FASTEST, isal_zlib.DEFLATED, _GZIP_WINDOW_BITS)
+    with reading("The NIfTI header cannot be written.", ImageUnsuitable):
+        head = _label_header(volume)
+    yield stream.compress(head)
+    for label_map in label_maps:
+        yield stream.compress(np.ascontiguousarray(label_map.T))
+    yield stream.flush()
+
+
+def _label_header(volume: NiftiVolume) -> bytes:
+    """Return header bytes for uint8 labels, up to where the voxels begin."""
+    header = type(volume.header)()
+    header.set_data_dtype(np.uint8)
+    header.set_data_shape(volume.header.get_data_shape())
+    header.set_xyzt_units(*volume.header.get_xyzt_units())
+    for field in ("pixdim", "qform_code", "sform_code"):
+        header[field] = volume.header[field]
+    for letter in "bcd":
+        header[f"quatern_{letter}"] = volume.header[f"quatern_{letter}"]
+    for letter in "xyz":
+        header[f"qoffset_{letter}"] = volume.header[f"qoffset_{letter}"]
+        header[f"srow_{letter}"] = volume.header[f"srow_{letter}"]
+    # 0, 0 stands for no scaling in both versions; four bytes say that no extension follows.
+    start = int(header.single_vox_offset)
+    header["vox_offset"] = start
+    header["scl_slope"], header["scl_inter"] = 1, 0
+    file = BytesIO()
+    header.write_to(file)
+    return file.getvalue()[:start].ljust(start, b"\0")
+
+
+def _version(head: bytes) -> int | None:
+    """Return which NIfTI in one file it is; None: none."""
+    if head[344:348] == b"n+1\0":
+        return 1
+    return 2 if head[4:8] == b"n+2\0" else None
+
+
+def _three(dimensions: tuple[int, ...]) -> tuple[int, int, int]:
+    """Return the first three dimensions, where there are no more that matter."""
+    if any(size > 1 for size in dimensions[3:]):
+        raise ImageUnsuitable("The NIfTI file has a fourth dimension; one volume is needed.")
+    if len(dimensions) < 2 or min(dimensions) < 1:
+        raise ImageUnsuitable("The NIfTI file has no slices.")
+    rows, columns, slices = (*dimensions, 1)[:3]
+    return rows, columns, slices
+
+
+def _spacing(affine: Float64) -> Spacing:
+    """Return distances between neighbouring voxels; of slices along their normal, as the affine may be sheared."""
+    if not np.isfinite(affine).all():
+        raise GeometryUnsuitable("The NIfTI affine holds what is not a number.")
+    rows, columns = np.linalg.norm(affine[:3, 0]), np.linalg.norm(affine[:3, 1])
+    area = np.linalg.norm(np.cross(affine[:3, 0], affine[:3, 1]))
+    volume = abs(np.linalg.det(affine[:3, :3]))
+    if not (rows > 0 and columns > 0 and area > 1e-6 * rows * columns and volume > 0):
+        raise GeometryUnsuitable("The NIfTI affine does not describe a volume.")
+    return Spacing(float(rows), float(columns), float(volume / area))
+
+
+def _scaling(header: Nifti1Header) -> tuple[float, float]:
+    """Return slope and intercept; a slope of 0 or none stands for no scaling."""
+    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
+    return (slope, intercept) if slope and np.isfinite([slope, intercept]).all() else (1.0, 0.0)
+
+
+def _start(header: Nifti1Header) -> int:
+    """Return the byte at which the voxels begin."""
+    return int(header["vox_offset"])
+
+
+def _decoded(voxels: npt.NDArray[Any], slope: float, intercept: float) -> HuSlice:
+    if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
+        raise ImageUnsuitable("The NIfTI file holds voxels that are infinite or not a number.")
+    if (slope, intercept) == (1.0, 0.0) and voxels.dtype.kind in "iu" and voxels.dtype.itemsize <= 2:
+        return hounsfield(voxels.astype(np.int32))
+    return hounsfield(voxels * np.float64(slope) + intercept)
+
+
+def _opened(data: bytes) -> _Readable:
+    """Return the file's content as a stream; nothing is inflated before it is read."""
+    if data[:2] == GZIP_SIGNATURE:
+        stream: _Readable = igzip.GzipFile(fileobj=BytesIO(data))
+        return stream
+    return BytesIO(data)
+
+
+def _take(stream: _Readable, size: int) -> bytes:
+    """Return the next `size` bytes.
+
+    Raises:
+        ImageUnreadable: there are not as many, or the compression is damaged.
+    """
+    with reading(_CUT_SHORT):
+        taken = stream.read(size)
+    if len(taken) != size:
+        raise ImageUnreadable(_CUT_SHORT)
+    return taken
