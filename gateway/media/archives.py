@@ -90,9 +90,8 @@ def open_archive(data: bytes, limits: ArchiveLimits) -> Archive:
         ArchiveUnsuitable: damaged, encrypted, of a rare compression, with links or with names that climb out.
     """
     _check_directory(data, limits)
-    with reading(_DAMAGED, ArchiveUnsuitable):
-        with zipfile.ZipFile(BytesIO(data)) as directory:
-            members = [member for member in directory.infolist() if not member.is_dir()]
+    with reading(_DAMAGED, ArchiveUnsuitable), zipfile.ZipFile(BytesIO(data)) as directory:
+        members = [member for member in directory.infolist() if not member.is_dir()]
     for member in members:
         _check_member(member, limits)
     total = sum(member.file_size for member in members)

@@ -1,21 +1,21 @@
-"""NIfTI volumes, slice by slice along the last axis and in the order of the array, and label maps beside them.
+"""NIfTI volumes, slice by slice along the last axis and in the order of the array.
 
 The last axis is the slowest of the file, so its slices are read one after the other, out of gzip too, and a volume is
-never held decoded. nibabel reads and writes the headers; the voxels are read here.
+never held decoded. nibabel reads the header; the voxels are read here.
 
 NIfTI-1: https://nifti.nimh.nih.gov/nifti-1, NIfTI-2: https://nifti.nimh.nih.gov/nifti-2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from isal import igzip, isal_zlib
+from isal import igzip
 
 from gateway.errors import GeometryUnsuitable, ImageUnreadable, ImageUnsuitable, UnsupportedMedia
 from gateway.media.discreet import reading
@@ -25,7 +25,6 @@ from gateway.media.slices import HuSlice, Spacing, VolumeLimits, hounsfield
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Header
 
-UInt8 = npt.NDArray[np.uint8]
 Float64 = npt.NDArray[np.float64]
 
 GZIP_SIGNATURE = b"\x1f\x8b"
@@ -35,8 +34,6 @@ _HEADER_BYTES = {1: 348, 2: 540}
 # Extensions lie between the header and the voxels.
 _LONGEST_START = 1 << 20
 _MM_PER_UNIT = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
-_GZIP_WINDOW_BITS = 31
-_FASTEST = 1
 
 
 class _Readable(Protocol):
@@ -129,44 +126,6 @@ def read_nifti(data: bytes, limits: VolumeLimits) -> NiftiVolume:
     elif not is_axial(affine[:3, 2]):
         notices.append("the slices along the last axis are not axial")
     return NiftiVolume(header, (slices, rows, columns), affine, _spacing(affine), tuple(notices), data)
-
-
-def write_label_nifti(volume: NiftiVolume, label_maps: Iterable[UInt8]) -> Iterator[bytes]:
-    """Yield a .nii.gz of label maps that lies on the volume: its shape, affine and units, and none of its texts.
-
-    Args:
-        volume: what the labels are of.
-        label_maps: per slice of the volume in order, uint8, (rows, columns).
-    """
-    stream = isal_zlib.compressobj(_FASTEST, isal_zlib.DEFLATED, _GZIP_WINDOW_BITS)
-    with reading("The NIfTI header cannot be written.", ImageUnsuitable):
-        head = _label_header(volume)
-    yield stream.compress(head)
-    for label_map in label_maps:
-        yield stream.compress(np.ascontiguousarray(label_map.T))
-    yield stream.flush()
-
-
-def _label_header(volume: NiftiVolume) -> bytes:
-    """Return header bytes for uint8 labels, up to where the voxels begin."""
-    header = type(volume.header)()
-    header.set_data_dtype(np.uint8)
-    header.set_data_shape(volume.header.get_data_shape())
-    header.set_xyzt_units(*volume.header.get_xyzt_units())
-    for field in ("pixdim", "qform_code", "sform_code"):
-        header[field] = volume.header[field]
-    for letter in "bcd":
-        header[f"quatern_{letter}"] = volume.header[f"quatern_{letter}"]
-    for letter in "xyz":
-        header[f"qoffset_{letter}"] = volume.header[f"qoffset_{letter}"]
-        header[f"srow_{letter}"] = volume.header[f"srow_{letter}"]
-    # 0, 0 stands for no scaling in both versions; four bytes say that no extension follows.
-    start = int(header.single_vox_offset)
-    header["vox_offset"] = start
-    header["scl_slope"], header["scl_inter"] = 1, 0
-    file = BytesIO()
-    header.write_to(file)
-    return file.getvalue()[:start].ljust(start, b"\0")
 
 
 def _version(head: bytes) -> int | None:

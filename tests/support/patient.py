@@ -25,7 +25,8 @@ from gateway.media.dicom_ct import DicomVolume, read_ct
 from gateway.media.dicom_seg import Algorithm, Segment, write_seg
 from gateway.media.dicom_tags import READ
 from gateway.media.films import read_film
-from gateway.media.nifti import read_nifti, write_label_nifti
+from gateway.media.label_nifti import write_on_dicom, write_on_nifti
+from gateway.media.nifti import read_nifti
 from gateway.media.series import read_series
 from gateway.media.slices import VolumeLimits
 from tests.support.dicoms import NAME, ct, enhanced, film, ramp, saved, zipped
@@ -91,6 +92,7 @@ def series_of(*files: tuple[str, bytes]) -> Any:
 
 def segmented(volume: DicomVolume) -> Any:
     labels = [(one.pixels > 0).astype(np.uint8) for one in volume.slices()]
+    assert b"".join(write_on_dicom(volume, labels))
     write_seg(volume, labels, [Segment(1, "lesion", (1, 2, 3))], Algorithm("model", "1", "sha256:00", "0"))
     return volume, volume.sources, volume.sources[0].header, volume.sources[0].frame, volume.notices
 
@@ -98,7 +100,7 @@ def segmented(volume: DicomVolume) -> Any:
 def labelled(data: bytes) -> Any:
     volume = read_nifti(data, LIMITS)
     labels = [np.zeros(volume.shape[1:], np.uint8) for _ in volume.slices()]
-    return volume, b"".join(write_label_nifti(volume, labels))
+    return volume, b"".join(write_on_nifti(volume, labels))
 
 
 def main() -> None:
