@@ -11,7 +11,7 @@ import numpy.typing as npt
 from gateway.errors import ColourUnsuitable
 from gateway.media.images import DecodedImage
 from gateway.media.slices import HuSlice, Spacing
-from gateway.vision.windowing import LUNG_WINDOW, undo_window
+from gateway.vision.windowing import LUNG, from_windowed
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -45,7 +45,7 @@ class WindowedSlice:
 
     def slices(self) -> Iterator[HuSlice]:
         """Yield the one slice."""
-        yield HuSlice(undo_window(self.grey), 0)
+        yield HuSlice(from_windowed(self.grey, LUNG), 0)
 
 
 def windowed_slice(image: DecodedImage) -> WindowedSlice:
@@ -57,6 +57,5 @@ def windowed_slice(image: DecodedImage) -> WindowedSlice:
     lowest, highest = image.pixels.min(axis=2), image.pixels.max(axis=2)
     if np.count_nonzero(highest - lowest > _GREY_TOLERANCE) > _LARGEST_COLOURED_SHARE * lowest.size:
         raise ColourUnsuitable("The picture is of colour; a CT slice is grey.")
-    lower, upper = LUNG_WINDOW
-    notice = f"8-bit picture: taken as windowed from {lower:.0f} to {upper:.0f} HU"
+    notice = f"8-bit picture: taken as windowed from {LUNG.low:.0f} to {LUNG.high:.0f} HU"
     return WindowedSlice(np.ascontiguousarray(image.pixels[:, :, 1]), (*image.notices, notice))

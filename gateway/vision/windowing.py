@@ -1,10 +1,13 @@
-"""Hounsfield units to grey and back, and what pixels of a slice measure.
+"""Hounsfield units, windows of them, the grid on which networks of CT see a slice, and what its pixels measure.
 
-One window for training and serving, so that they cannot drift apart.
+Training and serving share these functions, so that a network is asked what it was taught.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -12,32 +15,51 @@ UInt8 = npt.NDArray[np.uint8]
 Int16 = npt.NDArray[np.int16]
 Float32 = npt.NDArray[np.float32]
 
-# Wide enough for aerated lung and for effusion.
-LUNG_WINDOW = (-1250.0, 250.0)
-
 _MM3_PER_ML = 1000.0
 
 
-def apply_window(hounsfield: npt.NDArray[np.generic], window: tuple[float, float] = LUNG_WINDOW) -> Float32:
-    """Return values as float32, 0 at the window's lower end and below, 1 at its upper end and above.
+@dataclass(frozen=True)
+class Window:
+    """The Hounsfield units from `low`, shown black, to `high`, shown white."""
+
+    low: float
+    high: float
+
+
+LUNG = Window(-1250.0, 250.0)
+"""The window of CT networks, unless a card names another: wide enough for aerated lung and for effusion."""
+
+
+def from_windowed(pixels: UInt8, window: Window) -> Int16:
+    """Return the Hounsfield units of a slice that was stored through a window: low + value / 255 · (high − low).
+
+    What lay outside the window is lost; 0 and 255 become its ends.
 
     Args:
-        hounsfield: any shape.
-        window: (lower, upper) end.
+        pixels: uint8 of any shape.
+        window: within the range of int16.
+
+    Returns:
+        int16 of the same shape, rounded.
     """
-    lower, upper = window
-    scaled = (hounsfield.astype(np.float32) - np.float32(lower)) / np.float32(upper - lower)
-    return np.clip(scaled, 0, 1, out=scaled)
+    table = np.rint(np.linspace(window.low, window.high, 256)).astype(np.int16)
+    return np.asarray(table[pixels])
 
 
-def undo_window(grey: UInt8, window: tuple[float, float] = LUNG_WINDOW) -> Int16:
-    """Return the Hounsfield units, rounded, that a window made 8-bit grey values of: 0 is its lower end, 255 its upper.
+def to_grid(units: Int16, size: int) -> Int16:
+    """Return a slice (H, W) on a grid (size, size), averaged where that is coarser, else interpolated bilinearly.
 
-    What was beyond the window stays lost.
+    The proportions of the sides are not kept.
     """
-    lower, upper = window
-    table = np.rint(np.linspace(lower, upper, 256)).astype(np.int16)
-    return table[grey]
+    shrinks = min(units.shape) >= size
+    resized = cv2.resize(units, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.asarray(resized, np.int16)
+
+
+def from_grid(probabilities: UInt8, height: int, width: int) -> UInt8:
+    """Return quantised probabilities (T, T, C) of a network's grid on the slice's own, (height, width, C), bilinear."""
+    resized = cv2.resize(probabilities, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(resized, np.uint8)
 
 
 def apply_linear_window(values: Float32, centre: float, width: float) -> Float32:

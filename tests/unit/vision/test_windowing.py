@@ -1,44 +1,61 @@
+"""Hounsfield units come back from stored grey values, and slices go to the network's grid and back."""
+
 from __future__ import annotations
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from gateway.vision.windowing import (
-    LUNG_WINDOW,
+    LUNG,
+    Window,
     apply_linear_window,
-    apply_window,
+    from_grid,
+    from_windowed,
     pixels_to_mm2,
-    undo_window,
+    to_grid,
     voxels_to_ml,
 )
 
 
-def test_the_lung_window_runs_from_0_to_1() -> None:
-    values = np.array([-32768, -1250, -500, 250, 32767], np.int16)
-    scaled = apply_window(values)
-    assert scaled.dtype == np.float32
-    assert scaled.tolist() == [0, 0, 0.5, 1, 1]
+def test_grey_values_become_the_units_they_stood_for() -> None:
+    pixels = np.array([[0, 51, 255]], np.uint8)
+    assert from_windowed(pixels, LUNG).tolist() == [[-1250, -950, 250]]
+    assert from_windowed(pixels, Window(-160, 240)).tolist() == [[-160, -80, 240]]
 
 
-@given(hnp.arrays(np.int16, hnp.array_shapes(max_dims=3)), st.floats(-2000, 0), st.floats(1, 3000))
-def test_a_window_is_monotonic_and_stays_within_0_and_1(values: np.ndarray, lower: float, width: float) -> None:
-    scaled = apply_window(values, (lower, lower + width))
-    assert scaled.shape == values.shape
-    assert scaled.min() >= 0
-    assert scaled.max() <= 1
-    order = np.argsort(values, axis=None)
-    assert (np.diff(scaled.reshape(-1)[order]) >= 0).all()
+@given(low=st.integers(-2000, 0), width=st.integers(256, 3000))
+def test_the_window_turns_them_into_the_same_grey_values_again(low: int, width: int) -> None:
+    pixels = np.arange(256, dtype=np.uint8)
+    units = from_windowed(pixels, Window(low, low + width))
+    assert units.dtype == np.int16
+    np.testing.assert_array_equal(np.rint((units - low) / width * 255), pixels)
 
 
-@pytest.mark.parametrize("window", [LUNG_WINDOW, (-1000.0, 400.0)])
-def test_grey_values_survive_the_way_to_hounsfield_units_and_back(window: tuple[float, float]) -> None:
-    grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    hounsfield = undo_window(grey, window)
-    assert (hounsfield[0, 0], hounsfield[-1, -1]) == window
-    assert (np.rint(255 * apply_window(hounsfield, window)) == grey).all()
+def test_a_coarser_grid_averages() -> None:
+    units = np.array([[-1000, 0, 100, 100], [0, -1000, 100, 100]] * 2, np.int16)
+    assert to_grid(units, 2).tolist() == [[-500, 100], [-500, 100]]
+
+
+def test_a_finer_grid_stays_between_the_values() -> None:
+    units = np.array([[-1000, 0], [0, -1000]], np.int16)
+    finer = to_grid(units, 8)
+    assert finer.shape == (8, 8)
+    assert finer.dtype == np.int16
+    assert finer[0, 0] == -1000
+    assert len(np.unique(finer)) > 4
+
+
+@given(height=st.integers(3, 40), width=st.integers(3, 40))
+def test_what_lies_left_on_the_grid_lies_left_on_the_slice(height: int, width: int) -> None:
+    probabilities = np.zeros((16, 16, 4), np.uint8)
+    probabilities[:, :8, 1] = 255
+    probabilities[:, 8:, 0] = 255
+    back = from_grid(probabilities, height, width)
+    assert back.shape == (height, width, 4)
+    assert (back[:, 0] == [0, 255, 0, 0]).all()
+    assert (back[:, -1] == [255, 0, 0, 0]).all()
 
 
 def test_dicoms_window_is_its_standards_formula() -> None:
