@@ -16,13 +16,10 @@ from gateway.media.dicom import BodyPart, DicomHeader, read_header
 from gateway.media.dicom_pixels import stored_values
 from gateway.media.discreet import reading
 from gateway.media.planes import Float64, Plane, is_axial, spatial_order, stack_affine, stack_spacing
-from gateway.media.slices import HuSlice, Spacing, VolumeLimits, hounsfield
+from gateway.media.slices import PADDING_HU, HuSlice, Spacing, VolumeLimits, hounsfield
 
 if TYPE_CHECKING:
     from pydicom import Dataset
-
-# What scanners write outside their field of view; black in any window.
-PADDING_HU = -2000
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,9 @@ Int16 = npt.NDArray[np.int16]
 
 HU_LOWEST, HU_HIGHEST = -32768, 32767
 
+# What stands for pixels that scanners did not measure, outside their field of view; black in any window.
+PADDING_HU = -2000
+
 
 @dataclass(frozen=True)
 class VolumeLimits:

@@ -35,9 +35,9 @@ from gateway.errors import (
     SeriesDuplicate,
 )
 from gateway.media.dicom import read_header, require_chest
-from gateway.media.dicom_ct import PADDING_HU, DicomVolume, read_ct
+from gateway.media.dicom_ct import DicomVolume, read_ct
 from gateway.media.films import read_film
-from gateway.media.slices import VolumeLimits
+from gateway.media.slices import PADDING_HU, VolumeLimits
 from tests.support.dicoms import baseline_jpeg, compressed, ct, enhanced, film, ramp, saved, saved_as, wrapped
 
 LIMITS = VolumeLimits(max_side=4096, min_side=16, max_slices=50)
