@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from export.entries import ClickEntry, DamageEntry, Entry
 from export.errors import CheckpointError
-from gateway.repository.card import Card, ClassSpec, TensorSpec
-
-OUTPUTS = ("label_map", "probabilities")
-"""The outputs of every graph, in order."""
+from gateway.repository.card import ClassSpec
 
 BACKGROUND = ClassSpec(value=0, name="background", colour=(0, 0, 0))
 
@@ -29,102 +25,128 @@ _LIMITATIONS = (
 )
 
 
-@dataclass(frozen=True)
-class Entry:
-    """What is fixed about a model before it is trained; the texts go into its card as they stand.
-
-    `inputs` are the roles of its images, in order. `tile` and `overlap` are pixels of the input. `licence` is that of
-    weights whose checkpoint states none.
-    """
-
-    name: str
-    title: str
-    summary: str
-    architecture: str
-    inputs: tuple[str, ...]
-    classes: tuple[ClassSpec, ...]
-    licence: str
-    intended_use: str
-    limitations: str
-    tile: int = 544
-    overlap: int = 64
-    max_batch_size: int = 8
-
-    def input_specs(self) -> tuple[TensorSpec, ...]:
-        """Return the graph's inputs: uint8 RGB tiles."""
-        shape = (self.tile, self.tile, 3)
-        return tuple(TensorSpec(name=role, dtype="uint8", shape=shape) for role in self.inputs)
-
-    def output_specs(self, file_format: str) -> tuple[TensorSpec, ...]:
-        """Return the outputs as the format names them: label map, then quantised probabilities."""
-        tile = (self.tile, self.tile)
-        shapes = (tile, (*tile, len(self.classes)))
-        # TorchScript outputs have no names: Triton's PyTorch backend finds the index at the end of `<name>__<index>`.
-        names = [f"{name}__{i}" if file_format == "torchscript" else name for i, name in enumerate(OUTPUTS)]
-        return tuple(TensorSpec(name=n, dtype="uint8", shape=shape) for n, shape in zip(names, shapes, strict=True))
-
-    def differences(self, card: Card) -> list[str]:
-        """Return the keys in which `card` says other than this entry: it was edited, or the catalogue has moved on."""
-        said = {
-            "title": self.title,
-            "task": "damage",
-            "summary": self.summary,
-            "inputs": self.input_specs(),
-            "outputs": self.output_specs(card.format),
-            "max_batch_size": self.max_batch_size,
-            "overlap": self.overlap,
-            "classes": self.classes,
-            "intended_use": self.intended_use,
-            "limitations": self.limitations,
-        }
-        return [key for key, value in said.items() if getattr(card, key) != value]
-
-
-CATALOG = {
-    entry.name: entry
-    for entry in (
-        Entry(
-            name="bd-fcn",
-            title="Building footprints, FCN",
-            summary="Finds buildings in one satellite image, taken before a disaster or in peace.",
-            architecture="fcn",
-            inputs=("pre",),
-            classes=(BACKGROUND, ClassSpec(value=1, name="building", colour=(0, 128, 0))),
-            licence=_XBD_LICENCE,
-            intended_use=(
-                "Research demonstration of locating buildings on high-resolution satellite images. "
-                "Not for operational use."
-            ),
-            limitations=_LIMITATIONS + " Says nothing about damage.",
+_DAMAGE = (
+    DamageEntry(
+        name="bd-fcn",
+        title="Building footprints, FCN",
+        summary="Finds buildings in one satellite image, taken before a disaster or in peace.",
+        architecture="fcn",
+        inputs=("pre",),
+        classes=(BACKGROUND, ClassSpec(value=1, name="building", colour=(0, 128, 0))),
+        licence=_XBD_LICENCE,
+        intended_use=(
+            "Research demonstration of locating buildings on high-resolution satellite images. Not for operational use."
         ),
-        Entry(
-            name="bd-siamunet",
-            title="Building damage, Siamese U-Net",
-            summary="Compares satellite images before and after a disaster and grades the damage to each building.",
-            architecture="siamunet",
-            inputs=("pre", "post"),
-            classes=DAMAGE_CLASSES,
-            licence=_XBD_LICENCE,
-            intended_use=(
-                "Research demonstration of mapping building damage from registered image pairs. "
-                "Not for operational use: no decision on people or aid may rest on it."
-            ),
-            limitations=_LIMITATIONS
-            + " A pair must be registered to within a few pixels. Neighbouring damage grades are often confused.",
+        limitations=_LIMITATIONS + " Says nothing about damage.",
+    ),
+    DamageEntry(
+        name="bd-siamunet",
+        title="Building damage, Siamese U-Net",
+        summary="Compares satellite images before and after a disaster and grades the damage to each building.",
+        architecture="siamunet",
+        inputs=("pre", "post"),
+        classes=DAMAGE_CLASSES,
+        licence=_XBD_LICENCE,
+        intended_use=(
+            "Research demonstration of mapping building damage from registered image pairs. "
+            "Not for operational use: no decision on people or aid may rest on it."
         ),
-    )
-}
+        limitations=_LIMITATIONS
+        + " A pair must be registered to within a few pixels. Neighbouring damage grades are often confused.",
+    ),
+)
+
+OBJECT_CLASSES = (BACKGROUND, ClassSpec(value=1, name="object", colour=(255, 0, 0)))
+
+_CLICKED_LIMITATIONS = (
+    "Finds one object at a time, and knows it by the clicks alone: a click beside the object, or a box that cuts it, "
+    "gives another mask. Expect it to fail on thin, see-through or scattered objects, and on pictures unlike the "
+    "photographs that it was learnt from, such as radiographs or satellite images."
+)
+_CLICKED_USE = "Research demonstration of cutting out objects of photographs by clicks, for people who check each mask."
+_CLICKED_LICENCE = "unstated; ask whoever trained the weights"
+
+_CLICKED = (
+    ClickEntry(
+        name="iog",
+        title="Object from two corners and a click inside, IOG",
+        summary="Finds the object in a box around a click.",
+        architecture="iog",
+        classes=OBJECT_CLASSES,
+        licence=_CLICKED_LICENCE,
+        intended_use=_CLICKED_USE,
+        limitations=_CLICKED_LIMITATIONS + " Takes no further clicks; iog_refine does.",
+        prompt="iog",
+        margin=30,
+        threshold=0.5,
+    ),
+    ClickEntry(
+        name="iog_refine_encoder",
+        title="Features for further clicks, encoder of IOG with refinement",
+        summary="Turns a crop and its first clicks into the features that iog_refine takes; answers nobody by itself.",
+        architecture="iog_refine",
+        classes=OBJECT_CLASSES,
+        licence=_CLICKED_LICENCE,
+        intended_use=_CLICKED_USE,
+        limitations=_CLICKED_LIMITATIONS + " Of use with the iog_refine of the same version alone.",
+        prompt="iog",
+        margin=30,
+        threshold=0.5,
+        part="encoder",
+    ),
+    ClickEntry(
+        name="iog_refine",
+        title="Object from two corners and clicks inside and outside, IOG with refinement",
+        summary="Finds the object in a box around a click, and mends its mask by further clicks.",
+        architecture="iog_refine",
+        classes=OBJECT_CLASSES,
+        licence=_CLICKED_LICENCE,
+        intended_use=_CLICKED_USE,
+        limitations=_CLICKED_LIMITATIONS,
+        prompt="iog",
+        margin=30,
+        threshold=0.5,
+        part="head",
+        encoder="iog_refine_encoder",
+    ),
+    ClickEntry(
+        name="dextr",
+        title="Object from four extreme points, DEXTR",
+        summary="Finds the object whose topmost, leftmost, bottommost and rightmost points are given.",
+        architecture="dextr",
+        classes=OBJECT_CLASSES,
+        licence=_CLICKED_LICENCE,
+        intended_use=_CLICKED_USE,
+        limitations=_CLICKED_LIMITATIONS + " Takes no further clicks.",
+        prompt="dextr",
+        margin=50,
+        threshold=0.8,
+    ),
+)
+
+CATALOG: dict[str, Entry] = {entry.name: entry for entry in (*_DAMAGE, *_CLICKED)}
 """Name → entry."""
 
 
-def entry_of(architecture: str) -> Entry:
-    """Return the entry that serves checkpoints of `architecture`.
+def entries_of(architecture: str) -> tuple[Entry, ...]:
+    """Return the entries that a checkpoint of `architecture` becomes; an encoder comes before its head.
 
     Raises:
-        CheckpointError: none does.
+        CheckpointError: there are none.
     """
-    for entry in CATALOG.values():
-        if entry.architecture == architecture:
-            return entry
-    known = ", ".join(entry.architecture for entry in CATALOG.values())
+    if found := tuple(entry for entry in CATALOG.values() if entry.architecture == architecture):
+        return found
+    known = ", ".join(dict.fromkeys(entry.architecture for entry in CATALOG.values()))
     raise CheckpointError(f"no model of the catalogue is a {architecture!r}; known: {known}")
+
+
+def damage_entry_of(architecture: str) -> DamageEntry:
+    """Return the entry that serves checkpoints of `architecture`, a network of damage.
+
+    Raises:
+        CheckpointError: it is of another task.
+    """
+    for entry in entries_of(architecture):
+        if isinstance(entry, DamageEntry):
+            return entry
+    raise CheckpointError(f"a {architecture} grades no damage")

@@ -1,4 +1,4 @@
-"""Checkpoint files: the one format that training writes and `build` reads, and the way in for foreign ones."""
+"""Checkpoint files: the one format that training and `import` write and `build` reads."""
 
 from __future__ import annotations
 
@@ -15,16 +15,14 @@ from export.architectures import build_network
 from export.errors import CheckpointError
 from export.framing import Framing, Tint
 
-_CONTAINERS = ("state_dict", "model_state_dict")
-_PREFIX = "module."
-
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A network's weights and where they come from.
 
-    `reduction`, `threshold` and `post_tint` belong to the served graph (see `framing`), the rest to the card. Without
-    a `licence` the catalogue's holds.
+    `reduction`, `threshold` and `post_tint` belong to the served graph (see `framing`), `size` too: it is the side of
+    the crops, in pixels, of interactive networks, whose backbone `depths` names. The rest belongs to the card. Without
+    a `licence` or, for an interactive network, a `threshold` the catalogue's holds.
     """
 
     state_dict: dict[str, Tensor]
@@ -41,6 +39,8 @@ class Checkpoint:
     hyperparameters: dict[str, str | int | float | bool]
     licence: str = ""
     post_tint: Tint = (0.0, 0.0, 0.0)
+    depths: str = "resnet101"
+    size: int = 512
 
     @property
     def framing(self) -> Framing:
@@ -54,7 +54,7 @@ class Checkpoint:
             CheckpointError: the weights are not those of the architecture at this width.
         """
         try:
-            network = build_network(self.architecture, self.width)
+            network = build_network(self.architecture, self.width, self.depths)
         except ValueError as error:
             raise CheckpointError(str(error)) from error
         if faults := _mismatches(network.state_dict(), self.state_dict):
@@ -64,12 +64,12 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint that training or `import_weights` wrote. No code in the file is run.
+    """Read a checkpoint that training or `import` wrote. No code in the file is run.
 
     Raises:
         CheckpointError: it cannot be read, or a key is missing or unknown.
     """
-    content = _load(path)
+    content = load(path)
     if not isinstance(content, dict):
         raise CheckpointError(f"{path.name} holds no checkpoint")
     required = {field.name for field in fields(Checkpoint) if field.default is MISSING}
@@ -87,47 +87,12 @@ def write_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     torch.save({field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}, path)
 
 
-def import_weights(
-    path: Path,
-    architecture: str,
-    *,
-    width: float | None = None,
-    reduction: int = 1,
-    threshold: float | None = None,
-    data: str = "unstated",
-    licence: str = "unstated; ask whoever trained the weights",
-) -> Checkpoint:
-    """Return another program's checkpoint as one of ours.
-
-    `path` is a torch file, whose weights lie bare or under ``state_dict`` or ``model_state_dict``, or a
-    ``.safetensors`` file. A ``module.`` prefix (DataParallel's) is dropped. Without `width` it is taken from the
-    first layer. No code in the file is run, and no key is skipped.
+def load(path: Path) -> Any:
+    """Return the content of a torch or ``.safetensors`` file; anything but tensors and plain containers is refused.
 
     Raises:
-        CheckpointError: the file is unreadable or unsafe, or its keys or shapes are not the architecture's.
+        CheckpointError: the file is not there, unreadable or unsafe.
     """
-    weights = _weights(_load(path), path)
-    checkpoint = Checkpoint(
-        state_dict=weights,
-        architecture=architecture,
-        width=_infer_width(weights, architecture) if width is None else width,
-        reduction=reduction,
-        threshold=threshold,
-        recipe="imported",
-        steps=0,
-        seconds=0.0,
-        device="unknown",
-        seed=0,
-        data=data,
-        hyperparameters={},
-        licence=licence,
-    )
-    checkpoint.network()
-    return checkpoint
-
-
-def _load(path: Path) -> Any:
-    """Return the content of a file. `weights_only` refuses anything but tensors and plain containers."""
     if not path.is_file():
         raise CheckpointError(f"{path.name} does not exist")
     try:
@@ -137,29 +102,6 @@ def _load(path: Path) -> Any:
     # On damaged bytes the readers raise whatever their parsers trip over: IndexError, struct.error, OSError, …
     except Exception as error:
         raise CheckpointError(f"{path.name} is damaged or holds more than weights; code in it is never run") from error
-
-
-def _weights(content: Any, path: Path) -> dict[str, Tensor]:
-    """Return the weights of a loaded file, out of their container and without prefix."""
-    if isinstance(content, dict):
-        content = next((content[key] for key in _CONTAINERS if key in content), content)
-    if not isinstance(content, Mapping) or not content:
-        raise CheckpointError(f"{path.name} holds no weights")
-    if strangers := sorted(str(key) for key, value in content.items() if not isinstance(value, Tensor)):
-        raise CheckpointError(f"{path.name} holds entries that are not weights: {', '.join(strangers)}")
-    return {key.removeprefix(_PREFIX): value.contiguous() for key, value in content.items()}
-
-
-def _infer_width(weights: Mapping[str, Tensor], architecture: str) -> float:
-    """Return the width at which the architecture's first layer has as many channels as the one in `weights`."""
-    try:
-        full = build_network(architecture).state_dict()
-    except ValueError as error:
-        raise CheckpointError(str(error)) from error
-    first = next(iter(full))
-    if first not in weights or weights[first].ndim != full[first].ndim:
-        raise CheckpointError(f"the width cannot be told: there is no {first} with {full[first].ndim} axes")
-    return float(weights[first].shape[0] / full[first].shape[0])
 
 
 def _mismatches(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:

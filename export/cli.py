@@ -9,17 +9,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from export.architectures import INPUTS
+from export.architectures import INPUTS, INTERACTIVE
 from export.build import build
-from export.catalog import entry_of
-from export.checkpoints import import_weights, read_checkpoint, write_checkpoint
+from export.catalog import entries_of
+from export.checkpoints import read_checkpoint, write_checkpoint
 from export.errors import EvaluationError, ExportError
 from export.figures import Measurement, measure, read_measurement, report
+from export.importing import import_weights
+from export.interactive.evaluate import evaluate_clicks, takes_clicks
+from export.interactive.loop import train_clicks
+from export.interactive.recipes import click_recipe
+from export.sources import verify_source
 from export.tiled import open_model
 from export.training.loop import train
 from export.training.recipes import recipe
 from export.training.xbd import DataError, read_pairs
-from export.verify import verify, verify_source
+from export.verify import verify
 from gateway.repository.store import scan
 
 
@@ -37,34 +42,56 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     try:
-        chosen = recipe(options.network, options.recipe)
-        if options.scenes is not None:
-            chosen = replace(chosen, scenes=options.scenes)
-        checkpoint = train(
-            chosen,
-            options.data,
-            options.out,
-            minutes=options.minutes,
-            device=options.device,
-            seed=options.seed,
-            resume=options.resume,
-        )
+        checkpoint = (_train_clicks if options.network in INTERACTIVE else _train_damage)(options)
     except ValueError as error:
         raise ExportError(str(error)) from error
     print(checkpoint)
     return 0
 
 
+def _train_damage(options: argparse.Namespace) -> Path:
+    if options.start is not None:
+        raise ExportError("a network of damage starts from nothing")
+    chosen = recipe(options.network, options.recipe)
+    if options.scenes is not None:
+        chosen = replace(chosen, scenes=options.scenes)
+    return train(
+        chosen,
+        options.data,
+        options.out,
+        minutes=options.minutes,
+        device=options.device,
+        seed=options.seed,
+        resume=options.resume,
+    )
+
+
+def _train_clicks(options: argparse.Namespace) -> Path:
+    if options.data is None or options.scenes is not None:
+        raise ExportError("a network of clicks learns from --data alone; no scenes are drawn for it")
+    return train_clicks(
+        click_recipe(options.network, options.recipe),
+        options.data,
+        options.out,
+        minutes=options.minutes,
+        device=options.device,
+        seed=options.seed,
+        resume=options.resume,
+        start=read_checkpoint(options.start) if options.start else None,
+    )
+
+
 def _build(options: argparse.Namespace) -> int:
-    folder = build(
+    folders = build(
         options.checkpoint,
-        entry_of(read_checkpoint(options.checkpoint).architecture),
+        entries_of(read_checkpoint(options.checkpoint).architecture),
         options.repository,
         file_format=options.format,
         version=options.version,
         measurement=read_measurement(options.figures) if options.figures else None,
     )
-    print(folder)
+    for folder in folders:
+        print(folder)
     return 0
 
 
@@ -90,16 +117,22 @@ def _import(options: argparse.Namespace) -> int:
         options.architecture,
         width=options.width,
         reduction=options.reduction,
+        size=options.size,
         threshold=options.threshold,
         data=options.data,
         licence=options.licence,
     )
     write_checkpoint(checkpoint, options.out)
-    print(f"{options.out}: {checkpoint.architecture} of width {checkpoint.width:g}")
+    print(f"{options.out}: {checkpoint.architecture} of width {checkpoint.width:g}, {checkpoint.recipe}")
     return 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    if takes_clicks(options.model):
+        print(evaluate_clicks(options.model, options.data, options.split, options.out, options.plot))
+        return 0
+    if options.plot:
+        raise EvaluationError("there is a plot of interactive models alone")
     model = open_model(options.model)
     pairs = [pair for pair in read_pairs(options.data) if pair.split == options.split]
     if not pairs:
@@ -118,9 +151,14 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("train", help="train a network")
     command.set_defaults(command=_train)
-    command.add_argument("network", choices=sorted(INPUTS))
+    command.add_argument("network", choices=sorted((*INPUTS, *INTERACTIVE)))
     command.add_argument("--recipe", default="demo", help="demo (default) or paper")
-    command.add_argument("--data", type=Path, help="xBD folder; without it, drawn scenes alone")
+    command.add_argument(
+        "--data",
+        type=Path,
+        help="xBD folder, without it drawn scenes alone; for clicks, a folder of objects",
+    )
+    command.add_argument("--start", type=Path, help="checkpoint whose weights an interactive network begins with")
     command.add_argument("--scenes", type=_natural, help="number of drawn scenes, in place of the recipe's")
     command.add_argument("--out", type=Path, required=True, help="folder of the run")
     command.add_argument("--minutes", type=float, help="limit of time, in place of the recipe's")
@@ -148,22 +186,28 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("import", help="turn another program's weights into a checkpoint")
     command.set_defaults(command=_import)
     command.add_argument("file", type=Path, help=".pt, .pth or .safetensors")
-    command.add_argument("--architecture", choices=sorted(INPUTS), required=True)
+    command.add_argument("--architecture", choices=sorted((*INPUTS, *INTERACTIVE)), required=True)
     command.add_argument("--width", type=float, help="default: told from the weights")
     command.add_argument(
-        "--reduction", type=_positive, default=1, help="pixels averaged before the network (default 1)"
+        "--reduction", type=_positive, default=1, help="pixels averaged before a network of damage (default 1)"
     )
-    command.add_argument("--threshold", type=_share, help="of P(building); default: argmax")
+    command.add_argument("--size", type=_crop_size, default=512, help="side of an interactive network's crop (512)")
+    command.add_argument(
+        "--threshold", type=_share, help="of P(building), default: argmax; of P(object), default: the catalogue's"
+    )
     command.add_argument("--data", default="unstated", help="what the weights were learnt from, for the card")
     command.add_argument("--licence", default="unstated", help="terms of the weights, for the card")
     command.add_argument("--out", type=Path, required=True, help="checkpoint to write")
 
-    command = commands.add_parser("evaluate", help="measure a model folder or a checkpoint on labelled pairs")
+    command = commands.add_parser("evaluate", help="measure a model on labelled pairs, or on objects to click")
     command.set_defaults(command=_evaluate)
-    command.add_argument("model", type=Path)
-    command.add_argument("--data", type=Path, required=True, help="xBD folder")
+    command.add_argument(
+        "model", type=Path, help="checkpoint, model folder, or repository: all its interactive models and the tools"
+    )
+    command.add_argument("--data", type=Path, required=True, help="xBD folder, or folder of images/ and masks/")
     command.add_argument("--split", default="val")
-    command.add_argument("--out", type=Path, help="save the figures for `build --figures`")
+    command.add_argument("--out", type=Path, help="save the figures of one model for `build --figures`")
+    command.add_argument("--plot", type=Path, help="draw IoU against clicks, of interactive models")
     return parser
 
 
@@ -178,6 +222,13 @@ def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def _crop_size(text: str) -> int:
+    value = int(text)
+    if value < 32 or value % 16:
+        raise argparse.ArgumentTypeError("must be a multiple of 16, and at least 32")
     return value
 
 

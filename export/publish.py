@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,25 +15,29 @@ _RENAME_EXCHANGE = 2
 
 
 @contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """Yield an empty folder that becomes `target` when the block ends, in place of what was there.
+def replacing(targets: Sequence[Path]) -> Iterator[list[Path]]:
+    """Yield an empty folder for each of `targets`, all in one place, that become these when the block ends.
 
-    It is made beside `target`, hidden, since only within one file system is renaming atomic. When the block raises,
-    `target` stays as it was.
+    They are made beside their targets, hidden, since only within one file system is renaming atomic. When the block
+    raises, every target stays as it was. Folders that belong together change one right after the other: whoever looks
+    between the two renames sees some of them new, which no order of steps can prevent.
 
     Raises:
-        OSError: the folder of `target` cannot be written.
+        OSError: the place of the targets cannot be written; no target, or none but the first ones, has changed.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=target.parent, prefix=".") as staging:
+    place = targets[0].parent
+    place.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=place, prefix=".") as staging:
         # Not the temporary folder itself: that one is readable by nobody else, and a server often is somebody else.
-        folder = Path(staging) / target.name
-        folder.mkdir()
-        yield folder
-        if target.exists():
-            _exchange(folder, target)
-        else:
-            folder.rename(target)
+        folders = [Path(staging) / target.name for target in targets]
+        for folder in folders:
+            folder.mkdir()
+        yield folders
+        for folder, target in zip(folders, targets, strict=True):
+            if target.exists():
+                _exchange(folder, target)
+            else:
+                folder.rename(target)
 
 
 def _exchange(new: Path, old: Path) -> None:
@@ -46,7 +50,7 @@ def _exchange(new: Path, old: Path) -> None:
         failed = rename(_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(old), _RENAME_EXCHANGE)
         code = ctypes.get_errno() if failed else 0
     if code in (errno.ENOSYS, errno.EINVAL):
-        old.rename(new.with_name("replaced"))
+        old.rename(new.with_name(f"replaced {old.name}"))
         new.rename(old)
     elif code:
         raise OSError(code, os.strerror(code), str(old))

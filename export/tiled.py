@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from export.catalog import entry_of
+from export.catalog import damage_entry_of
 from export.checkpoints import read_checkpoint
+from export.entries import OUTPUTS
 from export.errors import EvaluationError
-from export.graph import serve, to_onnx
-from export.parity import Pixels, Runner, open_file
+from export.graph import to_onnx
+from export.runners import Pixels, Runner, open_file
+from export.served.graphs import graph_of
 from gateway.repository.store import file_digest, scan
 from gateway.vision.labels import decide
 from gateway.vision.tiling import Stitcher, gather, plan
@@ -46,8 +48,8 @@ def open_model(path: Path) -> TiledModel:
     """Return the model in a repository's folder, or the one that a checkpoint file would become.
 
     Raises:
-        CheckpointError: the file is no checkpoint.
-        EvaluationError: the folder holds no sound model.
+        CheckpointError: the file is no checkpoint of a damage model.
+        EvaluationError: the folder holds no sound damage model.
     """
     return _open_folder(path.resolve()) if path.is_dir() else _open_checkpoint(path)
 
@@ -59,9 +61,11 @@ def _open_folder(folder: Path) -> TiledModel:
         reasons = [fault.reason for fault in repository.faults if fault.model == folder.name]
         raise EvaluationError(f"{folder.name} is not a sound model: {'; '.join(reasons)}")
     card = model.card
+    if card.task != "damage":
+        raise EvaluationError(f"{folder.name} grades no damage")
     roles = tuple(tensor.name for tensor in card.inputs)
     return TiledModel(
-        run=open_file(model.versions[model.newest].read_bytes(), card.format, roles),
+        run=open_file(model.versions[model.newest].read_bytes(), card.format, roles, OUTPUTS),
         roles=roles,
         tile=card.tile,
         overlap=card.overlap,
@@ -73,10 +77,10 @@ def _open_folder(folder: Path) -> TiledModel:
 
 def _open_checkpoint(file: Path) -> TiledModel:
     checkpoint = read_checkpoint(file)
-    entry = entry_of(checkpoint.architecture)
-    served = serve(checkpoint.network(), entry.inputs, checkpoint.framing)
+    entry = damage_entry_of(checkpoint.architecture)
+    graph = graph_of(checkpoint.network(), checkpoint, entry)
     return TiledModel(
-        run=open_file(to_onnx(served, entry.tile), "onnx", entry.inputs),
+        run=open_file(to_onnx(graph), "onnx", entry.inputs, OUTPUTS),
         roles=entry.inputs,
         tile=entry.tile,
         overlap=entry.overlap,

@@ -109,8 +109,9 @@ def _config(card: Card) -> model_config_pb2.ModelConfig:
             "max_queue_delay_microseconds": QUEUE_DELAY_MICROSECONDS,
         },
     )
-    # Triton's classification extension names the label values by this file.
-    message.output[0].label_filename = "labels.txt"
+    if card.task == "damage":
+        # Triton's classification extension names the label values by this file.
+        message.output[0].label_filename = "labels.txt"
     return message
 
 

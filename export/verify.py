@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
 from export.catalog import CATALOG
-from export.checkpoints import read_checkpoint
-from export.errors import ParityError
-from export.graph import serve
-from export.parity import Runner, draw_tiles, open_file, prove
+from export.entries import FEATURES
+from export.probes import draw_clicked, draw_tiles
+from export.runners import Arrays, Runner, open_file
+from export.trials import composed
 from export.triton import config_files
 from gateway.repository.card import Card
-from gateway.repository.store import Fault, Repository, StoredModel, file_digest
+from gateway.repository.store import Fault, Repository, StoredModel
 from gateway.vision.labels import decide
 
 
@@ -22,33 +21,13 @@ def verify(repository: Repository) -> tuple[Fault, ...]:
     """Return what is wrong with a scanned repository: its faults, and per model those of card, files and answers.
 
     Every model of the catalogue is compared with its entry, its parity report is judged anew, and every version is
-    run on drawn tiles, whose label map has to follow from the probabilities by the card's rule.
+    run: a damage model on drawn tiles, whose label map has to follow from the probabilities by the card's rule, an
+    interactive model on drawn crops, a head on what its encoder of the same version gives for these.
     """
     found = [Fault(name, reason) for name, model in repository.models.items() for reason in _problems(model)]
+    heads = [model for model in repository.models.values() if _encoder_name(model.card)]
+    found += [Fault(head.name, reason) for head in heads for reason in _pair_problems(head, repository)]
     return (*repository.faults, *found)
-
-
-def verify_source(repository: Repository, checkpoint_file: Path) -> tuple[Fault, ...]:
-    """Return what is wrong with the models said to be built from a checkpoint, by running both.
-
-    Raises:
-        CheckpointError: the file is no checkpoint.
-    """
-    checkpoint = read_checkpoint(checkpoint_file)
-    digest = file_digest(checkpoint_file)
-    models = [model for model in repository.models.values() if model.card.source_digest == digest]
-    if not models:
-        return (Fault(checkpoint_file.name, "no model of the repository was built from this checkpoint"),)
-    faults = []
-    for model in models:
-        card = model.card
-        served = serve(checkpoint.network(), [tensor.name for tensor in card.inputs], checkpoint.framing)
-        file = model.versions[model.newest].read_bytes()
-        try:
-            prove(served, {card.format: file}, card.tile, card.max_batch_size)
-        except ParityError as error:
-            faults.append(Fault(model.name, str(error)))
-    return tuple(faults)
 
 
 def _problems(model: StoredModel) -> Iterator[str]:
@@ -60,10 +39,11 @@ def _problems(model: StoredModel) -> Iterator[str]:
         if not file.is_file() or file.read_bytes() != text.encode():
             yield f"{name} is not the one that is generated from the card"
     yield from _parity_problems(card)
-    for number, path in model.versions.items():
+    if _encoder_name(card):
+        return
+    for number in model.versions:
         try:
-            run = open_file(path.read_bytes(), card.format, [tensor.name for tensor in card.inputs])
-            yield from (f"version {number} {problem}" for problem in _answer_problems(run, card))
+            yield from (f"version {number} {problem}" for problem in _answer_problems(_open(model, number), card))
         # A runtime fed with a foreign file may raise anything.
         except Exception as error:
             yield f"version {number} does not run: {type(error).__name__}"
@@ -71,22 +51,66 @@ def _problems(model: StoredModel) -> Iterator[str]:
 
 def _parity_problems(card: Card) -> Iterator[str]:
     parity = card.parity
-    if not any(drift.format == card.format for drift in parity.comparisons):
+    covered = {drift.part for drift in parity.comparisons if drift.format == card.format}
+    if not covered:
         yield f"the parity report does not cover {card.format}"
+    elif _encoder_name(card) and "composition" not in covered:
+        yield "the parity report does not cover the composition with its encoder"
     for drift in parity.comparisons:
-        if (
-            drift.probability_difference > parity.tolerance_probability
-            or drift.flipped_share > parity.tolerance_flipped
-        ):
+        if parity.excess(drift) > 1:
             yield f"the parity report is beyond its tolerance: {drift.format}, {drift.tiles}, batch {drift.batch}"
 
 
 def _answer_problems(run: Runner, card: Card) -> Iterator[str]:
     batch = min(3, card.max_batch_size)
-    label_map, probabilities = run(draw_tiles("noise", len(card.inputs), batch, card.tile))
-    for spec, answer in zip(card.outputs, (label_map, probabilities), strict=True):
-        if (answer.shape, answer.dtype) != ((batch, *spec.shape), np.dtype(spec.dtype)):
-            yield f"gives {spec.name} as {answer.dtype} {answer.shape}"
-            return
-    if not np.array_equal(label_map, decide(probabilities, card.threshold)):
+    if card.clicks is None:
+        answer = run(draw_tiles("noise", len(card.inputs), batch, card.tile))
+    else:
+        answer = run(draw_clicked("natural", card.inputs[-1].shape[-1], batch, card.clicks.size)[:2])
+    if problems := list(_form_problems(answer, card, batch)):
+        yield problems[0]
+    elif card.clicks is None and not np.array_equal(answer[0], decide(answer[1], card.threshold)):
         yield "gives label maps that its probabilities and the card's threshold do not"
+
+
+def _form_problems(answer: Arrays, card: Card, batch: int) -> Iterator[str]:
+    for spec, given in zip(card.outputs, answer, strict=True):
+        if (given.shape, given.dtype) != ((batch, *spec.shape), np.dtype(spec.dtype)):
+            yield f"gives {spec.name} as {given.dtype} {given.shape}"
+
+
+def _pair_problems(head: StoredModel, repository: Repository) -> Iterator[str]:
+    """Yield what is wrong between a head and the encoder that its card names."""
+    name = _encoder_name(head.card)
+    encoder = repository.models.get(name)
+    if encoder is None or encoder.card.task != "interactive-encoder":
+        yield f"its encoder, {name}, is not in the repository"
+        return
+    if encoder.card.source_digest != head.card.source_digest:
+        yield f"it was built from another checkpoint than its encoder, {name}"
+    if list(encoder.versions) != list(head.versions):
+        yield f"it has other versions than its encoder, {name}"
+    given = [spec.model_copy(update={"name": spec.name.split("__")[0]}) for spec in encoder.card.outputs]
+    if given != [spec for spec in head.card.inputs if spec.name in FEATURES]:
+        yield f"it takes other features than its encoder, {name}, gives"
+        return
+    for number in sorted(head.versions.keys() & encoder.versions.keys()):
+        try:
+            run = composed(_open(encoder, number), _open(head, number))
+            size, _, maps = head.card.inputs[-1].shape
+            batch = min(3, head.card.max_batch_size)
+            answer = run(draw_clicked("natural", maps, batch, size))
+            yield from (f"version {number} {problem}" for problem in _form_problems(answer, head.card, batch))
+        # A runtime fed with a foreign file may raise anything.
+        except Exception as error:
+            yield f"version {number} does not run on its encoder: {type(error).__name__}"
+
+
+def _encoder_name(card: Card) -> str:
+    return (card.clicks and card.clicks.encoder) or ""
+
+
+def _open(model: StoredModel, number: int) -> Runner:
+    card = model.card
+    inputs, outputs = ([spec.name for spec in specs] for specs in (card.inputs, card.outputs))
+    return open_file(model.versions[number].read_bytes(), card.format, inputs, outputs)

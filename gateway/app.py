@@ -9,16 +9,22 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from gateway import __version__
-from gateway.api import damage, oip, problems, repository, service
+from gateway.api import damage, interactive, oip, problems, repository, service, sessions
+from gateway.api.authentication import Authentication
 from gateway.api.middleware import RequestContext
 from gateway.api.services import Services
 from gateway.engines.base import Engine
 from gateway.engines.embedded import EmbeddedEngine
 from gateway.engines.triton import TritonEngine
 from gateway.ops.admission import Admission
+from gateway.ops.features import FeatureStore, MemoryFeatures, Shelf
+from gateway.ops.redis_link import RedisLink
+from gateway.ops.redis_sessions import RedisFeatures, RedisSessions
+from gateway.ops.sessions import MemorySessions, SessionStore
 from gateway.ops.telemetry import Telemetry
+from gateway.ops.tenants import Tenants
 from gateway.ops.workers import Workers
-from gateway.settings import Settings
+from gateway.settings import SessionSettings, Settings
 
 _DESCRIPTION = """Trained vision models as a service. Send images, get masks back.
 
@@ -34,12 +40,15 @@ def create_app(settings: Settings) -> FastAPI:
     loads them is `app.state.loading`.
     """
     telemetry = Telemetry()
+    kept, features = _sessions(settings.sessions, telemetry)
     services = Services(
         settings=settings,
         telemetry=telemetry,
         admission=Admission(settings.limits.inflight_requests, settings.limits.inflight_bytes, telemetry),
         workers=Workers(settings.work.threads, _turns(settings)),
         engine=_engine(settings, telemetry),
+        sessions=kept,
+        features=features,
     )
 
     @asynccontextmanager
@@ -50,14 +59,19 @@ def create_app(settings: Settings) -> FastAPI:
             loading.cancel()
             await asyncio.gather(loading, return_exceptions=True)
             await services.engine.close()
+            await services.sessions.close()
             services.workers.close()
 
     app = FastAPI(title="Maskgate", version=__version__, description=_DESCRIPTION, lifespan=lifespan)
     app.state.services = services
+    # The one added last is the outermost.
+    app.add_middleware(
+        Authentication, tenants=Tenants({t: key.get_secret_value() for t, key in settings.auth.keys.items()})
+    )
     app.add_middleware(RequestContext, telemetry=telemetry)
     problems.install(app)
-    for router in (damage.router, oip.router, service.router, repository.router, problems.router):
-        app.include_router(router)
+    for room in (damage, interactive, sessions, oip, service, repository, problems):
+        app.include_router(room.router)
     return app
 
 
@@ -73,3 +87,20 @@ def _engine(settings: Settings, telemetry: Telemetry) -> Engine:
             root, engine.triton_url, engine.triton_shared_memory, engine.triton_inflight_bytes, telemetry
         )
     return EmbeddedEngine(root, engine.provider, engine.lanes, telemetry, engine.watch_seconds)
+
+
+def _sessions(settings: SessionSettings, telemetry: Telemetry) -> tuple[SessionStore, FeatureStore]:
+    if settings.url is None:
+        kept = MemoryFeatures(settings.bytes, telemetry)
+        return MemorySessions(settings.idle_seconds, kept), kept
+    link = RedisLink(
+        settings.url.get_secret_value(),
+        settings.connections,
+        settings.timeout_seconds,
+        settings.bytes,
+        settings.idle_seconds,
+        telemetry,
+    )
+    near: Shelf[str, object] = Shelf(settings.local_bytes)
+    telemetry.session_bytes.set_function(lambda: near.held)
+    return RedisSessions(link, near), RedisFeatures(link, near, telemetry)

@@ -4,13 +4,18 @@
     ├── BadRequest (400)             the body or its parts cannot be read
     │   ├── UploadIncomplete (400)   the body ended before its last boundary
     │   └── PartProblem (400)        a part is missing, doubled or unexpected
+    ├── Unauthorised (401)
     ├── NotFound (404)
     │   ├── ModelNotFound (404)
     │   ├── VersionNotFound (404)
+    │   ├── SessionNotFound (404)
     │   └── RouteNotFound (404)
     ├── MethodNotAllowed (405)
     ├── NotAcceptable (406)
     ├── UploadTooSlow (408)
+    ├── Conflict (409)               at odds with what is there now
+    │   ├── SessionChanged (409)
+    │   └── SessionOutdated (409)
     ├── TooLarge (413)
     │   ├── BodyTooLarge (413)
     │   ├── ImageTooLarge (413)
@@ -42,7 +47,9 @@
     ├── Unavailable (503)            try again after `retry_after` seconds
     │   ├── Overloaded (503)
     │   ├── Draining (503)
-    │   └── ModelNotReady (503)
+    │   ├── ModelNotReady (503)
+    │   ├── SessionsFull (503)
+    │   └── SessionsUnavailable (503)
     └── DeadlineExceeded (504)
 
 `code` is the stable tail of the problem document's `type`; `title` never changes
@@ -107,6 +114,12 @@ class PartProblem(BadRequest):
     code, title = "part-problem", "Multipart part missing, repeated or unknown"
 
 
+class Unauthorised(MaskgateError):
+    """The call carries no key, or none that is known here."""
+
+    status, code, title = 401, "unauthorised", "Unauthorised"
+
+
 class NotFound(MaskgateError):
     """Nothing by that name is here."""
 
@@ -123,6 +136,12 @@ class VersionNotFound(NotFound):
     """The model has no such version."""
 
     code, title = "version-not-found", "Model version not found"
+
+
+class SessionNotFound(NotFound):
+    """No such session of this caller; it may have been there and expired."""
+
+    code, title = "session-not-found", "Session not found"
 
 
 class RouteNotFound(NotFound):
@@ -147,6 +166,24 @@ class UploadTooSlow(MaskgateError):
     """The body did not arrive in the time a body may take."""
 
     status, code, title, retryable = 408, "upload-too-slow", "Upload too slow", True
+
+
+class Conflict(MaskgateError):
+    """The request is at odds with what is there now."""
+
+    status, code, title = 409, "conflict", "Conflict"
+
+
+class SessionChanged(Conflict):
+    """Another request changed the session meanwhile; what that one did stands, this one did nothing."""
+
+    code, title, retryable = "session-changed", "Session changed meanwhile", True
+
+
+class SessionOutdated(Conflict):
+    """The model that the session began with is served no more; a new session takes its successor."""
+
+    code, title = "session-outdated", "Session outdated"
 
 
 class TooLarge(MaskgateError):
@@ -337,6 +374,18 @@ class ModelNotReady(Unavailable):
     """The model exists but failed to load or is still loading."""
 
     code, title = "model-not-ready", "Model not ready"
+
+
+class SessionsFull(Unavailable):
+    """The images of living sessions leave no room for another."""
+
+    code, title = "sessions-full", "No room for another session"
+
+
+class SessionsUnavailable(Unavailable):
+    """The store of sessions does not answer."""
+
+    code, title = "sessions-unavailable", "Sessions unavailable"
 
 
 class DeadlineExceeded(MaskgateError):

@@ -8,10 +8,11 @@ its values in force.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
@@ -111,9 +112,8 @@ class EngineSettings(_Group):
     triton_url: str = Field("localhost:8001", pattern=r"^[^/\s]+:[0-9]+$")
     """``host:port`` of Triton's gRPC service."""
 
-    triton_shared_memory: bool = False
-    """Share memory with a Triton on this host, where that can be; else tensors travel as bytes. Off: after `kill -9`
-    of the server under load one wrong answer was once seen with it, and not explained."""
+    triton_shared_memory: bool = True
+    """Share memory with a Triton on this host, where that can be; else tensors travel as bytes."""
 
     triton_inflight_bytes: int = Field(128 * MIB, gt=0)
     """Tensors on their way to Triton and back at once, in bytes; also the most memory shared per tile size."""
@@ -130,6 +130,58 @@ class WorkSettings(_Group):
 
     turns: int = Field(0, ge=0)
     """Requests being worked on at once. 0: as many as threads; on Triton, where they mostly wait, eight times that."""
+
+
+class AuthSettings(_Group):
+    """Who may call."""
+
+    keys: dict[str, SecretStr] = Field(default_factory=dict)
+    """Tenant → ``sha256:<hex>`` of its key, as a JSON object; `printf %s "$KEY" | sha256sum` has the hex. A call under
+    `/v1` or `/v2` then carries a key. None: every caller is the tenant "public"."""
+
+    @field_validator("keys")
+    @classmethod
+    def _are_distinct_digests(cls, keys: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        digests = [digest.get_secret_value() for digest in keys.values()]
+        if not all(re.fullmatch("sha256:[0-9a-f]{64}", digest) for digest in digests):
+            raise ValueError("each must be sha256: and 64 hexadecimal digits in lower case")
+        if len(set(digests)) < len(digests):
+            raise ValueError("two tenants have one key")
+        return keys
+
+
+class SessionSettings(_Group):
+    """Where interactive sessions live. They hold the pixels of callers' images: a Redis for them must be private."""
+
+    url: SecretStr | None = None
+    """``redis://…``, ``rediss://…`` (TLS) or ``unix://…`` of a Redis, so that any replica answers any session; without
+    it sessions live in this process, and a caller must come back to it."""
+
+    bytes: int = Field(1024 * MIB, gt=0)
+    """Images and features of all sessions together; on Redis over all replicas, which must agree on it. Features give
+    way to images; an image that does not fit beside those of living sessions is refused."""
+
+    idle_seconds: float = Field(900.0, gt=0)
+    """How long a session lives after its last request."""
+
+    clicks: int = Field(2000, gt=0)
+    """Most steps that one session keeps, those of all its objects together."""
+
+    local_bytes: int = Field(256 * MIB, gt=0)
+    """With Redis: images and features kept in this process too, so that clicks on one replica fetch none again."""
+
+    connections: int = Field(8, gt=0)
+    """Connections to Redis, a thread each."""
+
+    timeout_seconds: float = Field(5.0, gt=0)
+    """How long Redis may take to be reached, and to send or take the next bytes."""
+
+    @field_validator("url")
+    @classmethod
+    def _names_a_redis(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must begin with redis://, rediss:// or unix://")
+        return url
 
 
 class LogSettings(_Group):
@@ -151,6 +203,8 @@ class Settings(BaseSettings):
     limits: LimitSettings = Field(default_factory=LimitSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
     work: WorkSettings = Field(default_factory=WorkSettings)
+    auth: AuthSettings = Field(default_factory=AuthSettings)
+    sessions: SessionSettings = Field(default_factory=SessionSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @model_validator(mode="after")

@@ -2,33 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import nn
 
+from export.architectures.dextr import DEXTR
 from export.architectures.fcn import FCN
+from export.architectures.iog import IOG, IOGRefine
+from export.architectures.resnet import RESNET26, RESNET101
 from export.architectures.siamunet import SiameseUNet
 
 MEAN = (0.485, 0.456, 0.406)
-"""ImageNet mean of RGB in [0, 1]; the networks take (rgb / 255 - MEAN) / STD."""
+"""ImageNet mean of RGB in [0, 1]; networks of damage take (rgb / 255 - MEAN) / STD."""
 
 STD = (0.229, 0.224, 0.225)
 """ImageNet standard deviation of RGB in [0, 1]."""
 
-_BUILDERS: dict[str, Callable[[float], nn.Module]] = {"fcn": FCN, "siamunet": SiameseUNet}
+DEPTHS: dict[str, tuple[int, ...]] = {"resnet101": RESNET101, "resnet26": RESNET26}
+"""Name of a backbone → its bottlenecks per stage."""
 
 INPUTS: dict[str, tuple[str, ...]] = {"fcn": ("pre",), "siamunet": ("pre", "post")}
-"""Per architecture the roles of its inputs, in order."""
+"""Per architecture of damage the roles of its images, in order."""
+
+_DAMAGE: dict[str, Callable[[float], nn.Module]] = {"fcn": FCN, "siamunet": SiameseUNet}
+_CLICKS: dict[str, Callable[[float, Sequence[int]], nn.Module]] = {
+    "iog": IOG,
+    "iog_refine": IOGRefine,
+    "dextr": DEXTR,
+}
+
+INTERACTIVE = tuple(_CLICKS)
+"""The architectures that take clicks; they have a backbone whose depths can be chosen."""
 
 
-def build_network(architecture: str, width: float = 1.0) -> nn.Module:
-    """Return an untrained network: ``fcn`` takes (pre), ``siamunet`` takes (pre, post), both give logits.
+def build_network(architecture: str, width: float = 1.0, depths: str = "resnet101") -> nn.Module:
+    """Return an untrained network, which gives logits.
 
-    ``width`` scales every hidden layer; 1.0 is the paper's size.
+    Args:
+        architecture: ``fcn`` takes (pre), ``siamunet`` (pre, post), ``iog`` and ``dextr`` a crop with its click maps,
+            ``iog_refine`` that and the maps of all clicks so far.
+        width: scales every hidden layer; 1.0 is the paper's size.
+        depths: name of the backbone, for interactive networks alone.
 
     Raises:
-        ValueError: no architecture has that name.
+        ValueError: no architecture, or no backbone, has that name.
     """
-    if architecture not in _BUILDERS:
-        raise ValueError(f"unknown architecture {architecture!r}; known: {', '.join(_BUILDERS)}")
-    return _BUILDERS[architecture](width)
+    if architecture in _DAMAGE:
+        return _DAMAGE[architecture](width)
+    if architecture not in _CLICKS:
+        raise ValueError(f"unknown architecture {architecture!r}; known: {', '.join((*_DAMAGE, *_CLICKS))}")
+    if depths not in DEPTHS:
+        raise ValueError(f"unknown backbone {depths!r}; known: {', '.join(DEPTHS)}")
+    return _CLICKS[architecture](width, DEPTHS[depths])

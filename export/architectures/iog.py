@@ -17,7 +17,7 @@ from export.architectures.resnet import RESNET101, Bottleneck, ResNet, stage_cha
 MULTI_GRID = (2, 4, 8)
 """Dilations of the last stage's bottlenecks, which keep 1/16 of the resolution."""
 
-_LATERAL, _INNER, _CONTEXT = 256, 128, 512
+_INNER, _CONTEXT = 128, 512
 _BRANCH = (64, 128, 256, 256, 64)
 
 Features = tuple[Tensor, ...]
@@ -31,10 +31,11 @@ class _Guided(nn.Module):
         super().__init__()
         self.backbone = ResNet(5, depths, (1, 2, 2, 1), (1, 1, 1, MULTI_GRID), stride_first=False, width=width)
         c1, c2, c3, c4 = stage_channels(width)
-        context, lateral, inner = (_scaled(channels, width) for channels in (_CONTEXT, _LATERAL, _INNER))
+        context, inner = _scaled(_CONTEXT, width), _scaled(_INNER, width)
+        lateral = 2 * inner
         self.psp4 = PyramidPooling(c4 + clicked_channels, context, align_corners=True)
         self.Coarse_net = CoarseNet((context, c3, c2, c1), lateral)
-        self.Fine_net = FineNet(lateral, inner)
+        self.Fine_net = FineNet(inner)
 
     def encode(self, crop: Tensor) -> Features:
         """Return the four stages' features of (N, 5, S, S): RGB, inside clicks, outside clicks, all 0 … 255.
@@ -134,16 +135,16 @@ class CoarseNet(nn.Module):
 class FineNet(nn.Module):
     """Bottlenecks on each of CoarseNet's levels, fewer the finer it is, merged into one prediction."""
 
-    def __init__(self, lateral: int, inner: int) -> None:
-        """Build the layers."""
+    def __init__(self, inner: int) -> None:
+        """Build the layers; the levels have twice `inner` channels."""
         super().__init__()
-        levels = 4
+        levels, lateral = 4, 2 * inner
         self.cascade = nn.ModuleList(
             nn.Sequential(*(_bottleneck(lateral, inner) for _ in range(levels - 1 - level))) for level in range(levels)
         )
         self.final_predict = nn.Sequential(
             _bottleneck(levels * lateral, inner),
-            nn.Conv2d(2 * inner, 1, kernel_size=3, padding=1, bias=False),
+            nn.Conv2d(lateral, 1, kernel_size=3, padding=1, bias=False),
             nn.BatchNorm2d(1),
         )
 

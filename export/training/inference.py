@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from export.architectures import INPUTS, MEAN, STD
-from export.catalog import entry_of
+from export.catalog import damage_entry_of
 from export.framing import Framing
-from export.graph import serve
-from export.parity import Pixels
+from export.runners import Pixels
+from export.served.damage import serve
 from export.tiled import TiledModel
 from export.training.evaluate import Predictor
 
@@ -37,10 +37,10 @@ def network_inputs(
 
 def served_predictor(network: nn.Module, architecture: str, framing: Framing, device: str) -> Predictor:
     """Return the network as a predictor of label maps that tiles, blends and decides as the gateway does."""
-    entry = entry_of(architecture)
+    entry = damage_entry_of(architecture)
     model = serve(network, entry.inputs, framing).to(device)
 
-    def run(images: Sequence[Pixels]) -> tuple[Pixels, Pixels]:
+    def run(images: Sequence[Pixels]) -> tuple[Pixels, ...]:
         with torch.inference_mode():
             label_map, probabilities = model(*(torch.from_numpy(image).to(device) for image in images))
         return label_map.cpu().numpy(), probabilities.cpu().numpy()

@@ -25,21 +25,25 @@ from gateway.settings import LimitSettings
 
 
 async def read_parts(
-    names: Sequence[str], request: Request, limits: LimitSettings, reservation: Reservation
+    names: Sequence[str],
+    request: Request,
+    limits: LimitSettings,
+    reservation: Reservation,
+    optional: Sequence[str] = (),
 ) -> dict[str, memoryview]:
-    """Return the body's parts by name: exactly `names`, each once.
+    """Return the body's parts by name: all of `names`, and those of `optional` that are there, each once.
 
     A part's file name and content type are not kept; what it is, its bytes say.
 
     Raises:
         UnsupportedMedia: the body is not multipart/form-data.
-        BadRequest: it is not well-formed, or ends early, or its parts are not `names`.
+        BadRequest: it is not well-formed, or ends early, or has other parts.
         MaskgateError: as `read_body`.
     """
     media_type, options = parse_options_header(request.headers.get("content-type"))
     if media_type != b"multipart/form-data" or b"boundary" not in options:
         raise UnsupportedMedia("Send the images as multipart/form-data with a boundary.")
-    form = _Form(options[b"boundary"], names)
+    form = _Form(options[b"boundary"], names, optional)
     await _receive(request, limits, reservation, form.feed)
     return form.parts()
 
@@ -88,11 +92,15 @@ async def _receive(
 
 @contextmanager
 def naming_part(name: str) -> Iterator[None]:
-    """Point the problem document of an error raised inside at the part `name`."""
+    """Point the problem document of an error raised inside at the part `name`, or farther into it.
+
+    Only of what the caller can mend: no part is to blame for our being late, or not ready.
+    """
     try:
         yield
     except MaskgateError as error:
-        error.pointer = f"/{name}"
+        if error.status < 500:
+            error.pointer = f"/{name}{error.pointer or ''}"
         raise
 
 
@@ -117,8 +125,9 @@ def _check_length(length: int, limits: LimitSettings) -> None:
 class _Form:
     """Collects the parts of one multipart body as it arrives."""
 
-    def __init__(self, boundary: bytes, names: Sequence[str]) -> None:
+    def __init__(self, boundary: bytes, names: Sequence[str], optional: Sequence[str]) -> None:
         self._names = names
+        self._known = (*names, *optional)
         self._parts: dict[str, bytearray] = {}
         self._current = bytearray()
         self._header_name = b""
@@ -175,8 +184,8 @@ class _Form:
 
     def _on_headers_finished(self) -> None:
         name = parse_options_header(self._disposition)[1].get(b"name", b"").decode("utf-8", "replace")
-        if name not in self._names:
-            raise PartProblem(f"The parts are {' and '.join(self._names)}; there is one of another name.")
+        if name not in self._known:
+            raise PartProblem(f"The parts are {' and '.join(self._known)}; there is one of another name.")
         if name in self._parts:
             raise PartProblem(f"The part '{name}' is there twice.", pointer=f"/{name}")
         self._current = self._parts[name] = bytearray()

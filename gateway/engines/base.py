@@ -16,6 +16,11 @@ State = Literal["loading", "ready", "failed"]
 Tensors = Mapping[str, NDArray[Any]]
 
 
+def role_of(tensor: str) -> str:
+    """Return what a tensor is for: its name without the `__<index>` that Triton asks of TorchScript models."""
+    return tensor.split("__")[0]
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
     """One version of one model, as requests are told about it.
@@ -34,11 +39,8 @@ class Model:
         return self.card.name
 
     def output(self, role: str) -> str:
-        """Return the tensor name of the output `role`.
-
-        TorchScript models carry Triton's `<name>__<index>` output names.
-        """
-        return next(t.name for t in self.card.outputs if t.name.split("__")[0] == role)
+        """Return the tensor name of the output `role`."""
+        return next(t.name for t in self.card.outputs if role_of(t.name) == role)
 
 
 @dataclass(frozen=True)

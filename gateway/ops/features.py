@@ -108,34 +108,31 @@ class MemoryFeatures:
         self.size = size
         self._telemetry = telemetry
         self._shelf: Shelf[FeatureKey, Features] = Shelf(size, telemetry.session_evictions.inc)
+        telemetry.session_bytes.set_function(lambda: self.size - self._shelf.size + self._shelf.held)
 
     async def get(self, key: FeatureKey) -> Features | None:
         """Return the features, or None; see `FeatureStore.get`."""
         features = self._shelf.get(key)
-        (self._telemetry.session_misses if features is None else self._telemetry.session_hits).inc()
+        if features is None:
+            self._telemetry.session_misses.inc()
+        else:
+            self._telemetry.session_hits.inc()
         return features
 
     async def put(self, key: FeatureKey, features: Features) -> None:
         """Keep `features` where there is room; see `FeatureStore.put`."""
         self._shelf.put(key, features, size_of(features))
-        self._publish()
 
     def pin(self, amount: int) -> bool:
         """Take `amount` bytes for what may not be lost, and return whether they could be had; features give way."""
         if not self._shelf.make_room(amount):
             return False
         self._shelf.size -= amount
-        self._publish()
         return True
 
     def unpin(self, amount: int) -> None:
         """Give back bytes that `pin` took."""
         self._shelf.size += amount
-        self._publish()
-
-    def _publish(self) -> None:
-        pinned = self.size - self._shelf.size
-        self._telemetry.session_bytes.set(pinned + self._shelf.held)
 
 
 def size_of(features: Features) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import prod
+from math import inf, prod
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -48,7 +48,8 @@ class Network(_Part):
 
     architecture: str
     width: float = Field(gt=0, description="Multiplier on the paper's channel counts")
-    parameters: int = Field(gt=0)
+    depths: str | None = Field(default=None, description="Backbone of interactive models, such as resnet101")
+    parameters: int = Field(gt=0, description="Of an encoder and its head: of the part in this graph")
     reduction: int = Field(
         default=1, ge=1, description="The graph averages n×n input pixels before the network and upsamples after it"
     )
@@ -105,13 +106,21 @@ class Training(_Part):
 
 
 class Drift(_Part):
-    """The worst disagreement of one exported format with the torch network on one kind of input."""
+    """The worst disagreement of one exported format with the torch network on one kind of input.
+
+    What was compared is a whole graph, an encoder, its head on torch's features, or both of them, one after the other,
+    with the undivided network.
+    """
 
     format: Literal["onnx", "torchscript"]
+    part: Literal["whole", "encoder", "head", "composition"] = "whole"
     tiles: Literal["noise", "constant", "natural"]
     batch: int = Field(gt=0)
-    probability_difference: float = Field(ge=0, le=1)
-    flipped_share: float = Field(ge=0, le=1)
+    probability_difference: float = Field(default=0.0, ge=0, le=1)
+    flipped_share: float = Field(default=0.0, ge=0, le=1)
+    feature_difference: float = Field(
+        default=0.0, ge=0, description="Of encoders: of any feature, over the largest of its map"
+    )
 
 
 class Parity(_Part):
@@ -119,8 +128,25 @@ class Parity(_Part):
 
     tolerance_probability: float
     tolerance_flipped: float
+    tolerance_feature: float = 0.0
+    tolerance_composition: float = Field(
+        default=0.0, description="Of probabilities, where features were rounded to half precision on the way"
+    )
     versions: dict[str, str]
     comparisons: tuple[Drift, ...]
+
+    def excess(self, drift: Drift) -> float:
+        """Return a comparison's worst measure over its tolerance; beyond 1, the files differ."""
+        composed = drift.part == "composition"
+        return max(
+            _over(drift.probability_difference, self.tolerance_composition if composed else self.tolerance_probability),
+            _over(drift.flipped_share, self.tolerance_flipped),
+            _over(drift.feature_difference, self.tolerance_feature),
+        )
+
+
+def _over(value: float, tolerance: float) -> float:
+    return value / tolerance if tolerance else inf if value else 0.0
 
 
 class Card(_Part):

@@ -45,9 +45,9 @@ class Prompt:
     tight: bool = False
 
     @property
-    def box(self) -> Box | None:
-        """The box in whole pixels, both bounds inclusive; None without corners."""
-        return None if self.corners is None else box_around(as_points(self.corners))
+    def box(self) -> Box:
+        """The box in whole pixels, both bounds inclusive; a ValueError without corners."""
+        return box_around(as_points(self.corners or ()))
 
     def given(self) -> frozenset[str]:
         """Return the keys of the prompt's JSON that hold something, `tight` apart."""
@@ -57,6 +57,21 @@ class Prompt:
         if self.strokes.object or self.strokes.background:
             keys.add("strokes")
         return frozenset(keys)
+
+    def joined(self, later: Prompt) -> Prompt:
+        """Return the prompt with what came later: clicks and strokes are added, shapes take the place of ours."""
+        boxed = self if later.corners is None else later
+        return Prompt(
+            corners=boxed.corners,
+            positive=self.positive + later.positive,
+            negative=self.negative + later.negative,
+            extreme=later.extreme or self.extreme,
+            polygon=later.polygon or self.polygon,
+            strokes=Strokes(
+                self.strokes.object + later.strokes.object, self.strokes.background + later.strokes.background
+            ),
+            tight=boxed.tight,
+        )
 
     def points(self) -> Iterator[tuple[str, Point]]:
         """Yield every point with the JSON pointer to it; a box's corners share the box's."""
@@ -139,7 +154,7 @@ def _check_shapes(prompt: Prompt) -> None:
     A box of one row or column is taken for a slip of the hand, though its pixels would count as an area: it is what a
     click without a drag leaves.
     """
-    if prompt.box is not None and 1 in (prompt.box.width, prompt.box.height):
+    if prompt.corners and 1 in (prompt.box.width, prompt.box.height):
         raise PromptInvalid("The box has no area: its corners share a row or a column of pixels.", pointer="/box")
     if prompt.extreme:
         _check_extreme(prompt.extreme)

@@ -76,6 +76,11 @@ def grabcut(image: Pixels, box: Box, positive: Points, negative: Points, radius:
     return mask
 
 
+def scarce_background(box: Box, view: Box) -> bool:
+    """Return whether `view` has less background around `box` than a ring of one pixel around itself."""
+    return view.width * view.height - box.width * box.height < 2 * (view.width + view.height)
+
+
 def _reduced(width: int, height: int, most: int) -> tuple[float, tuple[int, int]]:
     """Return the factor, at most 1, that leaves about `most` pixels, and the (width, height) it leaves."""
     scale = min(1.0, sqrt(most / (width * height)))
@@ -89,7 +94,7 @@ def _hints(box: Box, view: Box, size: tuple[int, int]) -> Pixels:
     (x0, x1), (y0, y1) = np.rint(columns).astype(int), np.rint(rows).astype(int)
     hints = np.full((size[1], size[0]), cv2.GC_BGD, np.uint8)
     hints[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)] = cv2.GC_PR_FGD
-    if np.count_nonzero(hints == cv2.GC_BGD) < 2 * sum(size):
+    if scarce_background(box, view):
         hints[[y0, max(y1, y0 + 1) - 1], :] = cv2.GC_BGD
         hints[:, [x0, max(x1, x0 + 1) - 1]] = cv2.GC_BGD
     return hints

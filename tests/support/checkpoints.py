@@ -6,24 +6,43 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from export.architectures import build_network
-from export.catalog import CATALOG, Entry
+from export.architectures import INTERACTIVE, build_network
+from export.catalog import CATALOG
 from export.checkpoints import Checkpoint, write_checkpoint
+from export.entries import DamageEntry, Entry
+from export.probes import draw_clicked
 
-WIDTH = {"fcn": 1 / 16, "siamunet": 1 / 16}
+WIDTH = 1 / 16
+SIZE = 64
+"""Side of the crops of interactive networks."""
 
 
 def small_entry(name: str) -> Entry:
-    """Return a catalogue entry with tiles small enough for a test."""
-    return replace(CATALOG[name], tile=64, overlap=16, max_batch_size=4)
+    """Return a catalogue entry with tiles and batches small enough for a test."""
+    entry = CATALOG[name]
+    return (
+        replace(entry, tile=64, overlap=16, max_batch_size=4)
+        if isinstance(entry, DamageEntry)
+        else replace(entry, max_batch_size=4)
+    )
+
+
+def small_entries(architecture: str) -> list[Entry]:
+    """Return the small entries that a checkpoint of `architecture` becomes."""
+    return [small_entry(name) for name, entry in CATALOG.items() if entry.architecture == architecture]
 
 
 def untrained(architecture: str, seed: int = 0) -> nn.Module:
     """Return a network whose answers vary over any picture: its logits are balanced around zero."""
     torch.manual_seed(seed)
-    network = build_network(architecture, WIDTH[architecture]).eval()
+    network = build_network(architecture, WIDTH, "resnet26").eval()
+    return _normed(network, architecture) if architecture in INTERACTIVE else _balanced(network, architecture)
+
+
+def _balanced(network: nn.Module, architecture: str) -> nn.Module:
+    """Scale the last layer of a network of damage."""
     head = network.get_submodule("head")
     assert isinstance(head, nn.Conv2d)
     images = torch.randn(2, 3, 64, 64)
@@ -31,9 +50,40 @@ def untrained(architecture: str, seed: int = 0) -> nn.Module:
         logits = network(images) if architecture == "fcn" else network(images, images.flip(0))
         spread, middle = logits.std(dim=(0, 2, 3)), logits.mean(dim=(0, 2, 3))
         head.weight /= spread[:, None, None, None]
+        assert head.bias is not None
         head.bias -= middle
         head.bias /= spread
     return network
+
+
+def _normed(network: nn.Module, architecture: str) -> nn.Module:
+    """Take the statistics of every layer of an interactive network from drawn crops, as one step of training would."""
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 1.0
+    inputs = click_inputs(architecture)
+    with torch.no_grad():
+        network.train()(*inputs)
+        network.eval()
+        if architecture == "dextr":
+            final = network.get_submodule("layer5.final")
+            assert isinstance(final, nn.Conv2d)
+            assert final.bias is not None
+            logits = network(*inputs)[-1]
+            final.weight /= logits.std()
+            final.bias -= logits.mean()
+            final.bias /= logits.std()
+    for norm in norms:
+        norm.momentum = 0.1
+    return network
+
+
+def click_inputs(architecture: str, size: int = SIZE) -> tuple[Tensor, ...]:
+    """Return what an interactive network itself takes, of four drawn crops."""
+    drawn = draw_clicked("natural", 1 if architecture == "dextr" else 2, 4, size)
+    crops, first, clicks = (torch.from_numpy(batch).permute(0, 3, 1, 2).float() for batch in drawn)
+    joined = torch.cat([crops, first], dim=1)
+    return (joined, clicks) if architecture == "iog_refine" else (joined,)
 
 
 def checkpoint(architecture: str, *, seed: int = 0, threshold: float | None = 0.5) -> Checkpoint:
@@ -41,8 +91,8 @@ def checkpoint(architecture: str, *, seed: int = 0, threshold: float | None = 0.
     return Checkpoint(
         state_dict=untrained(architecture, seed).state_dict(),
         architecture=architecture,
-        width=WIDTH[architecture],
-        reduction=2,
+        width=WIDTH,
+        reduction=1 if architecture in INTERACTIVE else 2,
         threshold=threshold,
         recipe="demo",
         steps=3,
@@ -51,6 +101,8 @@ def checkpoint(architecture: str, *, seed: int = 0, threshold: float | None = 0.
         seed=seed,
         data="2 drawn scenes",
         hyperparameters={"learning_rate": 0.001},
+        depths="resnet26",
+        size=SIZE,
     )
 
 

@@ -15,14 +15,16 @@ from tritonclient.grpc import model_config_pb2
 
 import export.build
 from export.build import build
-from export.catalog import CATALOG, Entry
+from export.catalog import CATALOG
 from export.checkpoints import write_checkpoint
+from export.entries import Entry
 from export.errors import BuildError, CheckpointError, ParityError
 from export.figures import Measurement
-from export.framing import Framing
-from export.graph import serve, to_onnx
+from export.graph import to_onnx
 from export.publish import replacing
-from export.verify import verify, verify_source
+from export.served.graphs import graph_of
+from export.sources import verify_source
+from export.verify import verify
 from gateway.repository.card import Figures
 from gateway.repository.store import Repository, file_digest, scan
 from tests.support.checkpoints import checkpoint, small_entry, untrained, write
@@ -34,7 +36,7 @@ FIGURES = Figures(
 
 @pytest.fixture(scope="module")
 def entries() -> dict[str, Entry]:
-    return {name: small_entry(name) for name in CATALOG}
+    return {name: small_entry(name) for name in ("bd-fcn", "bd-siamunet")}
 
 
 @pytest.fixture(autouse=True)
@@ -59,8 +61,8 @@ def built(tmp_path_factory: pytest.TempPathFactory, sources: dict[str, Path], en
     """A repository with both models, one in each format. Copy it before changing it."""
     root = tmp_path_factory.mktemp("built")
     measurement = Measurement(source_digest=file_digest(sources["bd-siamunet"]), figures=(FIGURES,))
-    build(sources["bd-siamunet"], entries["bd-siamunet"], root, measurement=measurement)
-    build(sources["bd-fcn"], entries["bd-fcn"], root, file_format="torchscript")
+    build(sources["bd-siamunet"], [entries["bd-siamunet"]], root, measurement=measurement)
+    build(sources["bd-fcn"], [entries["bd-fcn"]], root, file_format="torchscript")
     return root
 
 
@@ -131,21 +133,21 @@ def test_triton_is_to_load_every_version(built: Path) -> None:
 def test_the_same_checkpoint_builds_the_same_bytes(
     tmp_path: Path, built: Path, sources: dict[str, Path], entries: dict[str, Entry]
 ) -> None:
-    folder = build(sources["bd-fcn"], entries["bd-fcn"], tmp_path, file_format="torchscript")
+    [folder] = build(sources["bd-fcn"], [entries["bd-fcn"]], tmp_path, file_format="torchscript")
     assert contents(folder) == contents(built / "bd-fcn")
 
 
 def test_the_licence_of_a_checkpoint_goes_before_the_catalogues(tmp_path: Path, entries: dict[str, Entry]) -> None:
     write_checkpoint(replace(checkpoint("fcn"), licence="MIT"), tmp_path / "model.pt")
-    build(tmp_path / "model.pt", entries["bd-fcn"], tmp_path / "repository")
+    build(tmp_path / "model.pt", [entries["bd-fcn"]], tmp_path / "repository")
     assert scan(tmp_path / "repository").models["bd-fcn"].card.licence == "MIT"
 
 
 @pytest.fixture
 def _altered_export(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the ONNX exporter write another network than it is given."""
-    other = serve(untrained("fcn", seed=9), ("pre",), Framing(2, 0.5))
-    monkeypatch.setattr(export.build, "to_onnx", lambda _, tile: to_onnx(other, tile))
+    other = graph_of(untrained("fcn", seed=9), checkpoint("fcn"), small_entry("bd-fcn"))
+    monkeypatch.setattr(export.build, "to_onnx", lambda _: to_onnx(other))
 
 
 @pytest.mark.usefixtures("_altered_export")
@@ -154,7 +156,7 @@ def test_behind_a_closed_gate_nothing_is_written(
     tmp_path: Path, sources: dict[str, Path], entries: dict[str, Entry], file_format: Any
 ) -> None:
     with pytest.raises(ParityError, match=r"^onnx on "):
-        build(sources["bd-fcn"], entries["bd-fcn"], tmp_path / "repository", file_format=file_format)
+        build(sources["bd-fcn"], [entries["bd-fcn"]], tmp_path / "repository", file_format=file_format)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -164,7 +166,7 @@ def test_behind_a_closed_gate_the_former_model_stays(
 ) -> None:
     before = contents(repository)
     with pytest.raises(ParityError):
-        build(sources["bd-fcn"], entries["bd-fcn"], repository)
+        build(sources["bd-fcn"], [entries["bd-fcn"]], repository)
     assert contents(repository) == before
     assert sorted(path.name for path in repository.iterdir()) == ["bd-fcn", "bd-siamunet"]
 
@@ -172,7 +174,7 @@ def test_behind_a_closed_gate_the_former_model_stays(
 def test_a_version_is_replaced_as_a_whole(
     repository: Path, sources: dict[str, Path], entries: dict[str, Entry]
 ) -> None:
-    build(sources["other fcn"], entries["bd-fcn"], repository, file_format="onnx")
+    build(sources["other fcn"], [entries["bd-fcn"]], repository, file_format="onnx")
     model = scan(repository).models["bd-fcn"]
     assert model.card.source_digest == file_digest(sources["other fcn"])
     assert [path.name for path in (repository / "bd-fcn" / "1").iterdir()] == ["model.onnx"]
@@ -183,7 +185,7 @@ def test_a_further_version_keeps_the_former(
     repository: Path, sources: dict[str, Path], entries: dict[str, Entry]
 ) -> None:
     former = contents(repository)["bd-fcn/1/model.pt"]
-    build(sources["other fcn"], entries["bd-fcn"], repository, file_format="torchscript", version=2)
+    build(sources["other fcn"], [entries["bd-fcn"]], repository, file_format="torchscript", version=2)
     model = scan(repository).models["bd-fcn"]
     assert list(model.versions) == [1, 2]
     assert model.newest == 2
@@ -198,7 +200,7 @@ def test_versions_under_one_card_share_one_contract(
 ) -> None:
     before = contents(repository)
     with pytest.raises(BuildError, match="version 1 has another tensor contract"):
-        build(sources[source], entries["bd-fcn"], repository, file_format=file_format, version=2)
+        build(sources[source], [entries["bd-fcn"]], repository, file_format=file_format, version=2)
     assert contents(repository) == before
 
 
@@ -206,13 +208,13 @@ def test_unfit_checkpoints_and_figures_are_refused(
     tmp_path: Path, sources: dict[str, Path], entries: dict[str, Entry]
 ) -> None:
     with pytest.raises(BuildError, match="bd-fcn is a fcn, the checkpoint a siamunet"):
-        build(sources["bd-siamunet"], entries["bd-fcn"], tmp_path)
+        build(sources["bd-siamunet"], [entries["bd-fcn"]], tmp_path)
     other = Measurement(source_digest=file_digest(sources["other fcn"]), figures=(FIGURES,))
     with pytest.raises(BuildError, match="measured on another checkpoint"):
-        build(sources["bd-fcn"], entries["bd-fcn"], tmp_path, measurement=other)
+        build(sources["bd-fcn"], [entries["bd-fcn"]], tmp_path, measurement=other)
     (tmp_path / "text.pt").write_text("no checkpoint")
     with pytest.raises(CheckpointError):
-        build(tmp_path / "text.pt", entries["bd-fcn"], tmp_path)
+        build(tmp_path / "text.pt", [entries["bd-fcn"]], tmp_path)
 
 
 def test_a_sound_repository_verifies(built: Path, sources: dict[str, Path]) -> None:
@@ -295,7 +297,7 @@ def _either_exchange(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
 def test_a_folder_is_replaced(tmp_path: Path) -> None:
     target = tmp_path / "model"
     for content in ("first", "second"):
-        with replacing(target) as folder:
+        with replacing([target]) as [folder]:
             (folder / content).write_text(content)
         assert contents(tmp_path) == {f"model/{content}": content.encode()}
         assert list(tmp_path.iterdir()) == [target]
@@ -307,7 +309,7 @@ def test_a_folder_stays_where_its_replacement_fails(tmp_path: Path) -> None:
     (target / "file").write_text("first")
 
     def write_half() -> None:
-        with replacing(target) as folder:
+        with replacing([target]) as [folder]:
             (folder / "file").write_text("half of the second")
             raise OSError("disk full")
 

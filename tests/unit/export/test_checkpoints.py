@@ -13,8 +13,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from export.checkpoints import Checkpoint, import_weights, read_checkpoint, write_checkpoint
+from export.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from export.errors import CheckpointError
+from export.importing import import_weights
 from tests.support.checkpoints import WIDTH, checkpoint, untrained
 
 
@@ -64,7 +65,7 @@ def test_foreign_weights_are_found_in_their_container(
     content = prefixed if container is None else {container: prefixed, "epoch": 7, "optimizer": {"lr": 0.1}}
     imported = import_weights(saved(tmp_path / "foreign.pth", content), "fcn", reduction=2, threshold=0.4)
     assert same(imported.state_dict, weights)
-    assert (imported.width, imported.reduction, imported.threshold) == (WIDTH["fcn"], 2, 0.4)
+    assert (imported.width, imported.reduction, imported.threshold) == (WIDTH, 2, 0.4)
 
 
 def test_safetensors_are_read(tmp_path: Path, weights: dict[str, Tensor]) -> None:

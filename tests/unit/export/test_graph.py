@@ -16,12 +16,14 @@ import torch
 from torch.nn import functional as F
 
 from export.architectures import MEAN, STD
-from export.catalog import OUTPUTS
+from export.entries import OUTPUTS, DamageEntry
 from export.framing import Framing
-from export.graph import ServedModel, serve, to_onnx, to_torchscript
-from export.parity import FileFormat, draw_tiles, open_file
+from export.graph import Graph, to_onnx, to_torchscript
+from export.probes import draw_tiles
+from export.runners import FileFormat, open_file
+from export.served.damage import ServedModel, serve
 from gateway.vision.labels import decide
-from tests.support.checkpoints import untrained
+from tests.support.checkpoints import small_entries, untrained
 
 ROLES = {"fcn": ("pre",), "siamunet": ("pre", "post")}
 TILE = 64
@@ -31,17 +33,20 @@ def served(architecture: str, threshold: float | None = 0.5) -> ServedModel:
     return serve(untrained(architecture), ROLES[architecture], Framing(2, threshold))
 
 
+def graph(architecture: str) -> Graph:
+    [entry] = small_entries(architecture)
+    assert isinstance(entry, DamageEntry)
+    return Graph(served(architecture), entry.input_specs(), entry.output_specs())
+
+
 def tensors(model: ServedModel, kind: str = "natural", count: int = 2) -> list[torch.Tensor]:
     return [torch.from_numpy(tile) for tile in draw_tiles(kind, len(model.roles), count, TILE)]  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
 def files() -> dict[str, dict[FileFormat, bytes]]:
-    models = {name: served(name) for name in ROLES}
-    return {
-        name: {"onnx": to_onnx(model, TILE), "torchscript": to_torchscript(model, TILE)}
-        for name, model in models.items()
-    }
+    graphs = {name: graph(name) for name in ROLES}
+    return {name: {"onnx": to_onnx(each), "torchscript": to_torchscript(each)} for name, each in graphs.items()}
 
 
 @pytest.mark.parametrize("architecture", ROLES)
@@ -81,7 +86,7 @@ def test_roles_are_the_names_of_the_arguments() -> None:
 def test_onnx_has_named_tensors_fixed_tiles_and_any_batch(
     files: dict[str, dict[FileFormat, bytes]], architecture: str
 ) -> None:
-    graph = onnx.load_from_string(files[architecture]["onnx"]).graph
+    proto = onnx.load_from_string(files[architecture]["onnx"]).graph
 
     def shapes(values: Sequence[onnx.ValueInfoProto]) -> dict[str, list[int | str]]:
         return {
@@ -89,11 +94,11 @@ def test_onnx_has_named_tensors_fixed_tiles_and_any_batch(
         }
 
     classes = 2 if architecture == "fcn" else 5
-    assert shapes(graph.input) == {role: ["batch", TILE, TILE, 3] for role in ROLES[architecture]}
-    assert shapes(graph.output) == dict(
+    assert shapes(proto.input) == {role: ["batch", TILE, TILE, 3] for role in ROLES[architecture]}
+    assert shapes(proto.output) == dict(
         zip(OUTPUTS, (["batch", TILE, TILE], ["batch", TILE, TILE, classes]), strict=True)
     )
-    types = {value.type.tensor_type.elem_type for value in (*graph.input, *graph.output)}
+    types = {value.type.tensor_type.elem_type for value in (*proto.input, *proto.output)}
     assert types == {onnx.TensorProto.UINT8}
 
 
@@ -111,7 +116,7 @@ def test_onnx_holds_no_training_and_no_shape_arithmetic(
 def test_any_batch_size_gives_the_same_answers(
     files: dict[str, dict[FileFormat, bytes]], architecture: str, file_format: FileFormat
 ) -> None:
-    run = open_file(files[architecture][file_format], file_format, ROLES[architecture])
+    run = open_file(files[architecture][file_format], file_format, ROLES[architecture], OUTPUTS)
     images = draw_tiles("natural", len(ROLES[architecture]), 5, TILE)
     together = run(images)[1].astype(int)
     alone = np.concatenate([run([image[i : i + 1] for image in images])[1] for i in range(5)]).astype(int)
@@ -120,9 +125,9 @@ def test_any_batch_size_gives_the_same_answers(
 
 @pytest.mark.parametrize("architecture", ROLES)
 def test_the_same_network_gives_the_same_bytes(files: dict[str, dict[FileFormat, bytes]], architecture: str) -> None:
-    model = served(architecture)
-    assert to_onnx(model, TILE) == files[architecture]["onnx"]
-    assert to_torchscript(model, TILE) == files[architecture]["torchscript"]
+    again = graph(architecture)
+    assert to_onnx(again) == files[architecture]["onnx"]
+    assert to_torchscript(again) == files[architecture]["torchscript"]
 
 
 @pytest.mark.parametrize("architecture", ROLES)

@@ -7,23 +7,35 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from export.entries import DamageEntry
 from export.errors import ParityError
 from export.framing import Framing
-from export.graph import ServedModel, serve, to_onnx, to_torchscript
-from export.parity import TOLERANCE_FLIPPED, TOLERANCE_PROBABILITY, FileFormat, draw_tiles, prove
-from tests.support.checkpoints import untrained
+from export.graph import Graph, to_onnx, to_torchscript
+from export.parity import TOLERANCE_FLIPPED, TOLERANCE_PROBABILITY, prove
+from export.probes import draw_tiles
+from export.runners import FileFormat
+from export.served.damage import serve
+from export.trials import tile_trial
+from tests.support.checkpoints import small_entries, untrained
 
 TILE = 64
 
 
-@pytest.fixture(scope="module")
-def model() -> ServedModel:
-    return serve(untrained("siamunet"), ("pre", "post"), Framing(2, 0.5))
+def served(seed: int = 0, threshold: float = 0.5) -> Graph:
+    [entry] = small_entries("siamunet")
+    assert isinstance(entry, DamageEntry)
+    module = serve(untrained("siamunet", seed), entry.inputs, Framing(2, threshold))
+    return Graph(module, entry.input_specs(), entry.output_specs())
 
 
 @pytest.fixture(scope="module")
-def files(model: ServedModel) -> dict[FileFormat, bytes]:
-    return {"onnx": to_onnx(model, TILE), "torchscript": to_torchscript(model, TILE)}
+def graph() -> Graph:
+    return served()
+
+
+@pytest.fixture(scope="module")
+def files(graph: Graph) -> dict[FileFormat, bytes]:
+    return {"onnx": to_onnx(graph), "torchscript": to_torchscript(graph)}
 
 
 def perturbed(file: bytes, amount: float) -> bytes:
@@ -35,9 +47,9 @@ def perturbed(file: bytes, amount: float) -> bytes:
 
 
 def test_both_formats_are_compared_on_every_kind_of_tiles_and_batch(
-    model: ServedModel, files: dict[FileFormat, bytes]
+    graph: Graph, files: dict[FileFormat, bytes]
 ) -> None:
-    parity = prove(model, files, TILE, 8)
+    parity = prove([tile_trial(graph, files)], 8)
     assert {(d.format, d.tiles, d.batch) for d in parity.comparisons} == {
         (file_format, kind, batch)
         for file_format in ("onnx", "torchscript")
@@ -50,32 +62,31 @@ def test_both_formats_are_compared_on_every_kind_of_tiles_and_batch(
     assert parity.versions.keys() == {"torch", "onnxruntime"}
 
 
-def test_a_changed_weight_closes_the_gate(model: ServedModel, files: dict[FileFormat, bytes]) -> None:
+def test_a_changed_weight_closes_the_gate(graph: Graph, files: dict[FileFormat, bytes]) -> None:
     with pytest.raises(ParityError, match=r"onnx on (noise|constant|natural) tiles, batch \d: probabilities differ"):
-        prove(model, {**files, "onnx": perturbed(files["onnx"], 0.5)}, TILE, 3)
+        prove([tile_trial(graph, {**files, "onnx": perturbed(files["onnx"], 0.5)})], 3)
 
 
-def test_the_worst_comparison_is_named(model: ServedModel, files: dict[FileFormat, bytes]) -> None:
-    other = serve(untrained("siamunet", seed=1), model.roles, Framing(2, 0.5))
+def test_the_worst_comparison_is_named(graph: Graph, files: dict[FileFormat, bytes]) -> None:
+    other = to_torchscript(served(seed=1))
     with pytest.raises(ParityError, match=r"^torchscript on "):
-        prove(model, {**files, "torchscript": to_torchscript(other, TILE)}, TILE, 3)
+        prove([tile_trial(graph, {**files, "torchscript": other})], 3)
 
 
-def test_the_decision_is_compared_too(model: ServedModel, files: dict[FileFormat, bytes]) -> None:
-    other = serve(model.network, model.roles, Framing(2, 0.6))
+def test_the_decision_is_compared_too(files: dict[FileFormat, bytes]) -> None:
     with pytest.raises(ParityError, match=r"differ by up to 0\.00.*of the labels flip"):
-        prove(other, {"onnx": files["onnx"]}, TILE, 3)
+        prove([tile_trial(served(threshold=0.6), {"onnx": files["onnx"]})], 3)
 
 
-def test_a_file_that_cannot_run_a_batch_closes_the_gate(model: ServedModel, files: dict[FileFormat, bytes]) -> None:
+def test_a_file_that_cannot_run_a_batch_closes_the_gate(graph: Graph, files: dict[FileFormat, bytes]) -> None:
     proto = onnx.load_from_string(files["onnx"])
     for value in proto.graph.input:
         value.type.tensor_type.shape.dim[0].dim_value = 1
     with pytest.raises(ParityError, match="onnx fails on noise tiles, batch 3"):
-        prove(model, {"onnx": proto.SerializeToString()}, TILE, 3)
+        prove([tile_trial(graph, {"onnx": proto.SerializeToString()})], 3)
 
 
-def test_swapped_outputs_close_the_gate(model: ServedModel, files: dict[FileFormat, bytes]) -> None:
+def test_swapped_outputs_close_the_gate(graph: Graph, files: dict[FileFormat, bytes]) -> None:
     proto = onnx.load_from_string(files["onnx"])
     # Both are uint8; only their shapes tell.
     first, second = proto.graph.output
@@ -85,7 +96,7 @@ def test_swapped_outputs_close_the_gate(model: ServedModel, files: dict[FileForm
     del proto.graph.output[:]
     proto.graph.output.extend(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.UINT8, None) for name in names)
     with pytest.raises(ParityError, match="gives label_map as uint8"):
-        prove(model, {"onnx": proto.SerializeToString()}, TILE, 1)
+        prove([tile_trial(graph, {"onnx": proto.SerializeToString()})], 1)
 
 
 @pytest.mark.parametrize("kind", ["noise", "constant", "natural"])

@@ -1,0 +1,1 @@
+"""Learning to turn clicks into masks, and measuring how well: objects, samples, training, simulated clicks."""

@@ -1,0 +1,106 @@
+"""Damage models within their tensor contract."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from math import ceil
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from export.architectures import MEAN, STD
+from export.framing import Framing
+
+
+class ServedModel(nn.Module, ABC):
+    """A network that takes pixels as decoded and answers with label values.
+
+    Inputs are uint8 (N, T, T, 3) RGB, one per role. The outputs are `label_map`, uint8 (N, T, T), and
+    `probabilities`, uint8 (N, T, T, C) = round(255 · softmax).
+
+    The label map follows from the quantised probabilities by the rule of `gateway.vision.labels.decide`, so that both
+    outputs agree with each other to the bit.
+    """
+
+    scale: Tensor
+
+    def __init__(self, network: nn.Module, framing: Framing) -> None:
+        """Wrap `network`, which takes normalised (N, 3, T / reduction, T / reduction) images and gives logits."""
+        super().__init__()
+        self.network = network
+        self.reduction = framing.reduction
+        # The slack of `gateway.vision.labels.decide`: t = k/255 is not exactly representable.
+        threshold = framing.threshold
+        self.least_foreground = None if threshold is None else ceil(255 * threshold - 1e-6)
+        mean, std = (torch.tensor(constant).view(1, 3, 1, 1) for constant in (MEAN, STD))
+        # x / 255, − mean, / std and + tint as one multiplication and one addition per role.
+        self.register_buffer("scale", 1 / (255 * std))
+        tints = {"post": torch.tensor(framing.post_tint).view(1, 3, 1, 1)}
+        for role in self.roles:
+            self.register_buffer(f"offset_{role}", tints.get(role, torch.zeros(1)) - mean / std)
+        self.eval().requires_grad_(requires_grad=False)
+
+    @property
+    @abstractmethod
+    def roles(self) -> tuple[str, ...]:
+        """The names of the inputs, in the order of `forward`."""
+
+    def answer(self, *images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (label_map, probabilities) of one batch per role."""
+        prepared = (self._prepare(image, role) for image, role in zip(images, self.roles, strict=True))
+        logits = self.network(*prepared)
+        if self.reduction > 1:
+            logits = F.interpolate(logits, scale_factor=float(self.reduction), mode="bilinear", align_corners=False)
+        # Classes last once, for softmax, argmax and the output alike.
+        quantised = torch.round(255 * logits.permute(0, 2, 3, 1).softmax(dim=-1))
+        return self._decide(quantised).to(torch.uint8), quantised.to(torch.uint8)
+
+    def _prepare(self, image: Tensor, role: str) -> Tensor:
+        pixels = image.permute(0, 3, 1, 2).float()
+        if self.reduction > 1:
+            pixels = F.avg_pool2d(pixels, self.reduction)
+        return pixels * self.scale + self.get_buffer(f"offset_{role}")
+
+    def _decide(self, quantised: Tensor) -> Tensor:
+        if self.least_foreground is None:
+            return quantised.argmax(dim=-1)
+        foreground = quantised[..., 1:]
+        likeliest = foreground.argmax(dim=-1) + 1
+        return torch.where(foreground.sum(dim=-1) >= self.least_foreground, likeliest, 0)
+
+
+# Both exporters name the graph's inputs after the arguments of `forward`, hence one class per set of roles.
+
+
+class ServedImage(ServedModel):
+    """A model of the image before the disaster alone."""
+
+    roles = ("pre",)
+
+    def forward(self, pre: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (label_map, probabilities)."""
+        return self.answer(pre)
+
+
+class ServedPair(ServedModel):
+    """A model of the images before and after the disaster."""
+
+    roles = ("pre", "post")
+
+    def forward(self, pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (label_map, probabilities)."""
+        return self.answer(pre, post)
+
+
+def serve(network: nn.Module, roles: Sequence[str], framing: Framing) -> ServedModel:
+    """Return `network` wrapped for its input roles.
+
+    Raises:
+        ValueError: no task has these roles.
+    """
+    for served in (ServedImage, ServedPair):
+        if served.roles == tuple(roles):
+            return served(network, framing)
+    raise ValueError(f"no tensor contract has the inputs {list(roles)}")

@@ -1,0 +1,34 @@
+"""From a network and its entry in the catalogue to the graph that is exported."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from export.architectures.iog import IOGRefine
+from export.architectures.resnet import stage_channels
+from export.checkpoints import Checkpoint
+from export.entries import ClickEntry, DamageEntry, Entry
+from export.graph import Graph
+from export.served.clicks import ServedCrop, ServedEncoder, ServedHead
+from export.served.damage import serve
+
+
+def graph_of(network: nn.Module, checkpoint: Checkpoint, entry: Entry) -> Graph:
+    """Return the graph that `entry` wants of `checkpoint.network()`.
+
+    Raises:
+        ValueError: the network cannot be served so.
+    """
+    if isinstance(entry, DamageEntry):
+        served = serve(network, entry.inputs, checkpoint.framing)
+        return Graph(served, entry.input_specs(), entry.output_specs())
+    size, channels = checkpoint.size, stage_channels(checkpoint.width)
+    return Graph(_clicked(network, entry), entry.input_specs(size, channels), entry.output_specs(size, channels))
+
+
+def _clicked(network: nn.Module, entry: ClickEntry) -> nn.Module:
+    if entry.part == "whole":
+        return ServedCrop(network)
+    if not isinstance(network, IOGRefine):
+        raise ValueError(f"a {entry.architecture} has no {entry.part}")
+    return ServedEncoder(network) if entry.part == "encoder" else ServedHead(network)
