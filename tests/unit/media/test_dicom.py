@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pydicom import Dataset
 from pydicom.uid import (
     UID,
     EncapsulatedPDFStorage,
     ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLosslessSV1,
@@ -287,6 +289,38 @@ def test_films_come_with_bone_bright_and_through_their_window(inverted: bool, wi
     assert np.abs(taken.pixels - expected).max() <= 1
     assert taken.body_part == "chest"
     assert bool(taken.notices) is not window
+
+
+def look_up_table(entries: NDArray[Any], first: int, bits: int) -> Dataset:
+    table = Dataset()
+    table.add_new("LUTDescriptor", "US", [len(entries), first, bits])
+    table.add_new("LUTData", "OW", entries.tobytes())
+    return table
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian], ids=lambda syntax: syntax.name)
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_films_go_through_their_look_up_tables(kind: type[np.generic], syntax: str) -> None:
+    stored = np.arange(32 * 32).reshape(32, 32)
+    entries = np.linspace(0, 255, 1000).astype(kind)
+    seen = read_film(saved_as(film(stored, VOILUTSequence=[look_up_table(entries, 20, 8)]), syntax), LIMITS)
+    assert (seen.pixels == entries[np.clip(stored - 20, 0, 999)]).all()
+    linear: dict[str, Any] = {"WindowCenter": [128, 9], "WindowWidth": [256, 9]}  # the first of two
+    tables: dict[str, Any] = {"ModalityLUTSequence": [look_up_table(entries, 20, 8)], **linear}
+    seen = read_film(saved_as(film(stored, **tables), syntax), LIMITS)
+    assert (seen.pixels == entries[np.clip(stored - 20, 0, 999)]).all()
+
+
+@pytest.mark.parametrize(
+    "attributes", [{"WindowCenter": "nan", "WindowWidth": 5}, {"WindowCenter": 5}, {"NumberOfFrames": 3}]
+)
+def test_films_of_nonsense_are_refused(attributes: dict[str, Any]) -> None:
+    stored = np.arange(32 * 32).reshape(32, 32)
+    if "NumberOfFrames" in attributes:
+        stored = np.tile(stored, (3, 1))
+        attributes = {**attributes, "Rows": 32}
+    with pytest.raises((ImageUnreadable, ImageUnsuitable)):
+        read_film(saved(film(stored, **attributes)), LIMITS)
 
 
 def test_a_film_of_one_value_is_no_division_by_zero() -> None:
