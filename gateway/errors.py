@@ -19,11 +19,23 @@
     ├── TooLarge (413)
     │   ├── BodyTooLarge (413)
     │   ├── ImageTooLarge (413)
+    │   ├── ArchiveTooLarge (413)    a zip that unpacks to more than is served, a bomb included
     │   └── PromptTooLarge (413)
     ├── UnsupportedMedia (415)
+    │   └── CompressionUnsupported (415)
     ├── Unprocessable (422)          well-formed, but meaningless
     │   ├── ImageUnreadable (422)
     │   ├── ImageUnsuitable (422)
+    │   │   ├── PixelsMissing (422)  a DICOM file that is no image: a report, a PDF
+    │   │   ├── ModalityUnsuitable (422)
+    │   │   ├── BodyPartUnsuitable (422)
+    │   │   ├── ColourUnsuitable (422)
+    │   │   └── GeometryUnsuitable (422)
+    │   ├── ArchiveUnsuitable (422)  a zip with names that climb out, with zips inside, encrypted
+    │   ├── SeriesUnsuitable (422)
+    │   │   ├── SeriesMixed (422)    several patients, studies, series, sizes, orientations
+    │   │   ├── SeriesGap (422)      a slice is missing
+    │   │   └── SeriesDuplicate (422)
     │   ├── PairMismatch (422)
     │   ├── TensorMismatch (422)
     │   ├── PromptInvalid (422)      clicks, boxes, polygons that mean nothing
@@ -192,6 +204,12 @@ class ImageTooLarge(TooLarge):
     code, title = "image-too-large", "Image too large"
 
 
+class ArchiveTooLarge(TooLarge):
+    """The archive unpacks to more files or bytes than is served, or swells as no honest one does."""
+
+    code, title = "archive-too-large", "Archive too large"
+
+
 class PromptTooLarge(TooLarge):
     """The prompt has more points, objects or bytes than one request may."""
 
@@ -202,6 +220,12 @@ class UnsupportedMedia(MaskgateError):
     """The body or a part is of a media type this route does not read."""
 
     status, code, title = 415, "unsupported-media", "Unsupported media type"
+
+
+class CompressionUnsupported(UnsupportedMedia):
+    """A DICOM file whose transfer syntax is not one that is decoded here."""
+
+    code, title = "compression-unsupported", "Compression not supported"
 
 
 class Unprocessable(MaskgateError):
@@ -220,6 +244,66 @@ class ImageUnsuitable(Unprocessable):
     """A readable image of a kind the task has no use for (animated, CMYK, too small)."""
 
     code, title = "image-unsuitable", "Image unsuitable"
+
+
+class PixelsMissing(ImageUnsuitable):
+    """A DICOM file without an image in it: a report, an encapsulated document, a header alone."""
+
+    code, title = "pixels-missing", "No pixels in the file"
+
+
+class ModalityUnsuitable(ImageUnsuitable):
+    """An image of another modality than the task is about."""
+
+    code, title = "modality-unsuitable", "Modality does not suit the task"
+
+
+class BodyPartUnsuitable(ImageUnsuitable):
+    """The file says that it shows another part of the body than the task is about."""
+
+    code, title = "body-part-unsuitable", "Body part does not suit the task"
+
+
+class ColourUnsuitable(ImageUnsuitable):
+    """A colour picture where a grey one is needed."""
+
+    code, title = "colour-unsuitable", "Colour picture instead of a grey one"
+
+
+class GeometryUnsuitable(ImageUnsuitable):
+    """The file does not say where its pixels lie in space, or nonsense."""
+
+    code, title = "geometry-unsuitable", "Geometry missing or meaningless"
+
+
+class ArchiveUnsuitable(Unprocessable):
+    """A zip archive that cannot be read as a series: damaged, encrypted, nested, or with names that climb out."""
+
+    code, title = "archive-unsuitable", "Archive unsuitable"
+
+
+class SeriesUnsuitable(Unprocessable):
+    """The files of a series do not form one."""
+
+    code, title = "series-unsuitable", "Files do not form a series"
+
+
+class SeriesMixed(SeriesUnsuitable):
+    """The files are of several patients, studies, series, sizes or orientations; `detail` says which."""
+
+    code, title = "series-mixed", "Series is mixed"
+
+
+class SeriesGap(SeriesUnsuitable):
+    """The slices are not evenly spaced: one or more are missing."""
+
+    code, title = "series-gap", "Series has a gap"
+
+
+class SeriesDuplicate(SeriesUnsuitable):
+    """Two slices lie in one place, or a file is there twice."""
+
+    code, title = "series-duplicate", "Series has a slice twice"
 
 
 class PairMismatch(Unprocessable):

@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 
 from torch import nn
 
+from export.architectures.cogseg import CogSeg
 from export.architectures.dextr import DEXTR
 from export.architectures.fcn import FCN
 from export.architectures.iog import IOG, IOGRefine
 from export.architectures.resnet import RESNET26, RESNET101
 from export.architectures.siamunet import SiameseUNet
+from export.architectures.unet import UNet
 
 MEAN = (0.485, 0.456, 0.406)
 """ImageNet mean of RGB in [0, 1]; networks of damage take (rgb / 255 - MEAN) / STD."""
@@ -25,6 +27,7 @@ INPUTS: dict[str, tuple[str, ...]] = {"fcn": ("pre",), "siamunet": ("pre", "post
 """Per architecture of damage the roles of its images, in order."""
 
 _DAMAGE: dict[str, Callable[[float], nn.Module]] = {"fcn": FCN, "siamunet": SiameseUNet}
+_CT: dict[str, Callable[[float], nn.Module]] = {"cogseg": CogSeg, "ct_unet": UNet}
 _CLICKS: dict[str, Callable[[float, Sequence[int]], nn.Module]] = {
     "iog": IOG,
     "iog_refine": IOGRefine,
@@ -35,22 +38,29 @@ INTERACTIVE = tuple(_CLICKS)
 """The architectures that take clicks; they have a backbone whose depths can be chosen."""
 
 
+CT = tuple(_CT)
+"""The architectures that take CT slices."""
+
+ARCHITECTURES = (*_DAMAGE, *_CT, *_CLICKS)
+"""All of them."""
+
+
 def build_network(architecture: str, width: float = 1.0, depths: str = "resnet101") -> nn.Module:
-    """Return an untrained network, which gives logits.
+    """Return an untrained network.
 
     Args:
         architecture: ``fcn`` takes (pre), ``siamunet`` (pre, post), ``iog`` and ``dextr`` a crop with its click maps,
-            ``iog_refine`` that and the maps of all clicks so far.
+            ``iog_refine`` that and the maps of all clicks so far; ``cogseg`` and ``ct_unet`` take CT slices.
         width: scales every hidden layer; 1.0 is the paper's size.
         depths: name of the backbone, for interactive networks alone.
 
     Raises:
         ValueError: no architecture, or no backbone, has that name.
     """
-    if architecture in _DAMAGE:
-        return _DAMAGE[architecture](width)
+    if plain := (_DAMAGE | _CT).get(architecture):
+        return plain(width)
     if architecture not in _CLICKS:
-        raise ValueError(f"unknown architecture {architecture!r}; known: {', '.join((*_DAMAGE, *_CLICKS))}")
+        raise ValueError(f"unknown architecture {architecture!r}; known: {', '.join(ARCHITECTURES)}")
     if depths not in DEPTHS:
         raise ValueError(f"unknown backbone {depths!r}; known: {', '.join(DEPTHS)}")
     return _CLICKS[architecture](width, DEPTHS[depths])

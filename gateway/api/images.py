@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 from gateway.api.services import Job
@@ -38,3 +39,8 @@ async def decode_part(job: Job[Parts], name: str, info: ImageInfo) -> DecodedIma
         image = await job.run("decode", decode, job.body[name], info)
     job.services.telemetry.images_decoded.inc()
     return image
+
+
+def digest_of(image: bytes | memoryview) -> str:
+    """Return the SHA-256 of an image as it was sent."""
+    return f"sha256:{hashlib.sha256(image).hexdigest()}"

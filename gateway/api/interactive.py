@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from functools import partial
 from typing import Annotated
@@ -10,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from gateway.api.documentation import BINARY, Documentation, image_part, multipart, problems
-from gateway.api.images import Parts, decode_part, probe_parts
+from gateway.api.images import Parts, decode_part, digest_of, probe_parts
 from gateway.api.mask_answers import MaskAnswer
 from gateway.api.masks import Extra, Form, Found, respond
 from gateway.api.negotiation import PNG
@@ -130,8 +129,3 @@ def check_threshold(selector: Selector, threshold: float | None) -> None:
         raise ParameterInvalid(
             f"{selector.name} gives no probabilities to hold against a threshold.", pointer="/threshold"
         )
-
-
-def digest_of(image: memoryview) -> str:
-    """Return the SHA-256 of an image as it was sent."""
-    return f"sha256:{hashlib.sha256(image).hexdigest()}"

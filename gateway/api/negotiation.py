@@ -24,19 +24,22 @@ def choose(accept: str | None, offered: Sequence[str]) -> str:
     return best
 
 
-def choose_form(accept: str | None, *, overlay: bool, include: Sequence[str]) -> str:
-    """Return PNG or JSON, whichever the caller of a task that paints pictures wants; PNG where both will do.
+def choose_form(
+    accept: str | None, offered: Sequence[str] = (PNG, JSON), *, overlay: bool, include: Sequence[str]
+) -> str:
+    """Return what the caller of a task that paints pictures wants; the earlier offer where any will do.
 
     Args:
         accept: the `Accept` header.
+        offered: media types, PNG and JSON among them.
         overlay: whether the picture is to be an overlay.
         include: what a JSON answer is to hold besides.
 
     Raises:
-        NotAcceptable: neither is wanted.
+        NotAcceptable: none of them is wanted.
         ParameterInvalid: what is asked for belongs to the other form.
     """
-    media_type = choose(accept, (PNG, JSON))
+    media_type = choose(accept, offered)
     if overlay and media_type != PNG:
         raise ParameterInvalid("An overlay is a picture; accept image/png, or use include=overlay.", pointer="/overlay")
     if include and media_type != JSON:

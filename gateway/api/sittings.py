@@ -9,8 +9,8 @@ from typing import Any
 from fastapi import Response
 
 from gateway.api.clicks import Click, prompts_of, written
-from gateway.api.images import Parts, decode_part, probe_parts
-from gateway.api.interactive import BYTES_PER_PIXEL, digest_of
+from gateway.api.images import Parts, decode_part, digest_of, probe_parts
+from gateway.api.interactive import BYTES_PER_PIXEL
 from gateway.api.mask_answers import MaskAnswer
 from gateway.api.masks import Form, Found, mask_answer, respond
 from gateway.api.prompts import check_prompts, read_prompts

@@ -103,7 +103,7 @@ def read_jpeg(data: memoryview) -> ImageInfo:
         ImageUnreadable: no frame header comes before the first scan, or not one of a picture.
     """
     orientation, frame = 1, None
-    for marker, body in _jpeg_segments(data):
+    for marker, body in jpeg_segments(data):
         if marker == _APP1 and bytes(body[:6]) == b"Exif\0\0":
             orientation = read_orientation(body[6:])
         elif marker in _FRAME_HEADERS and len(body) >= 6:
@@ -149,7 +149,7 @@ def _png_chunks(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
         at = end + 4  # the checksum
 
 
-def _jpeg_segments(data: memoryview) -> Iterator[tuple[int, memoryview]]:
+def jpeg_segments(data: memoryview) -> Iterator[tuple[int, memoryview]]:
     """Yield (marker, body) of each whole segment before the first scan."""
     at = 2  # the start-of-image marker
     for _ in range(_MAX_PARTS):

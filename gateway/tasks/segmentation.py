@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +15,11 @@ from gateway.engines.base import Engine, Model
 from gateway.ops.telemetry import Telemetry
 from gateway.ops.timeline import Timeline
 from gateway.ops.workers import Workers
+from gateway.tasks.ahead import in_order
 from gateway.vision.labels import class_counts, confidence, decide
 from gateway.vision.tiling import Grid, Stitcher, gather, plan
 
 Pixels = NDArray[np.uint8]
-
-# While one row of tiles is stitched the next is already being inferred; more rows ahead
-# would hold more memory and make nothing faster.
-_ROWS_AHEAD = 2
 
 
 @dataclass(frozen=True)
@@ -77,13 +74,26 @@ class Segmenter:
         await self._finish_rows(images, grid, finish)
         return labels, sureness
 
+    async def infer(self, batch: Mapping[str, NDArray[Any]], role: str) -> Pixels:
+        """Return one output, uint8 (n, …), of a batch of n tiles, given by input name of the model's card."""
+        output = self.model.output(role)
+        with self.timeline.measure("infer"):
+            answer = await self.engine.infer(self.model, batch, [output], self.timeline)
+        self.telemetry.tiles.labels(self.model.name).inc(len(answer[output]))
+        return answer[output]
+
     async def count(self, label_map: Pixels) -> tuple[int, ...]:
         """Return the pixels of each class, and publish the classes' shares: drift shows there first."""
         classes = len(self.model.card.classes)
         counts = (await self.workers.run(self.timeline, "finish", class_counts, label_map, classes)).tolist()
-        for value, pixels in enumerate(counts):
-            self.telemetry.class_share.labels(self.model.name, str(value)).observe(pixels / label_map.size)
+        self.publish_shares(counts)
         return tuple(counts)
+
+    def publish_shares(self, counts: Sequence[int]) -> None:
+        """Publish the share of each class, of whose pixels there are `counts`."""
+        total = sum(counts)
+        for value, pixels in enumerate(counts):
+            self.telemetry.class_share.labels(self.model.name, str(value)).observe(pixels / total)
 
     def _grid(self, images: Mapping[str, Pixels]) -> Grid:
         height, width = next(iter(images.values())).shape[:2]
@@ -92,22 +102,8 @@ class Segmenter:
 
     async def _finish_rows(self, images: Mapping[str, Pixels], grid: Grid, finish: Callable[[Pixels], None]) -> None:
         """Infer the rows of tiles some ahead, and hand their probabilities to `finish` in order, off the loop."""
-        rows = iter(range(len(grid.rows)))
-
-        def infer(row: int) -> asyncio.Task[Pixels]:
-            return asyncio.create_task(self._infer_row(images, grid, row, "probabilities"))
-
-        ahead = deque(infer(row) for row in islice(rows, _ROWS_AHEAD))
-        try:
-            while ahead:
-                tiles = await ahead[0]
-                ahead.popleft()
-                ahead.extend(infer(row) for row in islice(rows, 1))
-                await self.workers.run(self.timeline, "finish", finish, tiles)
-        finally:
-            for task in ahead:
-                task.cancel()
-            await asyncio.gather(*ahead, return_exceptions=True)
+        rows = (partial(self._infer_row, images, grid, row, "probabilities") for row in range(len(grid.rows)))
+        await in_order(rows, partial(self.workers.run, self.timeline, "finish", finish))
 
     async def _infer_row(self, images: Mapping[str, Pixels], grid: Grid, row: int, role: str) -> Pixels:
         """Return one output of the tiles in `row`, shape (columns, tile, tile, …)."""
@@ -115,10 +111,4 @@ class Segmenter:
         batches = await asyncio.gather(
             *(self.workers.run(self.timeline, "finish", gather, images[name], grid, row) for name in names)
         )
-        output = self.model.output(role)
-        with self.timeline.measure("infer"):
-            answer = await self.engine.infer(
-                self.model, dict(zip(names, batches, strict=True)), [output], self.timeline
-            )
-        self.telemetry.tiles.labels(self.model.name).inc(len(grid.columns))
-        return answer[output]
+        return await self.infer(dict(zip(names, batches, strict=True)), role)

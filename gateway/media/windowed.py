@@ -1,0 +1,61 @@
+"""CT slices as 8-bit pictures that were windowed before they came, such as those of the public sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from gateway.errors import ColourUnsuitable
+from gateway.media.images import DecodedImage
+from gateway.media.slices import HuSlice, Spacing
+from gateway.vision.windowing import LUNG, from_windowed
+
+UInt8 = npt.NDArray[np.uint8]
+
+# What JPEG's chroma makes of grey, and how much of a slice arrows and letters in colour may cover.
+_GREY_TOLERANCE = 24
+_LARGEST_COLOURED_SHARE = 0.02
+
+
+@dataclass(frozen=True)
+class WindowedSlice:
+    """One slice whose grey values stand for Hounsfield units within the lung window.
+
+    Attributes:
+        grey: uint8, (rows, columns).
+        notices: what the caller should know.
+    """
+
+    grey: UInt8 = field(repr=False)
+    notices: tuple[str, ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(1, rows, columns)."""
+        rows, columns = self.grey.shape
+        return 1, rows, columns
+
+    @property
+    def spacing(self) -> Spacing | None:
+        """None: a picture does not say how large its pixels are."""
+        return None
+
+    def slices(self) -> Iterator[HuSlice]:
+        """Yield the one slice."""
+        yield HuSlice(from_windowed(self.grey, LUNG), 0)
+
+
+def windowed_slice(image: DecodedImage) -> WindowedSlice:
+    """Return a decoded PNG or JPEG as a slice.
+
+    Raises:
+        ColourUnsuitable: a colour picture.
+    """
+    lowest, highest = image.pixels.min(axis=2), image.pixels.max(axis=2)
+    if np.count_nonzero(highest - lowest > _GREY_TOLERANCE) > _LARGEST_COLOURED_SHARE * lowest.size:
+        raise ColourUnsuitable("The picture is of colour; a CT slice is grey.")
+    notice = f"8-bit picture: taken as windowed from {LUNG.low:.0f} to {LUNG.high:.0f} HU"
+    return WindowedSlice(np.ascontiguousarray(image.pixels[:, :, 1]), (*image.notices, notice))

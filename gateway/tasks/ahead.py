@@ -1,0 +1,39 @@
+"""Steps of one request that begin before their turn and end in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from itertools import islice
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+# While one is finished the next is already being inferred; more ahead would hold more memory and make nothing faster.
+_AHEAD = 2
+
+
+async def in_order(
+    steps: Iterable[Callable[[], Coroutine[Any, Any, T]]], finish: Callable[[T], Awaitable[object]]
+) -> None:
+    """Run `steps` some ahead of each other, and hand their results to `finish` one after the other, in order.
+
+    However it ends, no step is left running.
+    """
+    upcoming = iter(steps)
+
+    def begun() -> Iterable[asyncio.Task[T]]:
+        return (asyncio.create_task(step()) for step in upcoming)
+
+    ahead = deque(islice(begun(), _AHEAD))
+    try:
+        while ahead:
+            result = await ahead[0]
+            ahead.popleft()
+            ahead.extend(islice(begun(), 1))
+            await finish(result)
+    finally:
+        for task in ahead:
+            task.cancel()
+        await asyncio.gather(*ahead, return_exceptions=True)

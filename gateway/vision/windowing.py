@@ -1,0 +1,86 @@
+"""Hounsfield units, windows of them, the grid on which networks of CT see a slice, and what its pixels measure.
+
+Training and serving share these functions, so that a network is asked what it was taught.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+UInt8 = npt.NDArray[np.uint8]
+Int16 = npt.NDArray[np.int16]
+Float32 = npt.NDArray[np.float32]
+
+_MM3_PER_ML = 1000.0
+
+
+@dataclass(frozen=True)
+class Window:
+    """The Hounsfield units from `low`, shown black, to `high`, shown white."""
+
+    low: float
+    high: float
+
+
+LUNG = Window(-1250.0, 250.0)
+"""The window of CT networks, unless a card names another: wide enough for aerated lung and for effusion."""
+
+
+def from_windowed(pixels: UInt8, window: Window) -> Int16:
+    """Return the Hounsfield units of a slice that was stored through a window: low + value / 255 · (high − low).
+
+    What lay outside the window is lost; 0 and 255 become its ends.
+
+    Args:
+        pixels: uint8 of any shape.
+        window: within the range of int16.
+
+    Returns:
+        int16 of the same shape, rounded.
+    """
+    table = np.rint(np.linspace(window.low, window.high, 256)).astype(np.int16)
+    return np.asarray(table[pixels])
+
+
+def to_grid(units: Int16, size: int) -> Int16:
+    """Return a slice (H, W) on a grid (size, size), averaged where that is coarser, else interpolated bilinearly.
+
+    The proportions of the sides are not kept.
+    """
+    shrinks = min(units.shape) >= size
+    resized = cv2.resize(units, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.asarray(resized, np.int16)
+
+
+def from_grid(probabilities: UInt8, height: int, width: int) -> UInt8:
+    """Return quantised probabilities (T, T, C) of a network's grid on the slice's own, (height, width, C), bilinear."""
+    resized = cv2.resize(probabilities, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(resized, np.uint8)
+
+
+def apply_linear_window(values: Float32, centre: float, width: float) -> Float32:
+    """Return values as 0–1 through DICOM's linear window (PS3.3 C.11.2.1.2.1).
+
+    Args:
+        values: any shape.
+        centre: the window's centre.
+        width: its width, at least 1; of width 1 it is a threshold.
+    """
+    if width <= 1:
+        return np.asarray(values > centre - 0.5, np.float32)
+    scaled = (values - np.float32(centre - 0.5)) / np.float32(width - 1) + np.float32(0.5)
+    return np.clip(scaled, 0, 1, out=scaled)
+
+
+def pixels_to_mm2(pixels: int, row_spacing: float, column_spacing: float) -> float:
+    """Return the area of pixels whose centres lie such distances apart, in mm."""
+    return pixels * row_spacing * column_spacing
+
+
+def voxels_to_ml(voxels: int, row_spacing: float, column_spacing: float, slice_spacing: float) -> float:
+    """Return the volume of voxels whose centres lie such distances apart, in mm."""
+    return voxels * row_spacing * column_spacing * slice_spacing / _MM3_PER_ML
