@@ -25,6 +25,11 @@ TOLERANCE_FEATURE = 2 / 1024
 one."""
 
 
+TOLERANCE_INTENSITY = 2e-3
+"""Largest difference of a super-resolved pixel, over the width of the window: three Hounsfield units of 1500, of which
+rounding alone can make one."""
+
+
 def prove(trials: Iterable[Trial], largest: int) -> Parity:
     """Make every trial with every kind of inputs, in batches of 1, 3 and `largest`.
 
@@ -40,6 +45,7 @@ def excess(drift: Drift) -> float:
         drift.probability_difference / TOLERANCE_PROBABILITY,
         drift.flipped_share / TOLERANCE_FLIPPED,
         drift.feature_difference / TOLERANCE_FEATURE,
+        drift.intensity_difference / TOLERANCE_INTENSITY,
     )
 
 
@@ -73,21 +79,30 @@ def _drift(trial: Trial, truth: Arrays, answer: Arrays, file_format: FileFormat,
 def _judge(comparisons: tuple[Drift, ...]) -> Parity:
     worst = max(comparisons, key=excess)
     if excess(worst) > 1:
-        found = (
-            f"features differ by up to {worst.feature_difference:.4f} of the largest "
-            f"(tolerance {TOLERANCE_FEATURE:.4f})"
-            if worst.part == "encoder"
-            else f"probabilities differ by up to {worst.probability_difference:.4f} (tolerance "
-            f"{TOLERANCE_PROBABILITY:.4f}) and {worst.flipped_share:.2%} of the labels flip (tolerance "
-            f"{TOLERANCE_FLIPPED:.2%})"
+        raise ParityError(
+            f"{_who(worst.format, worst.part)} on {worst.tiles} tiles, batch {worst.batch}: {_found(worst)}"
         )
-        raise ParityError(f"{_who(worst.format, worst.part)} on {worst.tiles} tiles, batch {worst.batch}: {found}")
     return Parity(
         tolerance_probability=TOLERANCE_PROBABILITY,
         tolerance_flipped=TOLERANCE_FLIPPED,
         tolerance_feature=TOLERANCE_FEATURE,
+        tolerance_intensity=TOLERANCE_INTENSITY,
         versions={"torch": torch.__version__, "onnxruntime": onnxruntime.__version__},
         comparisons=comparisons,
+    )
+
+
+def _found(drift: Drift) -> str:
+    """Return in words how an answer differs, by the measures of what was compared."""
+    if drift.feature_difference:
+        differ, tolerance = drift.feature_difference, TOLERANCE_FEATURE
+        return f"features differ by up to {differ:.4f} of the largest (tolerance {tolerance:.4f})"
+    if drift.intensity_difference:
+        differ, tolerance = drift.intensity_difference, TOLERANCE_INTENSITY
+        return f"pixels differ by up to {differ:.4f} of the window (tolerance {tolerance:.4f})"
+    return (
+        f"probabilities differ by up to {drift.probability_difference:.4f} (tolerance {TOLERANCE_PROBABILITY:.4f}) "
+        f"and {drift.flipped_share:.2%} of the labels flip (tolerance {TOLERANCE_FLIPPED:.2%})"
     )
 
 
