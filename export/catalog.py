@@ -64,7 +64,10 @@ _CLICKED_LIMITATIONS = (
     "photographs that it was learnt from, such as radiographs or satellite images."
 )
 _CLICKED_USE = "Research demonstration of cutting out objects of photographs by clicks, for people who check each mask."
-_CLICKED_LICENCE = "unstated; ask whoever trained the weights"
+_CLICKED_LICENCE = (
+    "non-commercial research only (learnt from BSDS500's photographs and masks, and from COCO's, whose photographs are "
+    "under Flickr's terms)"
+)
 
 _CLICKED = (
     ClickEntry(

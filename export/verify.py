@@ -54,15 +54,13 @@ def _problems(model: StoredModel) -> Iterator[str]:
 
 def _parity_problems(card: Card) -> Iterator[str]:
     parity = card.parity
-    if not any(drift.format == card.format for drift in parity.comparisons):
+    covered = {drift.part for drift in parity.comparisons if drift.format == card.format}
+    if not covered:
         yield f"the parity report does not cover {card.format}"
+    elif _encoder_name(card) and "composition" not in covered:
+        yield "the parity report does not cover the composition with its encoder"
     for drift in parity.comparisons:
-        if (
-            drift.probability_difference > parity.tolerance_probability
-            or drift.flipped_share > parity.tolerance_flipped
-            or drift.feature_difference > parity.tolerance_feature
-            or drift.intensity_difference > parity.tolerance_intensity
-        ):
+        if parity.excess(drift) > 1:
             yield f"the parity report is beyond its tolerance: {drift.format}, {drift.tiles}, batch {drift.batch}"
 
 

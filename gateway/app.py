@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from gateway import __version__
-from gateway.api import damage, oip, problems, repository, service
+from gateway.api import damage, interactive, oip, problems, repository, service, sessions
 from gateway.api.authentication import Authentication
 from gateway.api.middleware import RequestContext
 from gateway.api.services import Services
@@ -40,14 +40,14 @@ def create_app(settings: Settings) -> FastAPI:
     loads them is `app.state.loading`.
     """
     telemetry = Telemetry()
-    sessions, features = _sessions(settings.sessions, telemetry)
+    kept, features = _sessions(settings.sessions, telemetry)
     services = Services(
         settings=settings,
         telemetry=telemetry,
         admission=Admission(settings.limits.inflight_requests, settings.limits.inflight_bytes, telemetry),
         workers=Workers(settings.work.threads, _turns(settings)),
         engine=_engine(settings, telemetry),
-        sessions=sessions,
+        sessions=kept,
         features=features,
     )
 
@@ -70,8 +70,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.add_middleware(RequestContext, telemetry=telemetry)
     problems.install(app)
-    for router in (damage.router, oip.router, service.router, repository.router, problems.router):
-        app.include_router(router)
+    for room in (damage, interactive, sessions, oip, service, repository, problems):
+        app.include_router(room.router)
     return app
 
 

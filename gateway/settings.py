@@ -112,9 +112,8 @@ class EngineSettings(_Group):
     triton_url: str = Field("localhost:8001", pattern=r"^[^/\s]+:[0-9]+$")
     """``host:port`` of Triton's gRPC service."""
 
-    triton_shared_memory: bool = False
-    """Share memory with a Triton on this host, where that can be; else tensors travel as bytes. Off: after `kill -9`
-    of the server under load one wrong answer was once seen with it, and not explained."""
+    triton_shared_memory: bool = True
+    """Share memory with a Triton on this host, where that can be; else tensors travel as bytes."""
 
     triton_inflight_bytes: int = Field(128 * MIB, gt=0)
     """Tensors on their way to Triton and back at once, in bytes; also the most memory shared per tile size."""
@@ -164,6 +163,9 @@ class SessionSettings(_Group):
 
     idle_seconds: float = Field(900.0, gt=0)
     """How long a session lives after its last request."""
+
+    clicks: int = Field(2000, gt=0)
+    """Most steps that one session keeps, those of all its objects together."""
 
     local_bytes: int = Field(256 * MIB, gt=0)
     """With Redis: images and features kept in this process too, so that clicks on one replica fetch none again."""

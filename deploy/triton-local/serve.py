@@ -9,16 +9,20 @@ The wheel has the server and its Python backend. This puts together a folder of 
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import filecmp
 import importlib.util
 import os
+import secrets
 import shutil
 import sys
 import sysconfig
+from contextlib import suppress
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
+MEMORY = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory is, not a place for temporary files
 
 
 def main() -> None:
@@ -37,11 +41,32 @@ def main() -> None:
         "--load-model=*",
         # A model that cannot be loaded stays unready; the others are served.
         "--exit-on-error=false",
+        f"--backend-config=python,shm-region-prefix-name={_memory()}",
         *sys.argv[1:],
     ]
     # The Python backend starts `python3`; it has to be the one whose packages are installed here.
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     os.execve(command[0], command, os.environ | {"LD_LIBRARY_PATH": libraries, "PATH": path})  # noqa: S606
+
+
+def _memory() -> str:
+    """Return how the names of this server's shared memory begin, and remove what servers that died left of theirs.
+
+    The Python backend tidies up after itself, but not when it is killed. A lock says whose memory is still in use: the
+    server and all processes it starts inherit it, and it ends with the last of them.
+    """
+    for lock in MEMORY.glob("triton-local-*-lock"):
+        with suppress(OSError), lock.open("rb+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for left in MEMORY.glob(f"{lock.name.removesuffix('lock')}*"):
+                left.unlink()
+    prefix = f"triton-local-{os.getpid()}-{secrets.token_hex(4)}-"
+    own = os.open(MEMORY / f"{prefix}lock", os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+    fcntl.flock(own, fcntl.LOCK_EX)
+    if os.fstat(own).st_nlink == 0:
+        sys.exit("Another server that is starting took this one's memory for a dead one's. Start it again.")
+    os.set_inheritable(own, True)
+    return prefix
 
 
 def _site() -> Path:
@@ -71,9 +96,10 @@ def _assemble(python: Path, stub: Path) -> Path:
     it. Files that are right are left alone, and others replaced as a whole: another server may be using them.
     """
     target = Path(sys.prefix, "backends")
-    ours = (HERE / "backends").glob("*/model.py")
     sources = {f"python/{file.name}": file for file in (*python.glob("*.*"), stub)}
-    sources |= {f"{file.parent.name}/{file.name}": file for file in ours}
+    ours = HERE / "backends"
+    for model in ours.glob("*/model.py"):
+        sources |= {f"{model.parent.name}/{file.name}": file for file in (model, ours / "answer_in_time.py")}
     for name, source in sources.items():
         file = target / name
         if not (file.is_file() and filecmp.cmp(source, file, shallow=False)):

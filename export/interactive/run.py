@@ -23,6 +23,8 @@ from gateway.vision.clicks import as_points, click_map
 
 Pixels = NDArray[np.uint8]
 
+_BACKBONE = "backbone."
+
 
 class ClickRun(State):
     """A network of clicks in training."""
@@ -39,12 +41,16 @@ class ClickRun(State):
         self._started = ""
 
     def start_from(self, checkpoint: Checkpoint) -> None:
-        """Begin with every weight of another network that this one has too, in the same shape."""
+        """Begin with every weight of another network that this one has too, in the same shape.
+
+        DEXTR is its backbone, the others hold one: the same layers are known by their names without that prefix.
+        """
+        given = {key.removeprefix(_BACKBONE): weight for key, weight in checkpoint.state_dict.items()}
         own = self.network.state_dict()
         common = {
-            key: weight
-            for key, weight in checkpoint.state_dict.items()
-            if key in own and own[key].shape == weight.shape
+            key: given[key.removeprefix(_BACKBONE)]
+            for key, weight in own.items()
+            if key.removeprefix(_BACKBONE) in given and given[key.removeprefix(_BACKBONE)].shape == weight.shape
         }
         self.network.load_state_dict(common, strict=False)
         self.average.load_state_dict(self.network.state_dict())

@@ -16,8 +16,8 @@ class Provenance(BaseModel):
     """What made the answer, enough to make it again."""
 
     model: str = Field(examples=["bd-siamunet"])
-    version: int = Field(examples=[1])
-    digest: str = Field(description="SHA-256 of the model file", examples=["sha256:4f0c…"])
+    version: int | None = Field(description="null: of a tool that needs no model of the repository", examples=[1])
+    digest: str | None = Field(description="SHA-256 of the model file; null: as above", examples=["sha256:4f0c…"])
     engine: str = Field(examples=["embedded"])
     input_digest: str = Field(description="SHA-256 over the SHA-256 digests of the parts, in their documented order")
     gateway: str = Field(description="Version of the gateway", examples=["0.1.0"])
@@ -144,6 +144,11 @@ def model_headers(model: Model) -> dict[str, str]:
         "Maskgate-Version": str(model.version),
         "Maskgate-Digest": model.digest,
     }
+
+
+def notice_headers(notices: Sequence[str]) -> dict[str, str]:
+    """Return the header that carries notices where the body has no room for them, if there are any."""
+    return {"Maskgate-Notices": "; ".join(notices).replace("×", "x")} if notices else {}
 
 
 def class_shares(classes: Sequence[ClassSpec], counts: Sequence[int]) -> list[ClassShare]:

@@ -8,20 +8,20 @@ from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 from numpy.typing import NDArray
 
-from gateway.api.answers import DamageAnswer, class_shares, model_headers, provenance, region_answers
-from gateway.api.negotiation import choose as choose_media_type
+from gateway.api.answers import DamageAnswer, class_shares, model_headers, notice_headers, provenance, region_answers
+from gateway.api.documentation import BINARY, Documentation, image_part, multipart, problems
+from gateway.api.images import Parts, decode_part, probe_parts
+from gateway.api.negotiation import JSON, PNG, choose_form
 from gateway.api.services import InjectedServices, Job, serve_task
-from gateway.api.uploads import naming_part, read_parts
+from gateway.api.uploads import read_parts
 from gateway.engines.base import Model, choose
-from gateway.errors import ParameterInvalid
-from gateway.media.headers import ImageInfo
-from gateway.media.images import DecodedImage, ImageLimits, decode, probe
+from gateway.media.images import DecodedImage
 from gateway.media.labelmaps import encode_label_map, encode_overlay
 from gateway.tasks.damage import DamageMap, DamageReport, check_pair, map_damage, report_damage
 
@@ -29,8 +29,6 @@ Picture = Literal["label_map", "overlay"]
 
 TASK = "damage"
 PARTS = ("pre", "post")
-Parts = dict[str, memoryview]
-PNG, JSON = "image/png", "application/json"
 # Per pre pixel: three bytes decoded, three of the post image on its grid, label map, confidence map, and
 # what finding regions takes: a component map (int32) and a padded copy of the label map.
 _BYTES_PER_PRE_PIXEL = 13
@@ -39,53 +37,31 @@ _BYTES_PER_POST_PIXEL = 3
 
 router = APIRouter(tags=[TASK])
 
-_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": list(PARTS),
-                    "properties": {
-                        "pre": {
-                            "type": "string",
-                            "format": "binary",
-                            "description": "PNG or JPEG, before the disaster. Its pixel grid is the answer's.",
-                        },
-                        "post": {
-                            "type": "string",
-                            "format": "binary",
-                            "description": "PNG or JPEG of the same frame, after it; another size of equal aspect "
-                            "is resized and said so.",
-                        },
-                    },
-                },
-            }
-        },
+_BODY = multipart(
+    {
+        "pre": image_part("PNG or JPEG, before the disaster. Its pixel grid is the answer's."),
+        "post": image_part(
+            "PNG or JPEG of the same frame, after it; another size of equal aspect is resized and said so."
+        ),
     }
-}
-_PROBLEM = {"content": {"application/problem+json": {"schema": {"type": "object"}}}}
-_RESPONSES: dict[int | str, dict[str, Any]] = {
+)
+_RESPONSES: dict[int | str, Documentation] = {
     200: {
         "description": "Indexed PNG of the pre image's size whose values are the classes of the model's card "
         "(default), the overlay as an RGB PNG, or the damage map in numbers, by `Accept`.",
         "model": DamageAnswer,
-        "content": {PNG: {"schema": {"type": "string", "format": "binary"}}},
+        "content": {PNG: BINARY},
     },
-    **{
-        status: {"description": meaning, **_PROBLEM}
-        for status, meaning in {
+    **problems(
+        {
             400: "The body is malformed, or a part is missing or there twice.",
             404: "No such model, or no such version of it.",
             406: "`Accept` names nothing this route produces.",
             413: "The body or an image is over its limit; `limit` says which.",
             415: "The body is not multipart, or a part is neither PNG nor JPEG.",
             422: "An image is unreadable or unsuitable, or the two are no pair.",
-            503: "Overloaded, draining, or the model is not ready; see `Retry-After`.",
-            504: "The deadline passed.",
-        }.items()
-    },
+        }
+    ),
 }
 
 
@@ -115,11 +91,7 @@ async def damage(
         curl -F pre=@example_00000001_pre_disaster.png -F post=@example_00000001_post_disaster.png \\
              'http://127.0.0.1:8080/v1/damage?overlay=true' -o overlay.png
     """
-    media_type = choose_media_type(request.headers.get("accept"), (PNG, JSON))
-    if overlay and media_type != PNG:
-        raise ParameterInvalid("An overlay is a picture; accept image/png, or use include=overlay.", pointer="/overlay")
-    if include and media_type != JSON:
-        raise ParameterInvalid("Only a JSON answer includes pictures; accept application/json.", pointer="/include")
+    media_type = choose_form(request.headers.get("accept"), overlay=overlay, include=include or ())
     chosen = choose(services.engine, TASK, model or services.settings.models.damage, version)
 
     async def answer(job: Job[Parts]) -> Response:
@@ -131,7 +103,7 @@ async def damage(
         else:
             mapped = await map_damage(segmenter, pair.pre, pair.post)
             body = await job.run("encode", _overlay if overlay else _label_map, mapped)
-        return Response(body, headers=_headers(chosen, pair.notices), media_type=media_type)
+        return Response(body, headers=model_headers(chosen) | notice_headers(pair.notices), media_type=media_type)
 
     return await serve_task(services, request, TASK, partial(read_parts, PARTS), answer)
 
@@ -145,23 +117,10 @@ class _Pair:
 
 async def _decode_pair(job: Job[Parts], model: Model) -> _Pair:
     """Return both images; what their headers show to be unservable is refused before a pixel is decoded."""
-    limits = job.services.settings.limits
-    image_limits = ImageLimits(limits.image_pixels, limits.image_side, limits.image_side_minimum)
-
-    def probe_part(name: str) -> ImageInfo:
-        with naming_part(name):
-            return probe(job.body[name], image_limits)
-
-    def decode_part(name: str, info: ImageInfo) -> DecodedImage:
-        with naming_part(name):
-            return decode(job.body[name], info)
-
-    pre, post = await job.run("decode", lambda: [probe_part(name) for name in PARTS])
+    pre, post = await probe_parts(job, PARTS)
     notices = check_pair(model, pre.size, post.size)
     job.reservation.grow(pre.pixels * _BYTES_PER_PRE_PIXEL + post.pixels * _BYTES_PER_POST_PIXEL)
-    first, second = await asyncio.gather(
-        job.run("decode", decode_part, "pre", pre), job.run("decode", decode_part, "post", post)
-    )
+    first, second = await asyncio.gather(decode_part(job, "pre", pre), decode_part(job, "post", post))
     return _Pair(first.pixels, second.pixels, (*_said_of("pre", first), *_said_of("post", second), *notices))
 
 
@@ -199,10 +158,3 @@ def _json(report: DamageReport, notices: Sequence[str], include: Sequence[Pictur
 def _digest(job: Job[Parts]) -> str:
     parts = b"".join(hashlib.sha256(job.body[name]).digest() for name in PARTS)
     return f"sha256:{hashlib.sha256(parts).hexdigest()}"
-
-
-def _headers(model: Model, notices: Sequence[str]) -> dict[str, str]:
-    headers = model_headers(model)
-    if notices:
-        headers["Maskgate-Notices"] = "; ".join(notices).replace("×", "x")
-    return headers

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gateway.errors import NotAcceptable
+from gateway.errors import NotAcceptable, ParameterInvalid
+
+PNG, JSON = "image/png", "application/json"
 
 
 def choose(accept: str | None, offered: Sequence[str]) -> str:
@@ -20,6 +22,26 @@ def choose(accept: str | None, offered: Sequence[str]) -> str:
     if _quality(best, ranges) <= 0:
         raise NotAcceptable(f"This route answers with {', '.join(offered)}.", pointer="/accept")
     return best
+
+
+def choose_form(accept: str | None, *, overlay: bool, include: Sequence[str]) -> str:
+    """Return PNG or JSON, whichever the caller of a task that paints pictures wants; PNG where both will do.
+
+    Args:
+        accept: the `Accept` header.
+        overlay: whether the picture is to be an overlay.
+        include: what a JSON answer is to hold besides.
+
+    Raises:
+        NotAcceptable: neither is wanted.
+        ParameterInvalid: what is asked for belongs to the other form.
+    """
+    media_type = choose(accept, (PNG, JSON))
+    if overlay and media_type != PNG:
+        raise ParameterInvalid("An overlay is a picture; accept image/png, or use include=overlay.", pointer="/overlay")
+    if include and media_type != JSON:
+        raise ParameterInvalid("Only a JSON answer includes more; accept application/json.", pointer="/include")
+    return media_type
 
 
 def _parse(entry: str) -> tuple[str, float]:

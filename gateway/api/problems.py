@@ -63,7 +63,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _validation(request: Request, error: RequestValidationError) -> Response:
-        name = str(error.errors()[0]["loc"][-1])
+        # Of a parameter that may be repeated the place goes on with a number.
+        name = next(step for step in reversed(error.errors()[0]["loc"]) if isinstance(step, str))
         return _answer(
             request, ParameterInvalid(f"The parameter '{name}' is not valid; see GET /docs.", pointer=f"/{name}")
         )

@@ -22,6 +22,7 @@ from gateway.ops.timeline import Timeline
 from gateway.ops.workers import Workers
 from gateway.settings import LimitSettings, Settings
 from gateway.tasks.segmentation import Segmenter
+from gateway.tasks.selection import Memory, Run
 
 T = TypeVar("T")
 Body = TypeVar("Body")
@@ -68,6 +69,10 @@ class Job(Generic[Body]):
     def segmenter(self, model: Model) -> Segmenter:
         """Return `model`, ready to run for this request."""
         return Segmenter(model, self.services.engine, self.services.workers, self.services.telemetry, self.timeline)
+
+    def selecting(self, memory: Memory | None = None) -> Run:
+        """Return what selections of this request run on, features kept in `memory` where there is one."""
+        return Run(self.services.engine, self.services.workers, self.services.telemetry, self.timeline, memory)
 
 
 async def serve_task(

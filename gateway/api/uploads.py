@@ -92,11 +92,15 @@ async def _receive(
 
 @contextmanager
 def naming_part(name: str) -> Iterator[None]:
-    """Point the problem document of an error raised inside at the part `name`."""
+    """Point the problem document of an error raised inside at the part `name`, or farther into it.
+
+    Only of what the caller can mend: no part is to blame for our being late, or not ready.
+    """
     try:
         yield
     except MaskgateError as error:
-        error.pointer = f"/{name}"
+        if error.status < 500:
+            error.pointer = f"/{name}{error.pointer or ''}"
         raise
 
 

@@ -248,15 +248,29 @@ class TritonEngine:
 
     async def _look_at(self, link: Link, version: Version) -> None:
         """See whether Triton has the version; where its breaker is open, close it if it serves as its card says."""
+        name = version.model.name
         if version.breaker.open:
+            if name in link.lost:
+                await self._renew(link, name)
             await self._probe(link, version)
-            self._models.show(version.model.name)
+            self._models.show(name)
             return
         try:
             if not await link.channel.model_ready(version.model):
                 self._models.fall(version, not_loaded(version.model))
         except RpcError:
             self._models.fall(version, f"Triton does not answer at {self._url}")
+
+    async def _renew(self, link: Link, name: str) -> None:
+        """Have Triton start another process for a model, and do not leave it half-way: it would be unloaded."""
+        renewing = asyncio.create_task(link.renew(name, WARM_UP_SECONDS))
+        try:
+            await asyncio.shield(renewing)
+        except RpcError as error:
+            _log.error("Triton does not load model %s anew: %s", name, error.details())
+        except asyncio.CancelledError:
+            await asyncio.wait([renewing])
+            raise
 
     def _begin(self, name: str, work: Coroutine[Any, Any, Any]) -> None:
         """Start a task, unless the one of that name is still running."""

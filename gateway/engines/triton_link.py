@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from gateway.engines.base import Model
-from gateway.engines.triton_rpc import Call, Channel, RpcError, never_sent, translate
+from gateway.engines.triton_rpc import Call, Channel, RpcError, never_sent, process_lost, translate
 from gateway.engines.triton_shm import SharedMemory
 from gateway.engines.triton_transport import Binary, Name, Transport
 from gateway.errors import DeadlineExceeded, Internal, MaskgateError, ModelNotReady
@@ -36,6 +37,7 @@ class Link:
     Attributes:
         channel: the connection.
         session: counts how often the server was reached anew; what it has loaded may differ from one to the next.
+        lost: names of models that Triton has no process for any more; see `renew`.
     """
 
     def __init__(self, url: str, share: bool, inflight_bytes: int, telemetry: Telemetry) -> None:
@@ -46,6 +48,8 @@ class Link:
         self._threads = ThreadPoolExecutor(_COPY_THREADS, thread_name_prefix="triton-copy")
         self._connected = False
         self.session = 0
+        self.lost: set[str] = set()
+        self._renewals: Counter[str] = Counter()
         self.channel = Channel(url)
         self._binary = Binary(self.channel, self._threads)
         self._memory = SharedMemory(self.channel, self._threads, self._binary)
@@ -64,10 +68,22 @@ class Link:
                 self._carry_by(self._memory if self._share and await self._memory.connect() else self._binary)
                 self._connected = True
                 self.session += 1
+                self.lost.clear()
             await self._memory.sweep()
         except RpcError:
             self._connected = False
         return self._connected
+
+    async def renew(self, name: str, seconds: float) -> None:
+        """Have Triton start another process for a model: for that it has to be unloaded and loaded.
+
+        Raises:
+            RpcError: it does not do so on request, or could not.
+        """
+        self.lost.discard(name)
+        self._renewals[name] += 1
+        await self.channel.unload(name)
+        await self.channel.load(name, seconds)
 
     async def run(self, call: Call, timeline: Timeline) -> None:
         """Wait until `call` fits into the budget, run it, and write the answer into its outputs.
@@ -115,20 +131,25 @@ class Link:
 
     async def _run(self, call: Call, timeline: Timeline) -> None:
         retries = _RETRIES
+        renewals = self._renewals[call.model.name]
         while True:
             try:
                 return await self._transport.infer(call, timeline.remaining())
             except RpcError as error:
                 if not (retries and never_sent(error)):
-                    raise self._fault(error, call.model) from error
+                    raise self._fault(error, call.model, renewals) from error
             retries -= 1
             await asyncio.sleep(_RETRY_SECONDS)
 
-    def _fault(self, error: RpcError, model: Model) -> MaskgateError:
+    def _fault(self, error: RpcError, model: Model, renewals: int) -> MaskgateError:
         fault = translate(error, model)
-        if isinstance(fault, ModelNotReady):
+        lost = process_lost(error)
+        if lost:
+            if renewals == self._renewals[model.name]:  # else it was the process before
+                self.lost.add(model.name)
+        elif isinstance(fault, ModelNotReady):
             self._connected = False
-        if isinstance(fault, Internal):
+        if lost or isinstance(fault, Internal):
             _log.error("Triton failed on model %s: %s %s", model.name, error.code(), error.details())
         return fault
 

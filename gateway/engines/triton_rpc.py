@@ -101,6 +101,11 @@ class Channel:
         """Return when the server answers; raises RpcError when it does not."""
         await self._stub.ServerLive(service_pb2.ServerLiveRequest(), timeout=SHORT_SECONDS)
 
+    async def version(self) -> tuple[int, ...]:
+        """Return the server's version, the major part first; empty where it tells none."""
+        said = (await self._stub.ServerMetadata(service_pb2.ServerMetadataRequest(), timeout=SHORT_SECONDS)).version
+        return tuple(int(part) for part in said.split(".") if part.isdecimal())
+
     async def model_ready(self, model: Model) -> bool:
         """Return whether Triton has loaded this version of the model."""
         request = service_pb2.ModelReadyRequest(name=model.name, version=str(model.version))
@@ -169,6 +174,11 @@ def region_unknown(error: RpcError) -> bool:
     return "Unable to find shared memory region" in (error.details() or "")
 
 
+def process_lost(error: RpcError) -> bool:
+    """Return whether Triton's Python backend has lost the process that runs the model; it starts no other by itself."""
+    return "Stub process" in (error.details() or "") or "the health mutex" in (error.details() or "")
+
+
 def translate(error: RpcError, model: Model) -> MaskgateError:
     """Return what a failed inference means to the caller. Triton's own words never reach them."""
     code, details = error.code(), error.details() or ""
@@ -176,7 +186,7 @@ def translate(error: RpcError, model: Model) -> MaskgateError:
         return DeadlineExceeded("The deadline passed while the model ran.")
     if code == StatusCode.RESOURCE_EXHAUSTED or "maximum queue size" in details:
         return Overloaded(f"The queue of model {model.name} is full.", retry_after=1)
-    if code in (StatusCode.UNAVAILABLE, StatusCode.NOT_FOUND, StatusCode.CANCELLED):
+    if code in (StatusCode.UNAVAILABLE, StatusCode.NOT_FOUND, StatusCode.CANCELLED) or process_lost(error):
         return ModelNotReady(f"Model {model.name} cannot be reached.", retry_after=1)
     return Internal("The model failed.")
 

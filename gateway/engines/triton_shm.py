@@ -1,89 +1,39 @@
 """Tensors through system shared memory: one copy each way, and no megabyte on the wire.
 
-A region is a file in `/dev/shm` that gateway and server both map. It is this process's own: the name says whose, and
-a lock on the file, which ends with the process however that ends, says whether its owner still lives.
+What a server may leave in a region is never taken for an answer that it did not write there: a region whose request
+did not end in an answer is not used again, no server is trusted that lets go of memory while it still writes to it, and
+outputs are sealed before each request.
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import logging
 import mmap
-import os
 import secrets
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
+from gateway.engines.triton_region import FOLDER, PREFIX, Region, sweep_dead
 from gateway.engines.triton_rpc import Call, Channel, RpcError, not_answering, region_unknown
 from gateway.engines.triton_transport import Name, Transport, in_thread
-
-PREFIX = "maskgate-"
-"""Begins the name of every region."""
-
-FOLDER = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory is, not a place for temporary files
-"""Where regions lie."""
+from gateway.errors import ModelNotReady
 
 _ALIGNMENT = 64
+# Since Triton 2.50 a region is not unmapped while a request uses it (triton-inference-server/server, pull request
+# 7567). Before, an answer that nobody waited for went to whatever was mapped there next, or crashed the server.
+_FIRST_VERSION = (2, 50)
+# Ends each output before the request. Where it still does so after the answer, the server did not write there. That an
+# output happens to end like this is as likely as 1 in 2⁶⁴; shorter ones go without.
+_SEAL = np.frombuffer(secrets.token_bytes(8), np.uint8)
+
 _log = logging.getLogger(__name__)
-
-
-class Region:
-    """One file of shared memory, mapped and locked by this process.
-
-    Args:
-        size: in bytes.
-    """
-
-    def __init__(self, size: int) -> None:
-        """Create the file, its memory taken at once: running short later would be a SIGBUS.
-
-        Raises:
-            OSError: there is no such memory, or not enough of it.
-        """
-        self.name = f"{PREFIX}{os.getpid()}-{secrets.token_hex(8)}"
-        self.size = size
-        self.session = -1
-        self._path = FOLDER / self.name
-        self._file = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX)
-            if os.fstat(self._file).st_nlink == 0:
-                raise FileNotFoundError(errno.ENOENT, "another gateway swept the region before it was locked")
-            os.posix_fallocate(self._file, 0, size)
-            self._map = mmap.mmap(self._file, size)
-        except OSError:
-            self.unlink()
-            os.close(self._file)
-            raise
-
-    @property
-    def key(self) -> str:
-        """What the server opens."""
-        return f"/{self.name}"
-
-    def array(self, offset: int, like: NDArray[Any]) -> NDArray[Any]:
-        """Return the part at `offset` as an array of the shape and dtype of `like`."""
-        return np.frombuffer(self._map, like.dtype, like.size, offset).reshape(like.shape)
-
-    def unlink(self) -> None:
-        """Take the name away; the memory lives on until the last process that maps it lets go."""
-        self._path.unlink(missing_ok=True)
-
-    def close(self) -> None:
-        """Let go of the memory, and of the lock."""
-        self.unlink()
-        with suppress(BufferError):  # an exception may still hold an array of it, and lets go of it with that
-            self._map.close()
-        os.close(self._file)
 
 
 class SharedMemory:
@@ -110,7 +60,7 @@ class SharedMemory:
         self._session = 0
 
     async def connect(self) -> bool:
-        """Begin with a server that was started or reached again; return whether it can map our memory at all.
+        """Begin with a server that was started or reached again; return whether to share memory with it.
 
         What gateways that died left behind, on disk and at the server, is removed.
 
@@ -119,6 +69,9 @@ class SharedMemory:
         """
         self._session += 1
         try:
+            if await self._channel.version() < _FIRST_VERSION:
+                _log.info("no memory is shared with a Triton before 2.50: it lets go of what it still writes to")
+                return False
             await in_thread(self._threads, sweep_dead)
             for name, key in (await self._channel.regions()).items():
                 if name.startswith(PREFIX) and not (FOLDER / key.lstrip("/")).exists():
@@ -138,7 +91,7 @@ class SharedMemory:
     async def infer(self, call: Call, seconds: float) -> None:
         """Run `call`; see `Transport.infer`."""
         try:
-            region = await self._take(-(-_end(call) // mmap.PAGESIZE) * mmap.PAGESIZE)
+            region = await self._take(-(-_size(call) // mmap.PAGESIZE) * mmap.PAGESIZE)
         except OSError as error:
             _log.warning("a tile travels as bytes, for lack of shared memory: %s", error.strerror)
             await self._without.infer(call, seconds)
@@ -214,18 +167,6 @@ class SharedMemory:
         self._retired.append(region)
 
 
-def sweep_dead() -> None:
-    """Remove the regions whose process is gone; their locks went with it."""
-    for path in FOLDER.glob(f"{PREFIX}*"):
-        with suppress(OSError):
-            file = os.open(path, os.O_RDWR)
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()
-            finally:
-                os.close(file)
-
-
 def _layout(call: Call) -> Iterator[tuple[str, NDArray[Any], int]]:
     """Yield each tensor's name, array and offset in a region: inputs, then outputs."""
     offset = 0
@@ -235,7 +176,7 @@ def _layout(call: Call) -> Iterator[tuple[str, NDArray[Any], int]]:
             offset += -(-array.nbytes // _ALIGNMENT) * _ALIGNMENT
 
 
-def _end(call: Call) -> int:
+def _size(call: Call) -> int:
     return max(offset + array.nbytes for _, array, offset in _layout(call))
 
 
@@ -252,12 +193,28 @@ def _message(call: Call, region: Region, seconds: float) -> bytes:
 
 
 def _write(call: Call, region: Region) -> None:
+    """Put the inputs into their places, and the seal where the outputs will end."""
     for name, array, offset in _layout(call):
         if name in call.inputs:
             np.copyto(region.array(offset, array), array)
+        elif array.nbytes >= _SEAL.nbytes:
+            np.copyto(_end(region.array(offset, array)), _SEAL)
 
 
 def _read(call: Call, region: Region) -> None:
+    """Take the outputs out.
+
+    Raises:
+        ModelNotReady: the server answered without having written one.
+    """
     for name, array, offset in _layout(call):
         if name in call.outputs:
-            np.copyto(array, region.array(offset, array))
+            written = region.array(offset, array)
+            if np.array_equal(_end(written), _SEAL):
+                _log.error("Triton answered for model %s and did not write output %s", call.model.name, name)
+                raise ModelNotReady(f"The answer of model {call.model.name} did not arrive.", retry_after=1)
+            np.copyto(array, written)
+
+
+def _end(array: NDArray[Any]) -> NDArray[np.uint8]:
+    return array.reshape(-1).view(np.uint8)[-_SEAL.nbytes :]

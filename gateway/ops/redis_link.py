@@ -75,6 +75,7 @@ _TOUCH = """
 local kind, name, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3])
 if redis.call('EXISTS', name) == 0 then drop(kind, name) return 0 end
 live(kind, name, ttl)
+for place = 4, #ARGV do redis.call('PEXPIRE', ARGV[place], ttl) end
 return 1
 """
 _FORGET = "drop(ARGV[1], ARGV[2])"
@@ -144,9 +145,9 @@ class RedisLink:
         self._telemetry.session_evictions.inc(evicted)
         return None
 
-    def touch(self, kind: Kind, name: str) -> bool:
-        """Let a blob live on from now; return whether it is there."""
-        return bool(self._run(self._touch, kind, name, self.ttl))
+    def touch(self, kind: Kind, name: str, *beside: str) -> bool:
+        """Let a blob, and the keys beside it, live on from now; return whether it is there."""
+        return bool(self._run(self._touch, kind, name, self.ttl, *beside))
 
     def forget(self, kind: Kind, name: str) -> None:
         """Remove a blob."""

@@ -73,8 +73,7 @@ class RedisSessions:
 
     async def replace(self, old: Session, new: Session) -> None:
         """See `SessionStore.replace`."""
-        arguments: tuple[str | int, ...] = (old.revision, new.revision, _to_json(new))
-        outcome: Any = await self._link.call(lambda: self._replace(keys=[_record(old.id)], args=arguments))
+        outcome: Any = await self._link.call(self._exchange, old, new)
         if outcome < 0:
             raise not_found()
         if not outcome:
@@ -109,11 +108,13 @@ class RedisSessions:
         session = None if record is None else _from_json(record)
         if session is None or session.tenant != tenant:
             return None
-        if not self._link.touch("images", _image(name)):  # evicted by a Redis that evicts what it likes
+        if not self._link.touch("images", _image(name), _record(name)):  # evicted by a Redis that evicts what it likes
             self._end(name)
             return None
-        self._link.client.pexpire(_record(name), self._link.ttl)
         return session
+
+    def _exchange(self, old: Session, new: Session) -> Any:
+        return self._replace(keys=[_record(old.id)], args=[old.revision, new.revision, _to_json(new)])
 
     def _end(self, name: str) -> None:
         self._link.client.unlink(_record(name))

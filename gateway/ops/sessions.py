@@ -25,7 +25,7 @@ _ID = re.compile(r"[A-Za-z0-9_-]{32}")
 
 @dataclass(frozen=True)
 class Event:
-    """What was added to the prompt of one object, as the caller sent it."""
+    """What was added to the prompt of one object, in the keys of a prompt's JSON. Objects are numbered from 1."""
 
     object: int
     prompt: Mapping[str, Any]
@@ -65,8 +65,8 @@ class Session:
 
     @property
     def objects(self) -> int:
-        """How many objects have a prompt; they are numbered from 0."""
-        return max((event.object + 1 for event in self.events), default=0)
+        """How many objects have a prompt."""
+        return max((event.object for event in self.events), default=0)
 
     def prompted(self, number: int, prompt: Mapping[str, Any]) -> Session:
         """Return the session with `prompt` added to the object `number`, or to a new one that follows the last."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import prod
+from math import inf, prod
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -154,8 +154,25 @@ class Parity(_Part):
     tolerance_flipped: float
     tolerance_feature: float = 0.0
     tolerance_intensity: float = 0.0
+    tolerance_composition: float = Field(
+        default=0.0, description="Of probabilities, where features were rounded to half precision on the way"
+    )
     versions: dict[str, str]
     comparisons: tuple[Drift, ...]
+
+    def excess(self, drift: Drift) -> float:
+        """Return a comparison's worst measure over its tolerance; beyond 1, the files differ."""
+        composed = drift.part == "composition"
+        return max(
+            _over(drift.probability_difference, self.tolerance_composition if composed else self.tolerance_probability),
+            _over(drift.flipped_share, self.tolerance_flipped),
+            _over(drift.feature_difference, self.tolerance_feature),
+            _over(drift.intensity_difference, self.tolerance_intensity),
+        )
+
+
+def _over(value: float, tolerance: float) -> float:
+    return value / tolerance if tolerance else inf if value else 0.0
 
 
 class Card(_Part):

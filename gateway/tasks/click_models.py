@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import floor
 
 import cv2
 import numpy as np
@@ -73,10 +74,11 @@ class View:
             width: of the image.
         """
         place = self.reach.clipped(height, width)
-        values = self.crop.uncut(np.divide(probability, 255, dtype=np.float32), place)
-        part = values > threshold
+        values = self.crop.uncut(probability, place)
+        # The small slack keeps a threshold of k / 255, not exactly representable, from letting k pass.
+        part = values > floor(255 * threshold + 1e-6)
         mask = ObjectMask.within(part, place, height, width)
-        return mask, round(cv2.mean(values, part.view(np.uint8))[0], 4) if mask.box else None
+        return mask, round(cv2.mean(values, part.view(np.uint8))[0] / 255, 4) if mask.box else None
 
 
 def guided_view(prompt: Prompt, clicks: ClickSpec) -> View:

@@ -58,6 +58,21 @@ class Prompt:
             keys.add("strokes")
         return frozenset(keys)
 
+    def joined(self, later: Prompt) -> Prompt:
+        """Return the prompt with what came later: clicks and strokes are added, shapes take the place of ours."""
+        boxed = self if later.corners is None else later
+        return Prompt(
+            corners=boxed.corners,
+            positive=self.positive + later.positive,
+            negative=self.negative + later.negative,
+            extreme=later.extreme or self.extreme,
+            polygon=later.polygon or self.polygon,
+            strokes=Strokes(
+                self.strokes.object + later.strokes.object, self.strokes.background + later.strokes.background
+            ),
+            tight=boxed.tight,
+        )
+
     def points(self) -> Iterator[tuple[str, Point]]:
         """Yield every point with the JSON pointer to it; a box's corners share the box's."""
         for corner in self.corners or ():

@@ -124,6 +124,10 @@ class Selector(Protocol):
     def model(self) -> Model | None:
         """The repository's model that answers; None of a tool."""
 
+    @property
+    def encoder(self) -> Model | None:
+        """The model whose features that one takes; None where it takes the crop itself, and of a tool."""
+
     async def select(self, run: Run, image: Picture, prompt: Prompt, threshold: float | None) -> Selection:
         """Return the object that a prompt shows.
 

@@ -33,6 +33,7 @@ class Tool:
     intake: Intake
     draw: Callable[[Pixels, Prompt], Selection]
     model: None = None
+    encoder: None = None
 
     async def select(self, run: Run, image: Picture, prompt: Prompt, threshold: float | None) -> Selection:
         """Return the object that a prompt shows; see `Selector.select`."""

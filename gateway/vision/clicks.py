@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8]
 Points = NDArray[np.float64]
 """Float64, (N, 2): x and y of each point."""
+Values = TypeVar("Values", NDArray[np.float32], NDArray[np.uint8])
 
 
 @dataclass(frozen=True)
@@ -128,31 +130,33 @@ class Crop:
         """Return image points in pixels of the square: p' = (p − origin) · size / extent, per axis."""
         return (points - self._origin) * self._scale
 
-    def paste(self, probability: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    def paste(self, probability: Values, height: int, width: int) -> Values:
         """Return the network's answer on the image's grid, 0 outside the crop.
 
         Args:
-            probability: float32 (size, size), in [0, 1].
+            probability: (size, size), float32 in [0, 1] or uint8, 255 for 1.
             height: of the image.
             width: of the image.
 
         Returns:
-            float32 (height, width), in [0, 1]: resized bicubically, the part inside the image.
+            (height, width), in the type of `probability`: resized bicubically, the part inside the image.
         """
         shown = self.box.clipped(height, width)
-        canvas = np.zeros((height, width), np.float32)
+        canvas = np.zeros((height, width), probability.dtype)
         if shown.width > 0 and shown.height > 0:
             canvas[shown.y0 : shown.y1 + 1, shown.x0 : shown.x1 + 1] = self.uncut(probability, shown)
         return canvas
 
-    def uncut(self, probability: NDArray[np.float32], part: Box) -> NDArray[np.float32]:
-        """Return `paste`'s values in `part` alone, which lies in the crop's box; float32 (part.height, part.width)."""
+    def uncut(self, probability: Values, part: Box) -> Values:
+        """Return `paste`'s values in `part` alone, which lies in the crop's box; (part.height, part.width)."""
+        values = probability
         if probability.shape != (self.box.height, self.box.width):
             resized = cv2.resize(probability, (self.box.width, self.box.height), interpolation=cv2.INTER_CUBIC)
-            probability = np.asarray(resized, np.float32)
-            np.clip(probability, 0, 1, out=probability)
+            values = np.asarray(resized, probability.dtype)
+            if probability.dtype == np.float32:
+                np.clip(values, 0, 1, out=values)
         x, y = part.x0 - self.box.x0, part.y0 - self.box.y0
-        return probability[y : y + part.height, x : x + part.width]
+        return values[y : y + part.height, x : x + part.width]
 
     @property
     def _origin(self) -> Points:

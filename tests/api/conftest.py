@@ -7,22 +7,25 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 
 from gateway.app import create_app
 from gateway.settings import Settings
 from tests.support.app_client import AppClient, running
 from tests.support.trivial import write_trivial_model
+from tests.support.trivial_interactive import write_trivial_interactive
 
 Start = Callable[..., AppClient]
 
 
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a repository with two sound models and three faulty folders."""
+    """Return a repository with two sound models of damage, the interactive ones, and three faulty folders."""
     root = tmp_path_factory.mktemp("repository")
     write_trivial_model(root, "trivial")
     write_trivial_model(root, "pre-only", inputs=("pre",), classes=2)
+    write_trivial_interactive(root)
     card = write_trivial_model(root, "broken-card") / "card.json"
     card.write_text(card.read_text().replace('"max_batch_size": 8', '"max_batch_size": 0'))
     (write_trivial_model(root, "no-file") / "1" / "model.onnx").unlink()
@@ -49,6 +52,20 @@ def start(repository: Path) -> Iterator[Start]:
 def client(start_session: Start) -> AppClient:
     """Return a client of an app with default limits; the default damage model is `trivial`."""
     return start_session()
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """Return a list that gets an entry for every image decoded."""
+    calls: list[None] = []
+    original = cv2.imdecode
+
+    def counting(*arguments: Any) -> Any:
+        calls.append(None)
+        return original(*arguments)
+
+    monkeypatch.setattr(cv2, "imdecode", counting)
+    return calls
 
 
 def _start(stack: ExitStack, repository: Path, **groups: Any) -> AppClient:

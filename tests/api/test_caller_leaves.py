@@ -3,62 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.support.app_client import AppClient
+from tests.support.leaving import Message, converse, scope_of, whole_then_gone
 from tests.support.pictures import encode, noise
 
 GOOD = encode(noise(96, 96))
-Message = MutableMapping[str, Any]
 
 
 def scope_and_body() -> tuple[dict[str, Any], bytes]:
     request = httpx.Request("POST", "http://gateway/v1/damage", files={"pre": GOOD, "post": GOOD})
-    body = request.read()
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "POST",
-        "scheme": "http",
-        "path": "/v1/damage",
-        "raw_path": b"/v1/damage",
-        "query_string": b"",
-        "root_path": "",
-        "headers": [(k.lower(), v) for k, v in request.headers.raw],
-        "client": ("127.0.0.1", 1),
-        "server": ("gateway", 80),
-    }
-    return scope, body
-
-
-def converse(client: AppClient, messages: Callable[[], Awaitable[Message]], scope: dict[str, Any]) -> None:
-    """Run one request whose incoming messages come from `messages`."""
-
-    async def send(message: Message) -> None:
-        pass
-
-    async def run() -> None:
-        await asyncio.wait_for(client.app(scope, messages, send), 10)
-
-    client.run(run)
-
-
-def whole_then_gone(body: bytes, until: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[Message]]:
-    """Return a `receive` that brings the whole body at once and, after `until`, the caller's leave."""
-    messages: Iterator[Message] = iter([{"type": "http.request", "body": body, "more_body": False}])
-
-    async def receive() -> Message:
-        for message in messages:
-            return message
-        await until()
-        return {"type": "http.disconnect"}
-
-    return receive
+    return scope_of(request), request.read()
 
 
 def assert_nothing_is_held(client: AppClient) -> None:

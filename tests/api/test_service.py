@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.support.app_client import AppClient
 from tests.support.pictures import encode, noise
+from tests.support.trivial_interactive import NAMES
 
 GATEWAY = Path(__file__).resolve().parents[2] / "gateway"
 
@@ -24,7 +25,7 @@ def test_faulty_folders_are_named_and_the_others_serve(client: AppClient) -> Non
     assert "max_batch_size" in models["broken-card"]
     assert "model.onnx" in models["no-file"]
     assert "max_batch_size 4" in models["contradiction"]
-    assert {name for name, state in models.items() if state == "ready"} == {"trivial", "pre-only"}
+    assert {name for name, state in models.items() if state == "ready"} == {"trivial", "pre-only", *NAMES}
 
 
 def test_a_required_model_that_failed_makes_the_gateway_unready(start: Any) -> None:

@@ -110,8 +110,8 @@ def test_ids_are_long_random_and_fit_into_an_address() -> None:
 
 def test_events_are_added_and_taken_back() -> None:
     empty = session()
-    one = empty.prompted(0, {"positive": [[1, 2]]})
-    two = one.prompted(1, {"box": [0, 0, 3, 3]})
+    one = empty.prompted(1, {"positive": [[1, 2]]})
+    two = one.prompted(2, {"box": [0, 0, 3, 3]})
     assert (empty.objects, one.objects, two.objects) == (0, 1, 2)
     assert two.undone().events == one.events
     assert two.emptied().events == ()
@@ -127,7 +127,7 @@ def test_a_session_is_kept_whole(stores: Open) -> None:
             await s.sessions.create(kept, PIXELS)
             assert await s.sessions.get("public", kept.id) == kept
             np.testing.assert_array_equal(await s.sessions.pixels(kept), PIXELS)
-            changed = kept.prompted(0, {"positive": [[1.5, 2]]})
+            changed = kept.prompted(1, {"positive": [[1.5, 2]]})
             await s.sessions.replace(kept, changed)
             assert await s.sessions.get("public", kept.id) == changed
 
@@ -155,7 +155,7 @@ def test_of_two_changes_at_once_one_wins(stores: Open) -> None:
         async with stores() as s:
             kept = session()
             await s.sessions.create(kept, PIXELS)
-            rivals = [kept.prompted(0, {"positive": [[n, n]]}) for n in range(8)]
+            rivals = [kept.prompted(1, {"positive": [[n, n]]}) for n in range(8)]
             outcomes = await asyncio.gather(*(s.sessions.replace(kept, r) for r in rivals), return_exceptions=True)
             assert [type(outcome) for outcome in outcomes if outcome] == [SessionChanged] * 7
             assert await s.sessions.get("public", kept.id) == rivals[outcomes.index(None)]
@@ -286,7 +286,7 @@ def test_replicas_answer_for_each_other(shared: Open) -> None:
         async with shared(near=100_000) as one, shared(near=100_000) as two:
             kept = session()
             await one.sessions.create(kept, PIXELS)
-            first = kept.prompted(0, {"positive": [[1, 1]]})
+            first = kept.prompted(1, {"positive": [[1, 1]]})
             await two.sessions.replace(await two.sessions.get("public", kept.id), first)
             assert await one.sessions.get("public", kept.id) == first
             with pytest.raises(SessionChanged):

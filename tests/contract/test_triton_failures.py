@@ -19,7 +19,7 @@ import pytest
 
 from gateway.engines.base import Model, choose
 from gateway.engines.triton import TritonEngine
-from gateway.engines.triton_shm import FOLDER, PREFIX, Region, sweep_dead
+from gateway.engines.triton_region import FOLDER, PREFIX, Region, sweep_dead
 from gateway.errors import DeadlineExceeded, Internal, ModelNotReady, Overloaded
 from gateway.ops.telemetry import Telemetry
 from gateway.ops.timeline import Timeline
@@ -185,6 +185,22 @@ def test_a_late_writer_never_reaches_another_request(models: Path) -> None:
     play(models, scenario)
 
 
+@needs_shared_memory
+def test_what_a_region_held_before_is_never_taken_for_an_answer(models: Path) -> None:
+    async def scenario(fake: FakeTriton, engine: TritonEngine) -> None:
+        model = pair(engine)
+        await ask(engine, model, items=3, seed=1)
+        fake.writes = False
+        with pytest.raises(ModelNotReady, match="did not arrive"):
+            await ask(engine, model, items=3, seed=2)
+        await until(lambda: "did not arrive" in reason(engine))
+        fake.writes = True
+        await until(lambda: ready(engine))
+        await ask(engine, model, items=3, seed=2)
+
+    play(models, scenario)
+
+
 def test_a_full_queue_is_overload_and_the_model_stays(models: Path, share: bool) -> None:
     async def scenario(fake: FakeTriton, engine: TritonEngine) -> None:
         model = pair(engine)
@@ -265,10 +281,19 @@ def test_regions_are_registered_again_with_a_server_that_forgot_them(models: Pat
     play(models, scenario)
 
 
-def test_a_server_that_cannot_map_our_memory_gets_bytes(models: Path) -> None:
+@needs_shared_memory
+@pytest.mark.parametrize(
+    ("trait", "value"),
+    [
+        pytest.param("shares_memory", False, id="cannot map ours"),
+        pytest.param("version", "2.49.0", id="unmaps what it still writes to"),
+        pytest.param("version", "", id="does not say which it is"),
+    ],
+)
+def test_a_server_that_memory_cannot_be_shared_with_gets_bytes(models: Path, trait: str, value: object) -> None:
     async def run() -> None:
         async with fake_triton(models) as fake:
-            fake.shares_memory = False
+            setattr(fake, trait, value)
             engine = TritonEngine(models, fake.url, True, MIB, Telemetry())
             await engine.start()
             assert engine.transport == "binary"
@@ -310,6 +335,24 @@ def test_a_model_that_keeps_failing_is_taken_away_until_it_answers_again(models:
         fake.hook = passing
         await until(lambda: ready(engine))
         await ask(engine, model)
+
+    play(models, scenario)
+
+
+def test_a_model_whose_process_is_lost_is_unready_until_it_was_unloaded_and_loaded(models: Path) -> None:
+    async def scenario(fake: FakeTriton, engine: TritonEngine) -> None:
+        async def lost(request: Any, context: grpc.aio.ServicerContext) -> None:
+            if not fake.unloads:
+                await context.abort(grpc.StatusCode.INTERNAL, "Stub process 'pair_0_0' is not healthy.")
+
+        fake.hook = lost
+        with pytest.raises(ModelNotReady) as refused:
+            await ask(engine, pair(engine))
+        assert refused.value.retry_after == 1
+        assert not ready(engine)
+        await until(lambda: ready(engine))
+        assert (fake.unloads, fake.loads) == (["pair"], ["pair", "pair"])
+        await ask(engine, pair(engine))
 
     play(models, scenario)
 
@@ -395,7 +438,7 @@ def test_a_server_with_another_model_of_the_name_is_named(models: Path, tmp_path
 @needs_shared_memory
 def test_regions_of_a_process_that_was_killed_are_swept_and_those_of_the_living_are_not() -> None:
     code = (
-        "import sys, time; from gateway.engines.triton_shm import Region;"
+        "import sys, time; from gateway.engines.triton_region import Region;"
         "print(Region(4096).name, flush=True); time.sleep(60)"
     )
     mine = Region(4096)

@@ -6,19 +6,24 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
-from tritonclient.grpc import InferenceServerClient
+from tritonclient.grpc import InferenceServerClient, InferInput
+from tritonclient.utils import InferenceServerException
 
-from gateway.engines.triton_shm import FOLDER, PREFIX
+from gateway.engines.triton_region import FOLDER, PREFIX
+from tests.support.callers import Callers
 from tests.support.pictures import encode, noise
 from tests.support.processes import GatewayProcess, gateway
 from tests.support.triton import TritonProcess, triton
 from tests.support.trivial import write_trivial_model
 
 pytestmark = pytest.mark.e2e
+TRANSPORTS = [("true", "shared-memory"), ("false", "binary")]
 FILES = {"pre": encode(noise(300, 200)), "post": encode(noise(300, 200, seed=1))}
 
 
@@ -56,7 +61,7 @@ def regions(process: GatewayProcess, server: TritonProcess) -> tuple[list[str], 
     return [path.name for path in FOLDER.glob(f"{own}*")], [name for name in registered if name.startswith(own)]
 
 
-@pytest.mark.parametrize(("share", "transport"), [("true", "shared-memory"), ("false", "binary")])
+@pytest.mark.parametrize(("share", "transport"), TRANSPORTS)
 def test_answers_are_those_of_the_embedded_engine(
     models: Path, server: TritonProcess, share: str, transport: str
 ) -> None:
@@ -87,58 +92,100 @@ def test_requests_of_many_callers_are_batched(models: Path, server: TritonProces
     assert tiles > 2 * executions
 
 
-def test_a_server_killed_under_load_costs_clear_errors_only(models: Path, server: TritonProcess) -> None:
-    with gateway(models, **settings(server)) as process:
-        expected = post(process).content
-        statuses: list[tuple[float, int]] = []
-        wrong: list[bytes] = []
-        leave = threading.Event()
-
-        def ask() -> None:
-            while not leave.is_set():
-                answer = post(process)
-                statuses.append((time.monotonic(), answer.status_code))
-                if answer.status_code == 200 and answer.content != expected:
-                    wrong.append(answer.content)
-                if answer.status_code == 503:
-                    assert int(answer.headers["Retry-After"]) >= 1
-                    time.sleep(0.05)
-
-        callers = [threading.Thread(target=ask) for _ in range(4)]
-        for caller in callers:
-            caller.start()
-        time.sleep(1)
-        server.kill()
-        time.sleep(1.5)
-        assert httpx.get(f"{process.address}/readyz").status_code == 503
-        assert readiness(process)["models"] == {
-            "bd-siamunet": f"failed: version 1: Triton does not answer at {server.url}"
-        }
-        server.start()
-        back = time.monotonic()
-        while not any(when > back and status == 200 for when, status in statuses):
-            assert time.monotonic() < back + 20, "the gateway does not find the server again"
-            time.sleep(0.01)
-        recovered = next(when for when, status in statuses if when > back and status == 200)
-        time.sleep(1)
-        leave.set()
-        for caller in callers:
-            caller.join(60)
-        print(f"answered again {recovered - back:.2f} s after Triton was back")
-        assert {status for _, status in statuses} <= {200, 503, 504}
-        assert statuses[-1][1] == 200
-        assert wrong == []
+@pytest.mark.parametrize(("share", "transport"), TRANSPORTS)
+def test_a_server_killed_under_load_costs_clear_errors_only(
+    models: Path, server: TritonProcess, share: str, transport: str
+) -> None:
+    with gateway(models, **settings(server, ENGINE_TRITON_SHARED_MEMORY=share)) as process:
+        assert readiness(process)["transport"] == transport
+        with Callers(process.address, 6) as callers:
+            for pause in (1.5, 0.0):
+                time.sleep(1)
+                callers.mark("kill")
+                server.kill()
+                time.sleep(pause)
+                if pause:
+                    assert httpx.get(f"{process.address}/readyz").status_code == 503
+                    reason = f"failed: version 1: Triton does not answer at {server.url}"
+                    assert readiness(process)["models"] == {"bd-siamunet": reason}
+                callers.mark("start")
+                server.start()
+                back = callers.mark("back")
+                print(f"answered again {callers.answered_since(back):.2f} s after Triton was back")
+            time.sleep(1)
+        assert {status for _, status in callers.answers} <= {200, 503, 504}
+        assert callers.answers[-1][1] == 200
+        assert not callers.wrong, callers.story()
         assert "Traceback" not in "".join(process.output)
 
 
+@pytest.mark.parametrize(("share", "transport"), TRANSPORTS)
+def test_a_model_that_stood_still_gives_nobody_the_answer_of_another(
+    models: Path, server: TritonProcess, share: str, transport: str
+) -> None:
+    with gateway(models, **settings(server, ENGINE_TRITON_SHARED_MEMORY=share)) as process:
+        with Callers(process.address, 6) as callers:
+            for pause in (1.3, 2.2):
+                time.sleep(0.5)
+                callers.mark("stop")
+                server.hold(pause)
+                callers.answered_since(callers.mark("go on"))
+            time.sleep(0.5)
+        assert {status for _, status in callers.answers} <= {200, 503, 504}
+        assert not callers.wrong, callers.story()
+        assert server.answers()
+
+
+def test_a_process_that_stood_still_answers_nobody(server: TritonProcess) -> None:
+    with InferenceServerClient(server.url) as client, ThreadPoolExecutor() as pool:
+
+        def ask(level: int) -> int | None:
+            """Return the label of a tile of one brightness, or nothing where Triton does not give one."""
+            tiles = [InferInput(name, [1, 64, 64, 3], "UINT8") for name in ("pre", "post")]
+            for tile in tiles:
+                tile.set_data_from_numpy(np.full((1, 64, 64, 3), level, np.uint8))
+            try:
+                return int(client.infer("bd-siamunet", tiles).as_numpy("label_map")[0, 0, 0])
+            except InferenceServerException:
+                return None
+
+        levels = (20, 70, 120, 170, 220)
+        assert [ask(level) for level in levels] == [0, 1, 2, 3, 4]
+        holding = pool.submit(server.hold, 1.8)
+        time.sleep(0.2)
+        given_up = ask(levels[0])
+        waiting = pool.submit(ask, levels[1])
+        holding.result()
+        answers = [given_up, waiting.result(), *(ask(level) for level in levels[2:])]
+        assert all(answer in (None, label) for label, answer in enumerate(answers)), answers
+        assert server.answers()
+        client.unload_model("bd-siamunet")
+        client.load_model("bd-siamunet")
+        assert [ask(level) for level in levels] == [0, 1, 2, 3, 4]
+
+
 def test_shared_memory_is_given_back_and_swept_after_a_crash(models: Path, server: TritonProcess) -> None:
-    with gateway(models, **settings(server, ENGINE_TRITON_SHARED_MEMORY="true")) as crashing:
+    with gateway(models, **settings(server)) as crashing:
         post(crashing)
         crashing.process.send_signal(signal.SIGKILL)
         crashing.process.wait()
         assert all(regions(crashing, server)), "a killed process cannot tidy up"
-    with gateway(models, **settings(server, ENGINE_TRITON_SHARED_MEMORY="true")) as process:
+    with gateway(models, **settings(server)) as process:
         assert post(process).status_code == 200
         assert all(regions(process, server))
         assert regions(crashing, server) == ([], [])
     assert regions(process, server) == ([], [])
+
+
+def test_memory_of_a_server_that_was_killed_is_swept_and_that_of_the_living_is_not(
+    models: Path, server: TritonProcess, tmp_path: Path
+) -> None:
+    with triton(models, tmp_path / "log") as other:
+        other.crash()
+        left = other.memory()
+        assert left, "a killed server cannot tidy up"
+        other.start()
+        assert other.memory()
+        assert not any(path.exists() for path in left)
+        assert server.memory()
+        assert server.answers()

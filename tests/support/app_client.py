@@ -45,6 +45,9 @@ class AppClient:
     def post(self, path: str, **options: Any) -> httpx.Response:
         return self.run(self._request, "POST", path, options)
 
+    def delete(self, path: str, **options: Any) -> httpx.Response:
+        return self.run(self._request, "DELETE", path, options)
+
     async def _request(self, method: str, path: str, options: dict[str, Any]) -> httpx.Response:
         return await self._http.request(method, path, **options)
 

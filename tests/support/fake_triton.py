@@ -16,7 +16,7 @@ import numpy as np
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
-from gateway.engines.triton_shm import FOLDER
+from gateway.engines.triton_region import FOLDER
 from tests.support.trivial import label_table, probability_table
 
 Hook = Callable[[Any, grpc.aio.ServicerContext], Awaitable[None]]
@@ -38,10 +38,13 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         self._models = models
         self.port = 0
         self.hook: Hook = passing
+        self.version = "2.51.0"
         self.shares_memory = True
+        self.writes = True  # into shared memory, where it is told to
         self.loaded = True
         self.loads_on_request = True
         self.loads: list[str] = []
+        self.unloads: list[str] = []
         self.regions: dict[str, mmap.mmap] = {}
         self.requests: list[Any] = []
         self.cancelled = 0
@@ -72,6 +75,9 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
     async def ServerLive(self, request: Any, context: Any) -> Any:
         return service_pb2.ServerLiveResponse(live=True)
 
+    async def ServerMetadata(self, request: Any, context: Any) -> Any:
+        return service_pb2.ServerMetadataResponse(name="triton", version=self.version)
+
     async def ModelReady(self, request: Any, context: Any) -> Any:
         return service_pb2.ModelReadyResponse(ready=self.loaded)
 
@@ -81,6 +87,10 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
             await context.abort(grpc.StatusCode.UNAVAILABLE, details)
         self.loads.append(request.model_name)
         return service_pb2.RepositoryModelLoadResponse()
+
+    async def RepositoryModelUnload(self, request: Any, context: Any) -> Any:
+        self.unloads.append(request.model_name)
+        return service_pb2.RepositoryModelUnloadResponse()
 
     async def ModelConfig(self, request: Any, context: Any) -> Any:
         text = (self._models / request.name / "config.pbtxt").read_text()
@@ -132,7 +142,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         for output in request.outputs:
             array = tables[output.name][green]
             answer.outputs.add(name=output.name, datatype="UINT8", shape=array.shape)
-            if "shared_memory_region" in output.parameters:
+            if "shared_memory_region" in output.parameters and self.writes:
                 _part(self.regions[output.parameters["shared_memory_region"].string_param], output)[:] = array.tobytes()
             else:
                 answer.raw_output_contents.append(array.tobytes())

@@ -12,13 +12,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-from gateway.engines.triton_shm import FOLDER
+from gateway.engines.triton_region import FOLDER
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = ROOT / ".venv" / "triton"
@@ -36,7 +36,6 @@ class TritonProcess:
         self._models = models
         self._log = log
         self.http, self.grpc, self.metrics = _free_ports(3)
-        self._memory = f"triton-{self.http}-"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -47,12 +46,11 @@ class TritonProcess:
     def start(self) -> None:
         """Start it and return when it answers, whether or not every model could be loaded."""
         addresses = [f"--{service}-address=127.0.0.1" for service in ("http", "grpc", "metrics")]
-        memory = f"--backend-config=python,shm-region-prefix-name={self._memory}"
         ports = [f"--http-port={self.http}", f"--grpc-port={self.grpc}", f"--metrics-port={self.metrics}"]
         command = [str(ENVIRONMENT / "bin" / "python"), str(ROOT / "deploy" / "triton-local" / "serve.py")]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, f"--model-repository={self._models}", *addresses, *ports, memory],
+                [*command, f"--model-repository={self._models}", *addresses, *ports],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={key: value for key, value in os.environ.items() if not key.startswith("COVERAGE")},
@@ -78,14 +76,38 @@ class TritonProcess:
         lines = self._get(self.metrics, "/metrics").splitlines()
         return float(next(line.split()[-1] for line in lines if line.startswith(f'{name}{{model="{model}"')))
 
+    def hold(self, seconds: float) -> None:
+        """Let the processes that run its models stand still, as if the machine had no time for them."""
+        assert self._process is not None
+        threads = Path(f"/proc/{self._process.pid}/task").glob("*/children")
+        children = [int(child) for thread in threads for child in thread.read_text().split()]
+        assert children
+        for child in children:
+            os.kill(child, signal.SIGSTOP)
+        time.sleep(seconds)
+        for child in children:
+            with suppress(ProcessLookupError):  # the model was loaded anew meanwhile
+                os.kill(child, signal.SIGCONT)
+
+    def memory(self) -> list[Path]:
+        """Return what its Python backend has in shared memory, or has left there."""
+        assert self._process is not None
+        return list(FOLDER.glob(f"triton-local-{self._process.pid}-*"))
+
+    def crash(self) -> None:
+        """End it at once."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
     def kill(self) -> None:
         """End it at once, as a crash would, and remove what its Python backend leaves in memory then."""
         if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+            with suppress(ProcessLookupError):  # it ended by itself
+                self.crash()
+            for left in self.memory():
+                left.unlink()
             self._process = None
-            for region in FOLDER.glob(f"{self._memory}*"):
-                region.unlink()
 
     def _get(self, port: int, path: str) -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:

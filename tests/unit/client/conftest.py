@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from base64 import b64encode
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from maskgate_client import AsyncClient, Client, Retry
 from PIL import Image
 
 LABELS = np.array([[0, 0, 1], [0, 4, 4]], np.uint8)
@@ -46,6 +48,42 @@ REPORT: dict[str, Any] = {
         "gateway": "0.1.0",
     },
 }
+MASK = np.array([[0, 0, 1, 1], [0, 1, 1, 0], [0, 1, 1, 1]], bool)
+OBJECT: dict[str, Any] = {
+    "value": 1,
+    "rle": {"size": [3, 4], "counts": "461K"},
+    "polygons": [{"polygon": [[1, 1], [2, 0], [3, 0], [3, 2], [1, 2]], "holes": [[[3, 1]]], "area": 7}],
+    "box": [1, 0, 4, 3],
+    "area": 7,
+    "score": 0.75,
+    "threshold": 0.5,
+    "crop": [-1, -2, 6, 5],
+    "notices": ["the inside click was taken at (2, 1)"],
+}
+MASKS: dict[str, Any] = {
+    "model": "iog_refine",
+    "width": 4,
+    "height": 3,
+    "objects": [OBJECT],
+    "notices": ["alpha channel dropped"],
+    "provenance": REPORT["provenance"] | {"model": "iog_refine", "encoder_digest": "sha256:22"},
+}
+SESSION: dict[str, Any] = {
+    "id": "s-1",
+    "expires": "2030-01-01T00:00:00Z",
+    "revision": 0,
+    "width": 4,
+    "height": 3,
+    "image": "sha256:11",
+    "model": "iog_refine",
+    "version": 1,
+    "digest": "sha256:00",
+    "threshold": None,
+    "objects": [],
+    "clicks": 0,
+    "notices": ["alpha channel dropped"],
+    "answer": None,
+}
 HEADERS = {
     "x-request-id": "r-1",
     "server-timing": "decode;dur=12.5, infer;dur=80",
@@ -79,6 +117,8 @@ class FakeGateway:
 
     requests: list[httpx.Request] = field(default_factory=list)
     instead: Callable[[httpx.Request], httpx.Response | None] = lambda _: None
+    clicked: list[int] = field(default_factory=list)
+    """The object of each click of the one session."""
 
     @property
     def transport(self) -> httpx.MockTransport:
@@ -89,6 +129,8 @@ class FakeGateway:
         return self.instead(request) or self._usual(request)
 
     def _usual(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.startswith("/v1/interactive"):
+            return self._interactive(request)
         model = {"name": "bd-siamunet", "state": "ready", "task": "damage", "version": 1, "digest": "sha256:00"}
         broken = {"name": "broken", "state": "failed", "reason": "no card.json"}
         match request.url.path:
@@ -107,6 +149,57 @@ class FakeGateway:
                 content = b"overlay" if request.url.params.get("overlay") else label_map_png()
                 return httpx.Response(200, headers=HEADERS | {"content-type": "image/png"}, content=content)
         return problem(404, "route-not-found")
+
+    def _interactive(self, request: httpx.Request) -> httpx.Response:
+        match request.method, request.url.path.removeprefix("/v1/interactive").split("/")[1:]:
+            case ("POST", []) | ("GET", ["sessions", "s-1", "mask"]):
+                wanted = request.url.params.get_list("include")
+                pictures = {name: b64encode(name.encode()).decode() for name in wanted if name != "coco"}
+                coco = {"images": [{"id": 1}]} if "coco" in wanted else None
+                return httpx.Response(200, headers=HEADERS, json=MASKS | {"pictures": pictures, "coco": coco})
+            case "POST", ["sessions"]:
+                return httpx.Response(201, headers={"location": "/v1/interactive/sessions/s-1"}, json=SESSION)
+            case "POST", ["sessions", "s-1", "clicks"]:
+                last = self.clicked[-1] if self.clicked else 1
+                which = json.loads(request.read()).get("object", last)
+                self.clicked.append(max(self.clicked, default=0) + 1 if which == "new" else which)
+                return self._clicked_last()
+            case "DELETE", ["sessions", "s-1", "clicks", "last"]:
+                self.clicked.pop()
+                return self._clicked_last()
+            case "DELETE", ["sessions", "s-1", "clicks"]:
+                self.clicked.clear()
+                return httpx.Response(200, json=SESSION)
+            case "GET", ["sessions", "s-1"]:
+                return httpx.Response(200, json=SESSION | {"clicks": len(self.clicked)})
+            case "DELETE", ["sessions", "s-1"]:
+                return httpx.Response(204)
+        return problem(404, "session-not-found")
+
+    def _clicked_last(self) -> httpx.Response:
+        headers = {"maskgate-object": str(self.clicked[-1])} if self.clicked else {}
+        return httpx.Response(200, headers=headers, json=MASKS | {"objects": [OBJECT] if self.clicked else []})
+
+
+Ask = Callable[..., Any]
+
+
+@pytest.fixture(params=["sync", "async"])
+def ask(request: pytest.FixtureRequest, gateway: FakeGateway) -> Ask:
+    """Call a method by name on either client."""
+
+    def blocking(method: str, *arguments: Any, key: str | None = None, retry: Retry | None = None, **more: Any) -> Any:
+        with Client(transport=gateway.transport, key=key, retry=retry) as client:
+            return getattr(client, method)(*arguments, **more)
+
+    def awaited(method: str, *arguments: Any, key: str | None = None, retry: Retry | None = None, **more: Any) -> Any:
+        async def call() -> Any:
+            async with AsyncClient(transport=gateway.transport, key=key, retry=retry) as client:
+                return await getattr(client, method)(*arguments, **more)
+
+        return asyncio.run(call())
+
+    return blocking if request.param == "sync" else awaited
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Callable
 from io import BytesIO
@@ -12,13 +11,16 @@ import numpy as np
 import pytest
 from maskgate_client import (
     AsyncClient,
+    AsyncSession,
     Busy,
     Client,
+    Conflict,
     Failed,
     MaskgateError,
     Problem,
     Rejected,
     Retry,
+    Session,
     UnexpectedAnswer,
     Unreachable,
 )
@@ -48,30 +50,26 @@ def problem(status: int, **headers: str) -> httpx.Response:
     return httpx.Response(status, headers=headers, json=document)
 
 
-@pytest.fixture(params=["sync", "async"])
-def ask(request: pytest.FixtureRequest, gateway: Any) -> Ask:
-    """Call a method by name on either client."""
-
-    def blocking(method: str, *arguments: Any, retry: Retry | None = None, **options: Any) -> Any:
-        with Client(transport=gateway.transport, retry=retry) as client:
-            return getattr(client, method)(*arguments, **options)
-
-    def awaited(method: str, *arguments: Any, retry: Retry | None = None, **options: Any) -> Any:
-        async def call() -> Any:
-            async with AsyncClient(transport=gateway.transport, retry=retry) as client:
-                return await getattr(client, method)(*arguments, **options)
-
-        return asyncio.run(call())
-
-    return blocking if request.param == "sync" else awaited
-
-
-def test_both_clients_have_the_same_calls() -> None:
+@pytest.mark.parametrize(("blocking", "awaited"), [(Client, AsyncClient), (Session, AsyncSession)])
+def test_both_clients_have_the_same_calls(blocking: type, awaited: type) -> None:
     def signatures(kind: type) -> dict[str, list[str]]:
         public = inspect.getmembers(kind, lambda m: inspect.isfunction(m) and not m.__name__.startswith("_"))
         return {name: list(inspect.signature(method).parameters) for name, method in public}
 
-    assert signatures(Client) == signatures(AsyncClient)
+    assert signatures(blocking) == signatures(awaited)
+
+
+def test_a_key_is_sent_and_nothing_where_there_is_none(ask: Ask, gateway: Any) -> None:
+    ask("ready", key="secret-1")
+    ask("ready")
+    assert [request.headers.get("authorization") for request in gateway.requests] == ["Bearer secret-1", None]
+
+
+@pytest.mark.parametrize("key", ["", "two words", "ключ", "line\n"])
+def test_a_key_that_no_header_can_carry_is_refused(ask: Ask, gateway: Any, key: str) -> None:
+    with pytest.raises(ValueError, match="key"):
+        ask("ready", key=key)
+    assert not gateway.requests
 
 
 def test_a_damage_map_has_labels_palette_and_origin(ask: Ask, gateway: Any) -> None:
@@ -85,6 +83,13 @@ def test_a_damage_map_has_labels_palette_and_origin(ask: Ask, gateway: Any) -> N
     assert Image.open(BytesIO(damage.png)).mode == "P"
     assert gateway.requests[0].url == "http://127.0.0.1:8080/v1/damage?model=bd-siamunet"
     assert gateway.requests[0].headers["accept"] == "image/png"
+
+
+@pytest.mark.parametrize("call", ["damage", "damage_report", "damage_overlay"])
+def test_a_version_can_be_named(ask: Ask, gateway: Any, call: str) -> None:
+    ask(call, PIXELS, PIXELS, model="bd-fcn", version=2)
+    params = gateway.requests[0].url.params
+    assert (params["model"], params["version"]) == ("bd-fcn", "2")
 
 
 def test_a_report_has_classes_regions_and_provenance(ask: Ask, gateway: Any) -> None:
@@ -150,7 +155,9 @@ def test_a_problem_says_everything_the_document_says(ask: Ask, gateway: Any) -> 
     assert str(error) == "Overloaded: Later."
 
 
-@pytest.mark.parametrize(("status", "kind"), [(400, Rejected), (429, Busy), (500, Failed), (503, Busy), (504, Failed)])
+@pytest.mark.parametrize(
+    ("status", "kind"), [(400, Rejected), (409, Conflict), (429, Busy), (500, Failed), (503, Busy), (504, Failed)]
+)
 def test_the_kind_of_a_problem_follows_its_status(ask: Ask, gateway: Any, status: int, kind: type[Problem]) -> None:
     respond(gateway, httpx.Response(status, text="<html>from a proxy</html>", headers={"x-request-id": "p-1"}))
     with pytest.raises(kind) as caught:

@@ -13,6 +13,7 @@ from export.triton import config_files
 from gateway.repository.card import Card, read_card
 from gateway.repository.config import expected_config, read_config
 from tests.support.trivial import write_trivial_model
+from tests.support.trivial_interactive import NAMES, write_trivial_interactive
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +80,29 @@ def test_tensorrt_compiles_once_for_all_batches(onnx: Card) -> None:
 
 def test_a_torchscript_profile_asks_for_no_onnx_runtime_provider(torchscript: Card) -> None:
     assert not parsed(config_files(torchscript)["configs/cuda.pbtxt"]).HasField("optimization")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_interactive_models_have_every_profile(tmp_path: Path, name: str) -> None:
+    card = read_card(write_trivial_interactive(tmp_path, [name]) / name / "card.json")
+    files = config_files(card)
+    assert sorted(files) == ["config.pbtxt", "configs/cuda.pbtxt", "configs/tensorrt.pbtxt"]
+    for text in files.values():
+        (tmp_path / "config.pbtxt").write_text(text)
+        assert read_config(tmp_path / "config.pbtxt") == expected_config(card)
+        assert not any(output.label_filename for output in parsed(text).output), "no output is a map of classes"
+
+
+def test_a_head_is_warmed_up_and_compiled_with_features(tmp_path: Path) -> None:
+    card = read_card(write_trivial_interactive(tmp_path, ["iog_refine"]) / "iog_refine" / "card.json")
+    config = parsed(config_files(card)["configs/tensorrt.pbtxt"])
+    types = {name: sent.data_type for name, sent in config.model_warmup[0].inputs.items()}
+    assert types.pop("clicks") == model_config_pb2.TYPE_UINT8
+    assert set(types.values()) == {model_config_pb2.TYPE_FP16}
+    options = dict(config.optimization.execution_accelerators.gpu_execution_accelerator[0].parameters)
+    assert options["trt_profile_max_shapes"] == (
+        "features_1:8x16x8x8,features_2:8x64x4x4,features_3:8x256x2x2,features_4:8x256x2x2,clicks:8x32x32x2"
+    )
 
 
 def test_the_same_card_gives_the_same_text(onnx: Card) -> None:

@@ -103,7 +103,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     desk.close()
 
 
-def guided(prompt: Prompt, box: Box = BOX, image: Pixels = IMAGE) -> NDArray[np.float32]:
+def guided(prompt: Prompt, box: Box = BOX, image: Pixels = IMAGE) -> NDArray[Any]:
     """Return the probabilities that the steps of the paper give, on the whole image."""
     crop = Crop(Box(box.x0 - MARGIN, box.y0 - MARGIN, box.x1 + MARGIN, box.y1 + MARGIN), SIZE)
     corners = crop.to_crop(box.corners())
@@ -112,8 +112,7 @@ def guided(prompt: Prompt, box: Box = BOX, image: Pixels = IMAGE) -> NDArray[np.
     )
     inside = crop.to_crop(as_points(prompt.positive))
     maps = np.stack([click_map(points, SIZE, SIGMA) for points in (inside, outside)], axis=-1)
-    answer = probability_of(crop.cut(image), maps) / np.float32(255)
-    return crop.paste(answer.astype(np.float32), *image.shape[:2])
+    return crop.paste(probability_of(crop.cut(image), maps), *image.shape[:2]) / np.float32(255)
 
 
 @pytest.mark.parametrize("name", ["iog", "iog_refine"])
@@ -252,8 +251,8 @@ class TestDextr:
         crop = Crop(Box(30, 20, 130, 110), SIZE)
         points = np.trunc((as_points(self.EXTREME) - (30, 20)) * SIZE / (101, 91))
         maps = click_map(points, SIZE, SIGMA)[..., None]
-        answer = probability_of(crop.cut_bicubic(bright), maps) / np.float32(255)
-        expected = crop.paste(answer.astype(np.float32), 120, 160) > (threshold or 0.8)
+        answer = crop.paste(probability_of(crop.cut_bicubic(bright), maps), 120, 160)
+        expected = answer > 255 * (threshold or 0.8)
         expected[:50] = expected[81:] = expected[:, :60] = expected[:, 101:] = False
         for extreme in (self.EXTREME, self.EXTREME[::-1]):
             found = desk.select("dextr", Prompt(extreme=extreme), image=bright, threshold=threshold)

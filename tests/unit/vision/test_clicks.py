@@ -72,6 +72,14 @@ class TestCrop:
         whole = Crop(box, size).paste(np.ones((size, size), np.float32), height, width)
         np.testing.assert_allclose(whole, within(box, height, width), atol=1e-6)
 
+    @given(boxes(), SIDES, SIDES, st.integers(2, 64))
+    def test_bytes_are_pasted_like_numbers(self, box: Box, height: int, width: int, size: int) -> None:
+        answer = np.random.default_rng(0).integers(0, 256, (size, size), np.uint8)
+        as_bytes = Crop(box, size).paste(answer, height, width)
+        as_numbers = Crop(box, size).paste((answer / np.float32(255)).astype(np.float32), height, width)
+        assert as_bytes.dtype == np.uint8
+        np.testing.assert_allclose(as_bytes, 255 * as_numbers, atol=1)
+
     @given(boxes(), st.integers(2, 64), st.data())
     def test_uncut_is_the_paste_of_a_part(self, box: Box, size: int, data: st.DataObject) -> None:
         answer = np.random.default_rng(0).uniform(0, 1, (size, size)).astype(np.float32)

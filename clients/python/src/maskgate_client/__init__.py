@@ -1,10 +1,14 @@
-"""Maskgate's client: send a pair of images, get a damage map back.
+"""Maskgate's client: send images, get masks back.
 
 from maskgate_client import Client
 
 with Client("http://127.0.0.1:8080") as client:
     damage = client.damage("pre.png", "post.png")
     damage.labels  # uint8 (height, width): 0 background, 1 no damage … 4 destroyed
+    with client.interactive("photo.jpg") as session:
+        found = session.box(218, 42, 370, 320)
+        found = session.click(240, 60, positive=False)
+        found.mask  # bool (height, width)
 """
 
 from maskgate_client.answers import (
@@ -17,32 +21,57 @@ from maskgate_client.answers import (
     Provenance,
     Region,
 )
-from maskgate_client.client import AsyncClient, Client
-from maskgate_client.errors import Busy, Failed, MaskgateError, Problem, Rejected, UnexpectedAnswer, Unreachable
+from maskgate_client.async_client import AsyncClient
+from maskgate_client.client import Client
+from maskgate_client.errors import (
+    Busy,
+    Conflict,
+    Failed,
+    MaskgateError,
+    Problem,
+    Rejected,
+    SessionLost,
+    UnexpectedAnswer,
+    Unreachable,
+)
 from maskgate_client.images import ImageInput
+from maskgate_client.masks import MaskProvenance, MaskReport, ObjectMask, Part, RunLengths, SessionState
+from maskgate_client.prompts import Prompt
 from maskgate_client.protocol import DEFAULT_URL
 from maskgate_client.retry import Retry
+from maskgate_client.sessions import AsyncSession, Session
 from maskgate_client.version import __version__
 
 __all__ = [
     "DEFAULT_URL",
     "AsyncClient",
+    "AsyncSession",
     "Busy",
     "ClassShare",
     "Client",
+    "Conflict",
     "DamageMap",
     "DamageReport",
     "Failed",
     "ImageInput",
+    "MaskProvenance",
+    "MaskReport",
     "MaskgateError",
     "ModelCard",
     "ModelStatus",
+    "ObjectMask",
     "Origin",
+    "Part",
     "Problem",
+    "Prompt",
     "Provenance",
     "Region",
     "Rejected",
     "Retry",
+    "RunLengths",
+    "Session",
+    "SessionLost",
+    "SessionState",
     "UnexpectedAnswer",
     "Unreachable",
     "__version__",

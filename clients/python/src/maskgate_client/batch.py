@@ -41,13 +41,15 @@ class Outcome:
         }
 
 
-def run_pairs(client: Client, pairs: Sequence[Pair], out: Path, model: str | None) -> list[Outcome]:
+def run_pairs(
+    client: Client, pairs: Sequence[Pair], out: Path, model: str | None, version: int | None
+) -> list[Outcome]:
     """Send `pairs`, a few at once, and save each one's answers in `out`; return the outcomes in the same order.
 
     A pair that fails is an outcome with an error; the others go on.
     """
     with ThreadPoolExecutor(IN_FLIGHT) as pool, tqdm(total=len(pairs), unit="pair", disable=None) as bar:
-        futures = [pool.submit(_run_pair, client, pair, out, model) for pair in pairs]
+        futures = [pool.submit(_run_pair, client, pair, out, model, version) for pair in pairs]
         try:
             for _ in as_completed(futures):
                 bar.update()
@@ -57,11 +59,11 @@ def run_pairs(client: Client, pairs: Sequence[Pair], out: Path, model: str | Non
         return [future.result() for future in futures]
 
 
-def _run_pair(client: Client, pair: Pair, out: Path, model: str | None) -> Outcome:
+def _run_pair(client: Client, pair: Pair, out: Path, model: str | None, version: int | None) -> Outcome:
     """Ask for the report of `pair` with both pictures in it, and save all three."""
     try:
         pre, post = pair.pre.read_bytes(), pair.post.read_bytes()
-        report = client.damage_report(pre, post, model=model, include=("label_map", "overlay"))
+        report = client.damage_report(pre, post, model=model, version=version, include=("label_map", "overlay"))
         document = json.dumps(report.document, indent=2, ensure_ascii=False) + "\n"
         pictures = {"_damage.png": report.pictures["label_map"], "_overlay.png": report.pictures["overlay"]}
         contents = {**pictures, ".json": document.encode()}

@@ -1,4 +1,4 @@
-"""The command `maskgate`: draw example pairs, send pairs, list models."""
+"""The command `maskgate`: draw example pairs, send pairs, cut out objects, list models."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
 
 from maskgate_client.batch import align, describe, run_pairs, table
 from maskgate_client.client import Client
+from maskgate_client.connection import is_key
 from maskgate_client.errors import MaskgateError, Unreachable
+from maskgate_client.grammar import parser
 from maskgate_client.images import png_bytes
 from maskgate_client.pairs import Pair, Stray, find_pairs, name_pair
-from maskgate_client.protocol import DEFAULT_URL
-from maskgate_client.scenes import SMALLEST, draw_scene
-from maskgate_client.version import __version__
-
-LARGEST_EXAMPLE = 4096
-"""The largest side of an example, in pixels: beyond it drawing takes long and much memory."""
+from maskgate_client.prompts import Prompt
+from maskgate_client.scenes import draw_scene
+from maskgate_client.segment import run_image
 
 
 def main(arguments: Sequence[str] | None = None, *, transport: httpx.BaseTransport | None = None) -> int:
@@ -32,78 +31,22 @@ def main(arguments: Sequence[str] | None = None, *, transport: httpx.BaseTranspo
         arguments: the command line; by default the process's own.
         transport: how requests travel, for tests.
     """
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
+    key = os.environ.get("MASKGATE_KEY", "").strip() or None
+    if key and not is_key(key):
+        return _fail("MASKGATE_KEY is not a key: it has spaces, or characters that are not ASCII", 2)
+    run = {"damage": _damage, "segment": _segment, "models": _models}
     try:
         if options.command == "example":
             return _example(options)
-        with Client(options.url, transport=transport) as client:
-            return _models(client) if options.command == "models" else _damage(client, options)
+        with Client(options.url, key=key, transport=transport) as client:
+            return run[options.command](client, options)
     except Unreachable as error:
         return _fail(f"{error}; is it running? `--url` or MASKGATE_URL name another address")
     except (MaskgateError, OSError) as error:
         return _fail(describe(error))
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
-
-
-def _parser() -> argparse.ArgumentParser:
-    """Return the command line's grammar."""
-    parser = argparse.ArgumentParser("maskgate", description="Damage maps from pairs of satellite images.")
-    parser.add_argument("--version", action="version", version=f"maskgate {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True)
-    remote = argparse.ArgumentParser(add_help=False)
-    remote.add_argument(
-        "--url",
-        type=_url,
-        default=os.environ.get("MASKGATE_URL") or DEFAULT_URL,
-        help=f"address of the gateway (default: $MASKGATE_URL, else {DEFAULT_URL})",
-    )
-
-    example = commands.add_parser("example", help="draw pairs to try the service with")
-    example.add_argument("--out", type=Path, default=Path("example"), metavar="DIR", help="default: ./example")
-    example.add_argument("--seed", type=_number(0, 99_000_000), default=1, metavar="N", help="which town; default: 1")
-    example.add_argument(
-        "--size", type=_number(SMALLEST, LARGEST_EXAMPLE), default=1024, metavar="N", help="side in pixels"
-    )
-    example.add_argument("--count", type=_number(1, 10_000), default=1, metavar="N", help="how many towns")
-
-    damage = commands.add_parser(
-        "damage",
-        parents=[remote],
-        help="send a pair, or a folder of pairs, and save the damage maps",
-        usage="maskgate damage [options] (PRE POST | FOLDER)",
-        description="In a folder (and its subfolder images/) pairs are found by the names of xBD, "
-        "<disaster>_<8 digits>_{pre,post}_disaster.png, and of Ida-BD.",
-    )
-    damage.add_argument("paths", nargs="+", type=Path, metavar="PRE POST | FOLDER", help="two images, or a folder")
-    damage.add_argument("--out", type=Path, default=Path("damage"), metavar="DIR", help="default: ./damage")
-    damage.add_argument("--model", metavar="NAME", help="default: the gateway's choice")
-    damage.add_argument("--json", action="store_true", help="print one line of JSON per pair, not a table")
-
-    commands.add_parser("models", parents=[remote], help="list the gateway's models")
-    return parser
-
-
-def _url(text: str) -> str:
-    """Return `text` if it is an address a gateway can have."""
-    try:
-        url = httpx.URL(text)
-    except httpx.InvalidURL:
-        url = httpx.URL("")
-    if url.scheme not in ("http", "https") or not url.host:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an address like {DEFAULT_URL}")
-    return text
-
-
-def _number(lowest: int, highest: int) -> Callable[[str], int]:
-    """Return a parser of whole numbers from `lowest` to `highest`."""
-
-    def parse(text: str) -> int:
-        if not text.isdecimal() or not lowest <= int(text) <= highest:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {lowest} to {highest}")
-        return int(text)
-
-    return parse
 
 
 def _example(options: argparse.Namespace) -> int:
@@ -134,7 +77,7 @@ def _damage(client: Client, options: argparse.Namespace) -> int:
     # One cheap question first: better one clear line than the same failure for every pair.
     client.ready()
     options.out.mkdir(parents=True, exist_ok=True)
-    outcomes = run_pairs(client, pairs, options.out, options.model)
+    outcomes = run_pairs(client, pairs, options.out, options.model, options.model_version)
     done = [outcome for outcome in outcomes if not outcome.error]
     if options.json:
         for outcome in outcomes:
@@ -159,7 +102,41 @@ def _find(paths: Sequence[Path]) -> tuple[list[Pair], list[Stray]] | None:
     return None
 
 
-def _models(client: Client) -> int:
+def _segment(client: Client, options: argparse.Namespace) -> int:
+    """Send the image, save the answers, print what was found."""
+    prompt = Prompt(
+        box=[*options.box[0], *options.box[1]] if options.box else None,
+        positive=[point for (point,) in options.click],
+        negative=[point for (point,) in options.beside],
+        extreme=options.extreme or (),
+        polygon=options.polygon or (),
+        strokes=options.stroke,
+        background_strokes=options.not_stroke,
+        tight=options.tight,
+    )
+    if prompt.document().keys() <= {"tight"}:
+        return _fail("show the object: by --box, --click, --extreme, --polygon or --stroke", 2)
+    cut = run_image(
+        client,
+        options.image,
+        prompt,
+        options.out,
+        model=options.model,
+        version=options.model_version,
+        threshold=options.threshold,
+        coco=options.coco,
+    )
+    if options.json:
+        print(json.dumps(cut.as_json(), ensure_ascii=False))
+    else:
+        print(cut.table())
+        print(f"\nSaved in {options.out}: {', '.join(path.name for path in cut.files)}")
+    for notice in cut.notices:
+        print(f"maskgate: {cut.name}: note: {notice}", file=sys.stderr)
+    return 0
+
+
+def _models(client: Client, options: argparse.Namespace) -> int:
     """Print the models; 1 if any of them failed."""
     models = client.models()
     rows = [["name", "task", "version", "state", "reason"]]

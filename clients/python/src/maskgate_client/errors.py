@@ -6,6 +6,8 @@
     └── Problem             the gateway says why it did not do it (RFC 9457)
         ├── Busy            429, 503: not now; nothing was done, sending again is safe
         ├── Rejected        other 4xx: the request has to change first
+        │   ├── Conflict        409: at odds with what is there now, such as two calls of one session at once
+        │   └── SessionLost     the session ended, was unused for too long, or its model is gone: begin another
         └── Failed          other 5xx: the gateway's fault
 
 Arguments that cannot be sent at all (an array of the wrong shape, a file that is not there) raise `ValueError`
@@ -71,6 +73,14 @@ class Busy(Problem):
 
 class Rejected(Problem):
     """The request cannot succeed as it is."""
+
+
+class Conflict(Rejected):
+    """The request is at odds with what is there now; nothing of it was kept."""
+
+
+class SessionLost(Rejected):
+    """The session is over: it was unused for too long, was ended, or its model is served no more."""
 
 
 class Failed(Problem):

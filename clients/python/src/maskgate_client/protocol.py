@@ -28,13 +28,15 @@ from maskgate_client.answers import (
     Region,
     Ring,
 )
-from maskgate_client.errors import Busy, Failed, Problem, Rejected, UnexpectedAnswer
+from maskgate_client.errors import Busy, Conflict, Failed, Problem, Rejected, SessionLost, UnexpectedAnswer
 from maskgate_client.images import ImageInput, image_bytes, media_type
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 
 Part = tuple[str, bytes, str]
 T = TypeVar("T")
+
+_LOST = {"session-not-found", "session-outdated"}
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Call(Generic[T]):
         read: turns an answer of one of `statuses` into a value.
         params: query.
         files: multipart parts: name → (file name, bytes, media type).
+        json: the body, where it is JSON.
         statuses: the statuses that are answers and not problems.
     """
 
@@ -57,6 +60,7 @@ class Call(Generic[T]):
     read: Callable[[httpx.Response], T]
     params: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     files: Mapping[str, Part] | None = None
+    json: Mapping[str, Any] | None = None
     statuses: tuple[int, ...] = (200,)
 
     def result(self, response: httpx.Response) -> T:
@@ -79,21 +83,21 @@ class Call(Generic[T]):
             raise UnexpectedAnswer(f"cannot read the answer from {self.path}: {error!r}") from error
 
 
-def damage(pre: ImageInput, post: ImageInput, model: str | None) -> Call[DamageMap]:
+def damage(pre: ImageInput, post: ImageInput, model: str | None, version: int | None) -> Call[DamageMap]:
     """Ask for the label map of a pair."""
-    return _damage(pre, post, model, "image/png", _read_map, {})
+    return _damage(pre, post, model, version, "image/png", _read_map, {})
 
 
 def damage_report(
-    pre: ImageInput, post: ImageInput, model: str | None, include: Sequence[Picture]
+    pre: ImageInput, post: ImageInput, model: str | None, version: int | None, include: Sequence[Picture]
 ) -> Call[DamageReport]:
     """Ask for the buildings of a pair, and for pictures in the same answer."""
-    return _damage(pre, post, model, "application/json", _read_report, {"include": include} if include else {})
+    return _damage(pre, post, model, version, "application/json", _read_report, {"include": include} if include else {})
 
 
-def damage_overlay(pre: ImageInput, post: ImageInput, model: str | None) -> Call[bytes]:
+def damage_overlay(pre: ImageInput, post: ImageInput, model: str | None, version: int | None) -> Call[bytes]:
     """Ask for the label map drawn over the post image, as a PNG file."""
-    return _damage(pre, post, model, "image/png", lambda response: response.content, {"overlay": "true"})
+    return _damage(pre, post, model, version, "image/png", lambda response: response.content, {"overlay": "true"})
 
 
 def models() -> Call[tuple[ModelStatus, ...]]:
@@ -111,6 +115,12 @@ def ready() -> Call[bool]:
     return Call("GET", "/readyz", "*/*", lambda response: response.status_code == 200, statuses=(200, 503))
 
 
+def chosen(model: str | None, version: int | None) -> dict[str, str]:
+    """Return the query that names a model and its version."""
+    named = {"model": model} if model else {}
+    return named if version is None else named | {"version": str(version)}
+
+
 def read_problem(response: httpx.Response) -> Problem:
     """Return the error that `response` stands for, also where something before the gateway wrote it."""
     try:
@@ -120,12 +130,13 @@ def read_problem(response: httpx.Response) -> Problem:
     if not isinstance(document, dict):
         document = {}
     status = response.status_code
-    kind = Busy if status in (429, 503) else Failed if status >= 500 else Rejected
+    code = str(document.get("code", f"http-{status}"))
+    kind = _kind(status, code)
     retry_after = response.headers.get("retry-after", "")
     limit = document.get("limit")
     return kind(
         status=status,
-        code=str(document.get("code", f"http-{status}")),
+        code=code,
         title=str(document.get("title") or response.reason_phrase or f"HTTP {status}"),
         detail=str(document.get("detail", "")),
         request_id=document.get("request_id") or response.headers.get("x-request-id"),
@@ -135,10 +146,20 @@ def read_problem(response: httpx.Response) -> Problem:
     )
 
 
+def _kind(status: int, code: str) -> type[Problem]:
+    """Return the error that a status and a code stand for."""
+    if code in _LOST:
+        return SessionLost
+    if status >= 500 or status == 429:
+        return Busy if status in (429, 503) else Failed
+    return Conflict if status == 409 else Rejected
+
+
 def _damage(
     pre: ImageInput,
     post: ImageInput,
     model: str | None,
+    version: int | None,
     accept: str,
     read: Callable[[httpx.Response], T],
     params: dict[str, str | Sequence[str]],
@@ -146,7 +167,7 @@ def _damage(
     """Return a call with both images; the user's file names stay at home."""
     parts = {role: image_bytes(image) for role, image in (("pre", pre), ("post", post))}
     files = {role: (role, data, media_type(data)) for role, data in parts.items()}
-    return Call("POST", "/v1/damage", accept, read, params | ({"model": model} if model else {}), files)
+    return Call("POST", "/v1/damage", accept, read, params | chosen(model, version), files)
 
 
 def _read_map(response: httpx.Response) -> DamageMap:
@@ -206,8 +227,8 @@ def _read_region(entry: dict[str, Any]) -> Region:
     """Read one of `regions`."""
     x0, y0, x1, y1 = entry["box"]
     return Region(
-        polygon=_read_ring(entry["polygon"]),
-        holes=tuple(_read_ring(hole) for hole in entry["holes"]),
+        polygon=read_ring(entry["polygon"]),
+        holes=tuple(read_ring(hole) for hole in entry["holes"]),
         value=entry["class"],
         name=entry["name"],
         area=entry["area"],
@@ -216,7 +237,7 @@ def _read_region(entry: dict[str, Any]) -> Region:
     )
 
 
-def _read_ring(points: list[list[int]]) -> Ring:
+def read_ring(points: list[list[int]]) -> Ring:
     """Read a list of [x, y]."""
     return tuple((x, y) for x, y in points)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
+from answer_in_time import answer_in_time_or_end
 
 try:
     import torch
@@ -34,6 +35,7 @@ class TritonPythonModel:
         path = Path(args["model_repository"], args["model_version"], file)
         self._network = torch.jit.load(str(path), map_location=self._device).eval()
         self._inputs = [tensor["name"] for tensor in config["input"]]
+        answer_in_time_or_end()
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
         """Run the requests of one dynamic batch as one call, and answer each with the outputs it asked for."""

@@ -138,10 +138,11 @@ def test_a_checkpoint_says_what_it_is_and_can_be_started_from(objects: Path, tmp
     assert (refine.architecture, refine.depths, refine.size) == ("iog_refine", "resnet26", 64)
     assert "3 labelled objects (3 Drawn)" in refine.data
     recipe = replace(TINY, network="iog", rounds=0)
-    run = ClickRun(recipe, None, "cpu", 1)
-    run.start_from(refine)
-    key = "backbone.layer1.0.conv1.weight"
-    assert torch.equal(run.network.state_dict()[key], refine.state_dict[key])
+    for network, key in (("iog", "backbone.layer1.0.conv1.weight"), ("dextr", "layer1.0.conv1.weight")):
+        run = ClickRun(replace(recipe, network=network), None, "cpu", 1)
+        run.start_from(refine)
+        for state in (run.network.state_dict(), run.average.state_dict()):
+            assert torch.equal(state[key], refine.state_dict["backbone.layer1.0.conv1.weight"])
     started = read_checkpoint(loop.train_clicks(recipe, objects, tmp_path / "iog", start=refine))
     assert "of iog_refine, tiny" in str(started.hyperparameters["started_from"])
 

@@ -1,0 +1,146 @@
+"""The asynchronous client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+
+from maskgate_client import mask_protocol, protocol
+from maskgate_client.answers import DamageMap, DamageReport, ModelCard, ModelStatus, Picture
+from maskgate_client.connection import arguments, options, unreachable
+from maskgate_client.errors import Busy, MaskgateError
+from maskgate_client.images import ImageInput
+from maskgate_client.masks import Extra, MaskReport
+from maskgate_client.prompts import Prompt
+from maskgate_client.protocol import DEFAULT_URL, Call
+from maskgate_client.retry import Retry
+from maskgate_client.sessions import AsyncSession
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """`Client` for asyncio: the same calls, arguments, answers and errors, awaited.
+
+    Files are read, and images encoded and decoded, in threads: the event loop keeps turning.
+    """
+
+    def __init__(
+        self,
+        base_url: str = DEFAULT_URL,
+        *,
+        key: str | None = None,
+        timeout: float = 630.0,
+        retry: Retry | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """Prepare; nothing is sent before the first call."""
+        self._http = httpx.AsyncClient(transport=transport, **options(base_url, timeout, key))
+        self._retry = retry or Retry()
+
+    async def damage(
+        self, pre: ImageInput, post: ImageInput, *, model: str | None = None, version: int | None = None
+    ) -> DamageMap:
+        """Return the label map of a pair; without `model` the gateway's default answers."""
+        return await self._send(await asyncio.to_thread(protocol.damage, pre, post, model, version))
+
+    async def damage_report(
+        self,
+        pre: ImageInput,
+        post: ImageInput,
+        *,
+        model: str | None = None,
+        version: int | None = None,
+        include: Sequence[Picture] = (),
+    ) -> DamageReport:
+        """Return the buildings of a pair and the share of each class, and the pictures to `include` at no extra run."""
+        return await self._send(await asyncio.to_thread(protocol.damage_report, pre, post, model, version, include))
+
+    async def damage_overlay(
+        self, pre: ImageInput, post: ImageInput, *, model: str | None = None, version: int | None = None
+    ) -> bytes:
+        """Return a PNG file: the label map drawn over the post image."""
+        return await self._send(await asyncio.to_thread(protocol.damage_overlay, pre, post, model, version))
+
+    async def segment(
+        self,
+        image: ImageInput,
+        *prompts: Prompt,
+        model: str | None = None,
+        version: int | None = None,
+        threshold: float | None = None,
+        include: Sequence[Extra] = (),
+    ) -> MaskReport:
+        """Return the objects that `prompts` show in an image, and the pictures or the COCO file to `include`.
+
+        Pixels of a probability above `threshold` are an object's; by default the model's own counts.
+        """
+        return await self._send(
+            await asyncio.to_thread(mask_protocol.segment, image, prompts, model, version, threshold, include)
+        )
+
+    @asynccontextmanager
+    async def interactive(
+        self,
+        image: ImageInput,
+        *,
+        model: str | None = None,
+        version: int | None = None,
+        threshold: float | None = None,
+    ) -> AsyncIterator[AsyncSession]:
+        """Send an image once, and click on it inside the block; however that is left, the session ends.
+
+        A session that cannot be ended, because the gateway is away, ends by itself when nobody uses it.
+        """
+        started = await self._send(await asyncio.to_thread(mask_protocol.begin, image, model, version, threshold))
+        try:
+            yield AsyncSession(self._send, started)
+        finally:
+            with suppress(MaskgateError):
+                await self._send(mask_protocol.end(started.id))
+
+    async def models(self) -> tuple[ModelStatus, ...]:
+        """Return the models the gateway knows."""
+        return await self._send(protocol.models())
+
+    async def card(self, name: str) -> ModelCard:
+        """Return the card of the model `name`."""
+        return await self._send(protocol.card(name))
+
+    async def ready(self) -> bool:
+        """Return whether the gateway takes work now."""
+        return await self._send(protocol.ready())
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        """Return the client itself; leaving the block closes it."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections."""
+        await self.close()
+
+    async def _send(self, call: Call[T]) -> T:
+        attempt = 1
+        while True:
+            try:
+                response = await self._http.request(**arguments(call))
+                return await asyncio.to_thread(call.result, response)
+            except httpx.RequestError as error:
+                raise unreachable(self._http.base_url, error) from error
+            except Busy as problem:
+                wait = self._retry.wait(problem, attempt)
+                if wait is None:
+                    raise
+            await asyncio.sleep(wait)
+            attempt += 1

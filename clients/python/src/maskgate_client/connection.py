@@ -1,0 +1,50 @@
+"""What both clients do alike on their way to the gateway."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+
+from maskgate_client.errors import Unreachable
+from maskgate_client.protocol import Call
+from maskgate_client.version import __version__
+
+_CONNECT_SECONDS = 5.0
+_KEY = re.compile(r"[!-~]+")
+
+
+def options(base_url: str, timeout: float, key: str | None) -> dict[str, Any]:
+    """Return what httpx's clients are made with.
+
+    Raises:
+        ValueError: `key` is none that a header can carry.
+    """
+    headers = {"user-agent": f"maskgate-client/{__version__}"}
+    if key is not None:
+        if not is_key(key):
+            raise ValueError("a key is of printable ASCII characters, without spaces")
+        headers["authorization"] = f"Bearer {key}"
+    return {"base_url": base_url, "timeout": httpx.Timeout(timeout, connect=_CONNECT_SECONDS), "headers": headers}
+
+
+def is_key(text: str) -> bool:
+    """Return whether a header can carry `text` as a key."""
+    return _KEY.fullmatch(text) is not None
+
+
+def arguments(call: Call[Any]) -> dict[str, Any]:
+    """Return `call` as the arguments of httpx's `request`."""
+    headers = {"accept": call.accept}
+    body = {"files": call.files, "json": call.json}
+    return {"method": call.method, "url": call.path, "params": call.params, "headers": headers, **body}
+
+
+def unreachable(base_url: httpx.URL, error: httpx.RequestError) -> Unreachable:
+    """Return what to tell the caller when no answer came."""
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.UnsupportedProtocol):
+        return Unreachable(f"no gateway answers at {base_url}")
+    if isinstance(error, httpx.TimeoutException):
+        return Unreachable(f"the gateway at {base_url} did not answer in time")
+    return Unreachable(f"the connection to {base_url} broke before the answer was complete")

@@ -1,0 +1,84 @@
+"""Interactive models at the paper's size with weights that mean nothing, for measurements of speed."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from export.architectures import build_network
+from export.build import publish
+from export.cards import stated
+from export.catalog import entries_of
+from export.checkpoints import Checkpoint
+from export.graph import to_onnx
+from export.served.graphs import graph_of
+from gateway.repository.card import Card, Drift, Parity
+from gateway.repository.store import bytes_digest
+
+
+def write_full_width(
+    root: Path, architecture: str = "iog_refine", *, width: float = 1.0, depths: str = "resnet101", size: int = 512
+) -> list[Path]:
+    """Write the folders of an untrained interactive network under `root` and return them, encoder before head.
+
+    No parity gate: at this size it takes minutes, and speed does not depend on what the weights are.
+    """
+    torch.manual_seed(0)
+    network = build_network(architecture, width, depths).eval()
+    _keep_magnitudes(network)
+    checkpoint = Checkpoint(
+        state_dict={},
+        architecture=architecture,
+        width=width,
+        reduction=1,
+        threshold=None,
+        recipe="none",
+        steps=0,
+        seconds=0,
+        device="cpu",
+        seed=0,
+        data="none",
+        hyperparameters={},
+        licence="Apache-2.0",
+        depths=depths,
+        size=size,
+    )
+    cards, files = [], []
+    for entry in entries_of(architecture):
+        graph = graph_of(network, checkpoint, entry)
+        files.append(to_onnx(graph))
+        card = Card(
+            **stated(entry, checkpoint, graph, "onnx"),
+            figures=(),
+            source_digest=f"sha256:{0:064x}",
+            digests={"1": bytes_digest(files[-1])},
+            parity=_unproven(),
+        )
+        cards.append(card)
+    return publish(cards, files, 1, root)
+
+
+def _keep_magnitudes(network: nn.Module) -> None:
+    """Let each layer's output be about as large as its input: half precision holds no features that grow or vanish."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    for name, layer in network.named_modules():
+        if isinstance(layer, nn.BatchNorm2d) and name.endswith("bn3"):
+            # Else each of the 33 residual blocks would double the variance.
+            nn.init.constant_(layer.weight, 0.1)
+
+
+def _unproven() -> Parity:
+    drift = Drift(format="onnx", tiles="noise", batch=1)
+    return Parity(tolerance_probability=0, tolerance_flipped=0, versions={}, comparisons=(drift,))
+
+
+if __name__ == "__main__":
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    for folder in write_full_width(Path(sys.argv[1]), *sys.argv[2:]):
+        print(folder)
