@@ -6,9 +6,9 @@ from typing import Any
 
 from export.architectures import INTERACTIVE
 from export.checkpoints import Checkpoint
-from export.entries import ClickEntry, Entry, as_named_in
+from export.entries import ClickEntry, Entry, SliceEntry, as_named_in
 from export.graph import Graph
-from gateway.repository.card import Network, Training
+from gateway.repository.card import Network, Training, WindowSpec
 
 
 def stated(entry: Entry, checkpoint: Checkpoint, graph: Graph, file_format: str) -> dict[str, Any]:
@@ -39,6 +39,7 @@ def stated(entry: Entry, checkpoint: Checkpoint, graph: Graph, file_format: str)
             seconds=checkpoint.seconds,
             device=checkpoint.device,
             hyperparameters={**checkpoint.hyperparameters, "seed": checkpoint.seed},
+            untrained=checkpoint.untrained if entry.classes else (),
         ),
         "licence": checkpoint.licence or entry.licence,
         "intended_use": entry.intended_use,
@@ -57,4 +58,7 @@ def threshold_of(checkpoint: Checkpoint, entry: Entry) -> float | None:
 def _of_task(entry: Entry, checkpoint: Checkpoint) -> dict[str, Any]:
     if isinstance(entry, ClickEntry):
         return {"clicks": entry.clicks(checkpoint.size)}
+    if isinstance(entry, SliceEntry):
+        low, high = checkpoint.window
+        return {"window": WindowSpec(low=low, high=high)}
     return {"overlap": entry.overlap}

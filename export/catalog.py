@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from export.entries import ClickEntry, DamageEntry, Entry
+from export.entries import ClickEntry, DamageEntry, Entry, SliceEntry
 from export.errors import CheckpointError
 from gateway.repository.card import ClassSpec
 
@@ -64,7 +64,10 @@ _CLICKED_LIMITATIONS = (
     "photographs that it was learnt from, such as radiographs or satellite images."
 )
 _CLICKED_USE = "Research demonstration of cutting out objects of photographs by clicks, for people who check each mask."
-_CLICKED_LICENCE = "unstated; ask whoever trained the weights"
+_CLICKED_LICENCE = (
+    "non-commercial research only (learnt from BSDS500's photographs and masks, and from COCO's, whose photographs are "
+    "under Flickr's terms)"
+)
 
 _CLICKED = (
     ClickEntry(
@@ -124,17 +127,72 @@ _CLICKED = (
     ),
 )
 
-CATALOG: dict[str, Entry] = {entry.name: entry for entry in (*_DAMAGE, *_CLICKED)}
+CT_CLASSES = (
+    BACKGROUND,
+    ClassSpec(value=1, name="ground-glass", colour=(255, 0, 0)),
+    ClassSpec(value=2, name="consolidation", colour=(0, 255, 0)),
+    ClassSpec(value=3, name="pleural effusion", colour=(0, 0, 255)),
+)
+"""The labels of COVID-19_1. Red and green are those of Inf-Net's figures, which show no effusion."""
+
+_CT_LICENCE = "Non-commercial research use only (learnt from COVID-SemiSeg's slices)"
+_CT_USE = (
+    "Research demonstration of outlining COVID-19 lesions on axial chest CT. Not for clinical use: nothing it says is "
+    "a diagnosis, and no decision on a patient may rest on it."
+)
+_CT_LIMITATIONS = (
+    "Learnt from few slices, most of them of ill people, cropped to the lungs and stored as grey pictures: expect it "
+    "to mark vessels, effusions, tumours and scars as lesions, and to fail on slices outside the lungs, other windows, "
+    "contrast agents, thick slices and strong noise. Classes that `training.untrained` names it cannot find."
+)
+
+_CT = (
+    SliceEntry(
+        name="cogseg",
+        title="COVID-19 lesions on CT, CogSeg",
+        summary="Outlines ground-glass, consolidation and pleural effusion on an axial chest CT slice.",
+        architecture="cogseg",
+        classes=CT_CLASSES,
+        licence=_CT_LICENCE,
+        intended_use=_CT_USE,
+        limitations=_CT_LIMITATIONS,
+    ),
+    SliceEntry(
+        name="ct-unet",
+        title="COVID-19 lesions on CT, plain U-Net",
+        summary="The baseline that CogSeg is compared with, with the same classes and the same contract.",
+        architecture="ct_unet",
+        classes=CT_CLASSES,
+        licence=_CT_LICENCE,
+        intended_use=_CT_USE,
+        limitations=_CT_LIMITATIONS,
+    ),
+    SliceEntry(
+        name="cogseg_sr",
+        title="CT slice at twice its size, CogSeg's super-resolution",
+        summary="Gives an axial chest CT slice at twice its size; CogSeg's second decoder, there to train the first.",
+        architecture="cogseg",
+        classes=(),
+        licence=_CT_LICENCE,
+        intended_use="Research demonstration. Not for clinical use: fine detail is invented, not measured.",
+        limitations="Shows nothing outside its window, and nothing that the coarse slice does not hold.",
+        on_request=True,
+        sharpens=True,
+    ),
+)
+
+CATALOG: dict[str, Entry] = {entry.name: entry for entry in (*_DAMAGE, *_CLICKED, *_CT)}
 """Name → entry."""
 
 
 def entries_of(architecture: str) -> tuple[Entry, ...]:
-    """Return the entries that a checkpoint of `architecture` becomes; an encoder comes before its head.
+    """Return the entries that a checkpoint of `architecture` becomes if none is named; an encoder is before its head.
 
     Raises:
         CheckpointError: there are none.
     """
-    if found := tuple(entry for entry in CATALOG.values() if entry.architecture == architecture):
+    of_it = (entry for entry in CATALOG.values() if entry.architecture == architecture)
+    if found := tuple(entry for entry in of_it if not entry.on_request):
         return found
     known = ", ".join(dict.fromkeys(entry.architecture for entry in CATALOG.values()))
     raise CheckpointError(f"no model of the catalogue is a {architecture!r}; known: {known}")
@@ -150,3 +208,15 @@ def damage_entry_of(architecture: str) -> DamageEntry:
         if isinstance(entry, DamageEntry):
             return entry
     raise CheckpointError(f"a {architecture} grades no damage")
+
+
+def slice_entry_of(architecture: str) -> SliceEntry:
+    """Return the entry that labels slices with checkpoints of `architecture`.
+
+    Raises:
+        CheckpointError: it is of another task.
+    """
+    for entry in entries_of(architecture):
+        if isinstance(entry, SliceEntry):
+            return entry
+    raise CheckpointError(f"a {architecture} labels no slices")

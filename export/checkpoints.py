@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from export.architectures import build_network
 from export.errors import CheckpointError
 from export.framing import Framing, Tint
+from gateway.vision.windowing import LUNG
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,9 @@ class Checkpoint:
     """A network's weights and where they come from.
 
     `reduction`, `threshold` and `post_tint` belong to the served graph (see `framing`), `size` too: it is the side of
-    the crops, in pixels, of interactive networks, whose backbone `depths` names. The rest belongs to the card. Without
-    a `licence` or, for an interactive network, a `threshold` the catalogue's holds.
+    the crops, in pixels, of interactive networks, whose backbone `depths` names, and of the slices of networks of CT,
+    whose Hounsfield units `window` shows. The rest belongs to the card; `untrained` names the classes that the data
+    showed none of. Without a `licence` or, for an interactive network, a `threshold` the catalogue's holds.
     """
 
     state_dict: dict[str, Tensor]
@@ -41,6 +43,8 @@ class Checkpoint:
     post_tint: Tint = (0.0, 0.0, 0.0)
     depths: str = "resnet101"
     size: int = 512
+    window: tuple[float, float] = (LUNG.low, LUNG.high)
+    untrained: tuple[str, ...] = ()
 
     @property
     def framing(self) -> Framing:

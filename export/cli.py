@@ -5,15 +5,20 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from export.architectures import INPUTS, INTERACTIVE
+from export.architectures import ARCHITECTURES, CT, INTERACTIVE
+from export.arguments import natural, positive, share, side
 from export.build import build
-from export.catalog import entries_of
+from export.catalog import CATALOG, entries_of
 from export.checkpoints import read_checkpoint, write_checkpoint
-from export.errors import EvaluationError, ExportError
+from export.ct.evaluate import evaluate_slices, shows_slices
+from export.ct.loop import train_slices
+from export.ct.recipes import slice_recipe
+from export.entries import Entry
+from export.errors import BuildError, EvaluationError, ExportError
 from export.figures import Measurement, measure, read_measurement, report
 from export.importing import import_weights
 from export.interactive.evaluate import evaluate_clicks, takes_clicks
@@ -26,6 +31,7 @@ from export.training.recipes import recipe
 from export.training.xbd import DataError, read_pairs
 from export.verify import verify
 from gateway.repository.store import scan
+from gateway.vision.windowing import LUNG, Window
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,11 +48,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     try:
-        checkpoint = (_train_clicks if options.network in INTERACTIVE else _train_damage)(options)
+        checkpoint = _trainer_of(options.network)(options)
     except ValueError as error:
         raise ExportError(str(error)) from error
     print(checkpoint)
     return 0
+
+
+def _trainer_of(network: str) -> Callable[[argparse.Namespace], Path]:
+    if network in INTERACTIVE:
+        return _train_clicks
+    return _train_slices if network in CT else _train_damage
 
 
 def _train_damage(options: argparse.Namespace) -> Path:
@@ -81,10 +93,24 @@ def _train_clicks(options: argparse.Namespace) -> Path:
     )
 
 
+def _train_slices(options: argparse.Namespace) -> Path:
+    if options.data is None or options.scenes is not None or options.start is not None:
+        raise ExportError("a network of CT learns from --data alone, and starts from nothing")
+    return train_slices(
+        slice_recipe(options.network, options.recipe),
+        options.data,
+        options.out,
+        minutes=options.minutes,
+        device=options.device,
+        seed=options.seed,
+        resume=options.resume,
+    )
+
+
 def _build(options: argparse.Namespace) -> int:
     folders = build(
         options.checkpoint,
-        entries_of(read_checkpoint(options.checkpoint).architecture),
+        _entries(options),
         options.repository,
         file_format=options.format,
         version=options.version,
@@ -93,6 +119,14 @@ def _build(options: argparse.Namespace) -> int:
     for folder in folders:
         print(folder)
     return 0
+
+
+def _entries(options: argparse.Namespace) -> Sequence[Entry]:
+    if options.model is None:
+        return entries_of(read_checkpoint(options.checkpoint).architecture)
+    if options.model not in CATALOG:
+        raise BuildError(f"the catalogue has no {options.model}; it has {', '.join(CATALOG)}")
+    return [CATALOG[options.model]]
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -118,6 +152,7 @@ def _import(options: argparse.Namespace) -> int:
         width=options.width,
         reduction=options.reduction,
         size=options.size,
+        window=Window(*options.window),
         threshold=options.threshold,
         data=options.data,
         licence=options.licence,
@@ -133,6 +168,9 @@ def _evaluate(options: argparse.Namespace) -> int:
         return 0
     if options.plot:
         raise EvaluationError("there is a plot of interactive models alone")
+    if shows_slices(options.model):
+        print(evaluate_slices(options.model, options.data, options.split, options.out))
+        return 0
     model = open_model(options.model)
     pairs = [pair for pair in read_pairs(options.data) if pair.split == options.split]
     if not pairs:
@@ -151,15 +189,15 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("train", help="train a network")
     command.set_defaults(command=_train)
-    command.add_argument("network", choices=sorted((*INPUTS, *INTERACTIVE)))
+    command.add_argument("network", choices=sorted(ARCHITECTURES))
     command.add_argument("--recipe", default="demo", help="demo (default) or paper")
     command.add_argument(
         "--data",
         type=Path,
-        help="xBD folder, without it drawn scenes alone; for clicks, a folder of objects",
+        help="xBD folder, without it drawn scenes alone; for clicks, a folder of objects; for CT, of slices",
     )
     command.add_argument("--start", type=Path, help="checkpoint whose weights an interactive network begins with")
-    command.add_argument("--scenes", type=_natural, help="number of drawn scenes, in place of the recipe's")
+    command.add_argument("--scenes", type=natural, help="number of drawn scenes, in place of the recipe's")
     command.add_argument("--out", type=Path, required=True, help="folder of the run")
     command.add_argument("--minutes", type=float, help="limit of time, in place of the recipe's")
     command.add_argument("--device", default="cpu", help="cpu (default) or cuda")
@@ -172,8 +210,11 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(command=_build)
     command.add_argument("checkpoint", type=Path)
     command.add_argument("--repository", type=Path, default=Path("model_repository"))
+    command.add_argument(
+        "--model", help="name in the catalogue, where a checkpoint can become several; cogseg_sr is one"
+    )
     command.add_argument("--format", choices=("onnx", "torchscript"), default="onnx")
-    command.add_argument("--version", type=_positive, default=1)
+    command.add_argument("--version", type=positive, default=1)
     command.add_argument("--figures", type=Path, help="what `evaluate --out` saved for this checkpoint")
 
     command = commands.add_parser("verify", help="check a model repository")
@@ -186,54 +227,40 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("import", help="turn another program's weights into a checkpoint")
     command.set_defaults(command=_import)
     command.add_argument("file", type=Path, help=".pt, .pth or .safetensors")
-    command.add_argument("--architecture", choices=sorted((*INPUTS, *INTERACTIVE)), required=True)
+    command.add_argument("--architecture", choices=sorted(ARCHITECTURES), required=True)
     command.add_argument("--width", type=float, help="default: told from the weights")
     command.add_argument(
-        "--reduction", type=_positive, default=1, help="pixels averaged before a network of damage (default 1)"
+        "--reduction", type=positive, default=1, help="pixels averaged before a network of damage (default 1)"
     )
-    command.add_argument("--size", type=_crop_size, default=512, help="side of an interactive network's crop (512)")
+    command.add_argument("--size", type=side, help="side of an interactive network's crop (512) or CT slice (256)")
     command.add_argument(
-        "--threshold", type=_share, help="of P(building), default: argmax; of P(object), default: the catalogue's"
+        "--window",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        default=(LUNG.low, LUNG.high),
+        help="Hounsfield units that a network of CT sees (-1250 250)",
+    )
+    command.add_argument(
+        "--threshold",
+        type=share,
+        help="of P(building) or P(lesion), default: argmax; of P(object), default: the catalogue's",
     )
     command.add_argument("--data", default="unstated", help="what the weights were learnt from, for the card")
     command.add_argument("--licence", default="unstated", help="terms of the weights, for the card")
     command.add_argument("--out", type=Path, required=True, help="checkpoint to write")
 
-    command = commands.add_parser("evaluate", help="measure a model on labelled pairs, or on objects to click")
+    command = commands.add_parser(
+        "evaluate", help="measure a model on labelled pairs or slices, or on objects to click"
+    )
     command.set_defaults(command=_evaluate)
     command.add_argument(
         "model", type=Path, help="checkpoint, model folder, or repository: all its interactive models and the tools"
     )
-    command.add_argument("--data", type=Path, required=True, help="xBD folder, or folder of images/ and masks/")
+    command.add_argument(
+        "--data", type=Path, required=True, help="xBD folder, folder of slices, or of images/ and masks/"
+    )
     command.add_argument("--split", default="val")
     command.add_argument("--out", type=Path, help="save the figures of one model for `build --figures`")
     command.add_argument("--plot", type=Path, help="draw IoU against clicks, of interactive models")
     return parser
-
-
-def _natural(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError("must not be negative")
-    return value
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
-
-
-def _crop_size(text: str) -> int:
-    value = int(text)
-    if value < 32 or value % 16:
-        raise argparse.ArgumentTypeError("must be a multiple of 16, and at least 32")
-    return value
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError("must lie between 0 and 1")
-    return value

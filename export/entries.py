@@ -10,7 +10,7 @@ from typing import Any, Literal
 from gateway.repository.card import Card, ClassSpec, ClickSpec, Task, TensorSpec
 
 OUTPUTS = ("label_map", "probabilities")
-"""The outputs of every graph of damage, in order."""
+"""The outputs of every graph of damage or CT, in order."""
 
 FEATURES = ("features_1", "features_2", "features_3", "features_4")
 """What an encoder hands to its head, in order."""
@@ -29,7 +29,7 @@ Part = Literal["whole", "encoder", "head"]
 class _Entry(ABC):
     """What the models of all tasks state; the texts go into the card as they stand.
 
-    `licence` is that of weights whose checkpoint states none.
+    `licence` is that of weights whose checkpoint states none. An entry `on_request` is built only where it is named.
     """
 
     name: str
@@ -41,6 +41,7 @@ class _Entry(ABC):
     intended_use: str
     limitations: str
     max_batch_size: int = 8
+    on_request: bool = False
 
     def differences(self, card: Card) -> list[str]:
         """Return the keys in which `card` says other than this entry: it was edited, or the catalogue has moved on."""
@@ -89,9 +90,7 @@ class DamageEntry(_Entry):
 
     def output_specs(self) -> Tensors:
         """Return the graph's outputs: label map, then quantised probabilities."""
-        tile = (self.tile, self.tile)
-        shapes = (tile, (*tile, len(self.classes)))
-        return tuple(TensorSpec(name=n, dtype="uint8", shape=shape) for n, shape in zip(OUTPUTS, shapes, strict=True))
+        return _labels((self.tile, self.tile), len(self.classes))
 
     def contract(self, card: Card) -> Mapping[str, Any]:
         """Return what a damage model adds."""
@@ -100,6 +99,7 @@ class DamageEntry(_Entry):
             "outputs": as_named_in(card.format, self.output_specs()),
             "overlap": self.overlap,
             "clicks": None,
+            "window": None,
         }
 
 
@@ -154,10 +154,44 @@ class ClickEntry(_Entry):
             "outputs": as_named_in(card.format, self.output_specs(size, channels)),
             "overlap": 0,
             "clicks": self.clicks(size),
+            "window": None,
         }
 
 
-Entry = DamageEntry | ClickEntry
+@dataclass(frozen=True, kw_only=True)
+class SliceEntry(_Entry):
+    """A model that takes CT slices, and labels them or sharpens them."""
+
+    sharpens: bool = False
+
+    @property
+    def task(self) -> Task:
+        """The card's task."""
+        return "ct-super-resolution" if self.sharpens else "ct"
+
+    def input_specs(self, size: int) -> Tensors:
+        """Return the graph's input: a slice in Hounsfield units."""
+        return (TensorSpec(name="image", dtype="int16", shape=(size, size)),)
+
+    def output_specs(self, size: int) -> Tensors:
+        """Return the graph's outputs, at twice the size of the input."""
+        finer = (2 * size, 2 * size)
+        if self.sharpens:
+            return (TensorSpec(name="sharpened", dtype="int16", shape=finer),)
+        return _labels(finer, len(self.classes))
+
+    def contract(self, card: Card) -> Mapping[str, Any]:
+        """Return what a model of CT adds."""
+        size = card.inputs[0].shape[0]
+        return {
+            "inputs": self.input_specs(size),
+            "outputs": as_named_in(card.format, self.output_specs(size)),
+            "overlap": 0,
+            "clicks": None,
+        }
+
+
+Entry = DamageEntry | ClickEntry | SliceEntry
 
 
 def as_named_in(file_format: str, outputs: Tensors) -> Tensors:
@@ -168,6 +202,11 @@ def as_named_in(file_format: str, outputs: Tensors) -> Tensors:
     if file_format == "onnx":
         return outputs
     return tuple(spec.model_copy(update={"name": f"{spec.name}__{index}"}) for index, spec in enumerate(outputs))
+
+
+def _labels(side: tuple[int, int], classes: int) -> Tensors:
+    shapes = (side, (*side, classes))
+    return tuple(TensorSpec(name=n, dtype="uint8", shape=shape) for n, shape in zip(OUTPUTS, shapes, strict=True))
 
 
 def _features(size: int, channels: Sequence[int]) -> Tensors:

@@ -87,17 +87,19 @@ def metrics(counts: DamageCounts, classes: int) -> dict[str, float]:
 def report(figures: Figures, names: Sequence[str]) -> str:
     """Return the figures as a table for people; `names` are those of the classes."""
     counted = ", ".join(f"{count} {name}" for name, count in figures.buildings.items() if count)
-    lines = [f"{figures.split}: {figures.images} images; buildings: {counted or 'none'}", ""]
+    lines = [f"{figures.split}: {figures.images} images" + (f"; buildings: {counted}" if counted else ""), ""]
     lines += _table(figures.metrics, figures.baseline, figures.baseline_name)
-    lines += ["", "pixels, truth down, prediction across:", " " * 14 + "".join(f"{name:>14}" for name in names)]
+    side = max(14, *(len(name) + 2 for name in names))
+    lines += ["", "pixels, truth down, prediction across:", " " * side + "".join(f"{name:>{side}}" for name in names)]
     rows = zip(names, figures.confusion, strict=True)
-    lines += [f"{name:14}" + "".join(f"{count:14}" for count in row) for name, row in rows]
+    lines += [f"{name:{side}}" + "".join(f"{count:{side}}" for count in row) for name, row in rows]
     return "\n".join(lines)
 
 
 def _table(values: Mapping[str, float], baseline: Mapping[str, float], baseline_name: str) -> list[str]:
-    head = f"{'':26}{'model':>8}  {baseline_name}"
-    return [head, *(f"{name:26}{value:8.4f}  {baseline[name]:.4f}" for name, value in values.items())]
+    side = max(26, *(len(name) + 1 for name in values))
+    head = f"{'':{side}}{'model':>8}  {baseline_name}"
+    return [head, *(f"{name:{side}}{value:8.4f}  {baseline[name]:.4f}" for name, value in values.items())]
 
 
 def _confusion(counts: DamageCounts, classes: int) -> tuple[tuple[int, ...], ...]:

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from export.architectures import DEPTHS, INTERACTIVE, build_network
+from export.architectures import CT, DEPTHS, INTERACTIVE, build_network
 from export.checkpoints import Checkpoint, load
 from export.errors import CheckpointError
+from gateway.vision.windowing import LUNG, Window
 
 _CONTAINERS = ("state_dict", "model_state_dict")
 _PREFIX = "module."
@@ -26,7 +27,8 @@ def import_weights(
     *,
     width: float | None = None,
     reduction: int = 1,
-    size: int = 512,
+    size: int | None = None,
+    window: Window = LUNG,
     threshold: float | None = None,
     data: str = "unstated",
     licence: str = "unstated; ask whoever trained the weights",
@@ -39,7 +41,8 @@ def import_weights(
     key is skipped or made up, with one exception: torch before 0.4.1 wrote no ``num_batches_tracked``, a counter that
     only further training reads. Where a file has none of them they begin at 0, and the recipe says so.
 
-    `reduction` is of damage networks, `size`, the side of the crop, of interactive ones.
+    `reduction` is of damage networks. `size` is the side of an interactive network's crop, 512 unless given, or of a
+    CT network's slice, 256 unless given, which it sees through the `window`.
 
     Raises:
         CheckpointError: the file is unreadable or unsafe, or its keys or shapes are not the architecture's.
@@ -65,7 +68,8 @@ def import_weights(
         hyperparameters={},
         licence=licence,
         depths=depths,
-        size=size,
+        size=size or (256 if architecture in CT else 512),
+        window=(window.low, window.high),
     )
     checkpoint.network()
     return checkpoint

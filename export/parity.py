@@ -25,6 +25,10 @@ TOLERANCE_FEATURE = 2 / 1024
 one."""
 
 
+TOLERANCE_INTENSITY = 2e-3
+"""Largest difference of a super-resolved pixel, over the width of the window: three Hounsfield units of 1500, of which
+rounding alone can make one."""
+
 TOLERANCE_COMPOSITION = 4 / 255
 """Largest difference of a quantised probability after a head on an encoder's features: two levels more, since these
 are rounded to float16."""
@@ -41,6 +45,7 @@ def prove(trials: Iterable[Trial], largest: int) -> Parity:
         tolerance_flipped=TOLERANCE_FLIPPED,
         tolerance_feature=TOLERANCE_FEATURE,
         tolerance_composition=TOLERANCE_COMPOSITION,
+        tolerance_intensity=TOLERANCE_INTENSITY,
         versions={"torch": torch.__version__, "onnxruntime": onnxruntime.__version__},
         comparisons=tuple(drift for trial in trials for drift in _compare(trial, largest)),
     )
@@ -83,6 +88,9 @@ def _how(drift: Drift) -> str:
     if drift.part == "encoder":
         share = f"{drift.feature_difference:.4f} of the largest (tolerance {TOLERANCE_FEATURE:.4f})"
         return f"features differ by up to {share}"
+    if drift.intensity_difference:
+        share = f"{drift.intensity_difference:.4f} of the window (tolerance {TOLERANCE_INTENSITY:.4f})"
+        return f"pixels differ by up to {share}"
     tolerance = TOLERANCE_COMPOSITION if drift.part == "composition" else TOLERANCE_PROBABILITY
     return (
         f"probabilities differ by up to {drift.probability_difference:.4f} (tolerance {tolerance:.4f}) and "

@@ -6,9 +6,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from maskgate_client.scenes import draw_scene
+from numpy.typing import NDArray
 
 from export.runners import Pixels
 from gateway.vision.clicks import Points, as_points, click_map
+from gateway.vision.windowing import LUNG, from_windowed
 
 Tiles = Literal["noise", "constant", "natural"]
 KINDS: tuple[Tiles, ...] = ("noise", "constant", "natural")
@@ -28,6 +30,17 @@ def draw_tiles(kind: Tiles, roles: int, count: int, tile: int) -> list[Pixels]:
         return [np.array(np.broadcast_to(row[:, None, None, None], shape[1:])) for row in rows]
     scenes = [draw_scene(seed, tile) for seed in range(count)]
     return [np.stack([scene.pre for scene in scenes]), np.stack([scene.post for scene in scenes])][:roles]
+
+
+def draw_slices(kind: Tiles, count: int, size: int) -> NDArray[np.int16]:
+    """Return `count` slices in Hounsfield units, int16 (count, size, size), some of them beyond any window."""
+    if kind == "noise":
+        return np.random.default_rng(0).integers(-2000, 3000, (count, size, size), np.int16)
+    if kind == "constant":
+        units = np.resize(np.array([-600, -3024, 3071, -1250, 250, 40, -850, 0], np.int16), count)
+        return np.array(np.broadcast_to(units[:, None, None], (count, size, size)))
+    [scenes] = draw_tiles("natural", 1, count, size)
+    return from_windowed(scenes[..., 1], LUNG)
 
 
 class Clicked(NamedTuple):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from export.cards import threshold_of
-from export.catalog import entries_of
+from export.catalog import CATALOG, entries_of
 from export.checkpoints import read_checkpoint
+from export.entries import Entry
 from export.errors import ParityError
 from export.parity import prove
 from export.served.graphs import graph_of
@@ -29,9 +30,10 @@ def verify_source(repository: Repository, checkpoint_file: Path) -> tuple[Fault,
     ]
     if not groups:
         return (Fault(checkpoint_file.name, "no model of the repository was built from this checkpoint"),)
-    network, entries = checkpoint.network(), entries_of(checkpoint.architecture)
+    network = checkpoint.network()
     faults = []
     for group in groups:
+        entries = _entries_of(group[-1], checkpoint.architecture)
         files: list[Files] = [{each.card.format: each.versions[each.newest].read_bytes()} for each in group]
         try:
             if len(group) != len(entries):
@@ -42,6 +44,12 @@ def verify_source(repository: Repository, checkpoint_file: Path) -> tuple[Fault,
         except ParityError as error:
             faults.append(Fault(group[-1].name, str(error)))
     return tuple(faults)
+
+
+def _entries_of(model: StoredModel, architecture: str) -> tuple[Entry, ...]:
+    """Return the entries that were built together with a model, it among them."""
+    own = CATALOG.get(model.name)
+    return (own,) if own and own.on_request else entries_of(architecture)
 
 
 def _with_encoder(model: StoredModel, repository: Repository) -> list[StoredModel]:

@@ -13,9 +13,10 @@ from torch import nn
 
 from export.architectures.iog import IOGRefine
 from export.graph import Graph
-from export.probes import Tiles, draw_clicked, draw_tiles
+from export.probes import Tiles, draw_clicked, draw_slices, draw_tiles
 from export.runners import Arrays, FileFormat, Runner, open_file, torch_runner
 from export.served.clicks import ServedCrop, ServedEncoder, ServedHead, Undivided
+from export.served.ct import ServedSharpening, ServedSlice
 from export.served.damage import ServedModel
 
 Part = Literal["whole", "encoder", "head", "composition"]
@@ -29,6 +30,7 @@ class Deviation:
     probability_difference: float = 0.0
     flipped_share: float = 0.0
     feature_difference: float = 0.0
+    intensity_difference: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,10 @@ def trials_of(
     match graphs, network:
         case [Graph(module=ServedModel())], _:
             return [tile_trial(graphs[0], files[0])]
+        case [Graph(module=ServedSlice())], _:
+            return [slice_trial(graphs[0], files[0], _labels_differ)]
+        case [Graph(module=ServedSharpening(window=window))], _:
+            return [slice_trial(graphs[0], files[0], partial(_intensities_differ, window.high - window.low))]
         case [Graph(module=ServedCrop())], _ if threshold is not None:
             return [crop_trial(graphs[0], files[0], threshold)]
         case [Graph(module=ServedEncoder()), Graph(module=ServedHead())], IOGRefine() if threshold is not None:
@@ -80,6 +86,12 @@ def tile_trial(graph: Graph, files: Files) -> Trial:
     """Return the trial of a damage model."""
     tile = graph.inputs[0].shape[0]
     return _trial("whole", graph, files, lambda kind, n: draw_tiles(kind, len(graph.inputs), n, tile), _labels_differ)
+
+
+def slice_trial(graph: Graph, files: Files, deviation: Callable[[Arrays, Arrays], Deviation]) -> Trial:
+    """Return the trial of a model of CT, of labels or of super-resolution."""
+    size = graph.inputs[0].shape[0]
+    return _trial("whole", graph, files, lambda kind, count: [draw_slices(kind, count, size)], deviation)
 
 
 def crop_trial(graph: Graph, files: Files, threshold: float) -> Trial:
@@ -156,6 +168,10 @@ def _trial(
 
 def _labels_differ(truth: Arrays, answer: Arrays) -> Deviation:
     return Deviation(_levels(truth[1], answer[1]), float(np.mean(truth[0] != answer[0])))
+
+
+def _intensities_differ(width: float, truth: Arrays, answer: Arrays) -> Deviation:
+    return Deviation(intensity_difference=float(np.abs(truth[0].astype(np.float32) - answer[0]).max()) / width)
 
 
 def _masks_differ(threshold: float, truth: Arrays, answer: Arrays) -> Deviation:

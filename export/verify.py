@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from export.catalog import CATALOG
 from export.entries import FEATURES
-from export.probes import draw_clicked, draw_tiles
+from export.probes import draw_clicked, draw_slices, draw_tiles
 from export.runners import Arrays, Runner, open_file
 from export.trials import composed
 from export.triton import config_files
@@ -21,8 +23,9 @@ def verify(repository: Repository) -> tuple[Fault, ...]:
     """Return what is wrong with a scanned repository: its faults, and per model those of card, files and answers.
 
     Every model of the catalogue is compared with its entry, its parity report is judged anew, and every version is
-    run: a damage model on drawn tiles, whose label map has to follow from the probabilities by the card's rule, an
-    interactive model on drawn crops, a head on what its encoder of the same version gives for these.
+    run: a damage model on drawn tiles, whose label map has to follow from the probabilities by the card's rule, a
+    CT model on drawn slices, an interactive model on drawn crops, a head on what its encoder of the same version gives
+    for these.
     """
     found = [Fault(name, reason) for name, model in repository.models.items() for reason in _problems(model)]
     heads = [model for model in repository.models.values() if _encoder_name(model.card)]
@@ -63,14 +66,20 @@ def _parity_problems(card: Card) -> Iterator[str]:
 
 def _answer_problems(run: Runner, card: Card) -> Iterator[str]:
     batch = min(3, card.max_batch_size)
-    if card.clicks is None:
-        answer = run(draw_tiles("noise", len(card.inputs), batch, card.tile))
-    else:
-        answer = run(draw_clicked("natural", card.inputs[-1].shape[-1], batch, card.clicks.size)[:2])
+    answer = run(_drawn(card, batch))
     if problems := list(_form_problems(answer, card, batch)):
         yield problems[0]
-    elif card.clicks is None and not np.array_equal(answer[0], decide(answer[1], card.threshold)):
+    elif card.task in ("damage", "ct") and not np.array_equal(answer[0], decide(answer[1], card.threshold)):
         yield "gives label maps that its probabilities and the card's threshold do not"
+
+
+def _drawn(card: Card, batch: int) -> Sequence[NDArray[Any]]:
+    """Return a drawn batch for each input of a model that is one graph."""
+    if card.clicks is not None:
+        return draw_clicked("natural", card.inputs[-1].shape[-1], batch, card.clicks.size)[:2]
+    if card.window is not None:
+        return [draw_slices("natural", batch, card.tile)]
+    return draw_tiles("noise", len(card.inputs), batch, card.tile)
 
 
 def _form_problems(answer: Arrays, card: Card, batch: int) -> Iterator[str]:

@@ -23,7 +23,7 @@ class Branch(nn.Module):
         self.decoder = Decoder(widths)
         self.doubling = nn.ConvTranspose2d(widths[0], widths[0], kernel_size=2, stride=2)
         # Without it doubling and head would amount to one linear layer.
-        self.activation = nn.ReLU()
+        self.activation = nn.ReLU(inplace=True)
         self.head = nn.Conv2d(widths[0], out_channels, kernel_size=1)
 
     def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, ...]:

@@ -33,7 +33,7 @@ def takes_clicks(path: Path) -> bool:
     if path.is_file():
         return read_checkpoint(path).architecture in INTERACTIVE
     card = path / "card.json"
-    return read_card(card).task != "damage" if card.is_file() else bool(interactive_models(path))
+    return read_card(card).clicks is not None if card.is_file() else bool(interactive_models(path))
 
 
 def evaluate_clicks(path: Path, data: Path, split: str, out: Path | None, plot: Path | None) -> str:

@@ -75,7 +75,7 @@ _RECIPES = (
     # For one core. IOG and DEXTR are short because they are meant to start from what IOG's refinement has learnt.
     ClickRecipe("iog_refine", "demo", 0.375, "resnet26", _HALF, Draw(12), 20_000, 2e-3, minutes=65, rounds=3),
     ClickRecipe("iog", "demo", 0.375, "resnet26", _HALF, Draw(12), 20_000, 1e-3, minutes=14),
-    ClickRecipe("dextr", "demo", 0.375, "resnet26", _HALF_DEXTR, Draw(12), 20_000, 1e-3, minutes=20),
+    ClickRecipe("dextr", "demo", 0.375, "resnet26", _HALF_DEXTR, Draw(12), 20_000, 1e-3, minutes=25),
 )
 
 

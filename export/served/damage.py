@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from math import ceil
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +11,7 @@ from torch.nn import functional as F
 
 from export.architectures import MEAN, STD
 from export.framing import Framing
+from export.served.decision import quantised_and_decided
 
 
 class ServedModel(nn.Module, ABC):
@@ -19,9 +19,6 @@ class ServedModel(nn.Module, ABC):
 
     Inputs are uint8 (N, T, T, 3) RGB, one per role. The outputs are `label_map`, uint8 (N, T, T), and
     `probabilities`, uint8 (N, T, T, C) = round(255 · softmax).
-
-    The label map follows from the quantised probabilities by the rule of `gateway.vision.labels.decide`, so that both
-    outputs agree with each other to the bit.
     """
 
     scale: Tensor
@@ -31,9 +28,7 @@ class ServedModel(nn.Module, ABC):
         super().__init__()
         self.network = network
         self.reduction = framing.reduction
-        # The slack of `gateway.vision.labels.decide`: t = k/255 is not exactly representable.
-        threshold = framing.threshold
-        self.least_foreground = None if threshold is None else ceil(255 * threshold - 1e-6)
+        self.threshold = framing.threshold
         mean, std = (torch.tensor(constant).view(1, 3, 1, 1) for constant in (MEAN, STD))
         # x / 255, − mean, / std and + tint as one multiplication and one addition per role.
         self.register_buffer("scale", 1 / (255 * std))
@@ -53,22 +48,13 @@ class ServedModel(nn.Module, ABC):
         logits = self.network(*prepared)
         if self.reduction > 1:
             logits = F.interpolate(logits, scale_factor=float(self.reduction), mode="bilinear", align_corners=False)
-        # Classes last once, for softmax, argmax and the output alike.
-        quantised = torch.round(255 * logits.permute(0, 2, 3, 1).softmax(dim=-1))
-        return self._decide(quantised).to(torch.uint8), quantised.to(torch.uint8)
+        return quantised_and_decided(logits, self.threshold)
 
     def _prepare(self, image: Tensor, role: str) -> Tensor:
         pixels = image.permute(0, 3, 1, 2).float()
         if self.reduction > 1:
             pixels = F.avg_pool2d(pixels, self.reduction)
         return pixels * self.scale + self.get_buffer(f"offset_{role}")
-
-    def _decide(self, quantised: Tensor) -> Tensor:
-        if self.least_foreground is None:
-            return quantised.argmax(dim=-1)
-        foreground = quantised[..., 1:]
-        likeliest = foreground.argmax(dim=-1) + 1
-        return torch.where(foreground.sum(dim=-1) >= self.least_foreground, likeliest, 0)
 
 
 # Both exporters name the graph's inputs after the arguments of `forward`, hence one class per set of roles.

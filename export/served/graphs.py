@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from torch import nn
 
+from export.architectures.cogseg import CogSeg
 from export.architectures.iog import IOGRefine
 from export.architectures.resnet import stage_channels
 from export.checkpoints import Checkpoint
-from export.entries import ClickEntry, DamageEntry, Entry
+from export.entries import ClickEntry, DamageEntry, Entry, SliceEntry
 from export.graph import Graph
 from export.served.clicks import ServedCrop, ServedEncoder, ServedHead
+from export.served.ct import ServedSharpening, ServedSlice, labelling
 from export.served.damage import serve
+from gateway.vision.windowing import Window
 
 
 def graph_of(network: nn.Module, checkpoint: Checkpoint, entry: Entry) -> Graph:
@@ -22,8 +25,20 @@ def graph_of(network: nn.Module, checkpoint: Checkpoint, entry: Entry) -> Graph:
     if isinstance(entry, DamageEntry):
         served = serve(network, entry.inputs, checkpoint.framing)
         return Graph(served, entry.input_specs(), entry.output_specs())
+    if isinstance(entry, SliceEntry):
+        slices = _slices(network, checkpoint, entry)
+        return Graph(slices, entry.input_specs(checkpoint.size), entry.output_specs(checkpoint.size))
     size, channels = checkpoint.size, stage_channels(checkpoint.width)
     return Graph(_clicked(network, entry), entry.input_specs(size, channels), entry.output_specs(size, channels))
+
+
+def _slices(network: nn.Module, checkpoint: Checkpoint, entry: SliceEntry) -> nn.Module:
+    window = Window(*checkpoint.window)
+    if not entry.sharpens:
+        return ServedSlice(labelling(network), window, checkpoint.threshold)
+    if not isinstance(network, CogSeg):
+        raise ValueError(f"a {entry.architecture} sharpens nothing")
+    return ServedSharpening(network.sharpening(), window)
 
 
 def _clicked(network: nn.Module, entry: ClickEntry) -> nn.Module:

@@ -36,6 +36,11 @@ class Binary:
         return _ratio(self.tp, self.tp + self.fn)
 
     @property
+    def specificity(self) -> float:
+        """Return TN / (TN + FP); 0 without a negative target."""
+        return _ratio(self.tn, self.tn + self.fp)
+
+    @property
     def f1(self) -> float:
         """Return 2 TP / (2 TP + FP + FN), which is also the Dice coefficient."""
         return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)

@@ -8,18 +8,22 @@ from typing import Literal
 import torch
 from torch import nn
 
-Schedule = Literal["constant", "one-cycle"]
+Schedule = Literal["constant", "one-cycle", "halving"]
 
 _WARM_UP = 0.03
+_HALVINGS = 4
 
 
 def learning_rate(peak: float, schedule: Schedule, progress: float) -> float:
     """Return the rate at ``progress`` in [0, 1] of a run.
 
-    ``one-cycle`` warms up linearly to ``peak`` and falls as a cosine to 0.
+    ``one-cycle`` warms up linearly to ``peak`` and falls as a cosine to 0. ``halving`` begins at ``peak`` and halves at
+    each fifth of the run, as CogSeg does after every 50 of its 250 epochs.
     """
     if schedule == "constant":
         return peak
+    if schedule == "halving":
+        return peak * 0.5 ** min(int(progress * (_HALVINGS + 1)), _HALVINGS)
     if progress < _WARM_UP:
         return peak * max(progress / _WARM_UP, 0.1)
     return peak * (1 + math.cos(math.pi * (progress - _WARM_UP) / (1 - _WARM_UP))) / 2

@@ -36,7 +36,9 @@ async def decode_part(job: Job[Parts], name: str, info: ImageInfo) -> DecodedIma
         MaskgateError: as `decode`, pointing at the part.
     """
     with naming_part(name):
-        return await job.run("decode", decode, job.body[name], info)
+        image = await job.run("decode", decode, job.body[name], info)
+    job.services.telemetry.images_decoded.inc()
+    return image
 
 
 def digest_of(image: bytes | memoryview) -> str:

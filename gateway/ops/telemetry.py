@@ -49,6 +49,7 @@ class Telemetry:
         self.body_bytes = Histogram(
             "maskgate_request_body_bytes", "Bodies received", ("route",), buckets=_BYTES, registry=registry
         )
+        self.images_decoded = Counter("maskgate_images_decoded_total", "Uploaded images decoded", registry=registry)
         self.stage_seconds = Histogram(
             "maskgate_stage_duration_seconds",
             "Time a task request spent in one stage",

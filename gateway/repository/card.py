@@ -10,7 +10,9 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Task = Literal["damage", "interactive", "interactive-encoder"]
+from gateway.repository.contracts import check_contract
+
+Task = Literal["damage", "interactive", "interactive-encoder", "ct", "ct-super-resolution"]
 DType = Literal["uint8", "int16", "float16", "float32"]
 Channel = Annotated[int, Field(ge=0, le=255)]
 Version = Annotated[str, Field(pattern=r"^[1-9][0-9]*$")]
@@ -80,6 +82,22 @@ class ClickSpec(_Part):
     )
 
 
+class WindowSpec(_Part):
+    """The Hounsfield units that the graph of a CT model shows its network as 0 (`low`) to 1 (`high`), linearly.
+
+    What lies outside becomes 0 or 1. The input is in Hounsfield units all the same.
+    """
+
+    low: float
+    high: float
+
+    @model_validator(mode="after")
+    def _is_open(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError("the window's low end must be below its high end")
+        return self
+
+
 class Figures(_Part):
     """Measured quality on one split, next to what a trivial answer scores there."""
 
@@ -103,6 +121,9 @@ class Training(_Part):
     seconds: float = Field(ge=0)
     device: str
     hyperparameters: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    untrained: tuple[str, ...] = Field(
+        default=(), description="Classes that the data showed none of: the model cannot find them"
+    )
 
 
 class Drift(_Part):
@@ -121,6 +142,9 @@ class Drift(_Part):
     feature_difference: float = Field(
         default=0.0, ge=0, description="Of encoders: of any feature, over the largest of its map"
     )
+    intensity_difference: float = Field(
+        default=0.0, ge=0, description="Of super-resolution: of any pixel, over the width of the window"
+    )
 
 
 class Parity(_Part):
@@ -129,6 +153,7 @@ class Parity(_Part):
     tolerance_probability: float
     tolerance_flipped: float
     tolerance_feature: float = 0.0
+    tolerance_intensity: float = 0.0
     tolerance_composition: float = Field(
         default=0.0, description="Of probabilities, where features were rounded to half precision on the way"
     )
@@ -142,6 +167,7 @@ class Parity(_Part):
             _over(drift.probability_difference, self.tolerance_composition if composed else self.tolerance_probability),
             _over(drift.flipped_share, self.tolerance_flipped),
             _over(drift.feature_difference, self.tolerance_feature),
+            _over(drift.intensity_difference, self.tolerance_intensity),
         )
 
 
@@ -162,7 +188,9 @@ class Card(_Part):
     outputs: tuple[TensorSpec, ...] = Field(min_length=1)
     max_batch_size: int = Field(ge=1)
     overlap: int = Field(default=0, ge=0, description="Pixels two neighbouring tiles share at least")
-    classes: tuple[ClassSpec, ...] = Field(min_length=2)
+    classes: tuple[ClassSpec, ...] = Field(
+        description="None of super-resolution, which labels nothing; else two or more"
+    )
     threshold: float | None = Field(
         default=None,
         gt=0,
@@ -171,6 +199,7 @@ class Card(_Part):
         "null: plain argmax over all classes. Of interactive models: the object's, where a request names none",
     )
     clicks: ClickSpec | None = Field(default=None, description="Of interactive models and their encoders alone")
+    window: WindowSpec | None = Field(default=None, description="Of CT models alone")
     network: Network
     training: Training
     figures: tuple[Figures, ...]
@@ -188,37 +217,10 @@ class Card(_Part):
         names = [tensor.name for tensor in self.tensors()]
         if len(set(names)) != len(names):
             raise ValueError("tensor names must be unique")
-        if (self.clicks is not None) != (self.task != "damage"):
-            raise ValueError("interactive models say how they take clicks, others do not")
-        if self.clicks is not None:
-            self._check_interactive(self.clicks)
-        else:
-            self._check_tiles()
+        if strangers := set(self.training.untrained) - {c.name for c in self.classes}:
+            raise ValueError(f"there are no classes {', '.join(sorted(strangers))} to be untrained")
+        check_contract(self)
         return self
-
-    def _check_tiles(self) -> None:
-        height, width = self.inputs[0].shape[:2]
-        if any(t.shape[:2] != (height, width) for t in self.inputs) or height != width:
-            raise ValueError("all inputs must be square tiles of one size")
-        if not self.overlap < height:
-            raise ValueError("overlap must be smaller than the tile")
-
-    def _check_interactive(self, clicks: ClickSpec) -> None:
-        maps = 2 if clicks.prompt == "iog" else 1
-        inputs = {t.name.split("__")[0]: t for t in self.inputs}
-        expected = {"clicks": ("uint8", (clicks.size, clicks.size, maps))}
-        if clicks.encoder is None:
-            expected["crop"] = ("uint8", (clicks.size, clicks.size, 3))
-        for name, (dtype, shape) in expected.items():
-            if name not in inputs or (inputs[name].dtype, inputs[name].shape) != (dtype, shape):
-                raise ValueError(f"the input {name} must be {dtype} of shape {list(shape)}")
-        if self.task == "interactive-encoder":
-            if clicks.encoder is not None:
-                raise ValueError("an encoder has no encoder")
-        elif [(t.name.split("__")[0], t.dtype, t.shape) for t in self.outputs] != [
-            ("probability", "uint8", (clicks.size, clicks.size))
-        ]:
-            raise ValueError("an interactive model has one output, probability, uint8, of the crop's size")
 
     @property
     def tile(self) -> int:

@@ -10,14 +10,14 @@ import pytest
 
 from export.build import build
 from export.catalog import CATALOG
-from export.probes import draw_clicked
+from export.probes import draw_clicked, draw_slices
 from gateway.engines.base import Engine, Model, Tensors, choose
 from gateway.engines.embedded import EmbeddedEngine
 from gateway.engines.triton import TritonEngine
 from gateway.ops.telemetry import Telemetry
 from gateway.ops.timeline import Timeline
 from gateway.repository.card import Card
-from tests.support.checkpoints import small_entries, write
+from tests.support.checkpoints import small_entries, small_entry, write
 from tests.support.pictures import noise
 from tests.support.triton import Tritons
 
@@ -30,7 +30,11 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a repository with a small, untrained network of every architecture of the catalogue."""
     root, checkpoints = tmp_path_factory.mktemp("networks"), tmp_path_factory.mktemp("checkpoints")
     for architecture in dict.fromkeys(entry.architecture for entry in CATALOG.values()):
-        build(write(checkpoints / f"{architecture}.pt", architecture), small_entries(architecture), root)
+        file = write(checkpoints / f"{architecture}.pt", architecture)
+        build(file, small_entries(architecture), root)
+        for entry in CATALOG.values():
+            if entry.on_request and entry.architecture == architecture:
+                build(file, [small_entry(entry.name)], root)
     return root
 
 
@@ -64,6 +68,8 @@ def batch(card: Card, size: int) -> Tensors:
     if card.clicks is not None:
         drawn = draw_clicked("natural", card.inputs[-1].shape[-1], size, card.clicks.size)
         return {"clicks": drawn.clicks} if card.clicks.encoder else {"crop": drawn.crops, "clicks": drawn.first}
+    if card.window is not None:
+        return {"image": draw_slices("natural", size, card.tile)}
     return {
         spec.name: np.stack([noise(card.tile, card.tile, seed=100 * size + 10 * n + i) for n in range(size)])
         for i, spec in enumerate(card.inputs)

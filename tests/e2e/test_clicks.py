@@ -107,16 +107,16 @@ def test_a_session_adds_up_to_what_one_request_answers(server: GatewayProcess) -
     assert cut.area < mended.area
 
 
-def test_the_image_is_sent_once_and_its_features_are_made_once(server: GatewayProcess) -> None:
-    made, kept = (sample(server, f"maskgate_session_cache_{name}_total") for name in ("misses", "hits"))
+def test_the_image_is_sent_and_decoded_once_and_its_features_are_made_once(server: GatewayProcess) -> None:
+    counters = [f"maskgate_{name}_total" for name in ("images_decoded", "session_cache_misses", "session_cache_hits")]
+    before = [sample(server, name) for name in counters]
     transport = CountedTransport()
     with Client(server.address, transport=transport) as client, client.interactive(encode(noise(100, 90, seed=3))) as s:
         s.box(10, 10, 70, 80)
         for x in range(20, 60, 5):
             s.click(x, 50)
     assert sum(b"\x89PNG" in body for body in transport.bodies) == 1
-    assert sample(server, "maskgate_session_cache_misses_total") == made + 1
-    assert sample(server, "maskgate_session_cache_hits_total") == kept + 8
+    assert [sample(server, name) - n for name, n in zip(counters, before, strict=True)] == [1, 1, 8]
 
 
 def test_undo_and_reset_lead_back_to_where_the_session_was(server: GatewayProcess) -> None:

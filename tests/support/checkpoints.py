@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from export.architectures import INTERACTIVE, build_network
-from export.catalog import CATALOG
+from export.architectures import CT, INTERACTIVE, build_network
+from export.architectures.cogseg import CogSeg
+from export.catalog import CATALOG, entries_of
 from export.checkpoints import Checkpoint, write_checkpoint
 from export.entries import DamageEntry, Entry
 from export.probes import draw_clicked
 
 WIDTH = 1 / 16
 SIZE = 64
-"""Side of the crops of interactive networks."""
+"""Side of the crops of interactive networks, and of the slices of networks of CT."""
 
 
 def small_entry(name: str) -> Entry:
@@ -31,29 +33,38 @@ def small_entry(name: str) -> Entry:
 
 def small_entries(architecture: str) -> list[Entry]:
     """Return the small entries that a checkpoint of `architecture` becomes."""
-    return [small_entry(name) for name, entry in CATALOG.items() if entry.architecture == architecture]
+    return [small_entry(entry.name) for entry in entries_of(architecture)]
 
 
 def untrained(architecture: str, seed: int = 0) -> nn.Module:
     """Return a network whose answers vary over any picture: its logits are balanced around zero."""
     torch.manual_seed(seed)
     network = build_network(architecture, WIDTH, "resnet26").eval()
-    return _normed(network, architecture) if architecture in INTERACTIVE else _balanced(network, architecture)
-
-
-def _balanced(network: nn.Module, architecture: str) -> nn.Module:
-    """Scale the last layer of a network of damage."""
+    if architecture in INTERACTIVE:
+        return _normed(network, architecture)
+    if architecture == "cogseg":
+        assert isinstance(network, CogSeg)
+        # Slices are in [0, 1], and so are sharpened ones.
+        slices = torch.rand(2, 1, 64, 64)
+        _balanced(network.segmentation.head, lambda: network.labelling()(slices))
+        _balanced(network.super_resolution.head, lambda: network.sharpening()(slices))
+        return network
     head = network.get_submodule("head")
     assert isinstance(head, nn.Conv2d)
-    images = torch.randn(2, 3, 64, 64)
+    images = torch.rand(2, 1, 64, 64) if architecture in CT else torch.randn(2, 3, 64, 64)
+    _balanced(head, lambda: network(images, images.flip(0)) if architecture == "siamunet" else network(images))
+    return network
+
+
+def _balanced(head: nn.Conv2d, answer: Callable[[], Tensor]) -> None:
+    """Scale the last layer of a network, so that what it answers has mean 0 and deviation 1 in each channel."""
     with torch.no_grad():
-        logits = network(images) if architecture == "fcn" else network(images, images.flip(0))
+        logits = answer()
         spread, middle = logits.std(dim=(0, 2, 3)), logits.mean(dim=(0, 2, 3))
         head.weight /= spread[:, None, None, None]
         assert head.bias is not None
         head.bias -= middle
         head.bias /= spread
-    return network
 
 
 def _normed(network: nn.Module, architecture: str) -> nn.Module:
@@ -92,7 +103,7 @@ def checkpoint(architecture: str, *, seed: int = 0, threshold: float | None = 0.
         state_dict=untrained(architecture, seed).state_dict(),
         architecture=architecture,
         width=WIDTH,
-        reduction=1 if architecture in INTERACTIVE else 2,
+        reduction=1 if architecture in (*INTERACTIVE, *CT) else 2,
         threshold=threshold,
         recipe="demo",
         steps=3,
@@ -103,6 +114,7 @@ def checkpoint(architecture: str, *, seed: int = 0, threshold: float | None = 0.
         hyperparameters={"learning_rate": 0.001},
         depths="resnet26",
         size=SIZE,
+        untrained=("pleural effusion",) if architecture in CT else (),
     )
 
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from gateway.repository.card import Card, read_card, write_card
 from tests.support.trivial import PALETTE, write_trivial_model
+from tests.support.trivial_ct import write_trivial_ct
 
 
 @pytest.fixture
@@ -72,3 +73,37 @@ def test_inputs_are_square_tiles_of_one_size(card: Card, shape: list[int]) -> No
     inputs = changed(card)["inputs"]
     with pytest.raises(ValidationError, match="square tiles of one size"):
         Card.model_validate(changed(card, inputs=[inputs[0], {**inputs[1], "shape": shape}]))
+
+
+@pytest.fixture
+def ct(tmp_path: Path) -> Card:
+    return read_card(write_trivial_ct(tmp_path, size=32) / "card.json")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"window": None}, "name their window"),
+        ({"window": {"low": 250, "high": -1250}}, "low end must be below"),
+        ({"classes": [{"value": 0, "name": "background", "colour": [0, 0, 0]}]}, "two classes at least"),
+        ({"task": "ct-super-resolution"}, "sharpened, int16 of shape \\[64, 64\\]"),
+        ({"inputs": [{"name": "image", "dtype": "uint8", "shape": [32, 32]}]}, "image, int16, square"),
+        ({"inputs": [{"name": "image", "dtype": "int16", "shape": [32, 32, 1]}]}, "without a channel axis"),
+        ({"inputs": [{"name": "image", "dtype": "int16", "shape": [16, 16]}]}, "label_map, uint8 of shape"),
+    ],
+)
+def test_ct_models_take_hounsfield_units_and_double_the_size(ct: Card, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Card.model_validate(changed(ct, **changes))
+
+
+def test_a_window_is_of_ct_alone(card: Card) -> None:
+    with pytest.raises(ValidationError, match="others do not"):
+        Card.model_validate(changed(card, window={"low": -1250, "high": 250}))
+
+
+def test_untrained_classes_are_classes(ct: Card) -> None:
+    training = {**changed(ct)["training"], "untrained": ["pleural effusion"]}
+    assert Card.model_validate(changed(ct, training=training)).training.untrained == ("pleural effusion",)
+    with pytest.raises(ValidationError, match="no classes bleeding"):
+        Card.model_validate(changed(ct, training={**training, "untrained": ["bleeding"]}))

@@ -1,0 +1,107 @@
+"""Recipes of the networks of CT: every choice of a training run in one frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from export.ct.losses import LossWeights
+from export.ct.samples import Draw
+from export.training.schedule import Schedule
+from gateway.vision.windowing import LUNG, Window
+
+
+@dataclass(frozen=True)
+class SliceRecipe:
+    """How a network is trained. Training ends after `steps` or `minutes`, whichever comes first.
+
+    Attributes:
+        network: the architecture: cogseg or ct_unet.
+        name: the recipe's own name.
+        width: multiplier on the paper's channel counts.
+        draw: how samples are made.
+        loss: the weights of its terms.
+        steps: the most steps.
+        learning_rate: of AdamW; the peak, where the schedule has one.
+        minutes: the longest time, in minutes of training and evaluation; None sets no limit.
+        weight_decay: decoupled; 0 is plain Adam.
+        schedule: see `learning_rate`.
+        average: decay per step of the moving average of weights that is evaluated and kept; 0 keeps the last weights.
+        threshold: of P(lesion) in the decision; None is plain argmax.
+        size: side of the slices that the network is given, in pixels.
+        window: of Hounsfield units.
+    """
+
+    network: str
+    name: str
+    width: float
+    draw: Draw
+    loss: LossWeights
+    steps: int
+    learning_rate: float
+    minutes: float | None = None
+    weight_decay: float = 0.0
+    schedule: Schedule = "halving"
+    average: float = 0.0
+    threshold: float | None = None
+    size: int = 256
+    window: Window = LUNG
+
+    def hyperparameters(self) -> dict[str, str | int | float | bool]:
+        """Return, as one flat dictionary, the choices that a card does not state elsewhere."""
+        loss = {f"loss_{name}": weight for name, weight in vars(self.loss).items() if name != "classes"}
+        if self.network != "cogseg":
+            loss = {key: weight for key, weight in loss.items() if key in ("loss_entropy", "loss_dice")}
+        return {
+            "learning_rate": self.learning_rate,
+            "weight_decay": self.weight_decay,
+            "schedule": self.schedule,
+            "average": self.average,
+            "class_weights": " ".join(map(str, self.loss.classes)),
+            **loss,
+            **vars(self.draw),
+        }
+
+
+PAPER_SLICES = 600
+"""Slices in an epoch of the paper's, which counts augmented copies of its 100."""
+
+_PAPER_DRAW, _DEMO_DRAW = Draw(8), Draw(6, crop=352)
+_PAPER_STEPS = 250 * PAPER_SLICES // 8
+
+_DEMO_LOSS = LossWeights(edges=0.05, dice=1.0, classes=(1.0, 2.0, 3.0, 1.0), pool=4)
+
+_RECIPES = (
+    # Stated: the loss, Adam at 1e-4 halved every 50 of 250 epochs. The batch is not.
+    SliceRecipe("cogseg", "paper", 1.0, _PAPER_DRAW, LossWeights(), _PAPER_STEPS, 1e-4),
+    SliceRecipe("ct_unet", "paper", 1.0, _PAPER_DRAW, LossWeights(), _PAPER_STEPS, 1e-4),
+    *(
+        SliceRecipe(
+            network,
+            "demo",
+            width=0.25,
+            draw=_DEMO_DRAW,
+            loss=_DEMO_LOSS,
+            steps=20_000,
+            learning_rate=2e-3,
+            minutes=15,
+            weight_decay=1e-2,
+            schedule="one-cycle",
+            average=0.99,
+            threshold=0.5,
+        )
+        for network in ("cogseg", "ct_unet")
+    ),
+)
+
+
+def slice_recipe(network: str, name: str) -> SliceRecipe:
+    """Return a recipe by its network and name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for candidate in _RECIPES:
+        if (candidate.network, candidate.name) == (network, name):
+            return candidate
+    known = ", ".join(f"{candidate.network} {candidate.name}" for candidate in _RECIPES)
+    raise ValueError(f"no recipe {name!r} for {network!r}; known: {known}")

@@ -1,0 +1,81 @@
+"""One training run of a network of CT: what a step does, and what is kept of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from export.architectures import build_network
+from export.architectures.cogseg import CogSeg
+from export.checkpoints import Checkpoint, write_checkpoint
+from export.ct.losses import cogseg_terms, label_terms
+from export.ct.recipes import SliceRecipe
+from export.ct.samples import Batch
+from export.served.ct import windowed
+from export.training.state import State
+
+
+class SliceRun(State):
+    """A network of CT in training."""
+
+    def __init__(self, recipe: SliceRecipe, minutes: float | None, device: str, seed: int) -> None:
+        """Start at step 0 with weights drawn from ``seed``; ``minutes`` limits the run's time."""
+        torch.manual_seed(seed)
+        network, average = (build_network(recipe.network, recipe.width) for _ in range(2))
+        for each in (network, average):
+            # In bfloat16 above all, convolutions are faster with their channels last.
+            each.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's annotations lack it
+        super().__init__(recipe, network, average, minutes, device)
+        self.recipe, self.seed = recipe, seed
+
+    def learn(self, batch: Batch) -> dict[str, float]:
+        """Take one step on a batch and return its losses by name."""
+        coarse, fine = (
+            windowed(torch.from_numpy(units).to(self.device), self.recipe.window)
+            for units in (batch.coarse, batch.fine)
+        )
+        labels = torch.from_numpy(batch.labels).to(self.device).long()
+        terms = self._terms(coarse.contiguous(memory_format=torch.channels_last), fine, labels)
+        self.descend(torch.stack(list(terms.values())).sum())
+        return {name: float(term.detach()) for name, term in terms.items()}
+
+    def export(self, path: Path, data: str, untrained: Sequence[str]) -> None:
+        """Write the averaged weights with what a card says of them.
+
+        Args:
+            path: the checkpoint.
+            data: describes what the weights were learnt from.
+            untrained: names of the classes that the data showed none of.
+        """
+        recipe = self.recipe
+        checkpoint = Checkpoint(
+            state_dict={name: value.cpu().contiguous() for name, value in self.average.state_dict().items()},
+            architecture=recipe.network,
+            width=recipe.width,
+            reduction=1,
+            threshold=recipe.threshold,
+            recipe=recipe.name,
+            steps=self.step,
+            seconds=self.seconds,
+            device=self.device,
+            seed=self.seed,
+            data=data,
+            hyperparameters=recipe.hyperparameters(),
+            size=recipe.size,
+            window=(recipe.window.low, recipe.window.high),
+            untrained=tuple(untrained),
+        )
+        write_checkpoint(checkpoint, path)
+
+    def _terms(self, coarse: Tensor, fine: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        network, weights = self.network.train(), self.recipe.loss
+        # bfloat16 halves a step on processors and GPUs that have it; the losses are computed in more.
+        with torch.autocast(self.device, torch.bfloat16):
+            answer = network(coarse)
+        if isinstance(network, CogSeg):
+            segmentation, sharpened = answer
+            return cogseg_terms(segmentation, sharpened, labels, fine, weights)
+        return label_terms(answer, labels, weights)
