@@ -23,7 +23,8 @@ PERF := .venv/perf
 LOCKS := deploy/locks
 PROJECTS := pyproject.toml clients/python/pyproject.toml
 
-# Twice quiet: errors are shown, warnings about the machine's own package sources are not.
+# Twice quiet: errors are shown, warnings about the machine's own package sources are not. A lock is whole, so nothing is
+# added to it: pip would insist on what `tool.uv` in pyproject.toml leaves out.
 PIP := -m pip --disable-pip-version-check -qq install
 PROJECT_ITSELF := --no-deps --no-build-isolation --editable . --editable clients/python
 
@@ -80,13 +81,13 @@ clean: ## Remove the environments and what the tools left behind
 
 $(SERVE)/.locked: $(LOCKS)/build.txt $(LOCKS)/serve.txt
 	$(new-environment)
-	@$(SERVE)/bin/python $(PIP) -r $(LOCKS)/build.txt -r $(LOCKS)/serve.txt
+	@$(SERVE)/bin/python $(PIP) --no-deps -r $(LOCKS)/build.txt -r $(LOCKS)/serve.txt
 	@touch $@
 
 # pip checks hashes for all requirements of a call or for none; torch has none, because its build depends on the machine.
 $(DEV)/.locked: $(LOCKS)/build.txt $(LOCKS)/dev.txt $(LOCKS)/torch.txt
 	$(new-environment)
-	@$(DEV)/bin/python $(PIP) -r $(LOCKS)/build.txt -r $(LOCKS)/dev.txt
+	@$(DEV)/bin/python $(PIP) --no-deps -r $(LOCKS)/build.txt -r $(LOCKS)/dev.txt
 	@$(DEV)/bin/python $(PIP) -r $(LOCKS)/torch.txt
 	@touch $@
 

@@ -21,7 +21,7 @@ _PAGE_POLICY = "default-src 'self'; img-src blob: data:; style-src 'unsafe-inlin
 
 @router.get("/", include_in_schema=False)
 async def page() -> HTMLResponse:
-    """Return the page for trying a pair by hand."""
+    """Return the page for trying the service by hand."""
     return HTMLResponse(_PAGE, headers={"Content-Security-Policy": _PAGE_POLICY})
 
 

@@ -34,7 +34,7 @@ DECODERS = {
     JPEG_EXTENDED: "pillow",  # of 8 bits; no decoder of a free enough licence does 12
     JPEG_LOSSLESS: "gdcm",
     JPEG_LOSSLESS_SV1: "gdcm",
-    **dict.fromkeys(JPEG_LS, "pyjpegls"),
+    **dict.fromkeys(JPEG_LS, "gdcm"),
     **dict.fromkeys((*JPEG_2000, *HTJ2K), "pylibjpeg"),
     RLE: "pydicom",  # ten times slower than pylibjpeg's in Rust, which panics on damaged data
 }

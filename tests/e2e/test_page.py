@@ -1,0 +1,130 @@
+"""The page for trying the service by hand, in a browser."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.support.browser import Page, browser
+from tests.support.pictures import decode, encode, noise
+from tests.support.processes import GatewayProcess, gateway
+from tests.support.trivial import write_trivial_model
+from tests.support.trivial_interactive import write_trivial_interactive
+
+pytestmark = pytest.mark.e2e
+WIDTH, HEIGHT = 400, 300
+PIXELS = noise(HEIGHT, WIDTH)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    models = write_trivial_interactive(tmp_path_factory.mktemp("models"))
+    write_trivial_model(models, "bd-siamunet")
+    with gateway(models) as process:
+        yield process
+
+
+@pytest.fixture
+def page(server: GatewayProcess, tmp_path: Path) -> Iterator[Page]:
+    with browser(tmp_path) as opened:
+        opened.open(server.address)
+        opened.until("document.getElementById('selector').options.length > 1")
+        yield opened
+        assert not opened.complaints
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    path.write_bytes(encode(PIXELS))
+    return path
+
+
+def text(page: Page, element: str) -> str:
+    """Return what an element says, when every step so far is through."""
+    said: str = page.evaluate(f"steps.then(() => document.getElementById('{element}').textContent)")
+    return said
+
+
+def shown(page: Page) -> list[dict[str, Any]]:
+    """Return the prompts of the page's session."""
+    state = page.evaluate("steps.then(() => fetch(`v1/interactive/sessions/${session}`)).then(answer => answer.text())")
+    prompts: list[dict[str, Any]] = json.loads(state)["objects"]
+    return prompts
+
+
+def drag(page: Page, *way: tuple[float, float], shift: bool = False) -> None:
+    """Drag over the canvas, from pixel to pixel of the picture."""
+    corner = "(({ left, top, width }) => [left, top, width])(document.getElementById('canvas').getBoundingClientRect())"
+    left, top, width = page.evaluate(corner)
+    scale = width / WIDTH
+    page.drag(*((left + (x + 0.5) * scale, top + (y + 0.5) * scale) for x, y in way), shift=shift)
+
+
+def press(page: Page, button: str) -> None:
+    page.until(f"!document.getElementById('{button}').disabled")
+    page.evaluate(f"document.getElementById('{button}').click()")
+
+
+def test_objects_are_boxed_clicked_and_taken_back(page: Page, photo: Path) -> None:
+    page.choose("#picture", photo)
+    page.until("!document.getElementById('canvas').hidden")
+    page.evaluate("document.getElementById('canvas').scrollIntoView()")
+    plain = page.evaluate("document.getElementById('canvas').toDataURL()")
+    drag(page, (100, 80), (180, 150), (260, 220))
+    (found,) = shown(page)
+    assert found["box"] == [100, 80, 260, 220]
+    assert "the inside click was taken" in text(page, "found")
+    boxed = page.evaluate("document.getElementById('canvas').toDataURL()")
+    assert boxed != plain
+    drag(page, (180, 100))
+    drag(page, (120, 200), shift=True)
+    (mended,) = shown(page)
+    assert mended == found | {"positive": [*found["positive"], [180, 100]], "negative": [[120, 200]]}
+    drag(page, (390, 290), (270, 150))
+    assert [prompt["box"] for prompt in shown(page)] == [[100, 80, 260, 220], [390, 290, 270, 150]]
+    press(page, "undo")
+    assert shown(page) == [mended]
+    press(page, "undo")
+    press(page, "undo")
+    assert shown(page) == [found]
+    assert page.evaluate("document.getElementById('canvas').toDataURL()") == boxed
+    press(page, "undo")
+    assert shown(page) == []
+    assert page.evaluate("document.getElementById('canvas').toDataURL()") == plain
+    assert text(page, "trouble") == ""
+
+
+def test_what_is_done_can_be_saved_and_the_session_is_over(page: Page, photo: Path) -> None:
+    page.choose("#picture", photo)
+    page.until("!document.getElementById('canvas').hidden")
+    drag(page, (100, 80), (260, 220))
+    area = int(text(page, "found").split()[0])
+    press(page, "done")
+    assert text(page, "found") == "Save the masks"
+    page.evaluate("document.querySelector('#found a').click()")
+    deadline = time.monotonic() + 30
+    while not (file := page.downloads / "masks.png").exists():
+        assert time.monotonic() < deadline
+        page.evaluate("0")
+    saved = decode(file.read_bytes())
+    assert page.evaluate("session") is None
+    assert saved.shape == (HEIGHT, WIDTH)
+    assert np.count_nonzero(saved == 1) == area
+    assert page.evaluate("document.getElementById('undo').disabled")
+
+
+def test_a_refused_click_is_said_and_the_next_one_goes_on(page: Page, photo: Path) -> None:
+    page.choose("#picture", photo)
+    page.until("!document.getElementById('canvas').hidden")
+    drag(page, (100, 100))
+    assert "iog_refine takes a box" in text(page, "trouble")
+    drag(page, (100, 80), (260, 220))
+    assert "pixels" in text(page, "found")
+    assert text(page, "trouble") == ""
