@@ -53,6 +53,9 @@ class ModelSettings(_Group):
     interactive: str = "iog_refine"
     """Default model of `POST /v1/interactive`."""
 
+    ct: str = "cogseg"
+    """Default model of `POST /v1/ct`."""
+
     required: tuple[str, ...] = ()
     """Models without which `/readyz` says 503. Empty: at least one model must be ready."""
 
@@ -83,6 +86,27 @@ class LimitSettings(_Group):
 
     prompt_bytes: int = Field(MIB, gt=0)
     """Longest JSON text of a prompt, in bytes."""
+
+    slice_side: int = Field(2048, ge=64)
+    """Longest side of a CT slice, in pixels."""
+
+    slice_side_minimum: int = Field(32, ge=1)
+    """Shortest side of a CT slice, in pixels."""
+
+    volume_slices: int = Field(2000, gt=0)
+    """Most slices of one CT."""
+
+    volume_voxels: int = Field(512 * MIB, gt=0)
+    """Most voxels of one CT, 2,048 slices of 512×512. Its slices are never held decoded at once, its label maps are."""
+
+    series_files: int = Field(4000, gt=0)
+    """Most files in the zip of a CT series, those without an image among them."""
+
+    series_file_bytes: int = Field(64 * MIB, gt=0)
+    """Largest file of it, unpacked, in bytes."""
+
+    series_bytes: int = Field(4096 * MIB, gt=0)
+    """All its files, unpacked, in bytes. They are unpacked one at a time."""
 
     inflight_bytes: int = Field(6 * 1024 * MIB, gt=0)
     """Uploads, decoded pixels and label maps held at once, in bytes, over all requests."""

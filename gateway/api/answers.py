@@ -11,6 +11,9 @@ from gateway.engines.base import Engine, Model, State, Status
 from gateway.repository.card import Card, ClassSpec
 from gateway.vision.regions import Region
 
+MEDICAL_NOTICE = "a research demonstration, not a diagnosis"
+"""Goes with every answer about a patient."""
+
 
 class Provenance(BaseModel):
     """What made the answer, enough to make it again."""

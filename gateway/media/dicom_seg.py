@@ -93,6 +93,11 @@ class Algorithm:
     software: str
 
 
+def names_frame_of_reference(volume: DicomVolume) -> bool:
+    """Return whether a CT says what its coordinates refer to; without that no DICOM SEG can lie on it."""
+    return bool(volume.sources[0].header.dataset.get("FrameOfReferenceUID"))
+
+
 def write_seg(
     volume: DicomVolume, label_maps: Iterable[UInt8], segments: Sequence[Segment], algorithm: Algorithm
 ) -> bytes:
@@ -112,7 +117,7 @@ def write_seg(
         ImageUnsuitable: what the CT says of the patient or the study breaks DICOM's rules, so that no file may hold it.
     """
     first = volume.sources[0].header.dataset
-    if not first.get("FrameOfReferenceUID"):
+    if not names_frame_of_reference(volume):
         raise GeometryUnsuitable("The CT names no frame of reference, which DICOM SEG needs; ask for another format.")
     numbers = np.zeros(256, np.uint8)
     numbers[[segment.value for segment in segments]] = range(1, len(segments) + 1)

@@ -84,6 +84,28 @@ SESSION: dict[str, Any] = {
     "notices": ["alpha channel dropped"],
     "answer": None,
 }
+CT: dict[str, Any] = {
+    "model": "cogseg",
+    "width": 4,
+    "height": 3,
+    "spacing": {"rows": 0.7, "columns": 0.6, "slices": 2.5},
+    "classes": [{"value": 1, "name": "ground-glass", "colour": [255, 0, 0], "pixels": 5, "share": 0.208333}],
+    "lesions": [{"value": 1, "name": "ground-glass", "voxels": 5, "imaged_share": 0.25, "volume_ml": 0.00525}],
+    "slices": [
+        {
+            "number": 0,
+            "imaged_pixels": 10,
+            "lesions": [{"value": 1, "pixels": 5, "imaged_share": 0.5, "area_mm2": 2.1}],
+        },
+        {
+            "number": 1,
+            "imaged_pixels": 10,
+            "lesions": [{"value": 1, "pixels": 0, "imaged_share": 0.0, "area_mm2": 0.0}],
+        },
+    ],
+    "notices": ["a research demonstration, not a diagnosis"],
+    "provenance": REPORT["provenance"] | {"model": "cogseg"},
+}
 HEADERS = {
     "x-request-id": "r-1",
     "server-timing": "decode;dur=12.5, infer;dur=80",
@@ -148,6 +170,13 @@ class FakeGateway:
             case "/v1/damage":
                 content = b"overlay" if request.url.params.get("overlay") else label_map_png()
                 return httpx.Response(200, headers=HEADERS | {"content-type": "image/png"}, content=content)
+            case "/v1/ct" if request.headers["accept"] == "application/json":
+                wanted = request.url.params.get_list("include")
+                files = {name: b64encode(name.encode()).decode() for name in wanted}
+                return httpx.Response(200, headers=HEADERS, json=CT | {"files": files})
+            case "/v1/ct":
+                kind = request.headers["accept"]
+                return httpx.Response(200, headers=HEADERS | {"content-type": kind}, content=f"{kind}".encode())
         return problem(404, "route-not-found")
 
     def _interactive(self, request: httpx.Request) -> httpx.Response:

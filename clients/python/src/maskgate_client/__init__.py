@@ -23,6 +23,7 @@ from maskgate_client.answers import (
 )
 from maskgate_client.async_client import AsyncClient
 from maskgate_client.client import Client
+from maskgate_client.cts import CtForm, CtInput, CtReport, CtSlice, Lesion, SliceLesion, Spacing
 from maskgate_client.errors import (
     Busy,
     Conflict,
@@ -50,10 +51,15 @@ __all__ = [
     "ClassShare",
     "Client",
     "Conflict",
+    "CtForm",
+    "CtInput",
+    "CtReport",
+    "CtSlice",
     "DamageMap",
     "DamageReport",
     "Failed",
     "ImageInput",
+    "Lesion",
     "MaskProvenance",
     "MaskReport",
     "MaskgateError",
@@ -72,6 +78,8 @@ __all__ = [
     "Session",
     "SessionLost",
     "SessionState",
+    "SliceLesion",
+    "Spacing",
     "UnexpectedAnswer",
     "Unreachable",
     "__version__",

@@ -10,9 +10,10 @@ from typing import Self, TypeVar
 
 import httpx
 
-from maskgate_client import mask_protocol, protocol
+from maskgate_client import ct_protocol, mask_protocol, protocol
 from maskgate_client.answers import DamageMap, DamageReport, ModelCard, ModelStatus, Picture
 from maskgate_client.connection import arguments, options, unreachable
+from maskgate_client.cts import CtForm, CtInput, CtReport, Progress
 from maskgate_client.errors import Busy, MaskgateError
 from maskgate_client.images import ImageInput
 from maskgate_client.masks import Extra, MaskReport
@@ -103,6 +104,35 @@ class AsyncClient:
         finally:
             with suppress(MaskgateError):
                 await self._send(mask_protocol.end(started.id))
+
+    async def ct(
+        self,
+        image: CtInput,
+        *,
+        model: str | None = None,
+        version: int | None = None,
+        include: Sequence[CtForm] = (),
+        progress: Progress | None = None,
+    ) -> CtReport:
+        """Return the lesions of a CT in numbers, and the segmentations to `include`; it is not a diagnosis.
+
+        A folder's DICOM files are sent as one series, without their names.
+        """
+        return await self._send(await asyncio.to_thread(ct_protocol.report, image, model, version, include, progress))
+
+    async def ct_segmentation(
+        self,
+        image: CtInput,
+        form: CtForm,
+        *,
+        model: str | None = None,
+        version: int | None = None,
+        progress: Progress | None = None,
+    ) -> bytes:
+        """Return the segmentation of a CT as a file: a PNG of a single slice, NIfTI, or DICOM SEG of DICOM files."""
+        return await self._send(
+            await asyncio.to_thread(ct_protocol.segmentation, image, form, model, version, progress)
+        )
 
     async def models(self) -> tuple[ModelStatus, ...]:
         """Return the models the gateway knows."""

@@ -1,4 +1,4 @@
-"""The command `maskgate`: draw example pairs, send pairs, cut out objects, list models."""
+"""The command `maskgate`: draw example pairs, send pairs, cut out objects, find lesions, list models."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import httpx
 from maskgate_client.batch import align, describe, run_pairs, table
 from maskgate_client.client import Client
 from maskgate_client.connection import is_key
+from maskgate_client.ct_command import run_ct
 from maskgate_client.errors import MaskgateError, Unreachable
 from maskgate_client.grammar import parser
 from maskgate_client.images import png_bytes
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None, *, transport: httpx.BaseTranspo
     key = os.environ.get("MASKGATE_KEY", "").strip() or None
     if key and not is_key(key):
         return _fail("MASKGATE_KEY is not a key: it has spaces, or characters that are not ASCII", 2)
-    run = {"damage": _damage, "segment": _segment, "models": _models}
+    run = {"damage": _damage, "segment": _segment, "ct": _ct, "models": _models}
     try:
         if options.command == "example":
             return _example(options)
@@ -133,6 +134,26 @@ def _segment(client: Client, options: argparse.Namespace) -> int:
         print(f"\nSaved in {options.out}: {', '.join(path.name for path in cut.files)}")
     for notice in cut.notices:
         print(f"maskgate: {cut.name}: note: {notice}", file=sys.stderr)
+    return 0
+
+
+def _ct(client: Client, options: argparse.Namespace) -> int:
+    """Send the CT, save the answers, print what was found."""
+    found = run_ct(
+        client,
+        options.image,
+        options.out,
+        model=options.model,
+        version=options.model_version,
+        include=options.include,
+    )
+    if options.json:
+        print(json.dumps(found.as_json(), ensure_ascii=False))
+    else:
+        print(found.table())
+        print(f"\nSaved in {options.out}: {', '.join(path.name for path in found.files)}")
+    for notice in found.report.notices:
+        print(f"maskgate: {found.name}: note: {notice}", file=sys.stderr)
     return 0
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 import httpx
@@ -37,8 +39,42 @@ def is_key(text: str) -> bool:
 def arguments(call: Call[Any]) -> dict[str, Any]:
     """Return `call` as the arguments of httpx's `request`."""
     headers = {"accept": call.accept}
-    body = {"files": call.files, "json": call.json}
+    files: Any = call.files
+    if call.files and call.progress:
+        told = _Told(call.progress, sum(len(data) for _, data, _ in call.files.values()))
+        files = {part: (name, told.file(data), kind) for part, (name, data, kind) in call.files.items()}
+    body = {"files": files, "json": call.json}
     return {"method": call.method, "url": call.path, "params": call.params, "headers": headers, **body}
+
+
+class _Told:
+    """Tells how much of some files was read."""
+
+    def __init__(self, progress: Callable[[int, int], None], total: int) -> None:
+        self._progress = progress
+        self._total = total
+        self._sent = 0
+
+    def file(self, data: bytes) -> BytesIO:
+        """Return one of the files; it tells of what is read of it."""
+        return _ToldFile(data, self._read)
+
+    def _read(self, count: int) -> None:
+        self._sent += count
+        self._progress(self._sent, self._total)
+
+
+class _ToldFile(BytesIO):
+    def __init__(self, data: bytes, tell: Callable[[int], None]) -> None:
+        super().__init__(data)
+        self._told = tell
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next bytes, and tell that they are on their way."""
+        data = super().read(size)
+        if data:
+            self._told(len(data))
+        return data
 
 
 def unreachable(base_url: httpx.URL, error: httpx.RequestError) -> Unreachable:

@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line's grammar."""
     root = argparse.ArgumentParser(
         "maskgate",
-        description="Damage maps from pairs of satellite images, and objects of any image by clicks.",
+        description="Damage maps from pairs of satellite images, objects of any image by clicks, lesions in CT.",
         epilog="Where the gateway asks for a key, MASKGATE_KEY holds it: what is on a command line, others can read.",
     )
     root.add_argument("--version", action="version", version=f"maskgate {__version__}")
@@ -85,6 +85,25 @@ def parser() -> argparse.ArgumentParser:
     segment.add_argument("--out", type=Path, default=Path("objects"), metavar="DIR", help="default: ./objects")
     segment.add_argument("--coco", action="store_true", help="save a COCO annotation file too")
     segment.add_argument("--json", action="store_true", help="print one line of JSON, not a table")
+
+    ct = commands.add_parser(
+        "ct",
+        parents=[remote, model],
+        help="find lesions in CT of the chest; a research demonstration, not a diagnosis",
+        description="What it is, its bytes say. Of a folder its DICOM files are sent, as one series and without their "
+        "names. Saved are a report and what suits the input: pictures of a picture, NIfTI of a volume, and of DICOM a "
+        "DICOM SEG too.",
+    )
+    ct.add_argument("image", type=Path, metavar="INPUT", help="DICOM, NIfTI, PNG, JPEG, a zip or a folder of a series")
+    ct.add_argument(
+        "--include",
+        action="append",
+        default=[],
+        choices=("label_map", "overlay", "nifti", "dicom"),
+        help="what to save besides the report; may be repeated; label_map and overlay are of single slices",
+    )
+    ct.add_argument("--out", type=Path, default=Path("ct"), metavar="DIR", help="default: ./ct")
+    ct.add_argument("--json", action="store_true", help="print one line of JSON, not a table")
 
     commands.add_parser("models", parents=[remote], help="list the gateway's models")
     return root

@@ -52,6 +52,7 @@ class Call(Generic[T]):
         files: multipart parts: name → (file name, bytes, media type).
         json: the body, where it is JSON.
         statuses: the statuses that are answers and not problems.
+        progress: is told how many bytes of `files` were sent, and how many there are.
     """
 
     method: str
@@ -62,6 +63,7 @@ class Call(Generic[T]):
     files: Mapping[str, Part] | None = None
     json: Mapping[str, Any] | None = None
     statuses: tuple[int, ...] = (200,)
+    progress: Callable[[int, int], None] | None = None
 
     def result(self, response: httpx.Response) -> T:
         """Return what `response` says.
@@ -208,7 +210,7 @@ def _read_report(response: httpx.Response) -> DamageReport:
         model=document["model"],
         width=document["width"],
         height=document["height"],
-        classes=tuple(_read_class(entry) for entry in document["classes"]),
+        classes=tuple(read_class(entry) for entry in document["classes"]),
         regions=tuple(_read_region(entry) for entry in document["regions"]),
         notices=tuple(document["notices"]),
         provenance=Provenance(**{key: document["provenance"][key] for key in Provenance.__dataclass_fields__}),
@@ -217,7 +219,7 @@ def _read_report(response: httpx.Response) -> DamageReport:
     )
 
 
-def _read_class(entry: dict[str, Any]) -> ClassShare:
+def read_class(entry: dict[str, Any]) -> ClassShare:
     """Read one of `classes`."""
     red, green, blue = entry["colour"]
     return ClassShare(entry["value"], entry["name"], (red, green, blue), entry["pixels"], entry["share"])

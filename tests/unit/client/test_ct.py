@@ -1,0 +1,129 @@
+"""CT through the clients: what is sent, what is read, and what the command saves."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from maskgate_client import CtReport, Lesion, SliceLesion, Spacing
+from maskgate_client.cli import main
+
+DICOM = bytes(128) + b"DICM" + b"and so on"
+PNG = b"\x89PNG and so on"
+NIFTI = b"\x5c\x01\0\0 and so on"
+
+
+def uploaded(request: httpx.Request) -> bytes:
+    """Return the one part of a request, less its head."""
+    boundary = request.headers["content-type"].partition("boundary=")[2].encode()
+    head, _, rest = request.read().partition(b"\r\n\r\n")
+    assert b'name="image"; filename="image"' in head, "file names stay at home"
+    return rest.removesuffix(b"\r\n--" + boundary + b"--\r\n")
+
+
+def test_a_report_says_what_the_gateway_said(ask: Any, gateway: Any) -> None:
+    report: CtReport = ask("ct", DICOM, model="m", version=3, include=["nifti"])
+    assert report.spacing == Spacing(0.7, 0.6, 2.5)
+    assert report.lesions == (Lesion(1, "ground-glass", 5, 0.25, 0.00525),)
+    assert [one.lesions for one in report.slices] == [(SliceLesion(1, 5, 0.5, 2.1),), (SliceLesion(1, 0, 0.0, 0.0),)]
+    assert report.files == {"nifti": b"nifti"}
+    assert report.notices == ("a research demonstration, not a diagnosis",)
+    assert report.classes[0].name == "ground-glass"
+    assert "files" not in report.document
+    (request,) = gateway.requests
+    assert dict(request.url.params) == {"include": "nifti", "model": "m", "version": "3"}
+    assert uploaded(request) == DICOM
+
+
+@pytest.mark.parametrize(
+    ("form", "accept", "query"),
+    [
+        ("dicom", "application/dicom", {}),
+        ("nifti", "application/x-nifti", {}),
+        ("label_map", "image/png", {}),
+        ("overlay", "image/png", {"overlay": "true"}),
+    ],
+)
+def test_a_segmentation_is_a_file(ask: Any, gateway: Any, form: str, accept: str, query: dict[str, str]) -> None:
+    assert ask("ct_segmentation", DICOM, form) == accept.encode()
+    assert dict(gateway.requests[0].url.params) == query
+
+
+def test_of_a_folder_only_dicom_files_leave_and_none_of_the_names(ask: Any, gateway: Any, tmp_path: Path) -> None:
+    for name, content in {"b/Jane Doe 2.dcm": DICOM + b"2", "a/1": DICOM + b"1", "letter to Jane.txt": b"Dear"}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    ask("ct", tmp_path)
+    with zipfile.ZipFile(io.BytesIO(uploaded(gateway.requests[0]))) as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == {
+            "000000": DICOM + b"1",
+            "000001": DICOM + b"2",
+        }
+
+
+def test_a_folder_without_dicom_files_is_not_sent(ask: Any, gateway: Any, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_bytes(b"Dear")
+    with pytest.raises(FileNotFoundError, match="no DICOM file"):
+        ask("ct", tmp_path)
+    assert gateway.requests == []
+
+
+def test_progress_is_told_until_all_is_sent(ask: Any, gateway: Any) -> None:
+    told: list[tuple[int, int]] = []
+    data = DICOM + bytes(300_000)
+    ask("ct", data, progress=lambda sent, total: told.append((sent, total)))
+    assert uploaded(gateway.requests[0]) == data
+    assert [total for _, total in told] == [len(data)] * len(told)
+    assert [sent for sent, _ in told] == sorted({sent for sent, _ in told})
+    assert len(told) > 2
+    assert told[-1][0] == len(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "saved"),
+    [
+        ("slice.dcm", DICOM, ["slice_ct.json", "slice_labels.nii.gz", "slice_seg.dcm"]),
+        ("volume.nii.gz", NIFTI, ["volume_ct.json", "volume_labels.nii.gz"]),
+        ("picture.png", PNG, ["picture_ct.json", "picture_labels.png", "picture_overlay.png"]),
+    ],
+)
+def test_the_command_saves_what_suits_the_file(
+    gateway: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: bytes, saved: list[str]
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    out = tmp_path / "new" / "out"
+    assert main(["ct", str(tmp_path / name), "--out", str(out)], transport=gateway.transport) == 0
+    assert sorted(path.name for path in out.iterdir()) == saved
+    assert json.loads((out / saved[0]).read_text())["model"] == "cogseg"
+    said = capsys.readouterr()
+    assert said.out.splitlines()[:2] == [
+        "lesion        ml    share   voxels  slices",
+        "ground-glass  0.01  25.00%       5       1",
+    ]
+    assert "note: a research demonstration, not a diagnosis" in said.err
+
+
+def test_the_command_saves_what_is_asked_for_and_says_so_in_json(
+    gateway: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "slice.dcm").write_bytes(DICOM)
+    arguments = ["ct", str(tmp_path / "slice.dcm"), "--out", str(tmp_path), "--include", "overlay", "--json"]
+    assert main(arguments, transport=gateway.transport) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["lesions"] == {"ground-glass": {"ml": 0.00525, "voxels": 5}}
+    assert [Path(path).name for path in told["files"]] == ["slice_overlay.png", "slice_ct.json"]
+    assert (tmp_path / "slice_overlay.png").read_bytes() == b"overlay"
+
+
+def test_the_command_names_a_file_that_is_not_there(
+    gateway: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["ct", str(tmp_path / "none")], transport=gateway.transport) == 1
+    assert "No such file" in capsys.readouterr().err
+    assert main(["ct", str(tmp_path)], transport=gateway.transport) == 1
+    assert "there is no DICOM file in it" in capsys.readouterr().err
