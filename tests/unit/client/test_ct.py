@@ -120,6 +120,28 @@ def test_the_command_saves_what_is_asked_for_and_says_so_in_json(
     assert (tmp_path / "slice_overlay.png").read_bytes() == b"overlay"
 
 
+def test_the_command_goes_without_a_seg_that_cannot_be(
+    gateway: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refusing(request: httpx.Request) -> httpx.Response | None:
+        if "dicom" not in request.url.params.get_list("include"):
+            return None
+        title, detail = "Parameter invalid", "The CT names no frame of reference."
+        document = {"title": title, "code": "parameter-invalid", "detail": detail, "status": 422}
+        return httpx.Response(422, json=document)
+
+    gateway.instead = refusing
+    (tmp_path / "slice.dcm").write_bytes(DICOM)
+    out = tmp_path / "out"
+    assert main(["ct", str(tmp_path / "slice.dcm"), "--out", str(out)], transport=gateway.transport) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["slice_ct.json", "slice_labels.nii.gz"]
+    assert "note: no DICOM SEG: The CT names no frame of reference." in capsys.readouterr().err
+    # Asked for by name, it is not left out in silence.
+    arguments = ["ct", str(tmp_path / "slice.dcm"), "--out", str(out), "--include", "dicom"]
+    assert main(arguments, transport=gateway.transport) == 1
+    assert "names no frame of reference" in capsys.readouterr().err
+
+
 def test_the_command_names_a_file_that_is_not_there(
     gateway: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

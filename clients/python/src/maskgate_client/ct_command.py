@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from maskgate_client.batch import align
 from maskgate_client.client import Client
 from maskgate_client.ct_protocol import ct_bytes, is_dicom
 from maskgate_client.cts import CtForm, CtReport
+from maskgate_client.errors import Rejected
 from maskgate_client.images import media_type
 
 _ENDINGS: dict[CtForm, str] = {
@@ -73,16 +74,13 @@ def run_ct(
     with tqdm(total=len(data), unit="B", unit_scale=True, disable=None, leave=False) as bar:
 
         def sent(count: int, _: int) -> None:
-            # Counted anew where a busy gateway asks for the file again; the parts are all one file.
+            # Counted anew where the file is sent again; the parts are all one file.
             bar.update(count - bar.n)
 
-        report = client.ct(
-            data,
-            model=model,
-            version=version,
-            include=include or _suitable(data),
-            progress=sent,
-        )
+        def ask(forms: Sequence[CtForm]) -> CtReport:
+            return client.ct(data, model=model, version=version, include=forms, progress=sent)
+
+        report = ask(include) if include else _ask_for_what_suits(ask, data)
     name = path.name.removesuffix(_DOUBLE_ENDING) if path.name.endswith(_DOUBLE_ENDING) else path.resolve().stem
     text = json.dumps(report.document, indent=2, ensure_ascii=False) + "\n"
     contents = {f"{name}{_ENDINGS[form]}": content for form, content in report.files.items()}
@@ -92,6 +90,22 @@ def run_ct(
         files.append(out / file)
         files[-1].write_bytes(content)
     return Finding(name, tuple(files), report)
+
+
+def _ask_for_what_suits(ask: Callable[[Sequence[CtForm]], CtReport], data: bytes) -> CtReport:
+    """Return the report with the forms that suit the file.
+
+    Whether a DICOM SEG can lie on a CT, the gateway alone can tell: where it refuses one, the answer goes without, and
+    says why.
+    """
+    forms = _suitable(data)
+    try:
+        return ask(forms)
+    except Rejected as refused:
+        if "dicom" not in forms or refused.code != "parameter-invalid":
+            raise
+        report = ask([form for form in forms if form != "dicom"])
+        return replace(report, notices=(*report.notices, f"no DICOM SEG: {refused.detail}"))
 
 
 def _suitable(data: bytes) -> tuple[CtForm, ...]:
