@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from export.architectures import ARCHITECTURES, CT, INTERACTIVE
 from export.arguments import natural, positive, share, side
@@ -71,10 +72,7 @@ def _train_damage(options: argparse.Namespace) -> Path:
         chosen,
         options.data,
         options.out,
-        minutes=options.minutes,
-        device=options.device,
-        seed=options.seed,
-        resume=options.resume,
+        **_run_options(options),
     )
 
 
@@ -85,10 +83,7 @@ def _train_clicks(options: argparse.Namespace) -> Path:
         click_recipe(options.network, options.recipe),
         options.data,
         options.out,
-        minutes=options.minutes,
-        device=options.device,
-        seed=options.seed,
-        resume=options.resume,
+        **_run_options(options),
         start=read_checkpoint(options.start) if options.start else None,
     )
 
@@ -100,11 +95,13 @@ def _train_slices(options: argparse.Namespace) -> Path:
         slice_recipe(options.network, options.recipe),
         options.data,
         options.out,
-        minutes=options.minutes,
-        device=options.device,
-        seed=options.seed,
-        resume=options.resume,
+        **_run_options(options),
     )
+
+
+def _run_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what every kind of run is told alike."""
+    return {name: getattr(options, name) for name in ("minutes", "device", "seed", "resume")}
 
 
 def _build(options: argparse.Namespace) -> int:

@@ -62,10 +62,7 @@ def train_slices(
     loaded = [load_slice(each, recipe.window, recipe.size) for each in training]
     sampler = Sampler(loaded, recipe.window, recipe.draw, seed)
     run = SliceRun(recipe, minutes or recipe.minutes, device, seed)
-    last = out / "last.pt"
-    if resume and last.is_file():
-        run.load(last)
-    run_to_end(run, sampler.batch, run.learn, partial(_figures, run, validation), out)
+    run_to_end(run, sampler.batch, run.learn, partial(_figures, run, validation), out, resume=resume)
     checkpoint = out / "model.pt"
     untrained = _untrained(loaded)
     run.export(checkpoint, describe(loaded, untrained), untrained)

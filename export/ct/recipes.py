@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from export.ct.losses import LossWeights
 from export.ct.samples import Draw
+from export.training.choice import choose
 from export.training.schedule import Schedule
 from gateway.vision.windowing import LUNG, Window
 
@@ -100,8 +101,4 @@ def slice_recipe(network: str, name: str) -> SliceRecipe:
     Raises:
         ValueError: there is none.
     """
-    for candidate in _RECIPES:
-        if (candidate.network, candidate.name) == (network, name):
-            return candidate
-    known = ", ".join(f"{candidate.network} {candidate.name}" for candidate in _RECIPES)
-    raise ValueError(f"no recipe {name!r} for {network!r}; known: {known}")
+    return choose(_RECIPES, network, name)

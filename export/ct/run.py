@@ -15,7 +15,7 @@ from export.ct.losses import cogseg_terms, label_terms
 from export.ct.recipes import SliceRecipe
 from export.ct.samples import Batch
 from export.served.ct import windowed
-from export.training.state import State
+from export.training.state import State, with_channels_last
 
 
 class SliceRun(State):
@@ -24,10 +24,7 @@ class SliceRun(State):
     def __init__(self, recipe: SliceRecipe, minutes: float | None, device: str, seed: int) -> None:
         """Start at step 0 with weights drawn from ``seed``; ``minutes`` limits the run's time."""
         torch.manual_seed(seed)
-        network, average = (build_network(recipe.network, recipe.width) for _ in range(2))
-        for each in (network, average):
-            # In bfloat16 above all, convolutions are faster with their channels last.
-            each.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's annotations lack it
+        network, average = (with_channels_last(build_network(recipe.network, recipe.width)) for _ in range(2))
         super().__init__(recipe, network, average, minutes, device)
         self.recipe, self.seed = recipe, seed
 

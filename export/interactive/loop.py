@@ -60,10 +60,7 @@ def train_clicks(
     run = ClickRun(recipe, minutes or recipe.minutes, device, seed)
     if start is not None:
         run.start_from(start)
-    last = out / "last.pt"
-    if resume and last.is_file():
-        run.load(last)
-    run_to_end(run, sampler.batch, run.learn, partial(_figures, run, validation), out)
+    run_to_end(run, sampler.batch, run.learn, partial(_figures, run, validation), out, resume=resume)
     checkpoint = out / "model.pt"
     run.export(checkpoint, describe(training))
     return checkpoint

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from export.interactive.samples import Draw, Geometry
+from export.training.choice import choose
 from export.training.schedule import Schedule
 
 
@@ -85,8 +86,4 @@ def click_recipe(network: str, name: str) -> ClickRecipe:
     Raises:
         ValueError: there is none.
     """
-    for candidate in _RECIPES:
-        if (candidate.network, candidate.name) == (network, name):
-            return candidate
-    known = ", ".join(f"{candidate.network} {candidate.name}" for candidate in _RECIPES)
-    raise ValueError(f"no recipe {name!r} for {network!r}; known: {known}")
+    return choose(_RECIPES, network, name)

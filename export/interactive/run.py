@@ -18,7 +18,7 @@ from export.interactive.losses import mask_loss
 from export.interactive.recipes import ClickRecipe
 from export.interactive.samples import Batch
 from export.interactive.simulate import likely_click
-from export.training.state import State
+from export.training.state import State, with_channels_last
 from gateway.vision.clicks import as_points, click_map
 
 Pixels = NDArray[np.uint8]
@@ -32,10 +32,9 @@ class ClickRun(State):
     def __init__(self, recipe: ClickRecipe, minutes: float | None, device: str, seed: int) -> None:
         """Start at step 0 with weights drawn from ``seed``; ``minutes`` limits the run's time."""
         torch.manual_seed(seed)
-        network, average = (build_network(recipe.network, recipe.width, recipe.depths) for _ in range(2))
-        for each in (network, average):
-            # Images come with their channels last; in bfloat16 above all, convolutions that take them so are faster.
-            each.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's annotations lack it
+        network, average = (
+            with_channels_last(build_network(recipe.network, recipe.width, recipe.depths)) for _ in range(2)
+        )
         super().__init__(recipe, network, average, minutes, device)
         self.recipe, self.seed = recipe, seed
         self._started = ""

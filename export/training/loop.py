@@ -61,10 +61,7 @@ def train(
     drawn = [load_tile(pair, recipe.reduction) for pair in scenes[: recipe.scenes]]
     sampler = Sampler(photographs, drawn, recipe.draw, seed)
     run = Run(recipe, minutes or recipe.minutes, device, seed)
-    last = out / "last.pt"
-    if resume and last.is_file():
-        run.load(last)
-    run_to_end(run, sampler.batch, run.learn, lambda: _figures(run, validation), out)
+    run_to_end(run, sampler.batch, run.learn, lambda: _figures(run, validation), out, resume=resume)
     checkpoint = out / "model.pt"
     run.export(checkpoint, describe(training, recipe.scenes))
     return checkpoint

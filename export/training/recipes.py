@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from export.framing import Framing, Tint
+from export.training.choice import choose
 from export.training.samples import Draw
 from export.training.schedule import Schedule
 
@@ -118,8 +119,4 @@ def recipe(network: str, name: str) -> Recipe:
     Raises:
         ValueError: there is none.
     """
-    for candidate in _RECIPES:
-        if (candidate.network, candidate.name) == (network, name):
-            return candidate
-    known = ", ".join(f"{candidate.network} {candidate.name}" for candidate in _RECIPES)
-    raise ValueError(f"no recipe {name!r} for {network!r}; known: {known}")
+    return choose(_RECIPES, network, name)

@@ -43,6 +43,12 @@ class Plan(Protocol):
         """Decay per step of the moving average of weights that is evaluated and kept."""
 
 
+def with_channels_last(network: nn.Module) -> nn.Module:
+    """Return `network`, its weights laid out channels last: in bfloat16 above all, such convolutions are faster."""
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's annotations lack it
+    return network
+
+
 class State:
     """A network in training, its running average, optimiser, step count and clock.
 

@@ -28,6 +28,8 @@ def run_to_end(
     learn: Callable[[Batch], dict[str, float]],
     figures: Callable[[], dict[str, float]],
     out: Path,
+    *,
+    resume: bool,
 ) -> None:
     """Step to the end of a run.
 
@@ -37,7 +39,14 @@ def run_to_end(
         learn: takes one step and returns its losses by name.
         figures: returns the validation figures of the averaged weights.
         out: where ``history.json`` and ``curves.png`` are renewed at every evaluation, and ``last.pt`` every minute.
+        resume: go on from ``last.pt`` where there is one; else from where the state is.
+
+    Raises:
+        ValueError: ``last.pt`` is of another recipe.
     """
+    last = out / "last.pt"
+    if resume and last.is_file():
+        state.load(last)
     losses: list[dict[str, float]] = []
     saved, done = state.seconds, round(100 * state.progress, 1)
     # The next batch is made while the network learns from this one.
@@ -57,6 +66,6 @@ def run_to_end(
                 (out / "history.json").write_text(json.dumps(state.history, indent=1) + "\n", encoding="utf-8")
                 save_curves(state.history, out / "curves.png")
             if due or state.seconds - saved > _SAVE_SECONDS:
-                state.save(out / "last.pt")
+                state.save(last)
                 saved = state.seconds
         upcoming.cancel()
