@@ -66,7 +66,7 @@ class SliceRecipe:
 PAPER_SLICES = 600
 """Slices in an epoch of the paper's, which counts augmented copies of its 100."""
 
-_PAPER_DRAW, _DEMO_DRAW = Draw(8), Draw(6, crop=352)
+_PAPER_DRAW, _DEMO_DRAW = Draw(8), Draw(6, crop=352, quarters=0.5)
 _PAPER_STEPS = 250 * PAPER_SLICES // 8
 
 _DEMO_LOSS = LossWeights(edges=0.05, dice=1.0, classes=(1.0, 2.0, 3.0, 1.0), pool=4)
@@ -84,7 +84,7 @@ _RECIPES = (
             loss=_DEMO_LOSS,
             steps=20_000,
             learning_rate=2e-3,
-            minutes=15,
+            minutes=45,
             weight_decay=1e-2,
             schedule="one-cycle",
             average=0.99,

@@ -37,6 +37,8 @@ class Draw:
         batch: samples per step.
         crop: side of a sample on the labels' grid, in pixels: 512 is a whole slice.
         turn: standard deviation of the rotation, in degrees, on top of quarter turns and flips.
+        quarters: share of the samples that are also turned by any number of quarters; the rest keep the orientation of
+            the data.
         smallest: least factor by which a slice is scaled; air surrounds what becomes smaller than its frame.
         largest: greatest factor.
         bend: standard deviation of the displacement, in pixels of the labels, at the knots of a 6x6 grid.
@@ -45,6 +47,7 @@ class Draw:
     batch: int
     crop: int = 512
     turn: float = 10.0
+    quarters: float = 1.0
     smallest: float = 0.75
     largest: float = 1.25
     bend: float = 8.0
@@ -117,7 +120,8 @@ class Sampler:
 
 def _places(rng: Generator, draw: Draw, size: int, crop: int) -> tuple[Field, Field]:
     """Return the column and the row of the source of side `size` for each pixel of a sample, (crop, crop) each."""
-    angle = rng.integers(4) * math.pi / 2 + math.radians(rng.normal(0, draw.turn))
+    quarters = rng.integers(4) if rng.random() < draw.quarters else 0
+    angle = quarters * math.pi / 2 + math.radians(rng.normal(0, draw.turn))
     scale = math.exp(rng.uniform(math.log(draw.smallest), math.log(draw.largest)))
     flip = rng.choice((-1.0, 1.0))
     cosine, sine = math.cos(angle) / scale, math.sin(angle) / scale
