@@ -12,7 +12,16 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.repository.contracts import check_contract
 
-Task = Literal["damage", "interactive", "interactive-encoder", "ct", "ct-super-resolution"]
+Task = Literal[
+    "damage",
+    "damage-crop",
+    "interactive",
+    "interactive-encoder",
+    "ct",
+    "ct-super-resolution",
+    "radiograph",
+    "waste",
+]
 DType = Literal["uint8", "int16", "float16", "float32"]
 Channel = Annotated[int, Field(ge=0, le=255)]
 Version = Annotated[str, Field(pattern=r"^[1-9][0-9]*$")]
@@ -96,6 +105,24 @@ class WindowSpec(_Part):
         if not self.low < self.high:
             raise ValueError("the window's low end must be below its high end")
         return self
+
+
+class CropSpec(_Part):
+    """How the crop around one building is cut that a model of crops grades."""
+
+    grow: float = Field(ge=0, description="Added to the building's box on each side, as a share of that side's length")
+
+
+class ResizeSpec(_Part):
+    """How a photograph is brought to the scale that a model of waste was trained at, before it is tiled.
+
+    The largest size is taken that keeps the aspect and both limits; then each side is rounded up to a multiple, by
+    resizing.
+    """
+
+    short: int = Field(gt=0, description="Most pixels of the shorter side")
+    long: int = Field(gt=0, description="Most pixels of the longer side")
+    multiple: int = Field(default=32, gt=0)
 
 
 class Figures(_Part):
@@ -200,6 +227,8 @@ class Card(_Part):
     )
     clicks: ClickSpec | None = Field(default=None, description="Of interactive models and their encoders alone")
     window: WindowSpec | None = Field(default=None, description="Of CT models alone")
+    crop: CropSpec | None = Field(default=None, description="Of models that grade crops alone")
+    resize: ResizeSpec | None = Field(default=None, description="Of waste models alone")
     network: Network
     training: Training
     figures: tuple[Figures, ...]

@@ -18,12 +18,20 @@ def check_contract(card: Card) -> None:
         raise ValueError("interactive models say how they take clicks, others do not")
     if (card.window is not None) != card.task.startswith("ct"):
         raise ValueError("CT models name their window, others do not")
+    if (card.crop is not None) != (card.task == "damage-crop"):
+        raise ValueError("models of crops say how they are cut, others do not")
+    if (card.resize is not None) != (card.task == "waste"):
+        raise ValueError("models of waste say how photographs are resized, others do not")
     if len(card.classes) < 2 and card.task != "ct-super-resolution":
         raise ValueError("a model of labels has two classes at least")
     if card.clicks is not None:
         _check_interactive(card, card.clicks)
     elif card.window is not None:
         _check_slices(card)
+    elif card.task == "radiograph":
+        _check_films(card)
+    elif card.task == "damage-crop":
+        _check_crops(card)
     else:
         _check_tiles(card)
 
@@ -34,6 +42,31 @@ def _check_tiles(card: Card) -> None:
         raise ValueError("all inputs must be square tiles of one size")
     if not card.overlap < height:
         raise ValueError("overlap must be smaller than the tile")
+
+
+    if card.task == "waste" and _described(card.inputs) != [("image", "uint8", (height, height, 3))]:
+        raise ValueError("a model of waste has one input, image, uint8 RGB tiles")
+
+
+def _check_films(card: Card) -> None:
+    size = card.inputs[0].shape[0]
+    if _described(card.inputs) != [("image", "uint8", (size, size, 3))]:
+        raise ValueError("a model of radiographs has one input, image, uint8, square and RGB")
+    scores, *others = _described(card.outputs)
+    if scores != ("scores", "float32", (len(card.classes),)):
+        raise ValueError("the first output of a model of radiographs is scores, float32, one per class")
+    if [(name, dtype, len(shape), shape[-1]) for name, dtype, shape in others] != [
+        ("saliency", "uint8", 3, len(card.classes))
+    ]:
+        raise ValueError("the second output of a model of radiographs is saliency, uint8, rows × columns × classes")
+
+
+def _check_crops(card: Card) -> None:
+    size = card.inputs[0].shape[0]
+    if _described(card.inputs) != [("crop", "uint8", (size, size, 3))]:
+        raise ValueError("a model of crops has one input, crop, uint8, square and RGB")
+    if _described(card.outputs) != [("scores", "float32", (len(card.classes),))]:
+        raise ValueError("a model of crops has one output, scores, float32, one per class")
 
 
 def _check_slices(card: Card) -> None:
