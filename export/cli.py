@@ -5,31 +5,22 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from export.architectures import ARCHITECTURES, CT, INTERACTIVE
+from export.architectures import ARCHITECTURES
 from export.arguments import natural, positive, share, side
 from export.build import build
 from export.catalog import CATALOG, entries_of
 from export.checkpoints import read_checkpoint, write_checkpoint
-from export.ct.evaluate import evaluate_slices, shows_slices
-from export.ct.loop import train_slices
-from export.ct.recipes import slice_recipe
 from export.entries import Entry
-from export.errors import BuildError, EvaluationError, ExportError
-from export.figures import Measurement, measure, read_measurement, report
+from export.errors import BuildError, ExportError
+from export.evaluations import evaluate
+from export.figures import read_measurement
 from export.importing import import_weights
-from export.interactive.evaluate import evaluate_clicks, takes_clicks
-from export.interactive.loop import train_clicks
-from export.interactive.recipes import click_recipe
 from export.sources import verify_source
-from export.tiled import open_model
-from export.training.loop import train
-from export.training.recipes import recipe
-from export.training.xbd import DataError, read_pairs
+from export.trainers import trainer_of
+from export.training.xbd import DataError
 from export.verify import verify
 from gateway.repository.store import scan
 from gateway.vision.windowing import LUNG, Window
@@ -49,59 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     try:
-        checkpoint = _trainer_of(options.network)(options)
+        checkpoint = trainer_of(options.network)(options)
     except ValueError as error:
         raise ExportError(str(error)) from error
     print(checkpoint)
     return 0
-
-
-def _trainer_of(network: str) -> Callable[[argparse.Namespace], Path]:
-    if network in INTERACTIVE:
-        return _train_clicks
-    return _train_slices if network in CT else _train_damage
-
-
-def _train_damage(options: argparse.Namespace) -> Path:
-    if options.start is not None:
-        raise ExportError("a network of damage starts from nothing")
-    chosen = recipe(options.network, options.recipe)
-    if options.scenes is not None:
-        chosen = replace(chosen, scenes=options.scenes)
-    return train(
-        chosen,
-        options.data,
-        options.out,
-        **_run_options(options),
-    )
-
-
-def _train_clicks(options: argparse.Namespace) -> Path:
-    if options.data is None or options.scenes is not None:
-        raise ExportError("a network of clicks learns from --data alone; no scenes are drawn for it")
-    return train_clicks(
-        click_recipe(options.network, options.recipe),
-        options.data,
-        options.out,
-        **_run_options(options),
-        start=read_checkpoint(options.start) if options.start else None,
-    )
-
-
-def _train_slices(options: argparse.Namespace) -> Path:
-    if options.data is None or options.scenes is not None or options.start is not None:
-        raise ExportError("a network of CT learns from --data alone, and starts from nothing")
-    return train_slices(
-        slice_recipe(options.network, options.recipe),
-        options.data,
-        options.out,
-        **_run_options(options),
-    )
-
-
-def _run_options(options: argparse.Namespace) -> dict[str, Any]:
-    """Return what every kind of run is told alike."""
-    return {name: getattr(options, name) for name in ("minutes", "device", "seed", "resume")}
 
 
 def _build(options: argparse.Namespace) -> int:
@@ -160,23 +103,7 @@ def _import(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    if takes_clicks(options.model):
-        print(evaluate_clicks(options.model, options.data, options.split, options.out, options.plot))
-        return 0
-    if options.plot:
-        raise EvaluationError("there is a plot of interactive models alone")
-    if shows_slices(options.model):
-        print(evaluate_slices(options.model, options.data, options.split, options.out))
-        return 0
-    model = open_model(options.model)
-    pairs = [pair for pair in read_pairs(options.data) if pair.split == options.split]
-    if not pairs:
-        raise EvaluationError(f"{options.data} has no pair in the split {options.split!r}")
-    figures = measure(model.predict, pairs, options.split, len(model.classes))
-    print(report(figures, model.classes))
-    if options.out:
-        measurement = Measurement(source_digest=model.source_digest, figures=(figures,))
-        options.out.write_text(measurement.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    print(evaluate(options))
     return 0
 
 

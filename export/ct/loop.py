@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from export.catalog import CT_CLASSES
+from export.catalog.ct import CT_CLASSES
 from export.ct.evaluate import SliceModel, count
 from export.ct.metrics import metrics
 from export.ct.recipes import SliceRecipe

@@ -43,7 +43,6 @@ def _check_tiles(card: Card) -> None:
     if not card.overlap < height:
         raise ValueError("overlap must be smaller than the tile")
 
-
     if card.task == "waste" and _described(card.inputs) != [("image", "uint8", (height, height, 3))]:
         raise ValueError("a model of waste has one input, image, uint8 RGB tiles")
 

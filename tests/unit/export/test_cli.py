@@ -15,7 +15,7 @@ import pytest
 import torch
 from maskgate_client.scenes import draw_scene
 
-import export.cli
+import export.trainers
 from export.catalog import CATALOG
 from export.checkpoints import read_checkpoint
 from export.cli import main
@@ -186,7 +186,7 @@ def training(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         calls.append((recipe, data, out, limits))
         return out / "model.pt"
 
-    monkeypatch.setattr(export.cli, "train", train)
+    monkeypatch.setattr(export.trainers, "train", train)
     return calls
 
 

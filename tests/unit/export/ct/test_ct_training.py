@@ -145,7 +145,7 @@ def test_a_run_needs_both_splits(slices: Path, tmp_path: Path) -> None:
 def test_train_evaluate_build_and_evaluate_what_was_built(
     slices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("export.cli.slice_recipe", lambda network, _: replace(TINY, network=network))
+    monkeypatch.setattr("export.trainers.slice_recipe", lambda network, _: replace(TINY, network=network))
     out, data, repository = tmp_path / "out", ["--data", str(slices)], tmp_path / "models"
     assert main(["train", "cogseg", *data, "--out", str(out)]) == 0
     history = json.loads((out / "history.json").read_text())

@@ -1,0 +1,55 @@
+"""The models of building damage."""
+
+from __future__ import annotations
+
+from export.catalog.shared import BACKGROUND
+from export.entries import DamageEntry
+from gateway.repository.card import ClassSpec
+
+DAMAGE_CLASSES = (
+    BACKGROUND,
+    ClassSpec(value=1, name="no-damage", colour=(0, 128, 0)),
+    ClassSpec(value=2, name="minor-damage", colour=(0, 0, 255)),
+    ClassSpec(value=3, name="major-damage", colour=(255, 165, 0)),
+    ClassSpec(value=4, name="destroyed", colour=(255, 0, 0)),
+)
+"""xBD's damage scale. xBD names no official palette; torchgeo lists these colours in this order."""
+
+_XBD_LICENCE = "CC BY-NC-SA 4.0 (learnt from xBD imagery and labels)"
+
+_LIMITATIONS = (
+    "Made for RGB satellite images of about 0.3 to 0.8 m per pixel, and learnt from few of them. Expect it to fail on "
+    "other ground resolutions, sensors, seasons, building styles and kinds of disaster, and under cloud or smoke."
+)
+
+
+DAMAGE = (
+    DamageEntry(
+        name="bd-fcn",
+        title="Building footprints, FCN",
+        summary="Finds buildings in one satellite image, taken before a disaster or in peace.",
+        architecture="fcn",
+        inputs=("pre",),
+        classes=(BACKGROUND, ClassSpec(value=1, name="building", colour=(0, 128, 0))),
+        licence=_XBD_LICENCE,
+        intended_use=(
+            "Research demonstration of locating buildings on high-resolution satellite images. Not for operational use."
+        ),
+        limitations=_LIMITATIONS + " Says nothing about damage.",
+    ),
+    DamageEntry(
+        name="bd-siamunet",
+        title="Building damage, Siamese U-Net",
+        summary="Compares satellite images before and after a disaster and grades the damage to each building.",
+        architecture="siamunet",
+        inputs=("pre", "post"),
+        classes=DAMAGE_CLASSES,
+        licence=_XBD_LICENCE,
+        intended_use=(
+            "Research demonstration of mapping building damage from registered image pairs. "
+            "Not for operational use: no decision on people or aid may rest on it."
+        ),
+        limitations=_LIMITATIONS
+        + " A pair must be registered to within a few pixels. Neighbouring damage grades are often confused.",
+    ),
+)

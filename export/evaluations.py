@@ -1,0 +1,39 @@
+"""What `python -m export evaluate` does, per task."""
+
+from __future__ import annotations
+
+import argparse
+
+from export.ct.evaluate import evaluate_slices, shows_slices
+from export.errors import EvaluationError
+from export.figures import Measurement, measure, report
+from export.interactive.evaluate import evaluate_clicks, takes_clicks
+from export.tiled import open_model
+from export.training.xbd import read_pairs
+
+
+def evaluate(options: argparse.Namespace) -> str:
+    """Return the figures of a model as text, and save them where the options of the command say so.
+
+    Raises:
+        ExportError: the model or the data cannot be read, or do not belong together.
+    """
+    if takes_clicks(options.model):
+        return evaluate_clicks(options.model, options.data, options.split, options.out, options.plot)
+    if options.plot:
+        raise EvaluationError("there is a plot of interactive models alone")
+    if shows_slices(options.model):
+        return evaluate_slices(options.model, options.data, options.split, options.out)
+    return _evaluate_pairs(options)
+
+
+def _evaluate_pairs(options: argparse.Namespace) -> str:
+    model = open_model(options.model)
+    pairs = [pair for pair in read_pairs(options.data) if pair.split == options.split]
+    if not pairs:
+        raise EvaluationError(f"{options.data} has no pair in the split {options.split!r}")
+    figures = measure(model.predict, pairs, options.split, len(model.classes))
+    if options.out:
+        measurement = Measurement(source_digest=model.source_digest, figures=(figures,))
+        options.out.write_text(measurement.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return report(figures, model.classes)

@@ -1,0 +1,68 @@
+"""What `python -m export train` does, per kind of network."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from export.architectures import CT, INTERACTIVE
+from export.checkpoints import read_checkpoint
+from export.ct.loop import train_slices
+from export.ct.recipes import slice_recipe
+from export.errors import ExportError
+from export.interactive.loop import train_clicks
+from export.interactive.recipes import click_recipe
+from export.training.loop import train
+from export.training.recipes import recipe
+
+
+def trainer_of(network: str) -> Callable[[argparse.Namespace], Path]:
+    """Return what trains a network as the options of the command say, and returns the path of its checkpoint."""
+    if network in INTERACTIVE:
+        return _train_clicks
+    return _train_slices if network in CT else _train_damage
+
+
+def _train_damage(options: argparse.Namespace) -> Path:
+    if options.start is not None:
+        raise ExportError("a network of damage starts from nothing")
+    chosen = recipe(options.network, options.recipe)
+    if options.scenes is not None:
+        chosen = replace(chosen, scenes=options.scenes)
+    return train(
+        chosen,
+        options.data,
+        options.out,
+        **_run_options(options),
+    )
+
+
+def _train_clicks(options: argparse.Namespace) -> Path:
+    if options.data is None or options.scenes is not None:
+        raise ExportError("a network of clicks learns from --data alone; no scenes are drawn for it")
+    return train_clicks(
+        click_recipe(options.network, options.recipe),
+        options.data,
+        options.out,
+        **_run_options(options),
+        start=read_checkpoint(options.start) if options.start else None,
+    )
+
+
+def _train_slices(options: argparse.Namespace) -> Path:
+    if options.data is None or options.scenes is not None or options.start is not None:
+        raise ExportError("a network of CT learns from --data alone, and starts from nothing")
+    return train_slices(
+        slice_recipe(options.network, options.recipe),
+        options.data,
+        options.out,
+        **_run_options(options),
+    )
+
+
+def _run_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what every kind of run is told alike."""
+    return {name: getattr(options, name) for name in ("minutes", "device", "seed", "resume")}
