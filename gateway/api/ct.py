@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
 from dataclasses import dataclass
 from functools import partial
@@ -159,8 +160,10 @@ async def _take(job: Job[Parts], wish: Wish, window: Window) -> _Taken:
     data = await job.run("decode", bytes, image)
     del image
     with naming_part("image"):
-        volume = await job.run("decode", read_ct_file, data, _limits(limits), window)
-    return _Taken(volume, wish.granted(volume), await job.run("decode", digest_of, data))
+        volume, digest = await asyncio.gather(
+            job.run("decode", read_ct_file, data, _limits(limits), window), job.run("decode", digest_of, data)
+        )
+    return _Taken(volume, wish.granted(volume), digest)
 
 
 async def _find(job: Job[Parts], taken: _Taken, model: Model) -> _Found:
