@@ -121,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="xBD folder, without it drawn scenes alone; for clicks, a folder of objects; for CT, of slices",
     )
-    command.add_argument("--start", type=Path, help="checkpoint whose weights an interactive network begins with")
+    command.add_argument("--start", type=Path, help="checkpoint whose weights a network of clicks or of CT begins with")
     command.add_argument("--scenes", type=natural, help="number of drawn scenes, in place of the recipe's")
     command.add_argument("--out", type=Path, required=True, help="folder of the run")
     command.add_argument("--minutes", type=float, help="limit of time, in place of the recipe's")
