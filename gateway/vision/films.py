@@ -1,4 +1,7 @@
-"""Chest films on the grid of their networks, class scores decided, and evidence brought back onto the film."""
+"""Chest films on the grid of their networks, class scores decided, and evidence brought back onto the film.
+
+Training and serving share these functions, so that a network is asked what it was taught.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,16 @@ UInt8 = npt.NDArray[np.uint8]
 Float64 = npt.NDArray[np.float64]
 
 
-def to_tile(film: UInt8, size: int) -> UInt8:
-    """Return a film as its networks take it: bilinear to a square, the aspect not kept, grey replicated.
+def to_square(film: UInt8, size: int) -> UInt8:
+    """Return a film (H, W) as a square (size, size), bilinear, the aspect not kept.
 
-    The preprocessing of the paper is OpenCV's `resize` at its default; the division by 255 is in the graph.
+    The preprocessing of the paper: OpenCV's `resize` at its default. The division by 255 is in the graph.
+    """
+    return np.asarray(cv2.resize(film, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def to_tile(film: UInt8, size: int) -> UInt8:
+    """Return a film as its networks take it: a square, grey replicated.
 
     Args:
         film: uint8 (H, W), grey, bone bright.
@@ -24,8 +33,7 @@ def to_tile(film: UInt8, size: int) -> UInt8:
     Returns:
         uint8 (size, size, 3), RGB.
     """
-    resized = cv2.resize(film, (size, size), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(cv2.cvtColor(resized, cv2.COLOR_GRAY2RGB), np.uint8)
+    return np.asarray(cv2.cvtColor(to_square(film, size), cv2.COLOR_GRAY2RGB), np.uint8)
 
 
 def decided_class(scores: Float64, threshold: float) -> int:
