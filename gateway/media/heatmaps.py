@@ -14,6 +14,8 @@ UInt8 = npt.NDArray[np.uint8]
 
 # Of the strongest evidence; the picture stays to be seen beneath it.
 _OPACITY = 0.6
+# Turbo up to its brightest red: beyond, it darkens, and what is strongest would look weak.
+_HOTTEST = 225
 
 
 def encode_heat_overlay(grey: UInt8, evidence: UInt8) -> bytes:
@@ -33,6 +35,7 @@ def encode_heat_overlay(grey: UInt8, evidence: UInt8) -> bytes:
 def _colours() -> UInt8:
     """Return the colour of each evidence over each grey value, uint8, (256, 256, 3), RGB."""
     levels = np.arange(256, dtype=np.uint8)
-    heat = cv2.cvtColor(cv2.applyColorMap(levels[:, None], cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB).astype(np.float64)
+    stops = np.rint(levels * (_HOTTEST / 255)).astype(np.uint8)
+    heat = cv2.cvtColor(cv2.applyColorMap(stops[:, None], cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB).astype(np.float64)
     opacity = (_OPACITY * levels / 255)[:, None, None]
-    return np.rint(opacity * heat + (1 - opacity) * levels[None, :, None]).astype(np.uint8)
+    return np.asarray(np.rint(opacity * heat + (1 - opacity) * levels[None, :, None]), np.uint8)
