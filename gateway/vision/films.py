@@ -16,11 +16,13 @@ Float64 = npt.NDArray[np.float64]
 
 
 def to_square(film: UInt8, size: int) -> UInt8:
-    """Return a film (H, W) as a square (size, size), bilinear, the aspect not kept.
+    """Return a film (H, W) as a square (size, size), the aspect not kept.
 
-    The preprocessing of the paper: OpenCV's `resize` at its default. The division by 255 is in the graph.
+    Averaged where every side shrinks, bilinear else. The paper takes OpenCV's default, bilinear, of films of its own
+    data set's size; of a detector's 3000 pixels that would skip all but one in thirteen.
     """
-    return np.asarray(cv2.resize(film, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
+    interpolation = cv2.INTER_AREA if min(film.shape) >= size else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(film, (size, size), interpolation=interpolation), np.uint8)
 
 
 def to_tile(film: UInt8, size: int) -> UInt8:

@@ -9,9 +9,18 @@ from hypothesis import strategies as st
 from gateway.vision.films import decided_class, mean_evidence, to_tile
 
 
-@pytest.mark.parametrize("shape", [(64, 64), (300, 170), (33, 501), (7, 7)])
-def test_a_tile_is_what_the_paper_makes_of_a_grey_jpeg(shape: tuple[int, int]) -> None:
-    film = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (128, 192), (640, 320)])
+def test_a_film_that_shrinks_is_averaged(height: int, width: int) -> None:
+    film = np.random.default_rng(1).integers(0, 256, (height, width), np.uint8)
+    blocks = film.reshape(64, height // 64, 64, width // 64).mean(axis=(1, 3))
+    tile = to_tile(film, 64)
+    assert np.abs(tile[..., 0] - blocks).max() <= 0.5 + 1e-6
+    assert (tile == tile[..., :1]).all()
+
+
+@pytest.mark.parametrize("shape", [(30, 40), (32, 640)])
+def test_a_film_with_a_side_that_grows_is_interpolated(shape: tuple[int, int]) -> None:
+    film = np.random.default_rng(2).integers(0, 256, shape, np.uint8)
     rgb = np.repeat(film[..., None], 3, axis=2)
     np.testing.assert_array_equal(to_tile(film, 64), cv2.resize(rgb, (64, 64)))
 
