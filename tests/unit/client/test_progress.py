@@ -22,9 +22,10 @@ CT = bytes(128) + b"DICM" + bytes(200_000)
 
 
 class HeldGateway(FakeGateway):
-    """A gateway whose `/v1/ct` ends when all of `far` was asked for, the answers to the questions of progress."""
+    """A gateway whose `/v1/ct` ends when all of `far` was asked for, the answers to questions after its upload."""
 
     far: list[httpx.Response]
+    uploaded = False
 
     @property
     def transport(self) -> httpx.MockTransport:
@@ -37,6 +38,7 @@ class _Held(httpx.MockTransport):
         self._gateway = gateway
 
     def _hold(self, request: httpx.Request) -> None:
+        self._gateway.uploaded |= request.url.path == "/v1/ct"
         while request.url.path == "/v1/ct" and self._gateway.far:
             time.sleep(0.001)
 
@@ -69,7 +71,7 @@ def gateway(monkeypatch: pytest.MonkeyPatch) -> HeldGateway:
     def told(request: httpx.Request) -> httpx.Response | None:
         if not request.url.path.startswith("/v1/progress/"):
             return None
-        return held.far.pop(0) if held.far else unknown()
+        return held.far.pop(0) if held.far and held.uploaded else unknown()
 
     held.instead = told
     return held
