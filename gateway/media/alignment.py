@@ -52,14 +52,16 @@ class BorrowedRaster:
 class AlignedRaster:
     """A raster on the grid of another, warped window by window as it is read; see `Raster`."""
 
-    def __init__(self, post: GeoTiff, grid: GeoGrid, pool: DatasetPool, collar: DatasetPool | None, memory: ExitStack):
+    def __init__(
+        self, post: GeoTiff, grid: GeoGrid, pool: DatasetPool, collar: DatasetPool | None, closing: ExitStack
+    ) -> None:
         """Keep what `aligned` made."""
         said = post.info
         self.info = RasterInfo(grid.width, grid.height, said.bands, said.dtype, grid, said.notices)
         self._samples = post.samples
         self._pool = pool
         self._collar = collar
-        self._memory = memory
+        self._closing = closing
 
     def read(self, rows: slice, columns: slice) -> tuple[UInt8, Bool]:
         """Return a window; see `Raster.read`. What lies outside of the warped raster was not observed."""
@@ -76,7 +78,7 @@ class AlignedRaster:
     def close(self) -> None:
         """Give back what warping holds; the raster that is warped stays open."""
         with contained():
-            self._memory.close()
+            self._closing.close()
 
 
 def aligned(post: GeoTiff, grid: GeoGrid, shift: tuple[float, float] = (0.0, 0.0)) -> Raster:
@@ -97,17 +99,17 @@ def aligned(post: GeoTiff, grid: GeoGrid, shift: tuple[float, float] = (0.0, 0.0
         raise GeographyMissing("The image does not say where it lies on Earth.")
     if post.info.grid == grid and shift == (0.0, 0.0):
         return BorrowedRaster(post)
-    with reading_raster(_APART, GeometryUnsuitable), ExitStack() as stack:
+    with reading_raster(_APART, GeometryUnsuitable), ExitStack() as closing:
         frame = _Frame(post.info.grid, grid, shift)
-        pool = DatasetPool(lambda closing: frame.warped(post.dataset(closing), closing))
-        stack.callback(pool.close)
+        pool = DatasetPool(lambda stack: frame.warped(post.dataset(stack), stack))
+        closing.callback(pool.close)
         collar = None
         if post.collar is not None:
             memory: MemoryFile = collar_mask(post.collar, post.info.grid)
-            stack.callback(memory.close)
-            collar = DatasetPool(lambda closing: frame.warped_mask(memory, closing))
-            stack.callback(collar.close)
-        return AlignedRaster(post, grid, pool, collar, stack.pop_all())
+            closing.callback(memory.close)
+            collar = DatasetPool(lambda stack: frame.warped_mask(memory, stack))
+            closing.callback(collar.close)
+        return AlignedRaster(post, grid, pool, collar, closing.pop_all())
 
 
 def overlap(pre: GeoGrid, post: GeoGrid) -> Polygon:
@@ -140,7 +142,7 @@ class _Frame:
             "height": target.height,
         }
 
-    def warped(self, source: DatasetReader, closing: ExitStack) -> Any:
+    def warped(self, source: DatasetReader, stack: ExitStack) -> Any:
         """Return a dataset that warps `source`, with an alpha band that says where it has something."""
         from rasterio.enums import ColorInterp, Resampling
         from rasterio.vrt import WarpedVRT
@@ -153,19 +155,19 @@ class _Frame:
             **({"src_nodata": np.nan} if floats else {}),
             **self._place,
         )
-        closing.callback(dataset.close)
+        stack.callback(dataset.close)
         return dataset
 
-    def warped_mask(self, memory: MemoryFile, closing: ExitStack) -> Any:
+    def warped_mask(self, memory: MemoryFile, stack: ExitStack) -> Any:
         """Return a dataset that warps a mask of 0 and 255, with 0 around it."""
         import rasterio
         from rasterio.enums import Resampling
         from rasterio.vrt import WarpedVRT
 
         source = rasterio.open(memory.name, driver="GTiff")
-        closing.callback(source.close)
+        stack.callback(source.close)
         dataset = WarpedVRT(source, resampling=Resampling.bilinear, **self._place)
-        closing.callback(dataset.close)
+        stack.callback(dataset.close)
         return dataset
 
 
