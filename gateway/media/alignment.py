@@ -90,6 +90,7 @@ def aligned(post: GeoTiff, grid: GeoGrid, shift: tuple[float, float] = (0.0, 0.0
         post: has geography. It must stay open as long as what is returned.
         grid: of the pre-disaster image; may be rotated.
         shift: (dx, dy), pixels of `grid`: what `grid` has at (x, y), `post` has at (x + dx, y + dy) by its own account.
+            ``cv2.phaseCorrelate`` measures it like that, of the two as they are.
 
     Raises:
         GeographyMissing: `post` has none.
