@@ -13,7 +13,7 @@ from gateway.media.collar import Collar, find_collar
 from gateway.media.datasets import DatasetPool
 from gateway.media.gdal import contained, reading_raster
 from gateway.media.geography import read_grid
-from gateway.media.images import ImageLimits, check_size
+from gateway.media.images import ImageLimits
 from gateway.media.rasters import RasterInfo
 from gateway.media.samples import Samples, choose_bands, choose_samples
 from gateway.media.tiff_header import DAMAGED, read_tiff
@@ -99,7 +99,7 @@ def open_geotiff(data: bytes | memoryview, limits: ImageLimits) -> GeoTiff:
     if not is_tiff(data):
         raise UnsupportedMedia("The image is not TIFF.")
     header = read_tiff(memoryview(data))
-    check_size(header.size, limits)
+    limits.check(*header.size)
     with reading_raster(DAMAGED):
         from rasterio.io import MemoryFile
 
