@@ -12,6 +12,7 @@ from export.architectures import ARCHITECTURES
 from export.arguments import natural, positive, share, side
 from export.build import build
 from export.catalog import CATALOG, entries_of
+from export.catalog.waste import LABEL_SETS
 from export.checkpoints import read_checkpoint, write_checkpoint
 from export.entries import Entry
 from export.errors import BuildError, ExportError
@@ -55,6 +56,7 @@ def _build(options: argparse.Namespace) -> int:
         file_format=options.format,
         version=options.version,
         measurement=read_measurement(options.figures) if options.figures else None,
+        weights=options.weights,
     )
     for folder in folders:
         print(folder)
@@ -92,6 +94,7 @@ def _import(options: argparse.Namespace) -> int:
         width=options.width,
         reduction=options.reduction,
         size=options.size,
+        classes=options.classes,
         window=Window(*options.window),
         threshold=options.threshold,
         data=options.data,
@@ -118,9 +121,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--data",
         type=Path,
-        help="xBD folder, without it drawn scenes alone; for clicks, a folder of objects; for CT, of slices",
+        help="xBD folder, without it drawn scenes alone; for clicks, a folder of objects; for CT, of slices; "
+        "for waste, of photographs",
     )
-    command.add_argument("--start", type=Path, help="checkpoint whose weights an interactive network begins with")
+    command.add_argument("--start", type=Path, help="weights that a network of clicks, CT or waste begins with")
     command.add_argument("--scenes", type=natural, help="number of drawn scenes, in place of the recipe's")
     command.add_argument("--out", type=Path, required=True, help="folder of the run")
     command.add_argument("--minutes", type=float, help="limit of time, in place of the recipe's")
@@ -138,6 +142,12 @@ def _parser() -> argparse.ArgumentParser:
         "--model", help="name in the catalogue, where a checkpoint can become several; cogseg_sr is one"
     )
     command.add_argument("--format", choices=("onnx", "torchscript"), default="onnx")
+    command.add_argument(
+        "--weights",
+        choices=("float16", "float32"),
+        default="float16",
+        help="how ONNX files keep large weights (float16, half the size); computed with in float32 either way",
+    )
     command.add_argument("--version", type=positive, default=1)
     command.add_argument("--figures", type=Path, help="what `evaluate --out` saved for this checkpoint")
 
@@ -156,7 +166,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--reduction", type=positive, default=1, help="pixels averaged before a network of damage (default 1)"
     )
-    command.add_argument("--size", type=side, help="side of an interactive network's crop (512) or CT slice (256)")
+    command.add_argument(
+        "--size",
+        type=side,
+        help="side of an interactive network's crop (512), a CT slice (256) or a tile of waste (512)",
+    )
+    command.add_argument(
+        "--classes", choices=sorted(LABEL_SETS), help="label set of a network of waste, default: told by its last layer"
+    )
     command.add_argument(
         "--window",
         type=float,
@@ -175,14 +192,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, required=True, help="checkpoint to write")
 
     command = commands.add_parser(
-        "evaluate", help="measure a model on labelled pairs or slices, or on objects to click"
+        "evaluate", help="measure a model on labelled pairs, slices or photographs, or on objects to click"
     )
     command.set_defaults(command=_evaluate)
     command.add_argument(
         "model", type=Path, help="checkpoint, model folder, or repository: all its interactive models and the tools"
     )
     command.add_argument(
-        "--data", type=Path, required=True, help="xBD folder, folder of slices, or of images/ and masks/"
+        "--data", type=Path, required=True, help="xBD folder, folder of slices, photographs, or images/ and masks/"
     )
     command.add_argument("--split", default="val")
     command.add_argument("--out", type=Path, help="save the figures of one model for `build --figures`")

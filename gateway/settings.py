@@ -56,6 +56,9 @@ class ModelSettings(_Group):
     ct: str = "cogseg"
     """Default model of `POST /v1/ct`."""
 
+    waste: str = "waste-fanet"
+    """Default model of `POST /v1/waste`."""
+
     required: tuple[str, ...] = ()
     """Models without which `/readyz` says 503. Empty: at least one model must be ready."""
 

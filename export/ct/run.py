@@ -48,6 +48,7 @@ class SliceRun(State):
             untrained: names of the classes that the data showed none of.
         """
         recipe = self.recipe
+        started = {"started_from": self.started} if self.started else {}
         checkpoint = Checkpoint(
             state_dict={name: value.cpu().contiguous() for name, value in self.average.state_dict().items()},
             architecture=recipe.network,
@@ -60,7 +61,7 @@ class SliceRun(State):
             device=self.device,
             seed=self.seed,
             data=data,
-            hyperparameters=recipe.hyperparameters(),
+            hyperparameters={**recipe.hyperparameters(), **started},
             size=recipe.size,
             window=(recipe.window.low, recipe.window.high),
             untrained=tuple(untrained),

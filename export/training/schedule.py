@@ -27,7 +27,7 @@ def learning_rate(peak: float, schedule: Schedule, progress: float) -> float:
     if schedule == "halving":
         return peak * 0.5 ** min(int(progress * (_HALVINGS + 1)), _HALVINGS)
     if schedule == "poly":
-        return peak * min(progress / _POLY_WARM_UP, 1.0) * (1 - progress) ** _POLY_POWER
+        return peak * min(progress / _POLY_WARM_UP, 1.0) * math.pow(1 - progress, _POLY_POWER)
     if progress < _WARM_UP:
         return peak * max(progress / _WARM_UP, 0.1)
     return peak * (1 + math.cos(math.pi * (progress - _WARM_UP) / (1 - _WARM_UP))) / 2

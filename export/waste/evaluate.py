@@ -18,6 +18,7 @@ from export.entries import OUTPUTS
 from export.errors import EvaluationError
 from export.figures import Measurement, report
 from export.graph import to_onnx
+from export.halving import in_half_precision
 from export.runners import Runner, open_file
 from export.served.graphs import graph_of
 from export.training.confusion import Matrix, class_ious, confusion_of, mean_iou
@@ -49,7 +50,7 @@ class PhotoModel:
         """Return the label map (H, W) of a photograph (H, W, 3) RGB, scaled, tiled and blended as when it is served."""
         height, width = photo.shape[:2]
         scaled = to_scale(photo, self.resize.short, self.resize.long, self.resize.multiple)
-        grid = plan(*scaled.shape[:2], self.tile, self.overlap)
+        grid = plan(scaled.shape[0], scaled.shape[1], self.tile, self.overlap)
         stitcher = Stitcher(grid, len(self.classes))
         bands = []
         for row in range(len(grid.rows)):
@@ -141,7 +142,7 @@ def _open_checkpoint(file: Path) -> PhotoModel:
     entry = waste_entry_of(checkpoint.architecture)
     graph = graph_of(checkpoint.network(), checkpoint, entry)
     return PhotoModel(
-        run=open_file(to_onnx(graph), "onnx", [spec.name for spec in graph.inputs], OUTPUTS),
+        run=open_file(in_half_precision(to_onnx(graph)), "onnx", [spec.name for spec in graph.inputs], OUTPUTS),
         resize=entry.resize(checkpoint.size),
         tile=checkpoint.size,
         overlap=entry.overlap(checkpoint.size),

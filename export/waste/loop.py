@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from export.catalog import waste_entry_of
 from export.catalog.waste import LABEL_SETS
@@ -29,6 +30,7 @@ def train_photos(
     device: str = "cpu",
     seed: int = 0,
     resume: bool = True,
+    start: tuple[Mapping[str, Tensor], str] | None = None,
 ) -> Path:
     """Train a network and return the path of its checkpoint, ``out/model.pt``.
 
@@ -43,6 +45,7 @@ def train_photos(
         device: ``cpu`` or ``cuda``.
         seed: of the first weights and of every sample.
         resume: go on from ``last.pt`` where there is one; else start anew.
+        start: weights to begin with, and whose they are; each is taken over that the network has in the same shape.
 
     Raises:
         DataError: ``data`` cannot be read, or lacks one of the splits.
@@ -56,6 +59,8 @@ def train_photos(
     loaded = [load_photo(each, scale.short, scale.long, len(names)) for each in training]
     sampler = Sampler(loaded, recipe.draw, seed)
     run = WasteRun(recipe, photos.label_set, minutes or recipe.minutes, device, seed)
+    if start is not None:
+        run.start_from(*start)
     run_to_end(run, sampler.batch, run.learn, partial(_figures, run, validation, names), out, resume=resume)
     checkpoint = out / "model.pt"
     untrained = _untrained(loaded, names)

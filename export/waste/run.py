@@ -52,6 +52,7 @@ class WasteRun(State):
             untrained: names of the classes that the data showed none of.
         """
         recipe = self.recipe
+        started = {"started_from": self.started} if self.started else {}
         network = folded(self.average) if recipe.normalised else self.average
         checkpoint = Checkpoint(
             state_dict={name: value.cpu().contiguous() for name, value in network.state_dict().items()},
@@ -65,7 +66,7 @@ class WasteRun(State):
             device=self.device,
             seed=self.seed,
             data=data,
-            hyperparameters=recipe.hyperparameters(),
+            hyperparameters={**recipe.hyperparameters(), **started},
             depths=recipe.depths or "",
             size=recipe.size,
             untrained=tuple(untrained),
