@@ -106,6 +106,19 @@ CT: dict[str, Any] = {
     "notices": ["a research demonstration, not a diagnosis"],
     "provenance": REPORT["provenance"] | {"model": "cogseg"},
 }
+WASTE: dict[str, Any] = {
+    "model": "waste-fanet",
+    "width": 3,
+    "height": 2,
+    "classes": [
+        {"value": 0, "name": "background", "colour": [10, 10, 10], "pixels": 3, "share": 0.5},
+        {"value": 1, "name": "rigid_plastic", "colour": [230, 5, 5], "pixels": 0, "share": 0.0},
+        {"value": 2, "name": "cardboard", "colour": [4, 200, 3], "pixels": 3, "share": 0.5},
+    ],
+    "regions": [REPORT["regions"][0] | {"class": 2, "name": "cardboard"}],
+    "notices": ["alpha channel dropped"],
+    "provenance": REPORT["provenance"] | {"model": "waste-fanet"},
+}
 HEADERS = {
     "x-request-id": "r-1",
     "server-timing": "decode;dur=12.5, infer;dur=80",
@@ -163,9 +176,9 @@ class FakeGateway:
             case "/v1/models/bd-siamunet":
                 return httpx.Response(200, json=model | {"card": {"licence": "research"}})
             case "/v1/damage" if request.headers["accept"] == "application/json":
-                pictures = {"label_map": label_map_png(), "overlay": b"overlay"}
+                drawn = {"label_map": label_map_png(), "overlay": b"overlay"}
                 wanted = request.url.params.get_list("include")
-                encoded = {name: b64encode(pictures[name]).decode() for name in wanted}
+                encoded = {name: b64encode(drawn[name]).decode() for name in wanted}
                 return httpx.Response(200, headers=HEADERS, json=REPORT | {"pictures": encoded})
             case "/v1/damage":
                 content = b"overlay" if request.url.params.get("overlay") else label_map_png()
@@ -177,6 +190,10 @@ class FakeGateway:
             case "/v1/ct":
                 kind = request.headers["accept"]
                 return httpx.Response(200, headers=HEADERS | {"content-type": kind}, content=f"{kind}".encode())
+            case "/v1/waste":
+                wanted = request.url.params.get_list("include")
+                pictures = {name: b64encode(name.encode()).decode() for name in wanted}
+                return httpx.Response(200, headers=HEADERS, json=WASTE | {"pictures": pictures})
         return problem(404, "route-not-found")
 
     def _interactive(self, request: httpx.Request) -> httpx.Response:

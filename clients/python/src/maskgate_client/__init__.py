@@ -42,6 +42,7 @@ from maskgate_client.protocol import DEFAULT_URL
 from maskgate_client.retry import Retry
 from maskgate_client.sessions import AsyncSession, Session
 from maskgate_client.version import __version__
+from maskgate_client.wastes import WasteReport
 
 __all__ = [
     "DEFAULT_URL",
@@ -82,5 +83,6 @@ __all__ = [
     "Spacing",
     "UnexpectedAnswer",
     "Unreachable",
+    "WasteReport",
     "__version__",
 ]

@@ -1,4 +1,4 @@
-"""The command `maskgate`: draw example pairs, send pairs, cut out objects, find lesions, list models."""
+"""The command `maskgate`: draw example pairs, send pairs, cut out objects, find lesions and waste, list models."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from maskgate_client.pairs import Pair, Stray, find_pairs, name_pair
 from maskgate_client.prompts import Prompt
 from maskgate_client.scenes import draw_scene
 from maskgate_client.segment import run_image
+from maskgate_client.waste_command import run_waste
 
 
 def main(arguments: Sequence[str] | None = None, *, transport: httpx.BaseTransport | None = None) -> int:
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None, *, transport: httpx.BaseTranspo
     key = os.environ.get("MASKGATE_KEY", "").strip() or None
     if key and not is_key(key):
         return _fail("MASKGATE_KEY is not a key: it has spaces, or characters that are not ASCII", 2)
-    run = {"damage": _damage, "segment": _segment, "ct": _ct, "models": _models}
+    run = {"damage": _damage, "segment": _segment, "ct": _ct, "waste": _waste, "models": _models}
     try:
         if options.command == "example":
             return _example(options)
@@ -146,6 +147,26 @@ def _ct(client: Client, options: argparse.Namespace) -> int:
         model=options.model,
         version=options.model_version,
         include=options.include,
+    )
+    if options.json:
+        print(json.dumps(found.as_json(), ensure_ascii=False))
+    else:
+        print(found.table())
+        print(f"\nSaved in {options.out}: {', '.join(path.name for path in found.files)}")
+    for notice in found.report.notices:
+        print(f"maskgate: {found.name}: note: {notice}", file=sys.stderr)
+    return 0
+
+
+def _waste(client: Client, options: argparse.Namespace) -> int:
+    """Send the photograph, save the answers, print what was found."""
+    found = run_waste(
+        client,
+        options.image,
+        options.out,
+        model=options.model,
+        version=options.model_version,
+        min_area=options.min_area,
     )
     if options.json:
         print(json.dumps(found.as_json(), ensure_ascii=False))

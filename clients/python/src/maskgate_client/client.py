@@ -10,7 +10,7 @@ from typing import Self, TypeVar
 
 import httpx
 
-from maskgate_client import ct_protocol, mask_protocol, protocol
+from maskgate_client import ct_protocol, mask_protocol, protocol, waste_protocol
 from maskgate_client.answers import DamageMap, DamageReport, ModelCard, ModelStatus, Picture
 from maskgate_client.connection import arguments, options, unreachable
 from maskgate_client.cts import CtForm, CtInput, CtReport, Progress
@@ -21,6 +21,7 @@ from maskgate_client.prompts import Prompt
 from maskgate_client.protocol import DEFAULT_URL, Call
 from maskgate_client.retry import Retry
 from maskgate_client.sessions import Session
+from maskgate_client.wastes import WasteReport
 
 T = TypeVar("T")
 
@@ -138,6 +139,21 @@ class Client:
     ) -> bytes:
         """Return the segmentation of a CT as a file: a PNG of a single slice, NIfTI, or DICOM SEG of DICOM files."""
         return self._send(ct_protocol.segmentation(image, form, model, version, progress))
+
+    def waste(
+        self,
+        image: ImageInput,
+        *,
+        model: str | None = None,
+        version: int | None = None,
+        min_area: int | None = None,
+        include: Sequence[Picture] = (),
+    ) -> WasteReport:
+        """Return the waste on a photograph by class and piece, and the pictures to `include` at no extra run.
+
+        Pieces of fewer than `min_area` pixels are not listed; by default the gateway's limit counts.
+        """
+        return self._send(waste_protocol.report(image, model, version, min_area, include))
 
     def models(self) -> tuple[ModelStatus, ...]:
         """Return the models the gateway knows."""

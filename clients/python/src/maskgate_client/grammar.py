@@ -23,7 +23,8 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line's grammar."""
     root = argparse.ArgumentParser(
         "maskgate",
-        description="Damage maps from pairs of satellite images, objects of any image by clicks, lesions in CT.",
+        description="Damage maps from pairs of satellite images, objects of any image by clicks, lesions in CT, "
+        "waste on photographs.",
         epilog="Where the gateway asks for a key, MASKGATE_KEY holds it: what is on a command line, others can read.",
     )
     root.add_argument("--version", action="version", version=f"maskgate {__version__}")
@@ -104,6 +105,16 @@ def parser() -> argparse.ArgumentParser:
     )
     ct.add_argument("--out", type=Path, default=Path("ct"), metavar="DIR", help="default: ./ct")
     ct.add_argument("--json", action="store_true", help="print one line of JSON, not a table")
+
+    waste = commands.add_parser(
+        "waste", parents=[remote, model], help="find waste on a photograph, and save label map, overlay and report"
+    )
+    waste.add_argument("image", type=Path, metavar="IMAGE", help="PNG or JPEG")
+    waste.add_argument(
+        "--min-area", type=_number(1, 10**9), metavar="N", help="pixels of the smallest piece that is listed"
+    )
+    waste.add_argument("--out", type=Path, default=Path("waste"), metavar="DIR", help="default: ./waste")
+    waste.add_argument("--json", action="store_true", help="print one line of JSON, not a table")
 
     commands.add_parser("models", parents=[remote], help="list the gateway's models")
     return root
