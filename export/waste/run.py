@@ -36,6 +36,8 @@ class WasteRun(State):
         images = normalise(batch.images, self.device)
         labels = torch.from_numpy(batch.labels).to(self.device).long()
         network = self.network.train()
+        # What dropout and stochastic depth draw follows from seed and step: a resumed run draws it again.
+        torch.manual_seed((self.seed << 32) + self.step)
         # bfloat16 halves a step on processors and GPUs that have it; the losses are computed in float32.
         with torch.autocast(self.device, torch.bfloat16):
             logits = _heads(network, images)
