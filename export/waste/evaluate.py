@@ -14,12 +14,9 @@ from export.architectures import WASTE
 from export.catalog import waste_entry_of
 from export.catalog.waste import LABEL_SETS
 from export.checkpoints import read_checkpoint
-from export.entries import OUTPUTS
 from export.errors import EvaluationError
 from export.figures import Measurement, report
-from export.graph import to_onnx
-from export.halving import in_half_precision
-from export.runners import Runner, open_file
+from export.runners import Runner, open_file, torch_runner
 from export.served.graphs import graph_of
 from export.training.confusion import Matrix, class_ious, confusion_of, mean_iou
 from export.waste.photos import LabelledPhoto, read_photos
@@ -142,7 +139,7 @@ def _open_checkpoint(file: Path) -> PhotoModel:
     entry = waste_entry_of(checkpoint.architecture)
     graph = graph_of(checkpoint.network(), checkpoint, entry)
     return PhotoModel(
-        run=open_file(in_half_precision(to_onnx(graph)), "onnx", [spec.name for spec in graph.inputs], OUTPUTS),
+        run=torch_runner(graph.module),
         resize=entry.resize(checkpoint.size),
         tile=checkpoint.size,
         overlap=entry.overlap(checkpoint.size),
