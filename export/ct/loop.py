@@ -66,7 +66,7 @@ def train_slices(
     sampler = Sampler(loaded, recipe.window, recipe.draw, seed)
     run = SliceRun(recipe, minutes or recipe.minutes, device, seed)
     if start is not None:
-        run.start_from(start.state_dict, f"{start.architecture}, {start.recipe}, after {start.steps} steps")
+        run.start_from_network(start)
     run_to_end(run, sampler.batch, run.learn, partial(_figures, run, validation), out, resume=resume)
     checkpoint = out / "model.pt"
     untrained = _untrained(loaded)

@@ -147,6 +147,17 @@ def test_a_run_may_begin_with_the_weights_of_another(slices: Path, tmp_path: Pat
     assert second.hyperparameters["started_from"] == origin
 
 
+def test_cogseg_may_begin_with_the_encoder_and_the_decoder_of_the_plain_unet(slices: Path, tmp_path: Path) -> None:
+    unet = read_checkpoint(loop.train_slices(replace(TINY, network="ct_unet"), slices, tmp_path / "unet"))
+    run = SliceRun(replace(TINY, network="cogseg"), None, "cpu", 1)
+    run.start_from_network(unet)
+    begun = run.network.state_dict()
+    for name, weight in unet.state_dict.items():
+        own = name if name in begun else f"segmentation.{name}"
+        torch.testing.assert_close(begun[own], weight, rtol=0, atol=0)
+    assert run.started.startswith(f"{len(unet.state_dict)} of {len(begun)} tensors of ct_unet")
+
+
 def test_a_run_needs_both_splits(slices: Path, tmp_path: Path) -> None:
     manifest = slices / "manifest.csv"
     manifest.write_text(manifest.read_text().replace(",val,", ",test,"))
