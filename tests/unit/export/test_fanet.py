@@ -12,10 +12,9 @@ from export.architectures.fanet import (
     FANet,
     FANetClassifier,
     FANetUPer,
-    FeatureRefinement,
-    Parts,
     stage_dims,
 )
+from export.architectures.fanet_blocks import FeatureRefinement, Parts
 
 
 def size(module: nn.Module) -> int:
