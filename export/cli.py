@@ -1,4 +1,4 @@
-"""The commands: train, build, verify, import, evaluate."""
+"""The commands: train, build, verify, import, features, evaluate."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from export.sources import verify_source
 from export.trainers import trainer_of
 from export.training.xbd import DataError
 from export.verify import verify
+from export.waste.features import draw_features
 from gateway.repository.store import scan
 from gateway.vision.windowing import LUNG, Window
 
@@ -110,6 +111,12 @@ def _evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
+def _features(options: argparse.Namespace) -> int:
+    draw_features(options.checkpoint, options.photo, options.out)
+    print(options.out)
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m export", description="From trained network to served model.")
     commands = parser.add_subparsers(required=True, dest="name", metavar="COMMAND")
@@ -190,6 +197,12 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--data", default="unstated", help="what the weights were learnt from, for the card")
     command.add_argument("--licence", default="unstated", help="terms of the weights, for the card")
     command.add_argument("--out", type=Path, required=True, help="checkpoint to write")
+
+    command = commands.add_parser("features", help="draw what FANet's branches respond to on a photograph")
+    command.set_defaults(command=_features)
+    command.add_argument("checkpoint", type=Path)
+    command.add_argument("photo", type=Path, help="PNG or JPEG")
+    command.add_argument("--out", type=Path, required=True, help="PNG to write")
 
     command = commands.add_parser(
         "evaluate", help="measure a model on labelled pairs, slices or photographs, or on objects to click"
