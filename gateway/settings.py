@@ -249,3 +249,16 @@ class Settings(BaseSettings):
                 "and the pixels of one largest pair, or such a request could never be served"
             )
         return self
+
+    @model_validator(mode="after")
+    def _largest_ct_fits(self) -> Self:
+        limits = self.limits
+        slices = limits.volume_slices * 32 * 1024 + 4 * limits.volume_voxels
+        largest = 2 * limits.body_bytes + limits.series_file_bytes + 20 * limits.slice_side**2 + slices
+        if limits.inflight_bytes < largest:
+            raise ValueError(
+                f"limits.inflight_bytes must be at least {largest}: a body of limits.body_bytes and its copy, a file "
+                "of limits.series_file_bytes, a slice of limits.slice_side, and headers and label maps of "
+                "limits.volume_slices and limits.volume_voxels, or such a CT could never be answered by a DICOM SEG"
+            )
+        return self

@@ -31,6 +31,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_trivial_interactive(root)
     write_trivial_ct(root)
     write_trivial_waste(root)
+    write_trivial_ct(root, "narrow", low=-1000, high=400)
     write_trivial_radiograph(root, "cxr-even")
     write_trivial_radiograph(root, "cxr-bright", size=48, cells=6, shift=0.25, threshold=0.25)
     card = write_trivial_model(root, "broken-card") / "card.json"
