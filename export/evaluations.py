@@ -10,6 +10,7 @@ from export.figures import Measurement, measure, report
 from export.interactive.evaluate import evaluate_clicks, takes_clicks
 from export.tiled import open_model
 from export.training.xbd import read_pairs
+from export.waste.evaluate import evaluate_photos, labels_photos
 
 
 def evaluate(options: argparse.Namespace) -> str:
@@ -24,6 +25,8 @@ def evaluate(options: argparse.Namespace) -> str:
         raise EvaluationError("there is a plot of interactive models alone")
     if shows_slices(options.model):
         return evaluate_slices(options.model, options.data, options.split, options.out)
+    if labels_photos(options.model):
+        return evaluate_photos(options.model, options.data, options.split, options.out)
     return _evaluate_pairs(options)
 
 

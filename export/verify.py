@@ -69,7 +69,7 @@ def _answer_problems(run: Runner, card: Card) -> Iterator[str]:
     answer = run(_drawn(card, batch))
     if problems := list(_form_problems(answer, card, batch)):
         yield problems[0]
-    elif card.task in ("damage", "ct") and not np.array_equal(answer[0], decide(answer[1], card.threshold)):
+    elif card.task in ("damage", "ct", "waste") and not np.array_equal(answer[0], decide(answer[1], card.threshold)):
         yield "gives label maps that its probabilities and the card's threshold do not"
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import nn
 
 from export.architectures.cogseg import CogSeg
 from export.architectures.dextr import DEXTR
+from export.architectures.fanet import FANET_B, FANET_S, FANetUPer
 from export.architectures.fcn import FCN
 from export.architectures.iog import IOG, IOGRefine
 from export.architectures.resnet import RESNET26, RESNET101
@@ -21,10 +22,16 @@ STD = (0.229, 0.224, 0.225)
 """ImageNet standard deviation of RGB in [0, 1]."""
 
 DEPTHS: dict[str, tuple[int, ...]] = {"resnet101": RESNET101, "resnet26": RESNET26}
-"""Name of a backbone → its bottlenecks per stage."""
+"""Name of a residual backbone → its bottlenecks per stage; the paper's is first."""
+
+FANET_DEPTHS: dict[str, tuple[int, ...]] = {"fanet_b": FANET_B, "fanet_s": FANET_S}
+"""The same of FANet, and its blocks."""
 
 INPUTS: dict[str, tuple[str, ...]] = {"fcn": ("pre",), "siamunet": ("pre", "post")}
 """Per architecture of damage the roles of its images, in order."""
+
+ZEROWASTE_CLASSES = 5
+"""Label values of ZeroWaste, the data set of FANet's paper."""
 
 _DAMAGE: dict[str, Callable[[float], nn.Module]] = {"fcn": FCN, "siamunet": SiameseUNet}
 _CT: dict[str, Callable[[float], nn.Module]] = {"cogseg": CogSeg, "ct_unet": UNet}
@@ -37,30 +44,49 @@ _CLICKS: dict[str, Callable[[float, Sequence[int]], nn.Module]] = {
 INTERACTIVE = tuple(_CLICKS)
 """The architectures that take clicks; they have a backbone whose depths can be chosen."""
 
-
 CT = tuple(_CT)
 """The architectures that take CT slices."""
 
-ARCHITECTURES = (*_DAMAGE, *_CT, *_CLICKS)
+WASTE = ("fanet", "waste_fcn")
+"""The architectures that take photographs of waste; they have as many classes as their label set."""
+
+BACKBONED = (*_CLICKS, "fanet")
+"""The architectures whose backbone has depths to choose from."""
+
+ARCHITECTURES = (*_DAMAGE, *_CT, *_CLICKS, *WASTE)
 """All of them."""
 
 
-def build_network(architecture: str, width: float = 1.0, depths: str = "resnet101") -> nn.Module:
+def build_network(
+    architecture: str, width: float = 1.0, depths: str | None = None, classes: int = ZEROWASTE_CLASSES
+) -> nn.Module:
     """Return an untrained network.
 
     Args:
         architecture: ``fcn`` takes (pre), ``siamunet`` (pre, post), ``iog`` and ``dextr`` a crop with its click maps,
-            ``iog_refine`` that and the maps of all clicks so far; ``cogseg`` and ``ct_unet`` take CT slices.
+            ``iog_refine`` that and the maps of all clicks so far; ``cogseg`` and ``ct_unet`` take CT slices;
+            ``fanet`` and ``waste_fcn`` take photographs.
         width: scales every hidden layer; 1.0 is the paper's size.
-        depths: name of the backbone, for interactive networks alone.
+        depths: name of the backbone, for interactive networks and FANet; without it the paper's.
+        classes: label values, for networks of waste alone; ZeroWaste's unless given.
 
     Raises:
         ValueError: no architecture, or no backbone, has that name.
     """
     if plain := (_DAMAGE | _CT).get(architecture):
         return plain(width)
+    if architecture == "waste_fcn":
+        return FCN(width, classes=classes)
+    if architecture == "fanet":
+        return FANetUPer(width, _blocks(FANET_DEPTHS, depths), classes)
     if architecture not in _CLICKS:
         raise ValueError(f"unknown architecture {architecture!r}; known: {', '.join(ARCHITECTURES)}")
-    if depths not in DEPTHS:
-        raise ValueError(f"unknown backbone {depths!r}; known: {', '.join(DEPTHS)}")
-    return _CLICKS[architecture](width, DEPTHS[depths])
+    return _CLICKS[architecture](width, _blocks(DEPTHS, depths))
+
+
+def _blocks(known: Mapping[str, tuple[int, ...]], depths: str | None) -> tuple[int, ...]:
+    """Return the depths of that name, or of the first without one."""
+    name = depths or next(iter(known))
+    if name not in known:
+        raise ValueError(f"unknown backbone {name!r}; known: {', '.join(known)}")
+    return known[name]

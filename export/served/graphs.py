@@ -7,12 +7,14 @@ from torch import nn
 from export.architectures.cogseg import CogSeg
 from export.architectures.iog import IOGRefine
 from export.architectures.resnet import stage_channels
+from export.catalog.waste import LABEL_SETS
 from export.checkpoints import Checkpoint
-from export.entries import ClickEntry, DamageEntry, Entry, SliceEntry
+from export.entries import ClickEntry, DamageEntry, Entry, SliceEntry, WasteEntry
 from export.graph import Graph
 from export.served.clicks import ServedCrop, ServedEncoder, ServedHead
 from export.served.ct import ServedSharpening, ServedSlice, labelling
 from export.served.damage import serve
+from export.served.waste import serve_photo
 from gateway.vision.windowing import Window
 
 
@@ -28,6 +30,10 @@ def graph_of(network: nn.Module, checkpoint: Checkpoint, entry: Entry) -> Graph:
     if isinstance(entry, SliceEntry):
         slices = _slices(network, checkpoint, entry)
         return Graph(slices, entry.input_specs(checkpoint.size), entry.output_specs(checkpoint.size))
+    if isinstance(entry, WasteEntry):
+        photos = serve_photo(network, checkpoint.threshold)
+        classes = len(LABEL_SETS[checkpoint.classes])
+        return Graph(photos, entry.input_specs(checkpoint.size), entry.output_specs(checkpoint.size, classes))
     size, channels = checkpoint.size, stage_channels(checkpoint.width)
     return Graph(_clicked(network, entry), entry.input_specs(size, channels), entry.output_specs(size, channels))
 

@@ -9,16 +9,27 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from export.architectures import CT, INTERACTIVE, build_network
+from export.architectures import CT, INTERACTIVE, WASTE, build_network
 from export.architectures.cogseg import CogSeg
+from export.architectures.fanet import FANetUPer
 from export.catalog import CATALOG, entries_of
 from export.checkpoints import Checkpoint, write_checkpoint
 from export.entries import DamageEntry, Entry
 from export.probes import draw_clicked
 
 WIDTH = 1 / 16
+FANET_WIDTH = 1 / 12
+"""FANet's channels are multiples of 8: at this width they are the paper's in proportion."""
+
+DEPTHS = {"fanet": "fanet_s"}
+"""Backbones of small networks that are not residual ones."""
+
 SIZE = 64
-"""Side of the crops of interactive networks, and of the slices of networks of CT."""
+"""Side of the crops of interactive networks, of the slices of networks of CT, and of the tiles of those of waste."""
+
+
+UNTRAINED = {**dict.fromkeys(CT, ("pleural effusion",)), **dict.fromkeys(WASTE, ("metal",))}
+"""What the data of small networks is said to have shown none of."""
 
 
 def small_entry(name: str) -> Entry:
@@ -39,7 +50,9 @@ def small_entries(architecture: str) -> list[Entry]:
 def untrained(architecture: str, seed: int = 0) -> nn.Module:
     """Return a network whose answers vary over any picture: its logits are balanced around zero."""
     torch.manual_seed(seed)
-    network = build_network(architecture, WIDTH, "resnet26").eval()
+    network = build_network(architecture, width_of(architecture), DEPTHS.get(architecture, "resnet26")).eval()
+    if architecture == "fanet":
+        return _settled(network)
     if architecture in INTERACTIVE:
         return _normed(network, architecture)
     if architecture == "cogseg":
@@ -53,6 +66,28 @@ def untrained(architecture: str, seed: int = 0) -> nn.Module:
     assert isinstance(head, nn.Conv2d)
     images = torch.rand(2, 1, 64, 64) if architecture in CT else torch.randn(2, 3, 64, 64)
     _balanced(head, lambda: network(images, images.flip(0)) if architecture == "siamunet" else network(images))
+    return network
+
+
+def width_of(architecture: str) -> float:
+    """Return the width of a small network."""
+    return FANET_WIDTH if architecture == "fanet" else WIDTH
+
+
+def _settled(network: nn.Module) -> nn.Module:
+    """Take the statistics of FANet's heads from noise, and balance what they answer."""
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    images = torch.randn(4, 3, 64, 64)
+    with torch.no_grad():
+        for norm in norms:
+            norm.momentum = 1.0
+        network.train()
+        assert isinstance(network, FANetUPer)
+        network.with_auxiliary(images)
+        for norm in norms:
+            norm.momentum = 0.1
+    network.eval()
+    _balanced(network.decode_head.conv_seg, lambda: network(images))
     return network
 
 
@@ -102,8 +137,8 @@ def checkpoint(architecture: str, *, seed: int = 0, threshold: float | None = 0.
     return Checkpoint(
         state_dict=untrained(architecture, seed).state_dict(),
         architecture=architecture,
-        width=WIDTH,
-        reduction=1 if architecture in (*INTERACTIVE, *CT) else 2,
+        width=width_of(architecture),
+        reduction=1 if architecture in (*INTERACTIVE, *CT, *WASTE) else 2,
         threshold=threshold,
         recipe="demo",
         steps=3,
@@ -112,9 +147,10 @@ def checkpoint(architecture: str, *, seed: int = 0, threshold: float | None = 0.
         seed=seed,
         data="2 drawn scenes",
         hyperparameters={"learning_rate": 0.001},
-        depths="resnet26",
+        depths=DEPTHS.get(architecture, "resnet26"),
         size=SIZE,
-        untrained=("pleural effusion",) if architecture in CT else (),
+        untrained=UNTRAINED.get(architecture, ()),
+        classes="zerowaste",
     )
 
 
