@@ -7,10 +7,15 @@ from collections.abc import Callable, Sequence
 from torch import nn
 
 from export.architectures.cogseg import CogSeg
+from export.architectures.densenet201 import DenseNet201
 from export.architectures.dextr import DEXTR
 from export.architectures.fcn import FCN
+from export.architectures.inception_resnetv2 import InceptionResNetV2
+from export.architectures.inceptionv3 import InceptionV3
 from export.architectures.iog import IOG, IOGRefine
+from export.architectures.keras_layers import FILM_DEPTHS
 from export.architectures.resnet import RESNET26, RESNET101
+from export.architectures.resnet101v2 import ResNet101V2
 from export.architectures.siamunet import SiameseUNet
 from export.architectures.unet import UNet
 
@@ -33,6 +38,12 @@ _CLICKS: dict[str, Callable[[float, Sequence[int]], nn.Module]] = {
     "iog_refine": IOGRefine,
     "dextr": DEXTR,
 }
+_FILMS: dict[str, Callable[[float, float], nn.Module]] = {
+    "inceptionv3": InceptionV3,
+    "inception_resnetv2": InceptionResNetV2,
+    "resnet101v2": ResNet101V2,
+    "densenet201": DenseNet201,
+}
 
 INTERACTIVE = tuple(_CLICKS)
 """The architectures that take clicks; they have a backbone whose depths can be chosen."""
@@ -41,7 +52,10 @@ INTERACTIVE = tuple(_CLICKS)
 CT = tuple(_CT)
 """The architectures that take CT slices."""
 
-ARCHITECTURES = (*_DAMAGE, *_CT, *_CLICKS)
+FILMS = tuple(_FILMS)
+"""The architectures that take chest radiographs."""
+
+ARCHITECTURES = (*_DAMAGE, *_CT, *_CLICKS, *_FILMS)
 """All of them."""
 
 
@@ -50,15 +64,20 @@ def build_network(architecture: str, width: float = 1.0, depths: str = "resnet10
 
     Args:
         architecture: ``fcn`` takes (pre), ``siamunet`` (pre, post), ``iog`` and ``dextr`` a crop with its click maps,
-            ``iog_refine`` that and the maps of all clicks so far; ``cogseg`` and ``ct_unet`` take CT slices.
+            ``iog_refine`` that and the maps of all clicks so far; ``cogseg`` and ``ct_unet`` take CT slices; the
+            others take radiographs.
         width: scales every hidden layer; 1.0 is the paper's size.
-        depths: name of the backbone, for interactive networks alone.
+        depths: name of the backbone, for interactive networks; share of the repeated blocks, for radiographs.
 
     Raises:
         ValueError: no architecture, or no backbone, has that name.
     """
     if plain := (_DAMAGE | _CT).get(architecture):
         return plain(width)
+    if film := _FILMS.get(architecture):
+        if depths not in FILM_DEPTHS:
+            raise ValueError(f"unknown depth {depths!r}; known: {', '.join(FILM_DEPTHS)}")
+        return film(width, FILM_DEPTHS[depths])
     if architecture not in _CLICKS:
         raise ValueError(f"unknown architecture {architecture!r}; known: {', '.join(ARCHITECTURES)}")
     if depths not in DEPTHS:
