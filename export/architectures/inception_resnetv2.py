@@ -30,10 +30,10 @@ class _Residual(nn.Module):
     def __init__(self, branches: Branches, joined: int, channels: int, scale: float, rectified: bool) -> None:
         super().__init__()
         self.branches, self.scale, self.rectified = branches, scale, rectified
-        self.residue = nn.Conv2d(joined, channels, kernel_size=1)
+        self.conv = nn.Conv2d(joined, channels, kernel_size=1)
 
     def forward(self, features: Tensor) -> Tensor:
-        summed = features + self.scale * self.residue(self.branches(features))
+        summed = features + self.scale * self.conv(self.branches(features))
         return torch.relu(summed) if self.rectified else summed
 
 

@@ -150,8 +150,9 @@ def keras_size(modules: Iterable[nn.Module]) -> int:
 def keras_names(network: FilmNetwork) -> Iterator[tuple[str, nn.Module]]:
     """Yield the name that Keras has for each layer with weights, and the layer.
 
-    Inception's convolutions and normalisations and the head's layers are numbered by Keras in the order of their
-    making, which is the order here; all others are named by their path.
+    `ConvNorm`'s layers and the head's normalisation are numbered by Keras in the order of their making, which is the
+    order here. All others are named by their path, in which the backbone, the head and whatever is but a sequence of
+    layers have no part.
     """
     counts = {"conv2d": 0, "batch_normalization": 0}
 
@@ -159,13 +160,13 @@ def keras_names(network: FilmNetwork) -> Iterator[tuple[str, nn.Module]]:
         counts[kind] += 1
         return kind if counts[kind] == 1 else f"{kind}_{counts[kind] - 1}"
 
-    for path, module in network.named_modules():
-        if not isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm2d | nn.BatchNorm1d):
-            continue
-        name = path.removeprefix("backbone.").removeprefix("head.")
-        if name.endswith("norm"):
-            yield numbered("batch_normalization"), module
-        elif name.endswith(".conv"):
+    modules = dict(network.named_modules())
+    for path, module in modules.items():
+        parents = [".".join(path.split(".")[:depth]) for depth in range(2, path.count(".") + 2)]
+        if isinstance(module, nn.Conv2d) and isinstance(modules[path.rpartition(".")[0]], ConvNorm):
             yield numbered("conv2d"), module
-        else:
-            yield name.replace(".", "_"), module
+        elif isinstance(module, ShiftNorm | nn.BatchNorm1d) and path.endswith(".norm"):
+            yield numbered("batch_normalization"), module
+        elif isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm2d):
+            named = [parent for parent in parents if not isinstance(modules[parent], nn.Sequential)]
+            yield "_".join(parent.rpartition(".")[2] for parent in named), module
