@@ -11,14 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from export.architectures import CT, DEPTHS, INTERACTIVE, build_network
+from export.architectures import CT, DEPTHS, FILMS, INTERACTIVE, build_network
 from export.checkpoints import Checkpoint, load
 from export.errors import CheckpointError
+from export.keras_files import SUFFIXES, read_keras
 from gateway.vision.windowing import LUNG, Window
 
 _CONTAINERS = ("state_dict", "model_state_dict")
 _PREFIX = "module."
 _COUNTER = ".num_batches_tracked"
+_PUBLISHED = dict.fromkeys(FILMS, "full")
 
 
 def import_weights(
@@ -44,11 +46,15 @@ def import_weights(
     `reduction` is of damage networks. `size` is the side of an interactive network's crop, 512 unless given, or of a
     CT network's slice, 256 unless given, which it sees through the `window`.
 
+    A network of radiographs may come from Keras: see `import_keras`.
+
     Raises:
         CheckpointError: the file is unreadable or unsafe, or its keys or shapes are not the architecture's.
     """
+    if path.suffix in SUFFIXES:
+        return import_keras(path, architecture, width=width or 1.0, threshold=threshold, data=data, licence=licence)
     weights = _weights(load(path), path)
-    depths = _told_depths(weights) if architecture in INTERACTIVE else "resnet101"
+    depths = _told_depths(weights) if architecture in INTERACTIVE else _PUBLISHED.get(architecture, "resnet101")
     if width is None:
         width = _told_width(weights, architecture)
     uncounted = not any(key.endswith(_COUNTER) for key in weights)
@@ -68,11 +74,56 @@ def import_weights(
         hyperparameters={},
         licence=licence,
         depths=depths,
-        size=size or (256 if architecture in CT else 512),
+        size=size or _size(architecture),
         window=(window.low, window.high),
     )
     checkpoint.network()
     return checkpoint
+
+
+def import_keras(
+    path: Path,
+    architecture: str,
+    *,
+    width: float = 1.0,
+    threshold: float | None = None,
+    data: str = "unstated",
+    licence: str = "unstated; ask whoever trained the weights",
+) -> Checkpoint:
+    """Return the weights of a Keras file, ``.h5`` or ``.keras``, as a checkpoint of a network of radiographs.
+
+    A file without a head becomes a checkpoint of the backbone alone, which training can start from and nothing can be
+    built of. See `read_keras`.
+
+    Raises:
+        CheckpointError: the architecture is no network of radiographs, or what `read_keras` refuses.
+    """
+    if architecture not in FILMS:
+        raise CheckpointError(f"Keras files are read for {', '.join(FILMS)}; {architecture} is none of them")
+    weights = read_keras(path, architecture, width)
+    whole = any(key.startswith("head.") for key in weights)
+    return Checkpoint(
+        state_dict=weights,
+        architecture=architecture,
+        width=width,
+        reduction=1,
+        threshold=0.5 if threshold is None else threshold,
+        recipe="imported from Keras" if whole else "imported from Keras, backbone alone",
+        steps=0,
+        seconds=0.0,
+        device="unknown",
+        seed=0,
+        data=data,
+        hyperparameters={},
+        licence=licence,
+        depths=_PUBLISHED[architecture],
+        size=_size(architecture),
+    )
+
+
+def _size(architecture: str) -> int:
+    """Return the side of what a network is given, unless told otherwise."""
+    return 224 if architecture in FILMS else 256 if architecture in CT else 512
 
 
 def _weights(content: Any, path: Path) -> dict[str, Tensor]:
@@ -97,7 +148,7 @@ def _shapes(architecture: str, width: float, depths: str) -> dict[str, Tensor]:
 
 def _told_width(weights: Mapping[str, Tensor], architecture: str) -> float:
     """Return the width at which the architecture's first layer has as many channels as the one in `weights`."""
-    full = _shapes(architecture, 1.0, "resnet101")
+    full = _shapes(architecture, 1.0, _PUBLISHED.get(architecture, "resnet101"))
     first = next(iter(full))
     if first not in weights or weights[first].ndim != full[first].ndim:
         raise CheckpointError(f"the width cannot be told: there is no {first} with {full[first].ndim} axes")

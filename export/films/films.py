@@ -15,16 +15,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from export.catalog.films import FILM_CLASSES
 from export.training.xbd import DataError
 
 Grey = NDArray[np.uint8]
 
-COVID, NORMAL = "COVID-19", "NORMAL"
+CLASSES = tuple(spec.name for spec in FILM_CLASSES)
+"""Names of the label values, in order."""
 
-CLASSES = (COVID, NORMAL)
-"""Names of the label values 0 and 1: the paper's classes in the order of label encoding."""
-
-_NAMES = {"covid19": COVID, "covid-19": COVID, "covid": COVID, "no_finding": NORMAL, "normal": NORMAL}
+_COVID, _NORMAL = CLASSES
+_NAMES = {"covid19": _COVID, "covid-19": _COVID, "covid": _COVID, "no_finding": _NORMAL, "normal": _NORMAL}
 _PICTURES = frozenset({".png", ".jpg", ".jpeg"})
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import cast
+
+import torch
 from torch import nn
 
 from export.architectures.cogseg import CogSeg
 from export.architectures.iog import IOGRefine
+from export.architectures.keras_layers import FilmNetwork
 from export.architectures.resnet import stage_channels
 from export.checkpoints import Checkpoint
-from export.entries import ClickEntry, DamageEntry, Entry, SliceEntry
+from export.entries import ClickEntry, DamageEntry, Entry, FilmEntry, SliceEntry
 from export.graph import Graph
 from export.served.clicks import ServedCrop, ServedEncoder, ServedHead
 from export.served.ct import ServedSharpening, ServedSlice, labelling
 from export.served.damage import serve
+from export.served.films import ServedFilm
 from gateway.vision.windowing import Window
 
 
@@ -28,6 +33,8 @@ def graph_of(network: nn.Module, checkpoint: Checkpoint, entry: Entry) -> Graph:
     if isinstance(entry, SliceEntry):
         slices = _slices(network, checkpoint, entry)
         return Graph(slices, entry.input_specs(checkpoint.size), entry.output_specs(checkpoint.size))
+    if isinstance(entry, FilmEntry):
+        return _film(cast(FilmNetwork, network), checkpoint.size, entry)
     size, channels = checkpoint.size, stage_channels(checkpoint.width)
     return Graph(_clicked(network, entry), entry.input_specs(size, channels), entry.output_specs(size, channels))
 
@@ -39,6 +46,12 @@ def _slices(network: nn.Module, checkpoint: Checkpoint, entry: SliceEntry) -> nn
     if not isinstance(network, CogSeg):
         raise ValueError(f"a {entry.architecture} sharpens nothing")
     return ServedSharpening(network.sharpening(), window)
+
+
+def _film(network: FilmNetwork, size: int, entry: FilmEntry) -> Graph:
+    with torch.inference_mode():
+        rows, columns = network.backbone(torch.zeros(1, 3, size, size)).shape[2:]
+    return Graph(ServedFilm(network), entry.input_specs(size), entry.output_specs((rows, columns)))
 
 
 def _clicked(network: nn.Module, entry: ClickEntry) -> nn.Module:
