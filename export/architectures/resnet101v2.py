@@ -77,5 +77,21 @@ class _Backbone(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the features."""
-        first = F.max_pool2d(F.pad(self.conv1_conv(images), (1, 1, 1, 1)), kernel_size=3, stride=2)
-        return torch.relu(self.post_bn(self.stacks(first)))
+        return torch.relu(self.post_bn(self.stacks(_pooled(self.conv1_conv(images)))))
+
+
+def _pooled(features: Tensor) -> Tensor:
+    """Return the maximum of 3x3, stride 2, with a frame of zeros.
+
+    ONNX Runtime (1.31) merges a pad into the pool that follows, whose own padding takes part in no maximum; so the
+    zeros are put in afterwards, where a window reached them.
+    """
+    rows, columns = (_reaches_out(side, features.device) for side in features.shape[2:])
+    inner = F.max_pool2d(features, kernel_size=3, stride=2, padding=1)
+    return torch.where(rows[:, None] | columns, torch.relu(inner), inner)
+
+
+def _reaches_out(side: int, device: torch.device) -> Tensor:
+    """Return, per window along a side, whether it reaches over an end of it."""
+    middle = torch.arange(0, side, 2, device=device)
+    return (middle == 0) | (middle == side - 1)

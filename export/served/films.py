@@ -6,6 +6,8 @@ The input, `image`, is uint8 (N, S, S, 3), RGB; films are grey, repeated in the 
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -43,8 +45,8 @@ def evidence(features: Tensor, activity: Tensor, head: Head) -> Tensor:
         activity: of the head's hidden layer, (N, hidden).
         head: in evaluation mode.
     """
-    deviation = torch.sqrt(torch.as_tensor(head.norm.running_var) + head.norm.eps)
-    through_norm = head.dense_1.weight * (head.norm.weight / deviation)
+    variance = cast(Tensor, head.norm.running_var)
+    through_norm = head.dense_1.weight * (head.norm.weight / torch.sqrt(variance + head.norm.eps))
     gradients = ((activity > 0).to(features.dtype).unsqueeze(1) * through_norm) @ head.dense.weight
     maps = torch.relu(torch.einsum("nck,nkhw->nchw", gradients, features))
     largest = maps.amax(dim=(2, 3), keepdim=True)
