@@ -154,7 +154,7 @@ def _warp(
 
 
 def _through(film: Grey, levels: NDArray[np.floating]) -> Grey:
-    return np.clip(np.rint(levels), 0, 255).astype(np.uint8)[film]
+    return np.asarray(np.clip(np.rint(levels), 0, 255).astype(np.uint8)[film])
 
 
 def _blended(film: Grey, changed: Grey, share: float) -> Grey:

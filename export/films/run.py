@@ -22,6 +22,7 @@ THRESHOLD = 0.5
 """Of P(COVID-19): what argmax of two classes is."""
 
 _BACKBONE = "backbone."
+_SEEDS = 1_000_003
 
 
 class FilmRun(State):
@@ -63,6 +64,8 @@ class FilmRun(State):
         if recipe.fixed and self._started:
             # Its normalisation keeps the statistics it came with.
             network.backbone.eval()
+        # What dropout leaves out depends on the step alone, so that a resumed run does the same.
+        torch.manual_seed(_SEEDS * self.seed + self.step)
         films, values = network_input(batch.films, self.device), torch.from_numpy(batch.values).to(self.device)
         # bfloat16 shortens a step on processors and GPUs that have it; the losses are computed in float32.
         with torch.autocast(self.device, torch.bfloat16):

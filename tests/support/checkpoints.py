@@ -73,7 +73,7 @@ def depths_of(architecture: str) -> str:
 def draw_films(count: int) -> Field:
     """Return pictures as a network of radiographs takes them, float32 (count, 3, FILM_SIZE, FILM_SIZE) in [0, 1]."""
     [drawn] = draw_tiles("natural", 1, count, FILM_SIZE)
-    return np.ascontiguousarray(drawn.transpose(0, 3, 1, 2), np.float32) / 255
+    return np.ascontiguousarray(drawn.transpose(0, 3, 1, 2), np.float32) / np.float32(255)
 
 
 def with_statistics(network: nn.Module, images: Tensor) -> nn.Module:

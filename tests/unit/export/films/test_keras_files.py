@@ -164,7 +164,7 @@ def test_a_file_without_a_head_becomes_a_backbone_that_cannot_be_built(
     start = read_checkpoint(out)
     assert start.state_dict.keys() == {key for key in made.state_dict() if key.startswith("backbone.")}
     assert main(["build", str(out), "--repository", str(tmp_path / "models")]) == 1
-    assert "missing head.dense.weight" in capsys.readouterr().err
+    assert "missing: head.dense.weight" in capsys.readouterr().err
 
 
 def test_everything_that_is_missing_or_unexpected_is_named(tmp_path: Path) -> None:
