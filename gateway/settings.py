@@ -56,6 +56,9 @@ class ModelSettings(_Group):
     ct: str = "cogseg"
     """Default model of `POST /v1/ct`."""
 
+    radiograph: str = "ensemble"
+    """Default model of `POST /v1/radiograph`; ensemble: all of them that are ready, averaged."""
+
     required: tuple[str, ...] = ()
     """Models without which `/readyz` says 503. Empty: at least one model must be ready."""
 
@@ -107,6 +110,9 @@ class LimitSettings(_Group):
 
     series_bytes: int = Field(4096 * MIB, gt=0)
     """All its files, unpacked, in bytes. They are unpacked one at a time."""
+
+    film_side: int = Field(6000, ge=64)
+    """Longest side of a radiograph, in pixels; detectors for a chest have 4,300 at most."""
 
     inflight_bytes: int = Field(6 * 1024 * MIB, gt=0)
     """Uploads, decoded pixels and label maps held at once, in bytes, over all requests."""

@@ -19,11 +19,11 @@ from export.figures import Measurement
 from export.films.films import CLASSES, Grey, LabelledFilm, read_films
 from export.films.metrics import counted, metrics
 from export.films.run import THRESHOLD
-from export.films.samples import shrunk
 from export.runners import Runner, open_file, torch_runner
 from export.served.graphs import graph_of
 from gateway.repository.card import Figures, read_card
 from gateway.repository.store import file_digest, scan
+from gateway.vision.films import to_tile
 
 Scores = NDArray[np.float64]
 
@@ -42,8 +42,7 @@ class FilmModel:
 
     def score(self, film: Grey) -> float:
         """Return P(COVID-19) of a film, uint8 (H, W)."""
-        square = np.repeat(shrunk(film, self.size)[None, ..., None], 3, axis=3)
-        return float(self.run([square])[0][0, 0])
+        return float(self.run([to_tile(film, self.size)[None]])[0][0, 0])
 
 
 def scores_films(path: Path) -> bool:

@@ -14,9 +14,10 @@ from export.films.films import CLASSES, Grey, LabelledFilm, read_films
 from export.films.metrics import metrics
 from export.films.recipes import FilmRecipe
 from export.films.run import THRESHOLD, FilmRun
-from export.films.samples import Film, Sampler, shrunk, with_smote
+from export.films.samples import Film, Sampler, with_smote
 from export.training.steps import run_to_end
 from export.training.xbd import DataError
+from gateway.vision.films import to_square
 
 _AT_ONCE = 16
 
@@ -59,7 +60,7 @@ def train_films(
     run = FilmRun(recipe, minutes or recipe.minutes, device, seed)
     if start is not None:
         run.start_from(start)
-    squares = np.stack([shrunk(film.pixels, recipe.size) for film in validation])
+    squares = np.stack([to_square(film.pixels, recipe.size) for film in validation])
     values = np.array([film.value for film in validation])
     run_to_end(run, sampler.batch, run.learn, partial(_figures, run, squares, values), out, resume=resume)
     checkpoint = out / "model.pt"

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from export.films.changes import degrade, erase, jitter, letter, reframe, relight
 from export.films.films import CLASSES, Grey
+from gateway.vision.films import to_square
 
 
 @dataclass(frozen=True)
@@ -62,17 +63,11 @@ def with_smote(films: Sequence[Film], size: int, seed: int) -> list[Film]:
     Raises:
         ValueError: there are too few films of a class: SMOTE looks for 5 neighbours of a film.
     """
-    squares = np.stack([shrunk(film.pixels, size) for film in films]).reshape(len(films), -1)
+    squares = np.stack([to_square(film.pixels, size) for film in films]).reshape(len(films), -1)
     values = np.array([film.value for film in films])
     balanced, labels = SMOTE(random_state=seed).fit_resample(squares.astype(np.float32), values)
     added = np.rint(balanced[len(films) :]).astype(np.uint8).reshape(-1, size, size)
     return [*films, *(Film(pixels, int(value)) for pixels, value in zip(added, labels[len(films) :], strict=True))]
-
-
-def shrunk(pixels: Grey, size: int) -> Grey:
-    """Return a film as (size, size), averaged where that is coarser; the proportions of the sides are not kept."""
-    interpolation = cv2.INTER_AREA if min(pixels.shape) >= size else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(pixels, (size, size), interpolation=interpolation), np.uint8)
 
 
 class Sampler:

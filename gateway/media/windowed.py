@@ -8,16 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from gateway.errors import ColourUnsuitable
+from gateway.media.grey import grey_values
 from gateway.media.images import DecodedImage
 from gateway.media.slices import HuSlice, Spacing
 from gateway.vision.windowing import LUNG, from_windowed
 
 UInt8 = npt.NDArray[np.uint8]
-
-# What JPEG's chroma makes of grey, and how much of a slice arrows and letters in colour may cover.
-_GREY_TOLERANCE = 24
-_LARGEST_COLOURED_SHARE = 0.02
 
 
 @dataclass(frozen=True)
@@ -54,8 +50,6 @@ def windowed_slice(image: DecodedImage) -> WindowedSlice:
     Raises:
         ColourUnsuitable: a colour picture.
     """
-    lowest, highest = image.pixels.min(axis=2), image.pixels.max(axis=2)
-    if np.count_nonzero(highest - lowest > _GREY_TOLERANCE) > _LARGEST_COLOURED_SHARE * lowest.size:
-        raise ColourUnsuitable("The picture is of colour; a CT slice is grey.")
+    grey = grey_values(image, "a CT slice")
     notice = f"8-bit picture: taken as windowed from {LUNG.low:.0f} to {LUNG.high:.0f} HU"
-    return WindowedSlice(np.ascontiguousarray(image.pixels[:, :, 1]), (*image.notices, notice))
+    return WindowedSlice(grey, (*image.notices, notice))

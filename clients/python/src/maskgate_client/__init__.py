@@ -39,6 +39,7 @@ from maskgate_client.images import ImageInput
 from maskgate_client.masks import MaskProvenance, MaskReport, ObjectMask, Part, RunLengths, SessionState
 from maskgate_client.prompts import Prompt
 from maskgate_client.protocol import DEFAULT_URL
+from maskgate_client.radiographs import FilmPicture, FilmProvenance, FilmReport, FilmVerdict
 from maskgate_client.retry import Retry
 from maskgate_client.sessions import AsyncSession, Session
 from maskgate_client.version import __version__
@@ -58,6 +59,10 @@ __all__ = [
     "DamageMap",
     "DamageReport",
     "Failed",
+    "FilmPicture",
+    "FilmProvenance",
+    "FilmReport",
+    "FilmVerdict",
     "ImageInput",
     "Lesion",
     "MaskProvenance",

@@ -135,6 +135,29 @@ def test_a_killed_run_ends_as_an_undisturbed_one(slices: Path, tmp_path: Path, m
     assert resumed.data == "4 labelled CT slices (2 with ground-glass, 2 with consolidation)"
 
 
+def test_a_run_may_begin_with_the_weights_of_another(slices: Path, tmp_path: Path) -> None:
+    first = read_checkpoint(loop.train_slices(TINY, slices, tmp_path / "first"))
+    still = replace(TINY, steps=1, learning_rate=0.0)
+    second = read_checkpoint(loop.train_slices(still, slices, tmp_path / "second", start=first, seed=1))
+    for name, weight in first.state_dict.items():
+        if not name.endswith(("running_mean", "running_var", "num_batches_tracked")):
+            torch.testing.assert_close(second.state_dict[name], weight, rtol=0, atol=1e-6)
+    tensors = len(first.state_dict)
+    origin = f"{tensors} of {tensors} tensors of {TINY.network}, {TINY.name}, after {TINY.steps} steps"
+    assert second.hyperparameters["started_from"] == origin
+
+
+def test_cogseg_may_begin_with_the_encoder_and_the_decoder_of_the_plain_unet(slices: Path, tmp_path: Path) -> None:
+    unet = read_checkpoint(loop.train_slices(replace(TINY, network="ct_unet"), slices, tmp_path / "unet"))
+    run = SliceRun(replace(TINY, network="cogseg"), None, "cpu", 1)
+    run.start_from_network(unet)
+    begun = run.network.state_dict()
+    for name, weight in unet.state_dict.items():
+        own = name if name in begun else f"segmentation.{name}"
+        torch.testing.assert_close(begun[own], weight, rtol=0, atol=0)
+    assert run.started.startswith(f"{len(unet.state_dict)} of {len(begun)} tensors of ct_unet")
+
+
 def test_a_run_needs_both_splits(slices: Path, tmp_path: Path) -> None:
     manifest = slices / "manifest.csv"
     manifest.write_text(manifest.read_text().replace(",val,", ",test,"))

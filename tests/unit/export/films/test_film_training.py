@@ -20,9 +20,10 @@ from export.films import loop
 from export.films.films import read_films
 from export.films.recipes import FilmRecipe, film_recipe
 from export.films.run import FilmRun
-from export.films.samples import Batch, Draw, Film, Sampler, shrunk, with_smote
+from export.films.samples import Batch, Draw, Film, Sampler, with_smote
 from export.training.xbd import DataError
 from gateway.repository.card import read_card
+from gateway.vision.films import to_square
 from tests.support.checkpoints import FILM_SIZE, checkpoint
 
 TINY = FilmRecipe(
@@ -96,7 +97,7 @@ def test_samples_are_repeatable_and_of_both_classes(films: Path, changes: str) -
 
 def test_jitter_changes_little_and_keeps_the_film_in_place(films: Path) -> None:
     [film, *_] = loaded(films)
-    plain = cv2.GaussianBlur(shrunk(film.pixels, 64), (0, 0), 3).astype(np.float32)
+    plain = cv2.GaussianBlur(to_square(film.pixels, 64), (0, 0), 3).astype(np.float32)
     sampler = Sampler([film, Film(film.pixels, 1 - film.value)], 64, Draw(8, changes="jitter"), seed=0)
     for sample in sampler.batch(0).films:
         blurred = cv2.GaussianBlur(sample, (0, 0), 3).astype(np.float32)
@@ -114,7 +115,7 @@ def test_smote_fills_up_the_rarer_class_between_its_films(films: Path) -> None:
     filled = with_smote(given, 32, seed=0)
     assert filled[: len(given)] == given
     assert [film.value for film in filled].count(0) == [film.value for film in filled].count(1) == 8
-    squares = np.stack([shrunk(film.pixels, 32) for film in given if film.value == 0]).astype(np.float64)
+    squares = np.stack([to_square(film.pixels, 32) for film in given if film.value == 0]).astype(np.float64)
     for film in filled[len(given) :]:
         distances = [
             np.abs(one + share * (other - one) - film.pixels).max()
@@ -218,7 +219,7 @@ def test_scores_are_those_of_the_served_graph_and_the_ensemble_their_mean(films:
     out = tmp_path / "figures.json"
     assert main(["evaluate", str(tmp_path / "one.pt"), "--data", str(films), "--out", str(out)]) == 0
     listed = [film for film in read_films(films) if film.label == "other_pneumonia" and film.split == "val"]
-    squares = np.stack([shrunk(film.read(), FILM_SIZE) for film in listed]).astype(np.float32) / 255
+    squares = np.stack([to_square(film.read(), FILM_SIZE) for film in listed]).astype(np.float32) / 255
     with torch.inference_mode():
         logits = made.network()(torch.from_numpy(squares)[:, None].expand(-1, 3, -1, -1))
     wanted = float(logits.softmax(dim=1)[:, 0].mean())
