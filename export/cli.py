@@ -125,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--start",
         type=Path,
-        help="checkpoint whose weights a network of clicks or of CT, or the backbone of one of radiographs, begins with",
+        help="checkpoint whose weights a network of clicks or CT begins with, or the backbone of one of radiographs",
     )
     command.add_argument("--scenes", type=natural, help="number of drawn scenes, in place of the recipe's")
     command.add_argument("--out", type=Path, required=True, help="folder of the run")

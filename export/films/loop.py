@@ -59,7 +59,7 @@ def train_films(
     sampler = Sampler(drawn, recipe.size, recipe.draw, seed)
     run = FilmRun(recipe, minutes or recipe.minutes, device, seed)
     if start is not None:
-        run.start_from(start)
+        run.start_from_backbone(start)
     squares = np.stack([to_square(film.pixels, recipe.size) for film in validation])
     values = np.array([film.value for film in validation])
     run_to_end(run, sampler.batch, run.learn, partial(_figures, run, squares, values), out, resume=resume)

@@ -36,9 +36,8 @@ class FilmRun(State):
         )
         super().__init__(recipe, network, average, minutes, device)
         self.recipe, self.seed = recipe, seed
-        self._started = ""
 
-    def start_from(self, checkpoint: Checkpoint) -> None:
+    def start_from_backbone(self, checkpoint: Checkpoint) -> None:
         """Begin with the backbone of another checkpoint, which may hold nothing else; the recipe may fix it.
 
         Raises:
@@ -56,12 +55,12 @@ class FilmRun(State):
             raise CheckpointError(f"the start's backbone is not this network's: {error}") from error
         backbone.requires_grad_(not self.recipe.fixed)
         self.average.load_state_dict(self.network.state_dict())
-        self._started = f"backbone of {checkpoint.architecture}, {checkpoint.recipe}"
+        self.started = f"backbone of {checkpoint.architecture}, {checkpoint.recipe}"
 
     def learn(self, batch: Batch) -> dict[str, float]:
         """Take one step on a batch and return its losses by name."""
         network, recipe = cast(FilmNetwork, self.network.train()), self.recipe
-        if recipe.fixed and self._started:
+        if recipe.fixed and self.started:
             # Its normalisation keeps the statistics it came with.
             network.backbone.eval()
         # What dropout leaves out depends on the step alone, so that a resumed run does the same.
@@ -87,7 +86,7 @@ class FilmRun(State):
     def export(self, path: Path, data: str) -> None:
         """Write the averaged weights with what a card says of them; ``data`` describes what they were learnt from."""
         recipe = self.recipe
-        started = {"started_from": self._started} if self._started else {}
+        started = {"started_from": self.started} if self.started else {}
         checkpoint = Checkpoint(
             state_dict={name: value.cpu().contiguous() for name, value in self.average.state_dict().items()},
             architecture=recipe.network,

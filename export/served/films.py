@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from export.architectures.keras_layers import FilmNetwork, Head
 
+KINK = 0.02
+"""Deviations of a hidden unit below which its gradient fades."""
+
 
 class ServedFilm(nn.Module):
     """A network that scores films, and shows what in a film speaks for each class."""
@@ -37,17 +40,19 @@ def evidence(features: Tensor, activity: Tensor, head: Head) -> Tensor:
 
     Each map is scaled to its own maximum; it is 0 throughout where nothing speaks for the class. The weight of a
     channel of features is the mean gradient of the class's logit in it, which the head gives in closed form: its last
-    layers are linear, and its hidden ones are where they are not 0. Constant factors are left out, since the maximum
-    takes them away.
+    layers are linear, and a hidden unit lets the gradient through where it is above 0: all of it from a fiftieth of its
+    deviation on, and below that a share, or a rounding error at the kink would turn a map over. Constant factors are
+    left out, since the maximum takes them away.
 
     Args:
         features: (N, channels, h, w).
         activity: of the head's hidden layer, (N, hidden).
         head: in evaluation mode.
     """
-    variance = cast(Tensor, head.norm.running_var)
-    through_norm = head.dense_1.weight * (head.norm.weight / torch.sqrt(variance + head.norm.eps))
-    gradients = ((activity > 0).to(features.dtype).unsqueeze(1) * through_norm) @ head.dense.weight
+    deviation = torch.sqrt(cast(Tensor, head.norm.running_var) + head.norm.eps)
+    through_norm = head.dense_1.weight * (head.norm.weight / deviation)
+    active = (activity / (KINK * deviation)).clamp(max=1)
+    gradients = (active.unsqueeze(1) * through_norm) @ head.dense.weight
     maps = torch.relu(torch.einsum("nck,nkhw->nchw", gradients, features))
     largest = maps.amax(dim=(2, 3), keepdim=True)
     return torch.where(largest > 0, maps / torch.where(largest > 0, largest, 1.0), 0.0)
