@@ -29,7 +29,7 @@ TOLERANCE_INTENSITY = 2e-3
 """Largest difference of a super-resolved pixel, over the width of the window: three Hounsfield units of 1500, of which
 rounding alone can make one."""
 
-TOLERANCE_SALIENCY = 4 / 255
+TOLERANCE_SALIENCY = 8 / 255
 """Largest difference of a saliency map, whose own maximum, small as it may be, is made 1."""
 
 TOLERANCE_COMPOSITION = 4 / 255
