@@ -129,9 +129,13 @@ def _parser() -> argparse.ArgumentParser:
         "--data",
         type=Path,
         help="xBD folder, without it drawn scenes alone; for clicks, a folder of objects; for CT, of slices; "
-        "for waste, of photographs",
+        "for waste, of photographs; else of radiographs",
     )
-    command.add_argument("--start", type=Path, help="weights that a network of clicks, CT or waste begins with")
+    command.add_argument(
+        "--start",
+        type=Path,
+        help="weights that a network of clicks, CT or waste begins with, or the backbone of one of radiographs",
+    )
     command.add_argument("--scenes", type=natural, help="number of drawn scenes, in place of the recipe's")
     command.add_argument("--out", type=Path, required=True, help="folder of the run")
     command.add_argument("--minutes", type=float, help="limit of time, in place of the recipe's")
@@ -167,7 +171,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("import", help="turn another program's weights into a checkpoint")
     command.set_defaults(command=_import)
-    command.add_argument("file", type=Path, help=".pt, .pth or .safetensors")
+    command.add_argument("file", type=Path, help=".pt, .pth or .safetensors; of radiographs also Keras' .h5 or .keras")
     command.add_argument("--architecture", choices=sorted(ARCHITECTURES), required=True)
     command.add_argument("--width", type=float, help="default: told from the weights")
     command.add_argument(
@@ -192,7 +196,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--threshold",
         type=share,
-        help="of P(building) or P(lesion), default: argmax; of P(object), default: the catalogue's",
+        help="of P(building) or P(lesion), default: argmax; of P(object), default: the catalogue's; of P(COVID-19) of "
+        "a radiograph, default: 0.5",
     )
     command.add_argument("--data", default="unstated", help="what the weights were learnt from, for the card")
     command.add_argument("--licence", default="unstated", help="terms of the weights, for the card")
@@ -205,14 +210,21 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, required=True, help="PNG to write")
 
     command = commands.add_parser(
-        "evaluate", help="measure a model on labelled pairs, slices or photographs, or on objects to click"
+        "evaluate", help="measure a model on labelled pairs, slices, photographs or radiographs, or on objects to click"
     )
     command.set_defaults(command=_evaluate)
     command.add_argument(
-        "model", type=Path, help="checkpoint, model folder, or repository: all its interactive models and the tools"
+        "model",
+        type=Path,
+        nargs="+",
+        help="checkpoint, model folder, or repository: all its interactive models and the tools; several of "
+        "radiographs: also their mean score",
     )
     command.add_argument(
-        "--data", type=Path, required=True, help="xBD folder, folder of slices, photographs, or images/ and masks/"
+        "--data",
+        type=Path,
+        required=True,
+        help="xBD folder, folder of slices, photographs or radiographs, or of images/ and masks/",
     )
     command.add_argument("--split", default="val")
     command.add_argument("--out", type=Path, help="save the figures of one model for `build --figures`")

@@ -11,10 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from export.architectures import BACKBONED, CT, DEPTHS, FANET_DEPTHS, WASTE, build_network
+from export.architectures import CT, DEPTHS, FANET_DEPTHS, FILMS, INTERACTIVE, WASTE, build_network
 from export.catalog.waste import LABEL_SETS
 from export.checkpoints import Checkpoint, load
 from export.errors import CheckpointError
+from export.keras_files import SUFFIXES
+from export.keras_importing import PAPERS_SIDE, import_keras
 from gateway.vision.windowing import LUNG, Window
 
 _CONTAINERS = ("state_dict", "model_state_dict")
@@ -48,14 +50,18 @@ def import_weights(
     unless given. `classes` names the label set of a network of waste in the catalogue; unless given it is the first
     that has as many values as the network's last layer: ZeroWaste's of those with five.
 
+    A network of radiographs may come from Keras: see `import_keras`.
+
     Raises:
         CheckpointError: the file is unreadable or unsafe, or its keys or shapes are not the architecture's.
     """
+    if path.suffix in SUFFIXES:
+        return import_keras(path, architecture, width=width or 1.0, threshold=threshold, data=data, licence=licence)
     weights = weights_in(load(path), path)
     if architecture == "fanet" and is_backbone_alone(weights):
         hint = "`train fanet --start` takes it; a model needs its heads too"
         raise CheckpointError(f"{path.name} is a backbone alone: {hint}")
-    depths = _told_depths(weights, architecture) if architecture in BACKBONED else ""
+    depths = _told_depths(weights, architecture) if architecture in (*INTERACTIVE, "fanet") else ""
     if architecture in WASTE:
         classes = classes or _told_label_set(weights, path)
     values = len(LABEL_SETS[classes or "bags"])
@@ -78,12 +84,17 @@ def import_weights(
         hyperparameters={},
         licence=licence,
         depths=depths,
-        size=size or (256 if architecture in CT else 512),
+        size=size or _size(architecture),
         window=(window.low, window.high),
         classes=classes or "bags",
     )
     checkpoint.network()
     return checkpoint
+
+
+def _size(architecture: str) -> int:
+    """Return the side of what a network is given, unless told otherwise."""
+    return PAPERS_SIDE if architecture in FILMS else 256 if architecture in CT else 512
 
 
 def weights_in(content: Any, path: Path) -> dict[str, Tensor]:

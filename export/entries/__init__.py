@@ -6,9 +6,10 @@ from export.entries.base import OUTPUTS, Tensors, as_named_in
 from export.entries.clicks import FEATURES, ClickEntry
 from export.entries.ct import SliceEntry
 from export.entries.damage import DamageEntry
+from export.entries.films import FilmEntry
 from export.entries.waste import WasteEntry
 
-Entry = DamageEntry | ClickEntry | SliceEntry | WasteEntry
+Entry = DamageEntry | ClickEntry | SliceEntry | FilmEntry | WasteEntry
 
 __all__ = [
     "FEATURES",
@@ -16,6 +17,7 @@ __all__ = [
     "ClickEntry",
     "DamageEntry",
     "Entry",
+    "FilmEntry",
     "SliceEntry",
     "Tensors",
     "WasteEntry",
