@@ -52,7 +52,7 @@ def test_small_networks_fit_into_a_repository(architecture: str) -> None:
 
 
 def test_an_unknown_depth_is_named() -> None:
-    with pytest.raises(ValueError, match="unknown depth 'half'; known: full, quarter"):
+    with pytest.raises(ValueError, match="unknown backbone 'half'; known: full, quarter"):
         build_network("densenet201", depths="half")
 
 
