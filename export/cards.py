@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from export.architectures import INTERACTIVE
+from export.architectures import WITH_BACKBONE
 from export.checkpoints import Checkpoint
-from export.entries import ClickEntry, Entry, SliceEntry, as_named_in
+from export.entries import ClickEntry, CropEntry, Entry, SliceEntry, as_named_in
 from export.graph import Graph
 from gateway.repository.card import Network, Training, WindowSpec
 
@@ -27,7 +27,7 @@ def stated(entry: Entry, checkpoint: Checkpoint, graph: Graph, file_format: str)
         "network": Network(
             architecture=checkpoint.architecture,
             width=checkpoint.width,
-            depths=checkpoint.depths if checkpoint.architecture in INTERACTIVE else None,
+            depths=checkpoint.depths if checkpoint.architecture in WITH_BACKBONE else None,
             parameters=sum(parameter.numel() for parameter in graph.module.parameters()),
             reduction=checkpoint.reduction,
             post_tint=checkpoint.post_tint,
@@ -61,4 +61,6 @@ def _of_task(entry: Entry, checkpoint: Checkpoint) -> dict[str, Any]:
     if isinstance(entry, SliceEntry):
         low, high = checkpoint.window
         return {"window": WindowSpec(low=low, high=high)}
+    if isinstance(entry, CropEntry):
+        return {"crop": entry.crop}
     return {"overlap": entry.overlap}

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from export.architectures import CT, DEPTHS, INTERACTIVE, build_network
+from export.architectures import CT, DEPTHS, WITH_BACKBONE, build_network
 from export.checkpoints import Checkpoint, load
 from export.errors import CheckpointError
 from gateway.vision.windowing import LUNG, Window
@@ -48,7 +48,7 @@ def import_weights(
         CheckpointError: the file is unreadable or unsafe, or its keys or shapes are not the architecture's.
     """
     weights = _weights(load(path), path)
-    depths = _told_depths(weights) if architecture in INTERACTIVE else "resnet101"
+    depths = _told_depths(weights) if architecture in WITH_BACKBONE else "resnet101"
     if width is None:
         width = _told_width(weights, architecture)
     uncounted = not any(key.endswith(_COUNTER) for key in weights)

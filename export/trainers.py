@@ -8,8 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from export.architectures import CT, INTERACTIVE
+from export.architectures import CROPS, CT, INTERACTIVE
 from export.checkpoints import read_checkpoint
+from export.crops.loop import train_crops
+from export.crops.recipes import crop_recipe
 from export.ct.loop import train_slices
 from export.ct.recipes import slice_recipe
 from export.errors import ExportError
@@ -23,6 +25,8 @@ def trainer_of(network: str) -> Callable[[argparse.Namespace], Path]:
     """Return what trains a network as the options of the command say, and returns the path of its checkpoint."""
     if network in INTERACTIVE:
         return _train_clicks
+    if network in CROPS:
+        return _train_crops
     return _train_slices if network in CT else _train_damage
 
 
@@ -38,6 +42,15 @@ def _train_damage(options: argparse.Namespace) -> Path:
         options.out,
         **_run_options(options),
     )
+
+
+def _train_crops(options: argparse.Namespace) -> Path:
+    if options.start is not None:
+        raise ExportError("a network of crops starts from nothing")
+    chosen = crop_recipe(options.network, options.recipe)
+    if options.scenes is not None:
+        chosen = replace(chosen, scenes=options.scenes)
+    return train_crops(chosen, options.data, options.out, **_run_options(options))
 
 
 def _train_clicks(options: argparse.Namespace) -> Path:

@@ -109,7 +109,7 @@ def _config(card: Card) -> model_config_pb2.ModelConfig:
             "max_queue_delay_microseconds": QUEUE_DELAY_MICROSECONDS,
         },
     )
-    if card.task in ("damage", "ct"):
+    if card.task in ("damage", "damage-crop", "ct"):
         # Triton's classification extension names the label values by this file.
         message.output[0].label_filename = "labels.txt"
     return message

@@ -23,7 +23,8 @@ def verify(repository: Repository) -> tuple[Fault, ...]:
     """Return what is wrong with a scanned repository: its faults, and per model those of card, files and answers.
 
     Every model of the catalogue is compared with its entry, its parity report is judged anew, and every version is
-    run: a damage model on drawn tiles, whose label map has to follow from the probabilities by the card's rule, a
+    run: a damage model on drawn tiles, whose label map has to follow from the probabilities by the card's rule (one
+    of crops: whose scores have to be probabilities), a
     CT model on drawn slices, an interactive model on drawn crops, a head on what its encoder of the same version gives
     for these.
     """
@@ -71,6 +72,8 @@ def _answer_problems(run: Runner, card: Card) -> Iterator[str]:
         yield problems[0]
     elif card.task in ("damage", "ct") and not np.array_equal(answer[0], decide(answer[1], card.threshold)):
         yield "gives label maps that its probabilities and the card's threshold do not"
+    elif card.task == "damage-crop" and not np.allclose(answer[0].sum(axis=-1), 1, atol=1e-3):
+        yield "gives scores that are no probabilities"
 
 
 def _drawn(card: Card, batch: int) -> Sequence[NDArray[Any]]:

@@ -6,27 +6,27 @@ from collections.abc import Callable, Sequence
 
 from torch import nn
 
+from export.architectures.cnn import CNN
 from export.architectures.cogseg import CogSeg
+from export.architectures.colours import DAHITRA, IMAGENET, Colours
+from export.architectures.dahitra import DAHiTra
 from export.architectures.dextr import DEXTR
 from export.architectures.fcn import FCN
 from export.architectures.iog import IOG, IOGRefine
-from export.architectures.resnet import RESNET26, RESNET101
+from export.architectures.resnet import RESNET26, RESNET50, RESNET101
 from export.architectures.siamunet import SiameseUNet
 from export.architectures.unet import UNet
 
-MEAN = (0.485, 0.456, 0.406)
-"""ImageNet mean of RGB in [0, 1]; networks of damage take (rgb / 255 - MEAN) / STD."""
+_COLOURS = {"dahitra": DAHITRA}
 
-STD = (0.229, 0.224, 0.225)
-"""ImageNet standard deviation of RGB in [0, 1]."""
-
-DEPTHS: dict[str, tuple[int, ...]] = {"resnet101": RESNET101, "resnet26": RESNET26}
+DEPTHS: dict[str, tuple[int, ...]] = {"resnet101": RESNET101, "resnet50": RESNET50, "resnet26": RESNET26}
 """Name of a backbone → its bottlenecks per stage."""
 
-INPUTS: dict[str, tuple[str, ...]] = {"fcn": ("pre",), "siamunet": ("pre", "post")}
+INPUTS: dict[str, tuple[str, ...]] = {"fcn": ("pre",), "siamunet": ("pre", "post"), "dahitra": ("pre", "post")}
 """Per architecture of damage the roles of its images, in order."""
 
-_DAMAGE: dict[str, Callable[[float], nn.Module]] = {"fcn": FCN, "siamunet": SiameseUNet}
+_DAMAGE: dict[str, Callable[[float], nn.Module]] = {"fcn": FCN, "siamunet": SiameseUNet, "dahitra": DAHiTra}
+_CROPS: dict[str, Callable[[float, Sequence[int]], nn.Module]] = {"cnn": CNN}
 _CT: dict[str, Callable[[float], nn.Module]] = {"cogseg": CogSeg, "ct_unet": UNet}
 _CLICKS: dict[str, Callable[[float, Sequence[int]], nn.Module]] = {
     "iog": IOG,
@@ -35,32 +35,46 @@ _CLICKS: dict[str, Callable[[float, Sequence[int]], nn.Module]] = {
 }
 
 INTERACTIVE = tuple(_CLICKS)
-"""The architectures that take clicks; they have a backbone whose depths can be chosen."""
+"""The architectures that take clicks."""
 
+CROPS = tuple(_CROPS)
+"""The architectures that take a crop of one building."""
 
 CT = tuple(_CT)
 """The architectures that take CT slices."""
 
-ARCHITECTURES = (*_DAMAGE, *_CT, *_CLICKS)
+ARCHITECTURES = (*_DAMAGE, *_CROPS, *_CT, *_CLICKS)
 """All of them."""
 
 
-def build_network(architecture: str, width: float = 1.0, depths: str = "resnet101") -> nn.Module:
+WITH_BACKBONE = (*INTERACTIVE, *CROPS)
+"""The architectures whose backbone's depths can be chosen."""
+
+
+def build_network(architecture: str, width: float = 1.0, depths: str | None = None) -> nn.Module:
     """Return an untrained network.
 
     Args:
-        architecture: ``fcn`` takes (pre), ``siamunet`` (pre, post), ``iog`` and ``dextr`` a crop with its click maps,
+        architecture: ``fcn`` takes (pre), ``siamunet`` and ``dahitra`` (pre, post), ``cnn`` a crop of post; ``iog`` and
+            ``dextr`` a crop with its click maps,
             ``iog_refine`` that and the maps of all clicks so far; ``cogseg`` and ``ct_unet`` take CT slices.
         width: scales every hidden layer; 1.0 is the paper's size.
-        depths: name of the backbone, for interactive networks alone.
+        depths: name of the backbone, for those `WITH_BACKBONE` alone; None is the paper's.
 
     Raises:
         ValueError: no architecture, or no backbone, has that name.
     """
     if plain := (_DAMAGE | _CT).get(architecture):
         return plain(width)
-    if architecture not in _CLICKS:
+    deep = (_CLICKS | _CROPS).get(architecture)
+    if deep is None:
         raise ValueError(f"unknown architecture {architecture!r}; known: {', '.join(ARCHITECTURES)}")
+    depths = depths or ("resnet50" if architecture in CROPS else "resnet101")
     if depths not in DEPTHS:
         raise ValueError(f"unknown backbone {depths!r}; known: {', '.join(DEPTHS)}")
-    return _CLICKS[architecture](width, DEPTHS[depths])
+    return deep(width, DEPTHS[depths])
+
+
+def colours_of(architecture: str) -> Colours:
+    """Return what becomes of the pixels that a network of damage takes."""
+    return _COLOURS.get(architecture, IMAGENET)

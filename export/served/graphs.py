@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from torch import nn
 
+from export.architectures import colours_of
 from export.architectures.cogseg import CogSeg
 from export.architectures.iog import IOGRefine
 from export.architectures.resnet import stage_channels
 from export.checkpoints import Checkpoint
-from export.entries import ClickEntry, DamageEntry, Entry, SliceEntry
+from export.entries import ClickEntry, CropEntry, DamageEntry, Entry, SliceEntry
 from export.graph import Graph
 from export.served.clicks import ServedCrop, ServedEncoder, ServedHead
+from export.served.crops import ServedBuilding
 from export.served.ct import ServedSharpening, ServedSlice, labelling
 from export.served.damage import serve
 from gateway.vision.windowing import Window
@@ -23,8 +25,10 @@ def graph_of(network: nn.Module, checkpoint: Checkpoint, entry: Entry) -> Graph:
         ValueError: the network cannot be served so.
     """
     if isinstance(entry, DamageEntry):
-        served = serve(network, entry.inputs, checkpoint.framing)
+        served = serve(network, entry.inputs, checkpoint.framing, colours_of(checkpoint.architecture))
         return Graph(served, entry.input_specs(), entry.output_specs())
+    if isinstance(entry, CropEntry):
+        return Graph(ServedBuilding(network), entry.input_specs(checkpoint.size), entry.output_specs())
     if isinstance(entry, SliceEntry):
         slices = _slices(network, checkpoint, entry)
         return Graph(slices, entry.input_specs(checkpoint.size), entry.output_specs(checkpoint.size))
