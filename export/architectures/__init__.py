@@ -55,9 +55,9 @@ def build_network(architecture: str, width: float = 1.0, depths: str | None = No
     """Return an untrained network.
 
     Args:
-        architecture: ``fcn`` takes (pre), ``siamunet`` and ``dahitra`` (pre, post), ``cnn`` a crop of post; ``iog`` and
-            ``dextr`` a crop with its click maps,
-            ``iog_refine`` that and the maps of all clicks so far; ``cogseg`` and ``ct_unet`` take CT slices.
+        architecture: ``fcn`` takes (pre), ``siamunet`` and ``dahitra`` (pre, post), ``cnn`` a crop of post;
+            ``iog`` and ``dextr`` a crop with its click maps, ``iog_refine`` that and the maps of all clicks so far;
+            ``cogseg`` and ``ct_unet`` CT slices.
         width: scales every hidden layer; 1.0 is the paper's size.
         depths: name of the backbone, for those `WITH_BACKBONE` alone; None is the paper's.
 

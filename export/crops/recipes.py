@@ -64,7 +64,7 @@ _RECIPES = (
     CropRecipe(
         "cnn",
         "demo",
-        width=1 / 6,
+        width=0.16,
         depths="resnet26",
         draw=Draw(64, 48),
         steps=20_000,
