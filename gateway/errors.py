@@ -37,6 +37,7 @@
     │   │   ├── SeriesGap (422)      a slice is missing
     │   │   └── SeriesDuplicate (422)
     │   ├── PairMismatch (422)
+    │   ├── ModelUnsuitable (422)    it cannot answer alone; another name would
     │   ├── TensorMismatch (422)
     │   ├── PromptInvalid (422)      clicks, boxes, polygons that mean nothing
     │   │   └── ClickOutside (422)
@@ -310,6 +311,12 @@ class PairMismatch(Unprocessable):
     """The pre- and the post-disaster image do not show the same frame."""
 
     code, title = "pair-mismatch", "Images do not form a pair"
+
+
+class ModelUnsuitable(Unprocessable):
+    """The model is there and cannot answer such a request by itself; `detail` names what can."""
+
+    code, title = "model-unsuitable", "Model does not suit the request"
 
 
 class TensorMismatch(Unprocessable):

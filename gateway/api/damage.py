@@ -15,12 +15,13 @@ from fastapi import APIRouter, Query, Request, Response
 from numpy.typing import NDArray
 
 from gateway.api.answers import DamageAnswer, class_shares, model_headers, notice_headers, provenance, region_answers
+from gateway.api.composition import choose_damage, extra_bytes, segmenter_of
 from gateway.api.documentation import BINARY, Documentation, image_part, multipart, problems
 from gateway.api.images import Parts, decode_part, probe_parts
 from gateway.api.negotiation import JSON, PNG, choose_form
 from gateway.api.services import InjectedServices, Job, serve_task
 from gateway.api.uploads import read_parts
-from gateway.engines.base import Model, choose
+from gateway.engines.base import Model
 from gateway.media.images import DecodedImage
 from gateway.media.labelmaps import encode_label_map, encode_overlay
 from gateway.tasks.damage import DamageMap, DamageReport, check_pair, map_damage, report_damage
@@ -75,7 +76,13 @@ _RESPONSES: dict[int | str, Documentation] = {
 async def damage(
     request: Request,
     services: InjectedServices,
-    model: Annotated[str | None, Query(description="One of the task's models", examples=["bd-siamunet"])] = None,
+    model: Annotated[
+        str | None,
+        Query(
+            description="One of the task's models, or `fused`: one finds buildings, another grades each",
+            examples=["bd-siamunet"],
+        ),
+    ] = None,
     version: Annotated[
         int | None, Query(ge=1, description="One of the model's versions; without it the newest that is ready")
     ] = None,
@@ -92,11 +99,11 @@ async def damage(
              'http://127.0.0.1:8080/v1/damage?overlay=true' -o overlay.png
     """
     media_type = choose_form(request.headers.get("accept"), overlay=overlay, include=include or ())
-    chosen = choose(services.engine, TASK, model or services.settings.models.damage, version)
+    chosen = choose_damage(services, model or services.settings.models.damage, version)
 
     async def answer(job: Job[Parts]) -> Response:
         pair = await _decode_pair(job, chosen)
-        segmenter = job.segmenter(chosen)
+        segmenter = segmenter_of(job, chosen)
         if media_type == JSON:
             report = await report_damage(segmenter, pair.pre, pair.post)
             body = await job.run("encode", _json, report, pair.notices, include or (), job)
@@ -120,6 +127,7 @@ async def _decode_pair(job: Job[Parts], model: Model) -> _Pair:
     pre, post = await probe_parts(job, PARTS)
     notices = check_pair(model, pre.size, post.size)
     job.reservation.grow(pre.pixels * _BYTES_PER_PRE_PIXEL + post.pixels * _BYTES_PER_POST_PIXEL)
+    job.reservation.grow(pre.pixels * extra_bytes(model))
     first, second = await asyncio.gather(decode_part(job, "pre", pre), decode_part(job, "post", post))
     return _Pair(first.pixels, second.pixels, (*_said_of("pre", first), *_said_of("post", second), *notices))
 

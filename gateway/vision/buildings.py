@@ -18,7 +18,7 @@ Box = Sequence[float]
 """x0, y0, x1, y1 in pixels, origin top left; x1 and y1 are exclusive. Fractions of pixels are taken too."""
 
 SMALLEST_BUILDING = 25
-"""Regions of fewer pixels are no buildings: 2.5 m square at xBD's half metre."""
+"""Regions of fewer pixels are listed as no building and graded as none: 2.5 m square at xBD's half metre."""
 
 
 @dataclass(frozen=True)
