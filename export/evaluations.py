@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from export.crops.graders import evaluate_buildings, grades_buildings
 from export.ct.evaluate import evaluate_slices, shows_slices
 from export.errors import EvaluationError
 from export.figures import Measurement, measure, report
@@ -24,6 +25,8 @@ def evaluate(options: argparse.Namespace) -> str:
         raise EvaluationError("there is a plot of interactive models alone")
     if shows_slices(options.model):
         return evaluate_slices(options.model, options.data, options.split, options.out)
+    if grades_buildings(options.model):
+        return evaluate_buildings(options.model, options.data, options.split, options.out)
     return _evaluate_pairs(options)
 
 

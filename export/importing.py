@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from export.architectures import CT, DEPTHS, WITH_BACKBONE, build_network
+from export.architectures import CROPS, CT, DEPTHS, WITH_BACKBONE, build_network
+from export.architectures.dahitra import PUBLISHED_THRESHOLD, undoubled
 from export.checkpoints import Checkpoint, load
 from export.errors import CheckpointError
 from gateway.vision.windowing import LUNG, Window
 
-_CONTAINERS = ("state_dict", "model_state_dict")
+_CONTAINERS = ("state_dict", "model_state_dict", "model_G_state_dict")
 _PREFIX = "module."
 _COUNTER = ".num_batches_tracked"
 
@@ -35,19 +36,23 @@ def import_weights(
 ) -> Checkpoint:
     """Return another program's checkpoint as one of ours.
 
-    `path` is a torch file, whose weights lie bare or under ``state_dict`` or ``model_state_dict``, or a
-    ``.safetensors`` file. A ``module.`` prefix (DataParallel's) is dropped. Without `width` it is taken from the
-    first layer; an interactive network's backbone is told by its number of blocks. No code in the file is run, and no
-    key is skipped or made up, with one exception: torch before 0.4.1 wrote no ``num_batches_tracked``, a counter that
-    only further training reads. Where a file has none of them they begin at 0, and the recipe says so.
+    `path` is a torch file, whose weights lie bare or in one of the `_CONTAINERS`, or a ``.safetensors`` file. A
+    ``module.`` prefix (DataParallel's) is dropped, and so are second names of DAHiTra's modules. Without `width` it is
+    taken from the first layer; where a backbone's depths can be chosen they are told by its number of blocks. No code
+    in the file is run, and no key is skipped or made up, with one exception: torch before 0.4.1 wrote no
+    ``num_batches_tracked``, a counter that only further training reads. Where a file has none of them they begin at 0,
+    and the recipe says so.
 
-    `reduction` is of damage networks. `size` is the side of an interactive network's crop, 512 unless given, or of a
-    CT network's slice, 256 unless given, which it sees through the `window`.
+    `reduction` is of damage networks. `size` is the side of an interactive network's crop, 512 unless given, of one
+    building's, 224 unless given, or of a CT network's slice, 256 unless given, which it sees through the `window`.
+    Without a `threshold` DAHiTra has the published one.
 
     Raises:
         CheckpointError: the file is unreadable or unsafe, or its keys or shapes are not the architecture's.
     """
     weights = _weights(load(path), path)
+    if architecture == "dahitra":
+        weights, threshold = _named_once(weights), threshold or PUBLISHED_THRESHOLD
     depths = _told_depths(weights) if architecture in WITH_BACKBONE else "resnet101"
     if width is None:
         width = _told_width(weights, architecture)
@@ -68,7 +73,7 @@ def import_weights(
         hyperparameters={},
         licence=licence,
         depths=depths,
-        size=size or (256 if architecture in CT else 512),
+        size=size or (256 if architecture in CT else 224 if architecture in CROPS else 512),
         window=(window.low, window.high),
     )
     checkpoint.network()
@@ -86,6 +91,13 @@ def _weights(content: Any, path: Path) -> dict[str, Tensor]:
     return {key.removeprefix(_PREFIX): value.contiguous() for key, value in content.items()}
 
 
+def _named_once(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    try:
+        return undoubled(weights)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
+
+
 def _shapes(architecture: str, width: float, depths: str) -> dict[str, Tensor]:
     """Return the state of a network without its values."""
     try:
@@ -98,7 +110,7 @@ def _shapes(architecture: str, width: float, depths: str) -> dict[str, Tensor]:
 def _told_width(weights: Mapping[str, Tensor], architecture: str) -> float:
     """Return the width at which the architecture's first layer has as many channels as the one in `weights`."""
     full = _shapes(architecture, 1.0, "resnet101")
-    first = next(iter(full))
+    first = next(key for key in full if key.endswith(".weight"))
     if first not in weights or weights[first].ndim != full[first].ndim:
         raise CheckpointError(f"the width cannot be told: there is no {first} with {full[first].ndim} axes")
     return float(weights[first].shape[0] / full[first].shape[0])

@@ -8,8 +8,8 @@ from torch import nn
 
 from export.architectures.cnn import CNN
 from export.architectures.cogseg import CogSeg
-from export.architectures.colours import DAHITRA, IMAGENET, Colours
-from export.architectures.dahitra import DAHiTra
+from export.architectures.colours import DAHITRA, DAHITRA_LEVIR, IMAGENET, Colours
+from export.architectures.dahitra import DAHiTra, DAHiTraLEVIR
 from export.architectures.dextr import DEXTR
 from export.architectures.fcn import FCN
 from export.architectures.iog import IOG, IOGRefine
@@ -17,15 +17,21 @@ from export.architectures.resnet import RESNET26, RESNET50, RESNET101
 from export.architectures.siamunet import SiameseUNet
 from export.architectures.unet import UNet
 
-_COLOURS = {"dahitra": DAHITRA}
+_COLOURS = {"dahitra": DAHITRA, "dahitra_levir": DAHITRA_LEVIR}
 
 DEPTHS: dict[str, tuple[int, ...]] = {"resnet101": RESNET101, "resnet50": RESNET50, "resnet26": RESNET26}
 """Name of a backbone → its bottlenecks per stage."""
 
-INPUTS: dict[str, tuple[str, ...]] = {"fcn": ("pre",), "siamunet": ("pre", "post"), "dahitra": ("pre", "post")}
+_PAIR = ("pre", "post")
+INPUTS: dict[str, tuple[str, ...]] = {"fcn": ("pre",), "siamunet": _PAIR, "dahitra": _PAIR, "dahitra_levir": _PAIR}
 """Per architecture of damage the roles of its images, in order."""
 
-_DAMAGE: dict[str, Callable[[float], nn.Module]] = {"fcn": FCN, "siamunet": SiameseUNet, "dahitra": DAHiTra}
+_DAMAGE: dict[str, Callable[[float], nn.Module]] = {
+    "fcn": FCN,
+    "siamunet": SiameseUNet,
+    "dahitra": DAHiTra,
+    "dahitra_levir": DAHiTraLEVIR,
+}
 _CROPS: dict[str, Callable[[float, Sequence[int]], nn.Module]] = {"cnn": CNN}
 _CT: dict[str, Callable[[float], nn.Module]] = {"cogseg": CogSeg, "ct_unet": UNet}
 _CLICKS: dict[str, Callable[[float, Sequence[int]], nn.Module]] = {
@@ -55,7 +61,7 @@ def build_network(architecture: str, width: float = 1.0, depths: str | None = No
     """Return an untrained network.
 
     Args:
-        architecture: ``fcn`` takes (pre), ``siamunet`` and ``dahitra`` (pre, post), ``cnn`` a crop of post;
+        architecture: ``fcn`` takes (pre), ``siamunet`` and DAHiTra's (pre, post), ``cnn`` a crop of post;
             ``iog`` and ``dextr`` a crop with its click maps, ``iog_refine`` that and the maps of all clicks so far;
             ``cogseg`` and ``ct_unet`` CT slices.
         width: scales every hidden layer; 1.0 is the paper's size.

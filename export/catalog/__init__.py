@@ -5,7 +5,7 @@ from __future__ import annotations
 from export.catalog.clicks import CLICKED
 from export.catalog.ct import CT
 from export.catalog.damage import DAMAGE
-from export.entries import DamageEntry, Entry, SliceEntry
+from export.entries import CropEntry, DamageEntry, Entry, SliceEntry
 from export.errors import CheckpointError
 
 CATALOG: dict[str, Entry] = {entry.name: entry for entry in (*DAMAGE, *CLICKED, *CT)}
@@ -35,6 +35,18 @@ def damage_entry_of(architecture: str) -> DamageEntry:
         if isinstance(entry, DamageEntry):
             return entry
     raise CheckpointError(f"a {architecture} grades no damage")
+
+
+def crop_entry_of(architecture: str) -> CropEntry:
+    """Return the entry that grades crops with checkpoints of `architecture`.
+
+    Raises:
+        CheckpointError: it is of another task.
+    """
+    for entry in entries_of(architecture):
+        if isinstance(entry, CropEntry):
+            return entry
+    raise CheckpointError(f"a {architecture} grades no crops")
 
 
 def slice_entry_of(architecture: str) -> SliceEntry:

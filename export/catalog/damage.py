@@ -69,6 +69,18 @@ DAMAGE = (
         intended_use=_PAIR_USE,
         limitations=_PAIR_LIMITATIONS,
     ),
+    DamageEntry(
+        name="bd-dahitra-levir",
+        title="Changed buildings, DAHiTra",
+        summary="Compares two satellite images of one place and finds buildings that came, went or changed.",
+        architecture="dahitra_levir",
+        inputs=("pre", "post"),
+        classes=(BACKGROUND, ClassSpec(value=1, name="changed building", colour=(255, 0, 0))),
+        licence="unstated (LEVIR-CD is for academic use)",
+        intended_use=_PAIR_USE,
+        limitations=_PAIR_LIMITATIONS + " Says that a building has changed, and not how.",
+        tile=256,
+    ),
     CropEntry(
         name="bd-cnn",
         title="Damage of one building, CNN",

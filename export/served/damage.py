@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.architectures.colours import IMAGENET, Colours
-from export.architectures.dahitra import DAHiTra
+from export.architectures.dahitra import Hierarchy
 from export.framing import Framing
 from export.served.decision import quantised_and_decided
 
@@ -90,7 +90,7 @@ def serve(network: nn.Module, roles: Sequence[str], framing: Framing, colours: C
     Raises:
         ValueError: no task has these roles.
     """
-    network = network.executed() if isinstance(network, DAHiTra) else network
+    network = network.executed() if isinstance(network, Hierarchy) else network
     for served in (ServedImage, ServedPair):
         if served.roles == tuple(roles):
             return served(network, framing, colours)

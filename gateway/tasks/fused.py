@@ -51,7 +51,7 @@ class FusedSegmenter(Segmenter):
         """Return the label map of a pair; see `Segmenter.label_map`. What is too small to be graded is background."""
         mask = await self.finder.label_map(images)
         buildings, scores = await self._graded(mask, images[_POST])
-        return await self._aside(buildings.filled, _values(scores))
+        return await self._aside(buildings.graded, scores)
 
     async def label_map_and_confidence(self, images: Mapping[str, Pixels]) -> tuple[Pixels, Pixels]:
         """Return the label map and how sure both models are of it, by `Segmenter.label_map_and_confidence`.
@@ -110,12 +110,8 @@ def _crop(crop: CropSpec | None) -> CropSpec:
     return crop
 
 
-def _values(scores: NDArray[np.float32]) -> Pixels:
-    return (scores.argmax(axis=1) + 1).astype(np.uint8)
-
-
 def _merged(buildings: Buildings, scores: NDArray[np.float32], mask: Pixels, sureness: Pixels) -> tuple[Pixels, Pixels]:
-    labels = buildings.filled(_values(scores))
+    labels = buildings.graded(scores)
     graded = buildings.filled(np.rint(255 * scores.max(axis=1, initial=0)).astype(np.uint8))
     inside = labels > 0
     # What is too small to be graded was found to be a building, and is called background all the same.

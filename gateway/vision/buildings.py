@@ -35,6 +35,10 @@ class Buildings:
     numbers: npt.NDArray[np.int32]
     boxes: npt.NDArray[np.int32]
 
+    def graded(self, scores: npt.NDArray[np.float32]) -> UInt8:
+        """Return the label map, uint8 (H, W), of scores (n, grades): the likeliest grade plus 1; the rest is 0."""
+        return self.filled((scores.argmax(axis=1) + 1).astype(np.uint8))
+
     def filled(self, values: UInt8) -> UInt8:
         """Return uint8 (H, W) in which every building has the value that `values`, (n,), gives it; the rest is 0."""
         table = np.zeros(int(self.components.max()) + 1, np.uint8)

@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from export.architectures import CT, INTERACTIVE, build_network
+from export.architectures import CROPS, CT, INTERACTIVE, WITH_BACKBONE, build_network
 from export.architectures.cogseg import CogSeg
+from export.architectures.dahitra import Hierarchy
 from export.catalog import CATALOG, entries_of
 from export.checkpoints import Checkpoint, write_checkpoint
 from export.entries import DamageEntry, Entry
@@ -49,19 +50,27 @@ def untrained(architecture: str, seed: int = 0) -> nn.Module:
         _balanced(network.segmentation.head, lambda: network.labelling()(slices))
         _balanced(network.super_resolution.head, lambda: network.sharpening()(slices))
         return network
+    if isinstance(network, Hierarchy):
+        pair = torch.randn(2, 2, 3, 256, 256) if architecture == "dahitra_levir" else torch.randn(2, 2, 3, 64, 64)
+        _balanced(network.get_submodule("classifier"), lambda: network.answers(*pair))
+        return network
+    if architecture in CROPS:
+        _balanced(network.get_submodule("fc"), lambda: network(torch.randn(8, 3, 64, 64)))
+        return network
     head = network.get_submodule("head")
-    assert isinstance(head, nn.Conv2d)
     images = torch.rand(2, 1, 64, 64) if architecture in CT else torch.randn(2, 3, 64, 64)
     _balanced(head, lambda: network(images, images.flip(0)) if architecture == "siamunet" else network(images))
     return network
 
 
-def _balanced(head: nn.Conv2d, answer: Callable[[], Tensor]) -> None:
+def _balanced(head: nn.Module, answer: Callable[[], Tensor]) -> None:
     """Scale the last layer of a network, so that what it answers has mean 0 and deviation 1 in each channel."""
+    assert isinstance(head, nn.Conv2d | nn.Linear)
     with torch.no_grad():
         logits = answer()
-        spread, middle = logits.std(dim=(0, 2, 3)), logits.mean(dim=(0, 2, 3))
-        head.weight /= spread[:, None, None, None]
+        others = [axis for axis in range(logits.ndim) if axis != 1]
+        spread, middle = logits.std(dim=others), logits.mean(dim=others)
+        head.weight /= spread.view(-1, *[1] * (head.weight.ndim - 1))
         assert head.bias is not None
         head.bias -= middle
         head.bias /= spread
@@ -103,7 +112,7 @@ def checkpoint(architecture: str, *, seed: int = 0, threshold: float | None = 0.
         state_dict=untrained(architecture, seed).state_dict(),
         architecture=architecture,
         width=WIDTH,
-        reduction=1 if architecture in (*INTERACTIVE, *CT) else 2,
+        reduction=1 if architecture in (*WITH_BACKBONE, *CT) else 2,
         threshold=threshold,
         recipe="demo",
         steps=3,

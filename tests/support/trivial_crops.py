@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -18,9 +19,10 @@ CERTAIN, OTHER = 0.85, 0.05
 
 
 def scores_of(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the scores of crops (n, S, S, 3), float32 (n, 4): `CERTAIN` for the quarter that their mean green is in."""
+    """Return the scores of crops (n, S, S, 3), (n, 4): `CERTAIN` for the quarter that their mean green is in."""
     grades = (crops[..., 1].astype(np.float32).mean(axis=(1, 2)) / 64).astype(np.int64)
-    return _table()[grades]
+    scores: NDArray[np.float32] = _table()[grades]
+    return scores
 
 
 def write_trivial_crops(
@@ -64,7 +66,7 @@ def _graph(size: int) -> onnx.ModelProto:
         helper.make_node("Cast", ["quarters"], ["grade"], to=TensorProto.INT64),
         helper.make_node("Gather", ["table", "grade"], ["scores"], axis=0),
     ]
-    constants = {
+    constants: dict[str, NDArray[Any]] = {
         "green": np.array(1, np.int64),
         "sides": np.array([1, 2], np.int64),
         "quarter": np.array(64, np.float32),
