@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from gateway.api.services import Job, Services
+from gateway.api.services import Services
 from gateway.engines.base import Model, choose
 from gateway.errors import ModelUnsuitable, ParameterInvalid
-from gateway.tasks.fused import BYTES_PER_PIXEL, CROP_TASK, FUSED, FusedModel, FusedSegmenter, fuse
-from gateway.tasks.segmentation import Segmenter
+from gateway.tasks.fused import CROP_TASK, FUSED, fuse
 
 _TASK = "damage"
 
@@ -37,24 +34,3 @@ def choose_damage(services: Services, name: str, version: int | None) -> Model:
                 pointer="/model",
             )
     return choose(services.engine, _TASK, name, version)
-
-
-def segmenter_of(job: Job[Any], model: Model) -> Segmenter:
-    """Return a model that `choose_damage` gave, ready to run for a request."""
-    if not isinstance(model, FusedModel):
-        return job.segmenter(model)
-    services = job.services
-    return FusedSegmenter(
-        model,
-        services.engine,
-        services.workers,
-        services.telemetry,
-        job.timeline,
-        finder=job.segmenter(model.finder),
-        grader=job.segmenter(model.grader),
-    )
-
-
-def extra_bytes(model: Model) -> int:
-    """Return what a model holds per pixel of the pre image beside what any model of damage does."""
-    return BYTES_PER_PIXEL if isinstance(model, FusedModel) else 0

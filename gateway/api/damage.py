@@ -15,7 +15,7 @@ from fastapi import APIRouter, Query, Request, Response
 from numpy.typing import NDArray
 
 from gateway.api.answers import DamageAnswer, class_shares, model_headers, notice_headers, provenance, region_answers
-from gateway.api.composition import choose_damage, extra_bytes, segmenter_of
+from gateway.api.composition import choose_damage
 from gateway.api.documentation import BINARY, Documentation, image_part, multipart, problems
 from gateway.api.images import Parts, decode_part, probe_parts
 from gateway.api.negotiation import JSON, PNG, choose_form
@@ -103,7 +103,7 @@ async def damage(
 
     async def answer(job: Job[Parts]) -> Response:
         pair = await _decode_pair(job, chosen)
-        segmenter = segmenter_of(job, chosen)
+        segmenter = job.segmenter(chosen)
         if media_type == JSON:
             report = await report_damage(segmenter, pair.pre, pair.post)
             body = await job.run("encode", _json, report, pair.notices, include or (), job)
@@ -127,7 +127,6 @@ async def _decode_pair(job: Job[Parts], model: Model) -> _Pair:
     pre, post = await probe_parts(job, PARTS)
     notices = check_pair(model, pre.size, post.size)
     job.reservation.grow(pre.pixels * _BYTES_PER_PRE_PIXEL + post.pixels * _BYTES_PER_POST_PIXEL)
-    job.reservation.grow(pre.pixels * extra_bytes(model))
     first, second = await asyncio.gather(decode_part(job, "pre", pre), decode_part(job, "post", post))
     return _Pair(first.pixels, second.pixels, (*_said_of("pre", first), *_said_of("post", second), *notices))
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.engines.base import Model
+from gateway.errors import ModelUnsuitable
 from gateway.repository.card import CropSpec, TensorSpec
 from gateway.tasks.ahead import in_order
 from gateway.tasks.segmentation import Pixels, Segmenter
@@ -26,8 +27,6 @@ FUSED = "fused"
 """What `?model=` names the composition."""
 
 CROP_TASK = "damage-crop"
-BYTES_PER_PIXEL = 6
-"""Held beside what any model of damage needs, per pixel: the buildings' numbers, the mask, its confidence."""
 
 _PRE, _POST = "pre", "post"
 
@@ -62,6 +61,17 @@ class FusedSegmenter(Segmenter):
         mask, sureness = await self.finder.label_map_and_confidence(images)
         buildings, scores = await self._graded(mask, images[_POST])
         return await self._aside(_merged, buildings, scores, mask, sureness)
+
+    async def infer(self, batch: Mapping[str, NDArray[Any]], role: str) -> Pixels:
+        """Refuse: a building may be cut by the border of a tile, so that pairs are taken whole.
+
+        Raises:
+            ModelUnsuitable: always.
+        """
+        raise ModelUnsuitable(
+            f"{FUSED} takes a pair whole, as PNG or JPEG; ask another model for scenes that are mapped in bands.",
+            pointer="/model",
+        )
 
     async def _graded(self, mask: Pixels, post: Pixels) -> tuple[Buildings, NDArray[np.float32]]:
         """Return the buildings of a mask, and the score of each per grade, float32 (n, grades)."""

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from gateway.engines.base import Engine, Tensors, choose
+from gateway.engines.embedded import EmbeddedEngine
+from gateway.errors import ModelUnsuitable
 from gateway.ops.telemetry import Telemetry
 from gateway.ops.timeline import Timeline
 from gateway.ops.workers import Workers
@@ -77,3 +79,24 @@ def test_a_pair_is_found_and_graded(new_engine: Factory, fused: Path) -> None:
     assert [building.value for building in report.buildings] == [1, 2, 3, 4, 2]
     # The finder is sure of 230 / 255.
     assert [building.confidence for building in report.buildings] == pytest.approx([230 / 255 * CERTAIN] * 5, abs=5e-3)
+
+
+def test_a_composition_is_never_asked_for_tiles(fused: Path) -> None:
+    """What maps a scene band by band meets a refusal, not half of the composition."""
+    engine = EmbeddedEngine(fused, "cpu", 1, Telemetry())
+
+    async def run() -> None:
+        await engine.start()
+        workers, timeline, telemetry = Workers(1, 1), Timeline(30), Telemetry()
+        try:
+            finder, grader = choose(engine, "damage", "bd-fcn"), choose(engine, CROP_TASK, "bd-cnn")
+            parts = [Segmenter(model, engine, workers, telemetry, timeline) for model in (finder, grader)]
+            whole = FusedSegmenter(
+                fuse(finder, grader), engine, workers, telemetry, timeline, finder=parts[0], grader=parts[1]
+            )
+            with pytest.raises(ModelUnsuitable, match="takes a pair whole"):
+                await whole.infer({}, "probabilities")
+        finally:
+            await engine.close()
+
+    asyncio.run(run())
