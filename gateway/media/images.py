@@ -31,6 +31,23 @@ class ImageLimits:
     max_side: int
     min_side: int
 
+    def check(self, width: int, height: int) -> None:
+        """Refuse an image of such a size, if it is not served.
+
+        Raises:
+            ImageTooLarge: more pixels or a longer side than are served; the error carries the limit.
+            ImageUnsuitable: too short a side.
+        """
+        size = f"{width}×{height}"
+        if max(width, height) > self.max_side:
+            raise ImageTooLarge(f"The image is {size} pixels; a side may have {self.max_side:,}.", limit=self.max_side)
+        if width * height > self.max_pixels:
+            raise ImageTooLarge(
+                f"The image is {size} pixels; {self.max_pixels:,} in all are served.", limit=self.max_pixels
+            )
+        if min(width, height) < self.min_side:
+            raise ImageUnsuitable(f"The image is {size} pixels; a side must have at least {self.min_side}.")
+
 
 @dataclass(frozen=True)
 class DecodedImage:
@@ -63,25 +80,12 @@ def probe(data: bytes | memoryview, limits: ImageLimits) -> ImageInfo:
         info = read_jpeg(view)
     else:
         raise UnsupportedMedia("Images are read as PNG or JPEG; this is neither.")
-    _check(info, limits)
-    return info
-
-
-def _check(info: ImageInfo, limits: ImageLimits) -> None:
-    """Refuse what is not served."""
-    size = f"{info.size[0]}×{info.size[1]}"
-    if max(info.size) > limits.max_side:
-        raise ImageTooLarge(f"The image is {size} pixels; a side may have {limits.max_side:,}.", limit=limits.max_side)
-    if info.pixels > limits.max_pixels:
-        raise ImageTooLarge(
-            f"The image is {size} pixels; {limits.max_pixels:,} in all are served.", limit=limits.max_pixels
-        )
-    if min(info.size) < limits.min_side:
-        raise ImageUnsuitable(f"The image is {size} pixels; a side must have at least {limits.min_side}.")
+    limits.check(*info.size)
     if info.animated:
         raise ImageUnsuitable("The image is animated; a still picture is needed.")
     if info.colour == "cmyk":
         raise ImageUnsuitable("The image is CMYK, made for print; RGB or grey is needed.")
+    return info
 
 
 def decode(data: bytes | memoryview, info: ImageInfo) -> DecodedImage:

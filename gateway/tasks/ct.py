@@ -14,12 +14,13 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
+from gateway.engines.base import Model
 from gateway.media.slices import PADDING_HU, CtVolume, Spacing
 from gateway.repository.card import Card
 from gateway.tasks.ahead import in_order
 from gateway.tasks.segmentation import Segmenter
 from gateway.vision.labels import class_counts, decide
-from gateway.vision.windowing import from_grid, pixels_to_mm2, to_grid, voxels_to_ml
+from gateway.vision.windowing import Window, from_grid, pixels_to_mm2, to_grid, voxels_to_ml
 
 UInt8 = npt.NDArray[np.uint8]
 Int16 = npt.NDArray[np.int16]
@@ -76,6 +77,14 @@ class CtFindings:
         return voxels_to_ml(voxels, self.spacing.rows, self.spacing.columns, self.spacing.slices)
 
 
+def window_of(model: Model) -> Window:
+    """Return the window through which a model of the task sees its slices."""
+    window = model.card.window
+    if window is None:
+        raise ValueError(f"{model.name} is no model of CT")
+    return Window(window.low, window.high)
+
+
 async def find_lesions(segmenter: Segmenter, volume: CtVolume, keep: Keep | None = None) -> CtFindings:
     """Return what a model sees in the slices of a volume.
 
@@ -105,7 +114,9 @@ async def find_lesions(segmenter: Segmenter, volume: CtVolume, keep: Keep | None
     async def finish(batch: _Batch) -> None:
         label = partial(_label, batch, card, rows, columns, len(found), keep)
         found.extend(await segmenter.workers.run(segmenter.timeline, "finish", label))
+        segmenter.timeline.advance(len(found), volume.shape[0])
 
+    segmenter.timeline.advance(0, volume.shape[0])
     await in_order((partial(infer, count) for count in _batches(volume.shape[0], card.max_batch_size)), finish)
     findings = CtFindings(tuple(found), volume.spacing, intake.clipped)
     segmenter.publish_shares(findings.counts)

@@ -37,8 +37,10 @@ from maskgate_client.errors import (
 )
 from maskgate_client.images import ImageInput
 from maskgate_client.masks import MaskProvenance, MaskReport, ObjectMask, Part, RunLengths, SessionState
+from maskgate_client.progress import Progress
 from maskgate_client.prompts import Prompt
 from maskgate_client.protocol import DEFAULT_URL
+from maskgate_client.radiographs import FilmPicture, FilmProvenance, FilmReport, FilmVerdict
 from maskgate_client.retry import Retry
 from maskgate_client.sessions import AsyncSession, Session
 from maskgate_client.version import __version__
@@ -58,6 +60,10 @@ __all__ = [
     "DamageMap",
     "DamageReport",
     "Failed",
+    "FilmPicture",
+    "FilmProvenance",
+    "FilmReport",
+    "FilmVerdict",
     "ImageInput",
     "Lesion",
     "MaskProvenance",
@@ -69,6 +75,7 @@ __all__ = [
     "Origin",
     "Part",
     "Problem",
+    "Progress",
     "Prompt",
     "Provenance",
     "Region",
