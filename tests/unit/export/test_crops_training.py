@@ -107,7 +107,8 @@ def test_figures_count_buildings(data: Path) -> None:
     def grader(crops: Pixels) -> NDArray[np.float32]:
         assert crops.shape[1:] == (24, 24, 3)
         distance = np.abs(crops.mean(axis=(1, 2))[:, None] - GROUND[:3]).sum(axis=2)
-        return np.eye(4, dtype=np.float32)[distance.argmin(axis=1)]
+        scores: NDArray[np.float32] = np.eye(4, dtype=np.float32)[distance.argmin(axis=1)]
+        return scores
 
     counts = confusion(grader, [town, town], 0.2, 24)
     assert counts.tolist() == [[6, 0, 0, 0], [0, 6, 0, 0], [0, 0, 6, 0], [6, 0, 0, 0]]
