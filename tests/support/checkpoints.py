@@ -15,9 +15,13 @@ from export.architectures.dahitra import Hierarchy
 from export.catalog import CATALOG, entries_of
 from export.checkpoints import Checkpoint, write_checkpoint
 from export.entries import DamageEntry, Entry
-from export.probes import draw_clicked
+from export.probes import draw_clicked, draw_tiles
+from export.training.inference import normalise
 
 WIDTH = 1 / 16
+FIXED = "dahitra_levir"
+"""Takes 256×256 pixels alone, as they are."""
+
 SIZE = 64
 """Side of the crops of interactive networks, and of the slices of networks of CT."""
 
@@ -25,6 +29,8 @@ SIZE = 64
 def small_entry(name: str) -> Entry:
     """Return a catalogue entry with tiles and batches small enough for a test."""
     entry = CATALOG[name]
+    if entry.architecture == FIXED:
+        return replace(entry, max_batch_size=4)
     return (
         replace(entry, tile=64, overlap=16, max_batch_size=4)
         if isinstance(entry, DamageEntry)
@@ -51,11 +57,12 @@ def untrained(architecture: str, seed: int = 0) -> nn.Module:
         _balanced(network.super_resolution.head, lambda: network.sharpening()(slices))
         return network
     if isinstance(network, Hierarchy):
-        pair = torch.randn(2, 2, 3, 256, 256) if architecture == "dahitra_levir" else torch.randn(2, 2, 3, 64, 64)
+        pair = torch.randn(2, 2, 3, 256, 256) if architecture == FIXED else torch.randn(2, 2, 3, 64, 64)
         _balanced(network.get_submodule("classifier"), lambda: network.answers(*pair))
         return network
     if architecture in CROPS:
-        _balanced(network.get_submodule("fc"), lambda: network(torch.randn(8, 3, 64, 64)))
+        [crops] = draw_tiles("natural", 1, 8, SIZE)
+        _balanced(network.get_submodule("fc"), lambda: network(normalise(crops, "cpu")))
         return network
     head = network.get_submodule("head")
     images = torch.rand(2, 1, 64, 64) if architecture in CT else torch.randn(2, 3, 64, 64)
@@ -112,7 +119,7 @@ def checkpoint(architecture: str, *, seed: int = 0, threshold: float | None = 0.
         state_dict=untrained(architecture, seed).state_dict(),
         architecture=architecture,
         width=WIDTH,
-        reduction=1 if architecture in (*WITH_BACKBONE, *CT) else 2,
+        reduction=1 if architecture in (*WITH_BACKBONE, *CT, FIXED) else 2,
         threshold=threshold,
         recipe="demo",
         steps=3,

