@@ -108,4 +108,4 @@ def _other_versions(card: Card, version: int, target: Path) -> dict[str, str]:
 
 
 def _contract(card: Card) -> tuple[object, ...]:
-    return config_text(card), card.threshold, card.clicks, card.window
+    return config_text(card), card.threshold, card.clicks, card.window, card.crop

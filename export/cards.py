@@ -7,7 +7,7 @@ from typing import Any
 from export.architectures import BACKBONED
 from export.catalog.waste import LABEL_SETS
 from export.checkpoints import Checkpoint
-from export.entries import ClickEntry, Entry, FilmEntry, SliceEntry, WasteEntry, as_named_in
+from export.entries import ClickEntry, CropEntry, Entry, FilmEntry, SliceEntry, WasteEntry, as_named_in
 from export.graph import Graph
 from gateway.repository.card import Network, Training, Weights, WindowSpec
 
@@ -71,4 +71,6 @@ def _of_task(entry: Entry, checkpoint: Checkpoint) -> dict[str, Any]:
         return {"classes": classes, "overlap": entry.overlap(size), "resize": entry.resize(size)}
     if isinstance(entry, FilmEntry):
         return {}
+    if isinstance(entry, CropEntry):
+        return {"crop": entry.crop}
     return {"overlap": entry.overlap}

@@ -1,4 +1,4 @@
-"""The commands: train, build, verify, import, features, evaluate."""
+"""The commands: train, build, verify, import, features, evaluate, compare."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from export.build import build
 from export.catalog import CATALOG, entries_of
 from export.catalog.waste import LABEL_SETS
 from export.checkpoints import read_checkpoint, write_checkpoint
+from export.comparison.command import compare
 from export.entries import Entry
 from export.errors import BuildError, ExportError
 from export.evaluations import evaluate
@@ -114,6 +115,11 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _features(options: argparse.Namespace) -> int:
     draw_features(options.checkpoint, options.photo, options.out)
     print(options.out)
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    print(compare(options))
     return 0
 
 
@@ -229,4 +235,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--split", default="val")
     command.add_argument("--out", type=Path, help="save the figures of one model for `build --figures`")
     command.add_argument("--plot", type=Path, help="draw IoU against clicks, of interactive models")
+
+    command = commands.add_parser("compare", help="put every damage model of a repository side by side")
+    command.set_defaults(command=_compare)
+    command.add_argument("repository", type=Path)
+    command.add_argument("--data", type=Path, required=True, help="xBD folder")
+    command.add_argument("--split", default="val")
+    command.add_argument("--finder", default="bd-fcn", help="model that finds buildings in `fused` (bd-fcn)")
+    command.add_argument("--grader", default="bd-cnn", help="model that grades them (bd-cnn)")
+    command.add_argument("--out", type=Path, help="save the figures as JSON")
+    command.add_argument("--plot", type=Path, help="draw them as PNG")
     return parser

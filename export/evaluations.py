@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from export.crops.graders import evaluate_buildings, grades_buildings
 from export.ct.evaluate import evaluate_slices, shows_slices
 from export.errors import EvaluationError
 from export.figures import Measurement, measure, report
@@ -34,6 +35,8 @@ def evaluate(options: argparse.Namespace) -> str:
         return evaluate_slices(model, options.data, options.split, options.out)
     if labels_photos(model):
         return evaluate_photos(model, options.data, options.split, options.out)
+    if grades_buildings(model):
+        return evaluate_buildings(model, options.data, options.split, options.out)
     return _evaluate_pairs(model, options)
 
 

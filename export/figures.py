@@ -84,13 +84,17 @@ def metrics(counts: DamageCounts, classes: int) -> dict[str, float]:
     }
 
 
-def report(figures: Figures, names: Sequence[str]) -> str:
-    """Return the figures as a table for people; `names` are those of the classes."""
+def report(figures: Figures, names: Sequence[str], counts: str = "pixels") -> str:
+    """Return the figures as a table for people; `names` are those of the classes, `counts` what the confusion has."""
     counted = ", ".join(f"{count} {name}" for name, count in figures.buildings.items() if count)
     lines = [f"{figures.split}: {figures.images} images" + (f"; buildings: {counted}" if counted else ""), ""]
     lines += _table(figures.metrics, figures.baseline, figures.baseline_name)
     side = max(14, *(len(name) + 2 for name in names))
-    lines += ["", "pixels, truth down, prediction across:", " " * side + "".join(f"{name:>{side}}" for name in names)]
+    lines += [
+        "",
+        f"{counts}, truth down, prediction across:",
+        " " * side + "".join(f"{name:>{side}}" for name in names),
+    ]
     rows = zip(names, figures.confusion, strict=True)
     lines += [f"{name:{side}}" + "".join(f"{count:{side}}" for count in row) for name, row in rows]
     return "\n".join(lines)

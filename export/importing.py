@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from export.architectures import CT, DEPTHS, FANET_DEPTHS, FILMS, INTERACTIVE, WASTE, build_network
+from export.architectures import CROPS, CT, DEPTHS, FANET_DEPTHS, FILMS, RESIDUAL, WASTE, build_network
+from export.architectures.dahitra import PUBLISHED_THRESHOLD, undoubled
 from export.catalog.waste import LABEL_SETS
 from export.checkpoints import Checkpoint, load
 from export.errors import CheckpointError
@@ -19,7 +20,7 @@ from export.keras_files import SUFFIXES
 from export.keras_importing import PAPERS_SIDE, import_keras
 from gateway.vision.windowing import LUNG, Window
 
-_CONTAINERS = ("state_dict", "model_state_dict")
+_CONTAINERS = ("state_dict", "model_state_dict", "model_G_state_dict")
 _PREFIX = "module."
 _COUNTER = ".num_batches_tracked"
 
@@ -39,16 +40,17 @@ def import_weights(
 ) -> Checkpoint:
     """Return another program's checkpoint as one of ours.
 
-    `path` is a torch file, whose weights lie bare or under ``state_dict`` or ``model_state_dict``, or a
-    ``.safetensors`` file. A ``module.`` prefix (DataParallel's) is dropped. Without `width` it is taken from the
-    first layer; the backbone of an interactive network or of FANet is told by its number of blocks. No code in the file
-    is run, and no key is skipped or made up, with one exception: torch before 0.4.1 wrote no ``num_batches_tracked``, a
-    counter that only further training reads. Where a file has none of them they begin at 0, and the recipe says so.
+    `path` is a torch file, whose weights lie bare or in one of the `_CONTAINERS`, or a ``.safetensors`` file. A
+    ``module.`` prefix (DataParallel's) is dropped, and so are second names of DAHiTra's modules. Without `width` it is
+    taken from the first layer; where a backbone's depths can be chosen they are told by its number of blocks. No code
+    in the file is run, and no key is skipped or made up, with one exception: torch before 0.4.1 wrote no
+    ``num_batches_tracked``, a counter that only further training reads. Where a file has none of them they begin at 0,
+    and the recipe says so.
 
-    `reduction` is of damage networks. `size` is the side of an interactive network's crop, 512 unless given, or of a
-    CT network's slice, 256 unless given, which it sees through the `window`, or of the tile of a network of waste, 512
-    unless given. `classes` names the label set of a network of waste in the catalogue; unless given it is the first
-    that has as many values as the network's last layer: ZeroWaste's of those with five.
+    `reduction` is of damage networks. `size` is the side of what a network is given, unless stated the paper's; one of
+    CT sees its slice through the `window`. `classes` names the label set of a network of waste in the catalogue; unless
+    given it is the first that has as many values as the network's last layer: ZeroWaste's of those with five. Without a
+    `threshold` DAHiTra has the published one.
 
     A network of radiographs may come from Keras: see `import_keras`.
 
@@ -61,7 +63,9 @@ def import_weights(
     if architecture == "fanet" and is_backbone_alone(weights):
         hint = "`train fanet --start` takes it; a model needs its heads too"
         raise CheckpointError(f"{path.name} is a backbone alone: {hint}")
-    depths = _told_depths(weights, architecture) if architecture in (*INTERACTIVE, "fanet") else ""
+    if architecture == "dahitra":
+        weights, threshold = _named_once(weights), threshold or PUBLISHED_THRESHOLD
+    depths = _told_depths(weights, architecture) if architecture in (*RESIDUAL, "fanet") else ""
     if architecture in WASTE:
         classes = classes or _told_label_set(weights, path)
     values = len(LABEL_SETS[classes or "bags"])
@@ -94,7 +98,9 @@ def import_weights(
 
 def _size(architecture: str) -> int:
     """Return the side of what a network is given, unless told otherwise."""
-    return PAPERS_SIDE if architecture in FILMS else 256 if architecture in CT else 512
+    if architecture in (*FILMS, *CROPS):
+        return PAPERS_SIDE
+    return 256 if architecture in CT else 512
 
 
 def weights_in(content: Any, path: Path) -> dict[str, Tensor]:
@@ -117,6 +123,13 @@ def is_backbone_alone(weights: Mapping[str, Tensor]) -> bool:
     return any(key.startswith("downsample_layers.") for key in weights)
 
 
+def _named_once(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    try:
+        return undoubled(weights)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
+
+
 def _shapes(architecture: str, width: float, depths: str | None = None, classes: int = 2) -> dict[str, Tensor]:
     """Return the state of a network without its values."""
     try:
@@ -129,7 +142,7 @@ def _shapes(architecture: str, width: float, depths: str | None = None, classes:
 def _told_width(weights: Mapping[str, Tensor], architecture: str) -> float:
     """Return the width at which the architecture's first layer has as many channels as the one in `weights`."""
     full = _shapes(architecture, 1.0)
-    first = next(iter(full))
+    first = next(key for key in full if key.endswith(".weight"))
     if first not in weights or weights[first].ndim != full[first].ndim:
         raise CheckpointError(f"the width cannot be told: there is no {first} with {full[first].ndim} axes")
     return float(weights[first].shape[0] / full[first].shape[0])

@@ -15,7 +15,8 @@ from export.graph import to_onnx
 from export.halving import in_half_precision
 from export.runners import Pixels, Runner, open_file
 from export.served.graphs import graph_of
-from gateway.repository.store import file_digest, scan
+from export.stored import sound_model
+from gateway.repository.store import StoredModel, file_digest
 from gateway.vision.labels import decide
 from gateway.vision.tiling import Stitcher, gather, plan
 
@@ -52,18 +53,18 @@ def open_model(path: Path) -> TiledModel:
         CheckpointError: the file is no checkpoint of a damage model.
         EvaluationError: the folder holds no sound damage model.
     """
-    return _open_folder(path.resolve()) if path.is_dir() else _open_checkpoint(path)
+    return open_stored(sound_model(path)) if path.is_dir() else _open_checkpoint(path)
 
 
-def _open_folder(folder: Path) -> TiledModel:
-    repository = scan(folder.parent)
-    model = repository.models.get(folder.name)
-    if model is None:
-        reasons = [fault.reason for fault in repository.faults if fault.model == folder.name]
-        raise EvaluationError(f"{folder.name} is not a sound model: {'; '.join(reasons)}")
+def open_stored(model: StoredModel) -> TiledModel:
+    """Return a model of a repository, in its newest version.
+
+    Raises:
+        EvaluationError: it is of another task.
+    """
     card = model.card
     if card.task != "damage":
-        raise EvaluationError(f"{folder.name} grades no damage")
+        raise EvaluationError(f"{model.name} grades no damage")
     roles = tuple(tensor.name for tensor in card.inputs)
     return TiledModel(
         run=open_file(model.versions[model.newest].read_bytes(), card.format, roles, OUTPUTS),

@@ -8,8 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from export.architectures import CT, FILMS, INTERACTIVE, WASTE
+from export.architectures import CROPS, CT, FILMS, INTERACTIVE, WASTE
 from export.checkpoints import Checkpoint, read_checkpoint
+from export.crops.loop import train_crops
+from export.crops.recipes import crop_recipe
 from export.ct.loop import train_slices
 from export.ct.recipes import slice_recipe
 from export.errors import ExportError
@@ -32,6 +34,8 @@ def trainer_of(network: str) -> Callable[[argparse.Namespace], Path]:
         return _train_photos
     if network in FILMS:
         return _train_films
+    if network in CROPS:
+        return _train_crops
     return _train_slices if network in CT else _train_damage
 
 
@@ -47,6 +51,15 @@ def _train_damage(options: argparse.Namespace) -> Path:
         options.out,
         **_run_options(options),
     )
+
+
+def _train_crops(options: argparse.Namespace) -> Path:
+    if options.start is not None:
+        raise ExportError("a network of crops starts from nothing")
+    chosen = crop_recipe(options.network, options.recipe)
+    if options.scenes is not None:
+        chosen = replace(chosen, scenes=options.scenes)
+    return train_crops(chosen, options.data, options.out, **_run_options(options))
 
 
 def _train_clicks(options: argparse.Namespace) -> Path:

@@ -16,6 +16,7 @@ from export.graph import Graph
 from export.probes import Tiles, draw_clicked, draw_slices, draw_tiles
 from export.runners import Arrays, FileFormat, Runner, open_file, torch_runner
 from export.served.clicks import ServedCrop, ServedEncoder, ServedHead, Undivided
+from export.served.crops import ServedBuilding
 from export.served.ct import ServedSharpening, ServedSlice
 from export.served.damage import ServedModel
 from export.served.films import ServedFilm
@@ -73,6 +74,8 @@ def trials_of(
     match graphs, network:
         case [Graph(module=ServedModel())], _:
             return [tile_trial(graphs[0], files[0])]
+        case [Graph(module=ServedBuilding())], _:
+            return [building_trial(graphs[0], files[0])]
         case [Graph(module=ServedSlice())], _:
             return [slice_trial(graphs[0], files[0], _labels_differ)]
         case [Graph(module=ServedSharpening(window=window))], _:
@@ -92,6 +95,12 @@ def tile_trial(graph: Graph, files: Files) -> Trial:
     return _trial("whole", graph, files, lambda kind, n: draw_tiles(kind, len(graph.inputs), n, tile), _labels_differ)
 
 
+def building_trial(graph: Graph, files: Files) -> Trial:
+    """Return the trial of a model that grades crops."""
+    size = graph.inputs[0].shape[0]
+    return _trial("whole", graph, files, lambda kind, count: draw_tiles(kind, 1, count, size), _scores_differ)
+
+
 def slice_trial(graph: Graph, files: Files, deviation: Callable[[Arrays, Arrays], Deviation]) -> Trial:
     """Return the trial of a model of CT, of labels or of super-resolution."""
     size = graph.inputs[0].shape[0]
@@ -101,7 +110,7 @@ def slice_trial(graph: Graph, files: Files, deviation: Callable[[Arrays, Arrays]
 def film_trial(graph: Graph, files: Files) -> Trial:
     """Return the trial of a model of radiographs."""
     size = graph.inputs[0].shape[0]
-    return _trial("whole", graph, files, lambda kind, count: draw_tiles(kind, 1, count, size), _scores_differ)
+    return _trial("whole", graph, files, lambda kind, count: draw_tiles(kind, 1, count, size), _films_differ)
 
 
 def crop_trial(graph: Graph, files: Files, threshold: float) -> Trial:
@@ -180,11 +189,16 @@ def _labels_differ(truth: Arrays, answer: Arrays) -> Deviation:
     return Deviation(_levels(truth[1], answer[1]), float(np.mean(truth[0] != answer[0])))
 
 
+def _scores_differ(truth: Arrays, answer: Arrays) -> Deviation:
+    flipped = truth[0].argmax(axis=-1) != answer[0].argmax(axis=-1)
+    return Deviation(float(np.abs(truth[0] - answer[0]).max()), float(np.mean(flipped)))
+
+
 def _intensities_differ(width: float, truth: Arrays, answer: Arrays) -> Deviation:
     return Deviation(intensity_difference=float(np.abs(truth[0].astype(np.float32) - answer[0]).max()) / width)
 
 
-def _scores_differ(truth: Arrays, answer: Arrays) -> Deviation:
+def _films_differ(truth: Arrays, answer: Arrays) -> Deviation:
     return Deviation(
         probability_difference=float(np.abs(truth[0] - answer[0]).max()),
         saliency_difference=_levels(truth[1], answer[1]),

@@ -42,6 +42,7 @@
     │   │   └── SeriesDuplicate (422)
     │   ├── PairMismatch (422)
     │   ├── DistrictsInvalid (422)   districts that are no polygons, or lie nowhere
+    │   ├── ModelUnsuitable (422)    it cannot answer alone; another name would
     │   ├── TensorMismatch (422)
     │   ├── PromptInvalid (422)      clicks, boxes, polygons that mean nothing
     │   │   └── ClickOutside (422)
@@ -345,6 +346,12 @@ class DistrictsInvalid(Unprocessable):
     """The districts are not polygons in GeoJSON, or not on Earth: `pointer` says which one."""
 
     code, title = "districts-invalid", "Districts invalid"
+
+
+class ModelUnsuitable(Unprocessable):
+    """The model is there and cannot answer such a request by itself; `detail` names what can."""
+
+    code, title = "model-unsuitable", "Model does not suit the request"
 
 
 class TensorMismatch(Unprocessable):

@@ -50,6 +50,12 @@ class ModelSettings(_Group):
     damage: str = "bd-siamunet"
     """Default model of `POST /v1/damage`."""
 
+    fused_finder: str = "bd-fcn"
+    """Finds the buildings of `POST /v1/damage?model=fused` in the pre image."""
+
+    fused_grader: str = "bd-cnn"
+    """Grades each of them on a crop of the post image."""
+
     interactive: str = "iog_refine"
     """Default model of `POST /v1/interactive`."""
 

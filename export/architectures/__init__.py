@@ -7,7 +7,10 @@ from typing import TypeVar
 
 from torch import nn
 
+from export.architectures.cnn import CNN
 from export.architectures.cogseg import CogSeg
+from export.architectures.colours import DAHITRA, DAHITRA_LEVIR, IMAGENET, Colours
+from export.architectures.dahitra import DAHiTra, DAHiTraLEVIR
 from export.architectures.densenet201 import DenseNet201
 from export.architectures.dextr import DEXTR
 from export.architectures.fanet import FANET_B, FANET_S, FANetUPer
@@ -16,32 +19,35 @@ from export.architectures.inception_resnetv2 import InceptionResNetV2
 from export.architectures.inceptionv3 import InceptionV3
 from export.architectures.iog import IOG, IOGRefine
 from export.architectures.keras_layers import FILM_DEPTHS
-from export.architectures.resnet import RESNET26, RESNET101
+from export.architectures.resnet import RESNET26, RESNET50, RESNET101
 from export.architectures.resnet101v2 import ResNet101V2
 from export.architectures.siamunet import SiameseUNet
 from export.architectures.unet import UNet
 
 Depths = TypeVar("Depths")
 
-MEAN = (0.485, 0.456, 0.406)
-"""ImageNet mean of RGB in [0, 1]; networks of damage take (rgb / 255 - MEAN) / STD."""
+_COLOURS = {"dahitra": DAHITRA, "dahitra_levir": DAHITRA_LEVIR}
 
-STD = (0.229, 0.224, 0.225)
-"""ImageNet standard deviation of RGB in [0, 1]."""
-
-DEPTHS: dict[str, tuple[int, ...]] = {"resnet101": RESNET101, "resnet26": RESNET26}
-"""Name of a residual backbone → its bottlenecks per stage; the paper's is first."""
+DEPTHS: dict[str, tuple[int, ...]] = {"resnet101": RESNET101, "resnet50": RESNET50, "resnet26": RESNET26}
+"""Name of a residual backbone → its bottlenecks per stage."""
 
 FANET_DEPTHS: dict[str, tuple[int, ...]] = {"fanet_b": FANET_B, "fanet_s": FANET_S}
-"""The same of FANet, and its blocks."""
+"""The same of FANet, and its blocks; the paper's is first."""
 
-INPUTS: dict[str, tuple[str, ...]] = {"fcn": ("pre",), "siamunet": ("pre", "post")}
+_PAIR = ("pre", "post")
+INPUTS: dict[str, tuple[str, ...]] = {"fcn": ("pre",), "siamunet": _PAIR, "dahitra": _PAIR, "dahitra_levir": _PAIR}
 """Per architecture of damage the roles of its images, in order."""
 
 ZEROWASTE_CLASSES = 5
 """Label values of ZeroWaste, the data set of FANet's paper."""
 
-_DAMAGE: dict[str, Callable[[float], nn.Module]] = {"fcn": FCN, "siamunet": SiameseUNet}
+_DAMAGE: dict[str, Callable[[float], nn.Module]] = {
+    "fcn": FCN,
+    "siamunet": SiameseUNet,
+    "dahitra": DAHiTra,
+    "dahitra_levir": DAHiTraLEVIR,
+}
+_CROPS: dict[str, Callable[[float, Sequence[int]], nn.Module]] = {"cnn": CNN}
 _CT: dict[str, Callable[[float], nn.Module]] = {"cogseg": CogSeg, "ct_unet": UNet}
 _CLICKS: dict[str, Callable[[float, Sequence[int]], nn.Module]] = {
     "iog": IOG,
@@ -56,7 +62,10 @@ _FILMS: dict[str, Callable[[float, float], nn.Module]] = {
 }
 
 INTERACTIVE = tuple(_CLICKS)
-"""The architectures that take clicks; they have a backbone whose depths can be chosen."""
+"""The architectures that take clicks."""
+
+CROPS = tuple(_CROPS)
+"""The architectures that take a crop of one building."""
 
 CT = tuple(_CT)
 """The architectures that take CT slices."""
@@ -67,10 +76,13 @@ WASTE = ("fanet", "waste_fcn")
 FILMS = tuple(_FILMS)
 """The architectures that take chest radiographs."""
 
-BACKBONED = (*_CLICKS, "fanet", *_FILMS)
+RESIDUAL = (*INTERACTIVE, *CROPS)
+"""The architectures whose residual backbone's depths can be chosen."""
+
+BACKBONED = (*RESIDUAL, "fanet", *FILMS)
 """The architectures whose backbone has depths to choose from."""
 
-ARCHITECTURES = (*_DAMAGE, *_CT, *_CLICKS, *WASTE, *_FILMS)
+ARCHITECTURES = (*_DAMAGE, *_CROPS, *_CT, *_CLICKS, *WASTE, *_FILMS)
 """All of them."""
 
 
@@ -80,12 +92,12 @@ def build_network(
     """Return an untrained network.
 
     Args:
-        architecture: ``fcn`` takes (pre), ``siamunet`` (pre, post), ``iog`` and ``dextr`` a crop with its click maps,
-            ``iog_refine`` that and the maps of all clicks so far; ``cogseg`` and ``ct_unet`` take CT slices;
-            ``fanet`` and ``waste_fcn`` take photographs, the others radiographs.
+        architecture: ``fcn`` takes (pre), ``siamunet`` and DAHiTra's (pre, post), ``cnn`` a crop of post;
+            ``iog`` and ``dextr`` a crop with its click maps, ``iog_refine`` that and the maps of all clicks so far;
+            ``cogseg`` and ``ct_unet`` take CT slices; ``fanet`` and ``waste_fcn`` photographs, the others radiographs.
         width: scales every hidden layer; 1.0 is the paper's size.
-        depths: name of the backbone, for interactive networks and FANet, or of the share of the repeated blocks, for
-            radiographs; without it the paper's.
+        depths: name of the backbone, for interactive networks, the CNN and FANet, or of the share of the repeated
+            blocks, for radiographs; without it the paper's.
         classes: label values, for networks of waste alone; ZeroWaste's unless given.
 
     Raises:
@@ -99,9 +111,15 @@ def build_network(
         return FCN(width, classes=classes)
     if architecture == "fanet":
         return FANetUPer(width, _named(FANET_DEPTHS, depths), classes)
-    if architecture not in _CLICKS:
+    residual = (_CLICKS | _CROPS).get(architecture)
+    if residual is None:
         raise ValueError(f"unknown architecture {architecture!r}; known: {', '.join(ARCHITECTURES)}")
-    return _CLICKS[architecture](width, _named(DEPTHS, depths))
+    return residual(width, _named(DEPTHS, depths or ("resnet50" if architecture in CROPS else "resnet101")))
+
+
+def colours_of(architecture: str) -> Colours:
+    """Return what becomes of the pixels that a network of damage takes."""
+    return _COLOURS.get(architecture, IMAGENET)
 
 
 def _named(known: Mapping[str, Depths], name: str | None) -> Depths:

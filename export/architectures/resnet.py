@@ -9,6 +9,9 @@ from torch import Tensor, nn
 RESNET101 = (3, 4, 23, 3)
 """Bottlenecks per stage of ResNet-101."""
 
+RESNET50 = (3, 4, 6, 3)
+"""Bottlenecks per stage of ResNet-50."""
+
 RESNET26 = (2, 2, 2, 2)
 """Bottlenecks per stage of the smallest network of this kind, for the demonstrations."""
 
@@ -61,6 +64,29 @@ class Bottleneck(nn.Module):
         inner = self.relu(self.bn1(self.conv1(x)))
         inner = self.relu(self.bn2(self.conv2(inner)))
         output: Tensor = self.relu(self.bn3(self.conv3(inner)) + self.downsample(x))
+        return output
+
+
+class BasicBlock(nn.Module):
+    """Two 3×3 convolutions beside a shortcut, which is a 1×1 convolution where the shape changes."""
+
+    def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
+        """Build the layers; the first convolution has the stride."""
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, channels, kernel_size=3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(channels, channels, kernel_size=3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.downsample = nn.Sequential()
+        if stride != 1 or in_channels != channels:
+            shortcut = nn.Conv2d(in_channels, channels, kernel_size=1, stride=stride, bias=False)
+            self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, channels, H / stride, W / stride) of (N, in_channels, H, W)."""
+        inner = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        output: Tensor = self.relu(inner + self.downsample(x))
         return output
 
 

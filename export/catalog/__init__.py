@@ -7,7 +7,7 @@ from export.catalog.ct import CT
 from export.catalog.damage import DAMAGE
 from export.catalog.films import FILMS
 from export.catalog.waste import WASTE
-from export.entries import DamageEntry, Entry, FilmEntry, SliceEntry, WasteEntry
+from export.entries import CropEntry, DamageEntry, Entry, FilmEntry, SliceEntry, WasteEntry
 from export.errors import CheckpointError
 
 CATALOG: dict[str, Entry] = {entry.name: entry for entry in (*DAMAGE, *CLICKED, *CT, *FILMS, *WASTE)}
@@ -37,6 +37,18 @@ def damage_entry_of(architecture: str) -> DamageEntry:
         if isinstance(entry, DamageEntry):
             return entry
     raise CheckpointError(f"a {architecture} grades no damage")
+
+
+def crop_entry_of(architecture: str) -> CropEntry:
+    """Return the entry that grades crops with checkpoints of `architecture`.
+
+    Raises:
+        CheckpointError: it is of another task.
+    """
+    for entry in entries_of(architecture):
+        if isinstance(entry, CropEntry):
+            return entry
+    raise CheckpointError(f"a {architecture} grades no crops")
 
 
 def slice_entry_of(architecture: str) -> SliceEntry:

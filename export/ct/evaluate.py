@@ -19,8 +19,9 @@ from export.errors import EvaluationError
 from export.figures import Measurement, report
 from export.runners import Runner, open_file, torch_runner
 from export.served.graphs import graph_of
+from export.stored import sound_model
 from gateway.repository.card import Figures, read_card
-from gateway.repository.store import file_digest, scan
+from gateway.repository.store import file_digest
 from gateway.vision.labels import decide
 from gateway.vision.windowing import Window, from_grid, to_grid
 
@@ -73,7 +74,7 @@ def evaluate_slices(path: Path, data: Path, split: str, out: Path | None) -> str
     slices = [each for each in read_slices(data) if each.split == split]
     if not slices:
         raise EvaluationError(f"{data} has no slice in the split {split!r}")
-    model = _open_checkpoint(path) if path.is_file() else _open_folder(path.resolve())
+    model = _open_checkpoint(path) if path.is_file() else _open_folder(path)
     figures = measure(model.predict, slices, split, model.classes, model.window)
     if out:
         measurement = Measurement(source_digest=model.source_digest, figures=(figures,))
@@ -119,11 +120,7 @@ def _open_checkpoint(file: Path) -> SliceModel:
 
 
 def _open_folder(folder: Path) -> SliceModel:
-    repository = scan(folder.parent)
-    model = repository.models.get(folder.name)
-    if model is None:
-        reasons = [fault.reason for fault in repository.faults if fault.model == folder.name]
-        raise EvaluationError(f"{folder.name} is not a sound model: {'; '.join(reasons)}")
+    model = sound_model(folder)
     card = model.card
     if card.window is None or card.task != "ct":
         raise EvaluationError(f"{folder.name} labels no slices")

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from export.entries.base import OUTPUTS, Tensors, as_named_in
 from export.entries.clicks import FEATURES, ClickEntry
+from export.entries.crops import CropEntry
 from export.entries.ct import SliceEntry
 from export.entries.damage import DamageEntry
 from export.entries.films import FilmEntry
 from export.entries.waste import WasteEntry
 
-Entry = DamageEntry | ClickEntry | SliceEntry | FilmEntry | WasteEntry
+Entry = DamageEntry | CropEntry | ClickEntry | SliceEntry | FilmEntry | WasteEntry
 
 __all__ = [
     "FEATURES",
     "OUTPUTS",
     "ClickEntry",
+    "CropEntry",
     "DamageEntry",
     "Entry",
     "FilmEntry",

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from export.architectures import MEAN, STD
+from export.architectures.colours import IMAGENET, Colours
+from export.architectures.dahitra import Hierarchy
 from export.framing import Framing
 from export.served.decision import quantised_and_decided
 
@@ -23,13 +24,14 @@ class ServedModel(nn.Module, ABC):
 
     scale: Tensor
 
-    def __init__(self, network: nn.Module, framing: Framing) -> None:
+    def __init__(self, network: nn.Module, framing: Framing, colours: Colours = IMAGENET) -> None:
         """Wrap `network`, which takes normalised (N, 3, T / reduction, T / reduction) images and gives logits."""
         super().__init__()
         self.network = network
         self.reduction = framing.reduction
         self.threshold = framing.threshold
-        mean, std = (torch.tensor(constant).view(1, 3, 1, 1) for constant in (MEAN, STD))
+        self.order = colours.order
+        mean, std = (torch.tensor(constant).view(1, 3, 1, 1) for constant in (colours.mean, colours.std))
         # x / 255, − mean, / std and + tint as one multiplication and one addition per role.
         self.register_buffer("scale", 1 / (255 * std))
         tints = {"post": torch.tensor(framing.post_tint).view(1, 3, 1, 1)}
@@ -54,6 +56,8 @@ class ServedModel(nn.Module, ABC):
         pixels = image.permute(0, 3, 1, 2).float()
         if self.reduction > 1:
             pixels = F.avg_pool2d(pixels, self.reduction)
+        if self.order == "bgr":
+            pixels = pixels.flip(1)
         return pixels * self.scale + self.get_buffer(f"offset_{role}")
 
 
@@ -80,13 +84,14 @@ class ServedPair(ServedModel):
         return self.answer(pre, post)
 
 
-def serve(network: nn.Module, roles: Sequence[str], framing: Framing) -> ServedModel:
-    """Return `network` wrapped for its input roles.
+def serve(network: nn.Module, roles: Sequence[str], framing: Framing, colours: Colours = IMAGENET) -> ServedModel:
+    """Return `network` wrapped for its input roles, without the parts of it that never run.
 
     Raises:
         ValueError: no task has these roles.
     """
+    network = network.executed() if isinstance(network, Hierarchy) else network
     for served in (ServedImage, ServedPair):
         if served.roles == tuple(roles):
-            return served(network, framing)
+            return served(network, framing, colours)
     raise ValueError(f"no tensor contract has the inputs {list(roles)}")

@@ -7,15 +7,17 @@ from typing import cast
 import torch
 from torch import nn
 
+from export.architectures import colours_of
 from export.architectures.cogseg import CogSeg
 from export.architectures.iog import IOGRefine
 from export.architectures.keras_layers import FilmNetwork
 from export.architectures.resnet import stage_channels
 from export.catalog.waste import LABEL_SETS
 from export.checkpoints import Checkpoint
-from export.entries import ClickEntry, DamageEntry, Entry, FilmEntry, SliceEntry, WasteEntry
+from export.entries import ClickEntry, CropEntry, DamageEntry, Entry, FilmEntry, SliceEntry, WasteEntry
 from export.graph import Graph
 from export.served.clicks import ServedCrop, ServedEncoder, ServedHead
+from export.served.crops import ServedBuilding
 from export.served.ct import ServedSharpening, ServedSlice, labelling
 from export.served.damage import serve
 from export.served.films import ServedFilm
@@ -30,8 +32,10 @@ def graph_of(network: nn.Module, checkpoint: Checkpoint, entry: Entry) -> Graph:
         ValueError: the network cannot be served so.
     """
     if isinstance(entry, DamageEntry):
-        served = serve(network, entry.inputs, checkpoint.framing)
+        served = serve(network, entry.inputs, checkpoint.framing, colours_of(checkpoint.architecture))
         return Graph(served, entry.input_specs(), entry.output_specs())
+    if isinstance(entry, CropEntry):
+        return Graph(ServedBuilding(network), entry.input_specs(checkpoint.size), entry.output_specs())
     if isinstance(entry, SliceEntry):
         slices = _slices(network, checkpoint, entry)
         return Graph(slices, entry.input_specs(checkpoint.size), entry.output_specs(checkpoint.size))

@@ -53,6 +53,11 @@ def relight(rng: Generator, pre: Image, post: Image) -> tuple[Image, Image]:
     return _apply_light(pre, shared + _light(rng, 0.5)), _apply_light(post, shared + _light(rng, 0.5))
 
 
+def relight_one(rng: Generator, image: Image) -> Image:
+    """Return an image that has no partner under another light."""
+    return _apply_light(image, _light(rng, 0.8))
+
+
 def degrade(rng: Generator, image: Image) -> Image:
     """Return the image as another sensor, sky or archive would give it: shade, haze, blur, noise, JPEG blocks."""
     if rng.random() < 0.25:

@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from export.architectures import INPUTS, MEAN, STD
+from export.architectures import INPUTS, colours_of
+from export.architectures.colours import IMAGENET, Colours
 from export.catalog import damage_entry_of
 from export.framing import Framing
 from export.runners import Pixels
@@ -18,11 +19,15 @@ from export.tiled import TiledModel
 from export.training.evaluate import Predictor
 
 
-def normalise(images: NDArray[np.uint8], device: str) -> Tensor:
+def normalise(images: NDArray[np.uint8], device: str, colours: Colours = IMAGENET) -> Tensor:
     """Return uint8 images (N, H, W, 3) RGB as normalised float32 (N, 3, H, W) in channels-last memory."""
+    if colours.order == "bgr":
+        images = np.ascontiguousarray(images[..., ::-1])
     # The view from NHWC to NCHW is channels-last already: nothing is copied to reorder it.
     batch = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float()
-    mean, std = (torch.tensor(constant, device=device).view(1, 3, 1, 1) * 255 for constant in (MEAN, STD))
+    mean, std = (
+        torch.tensor(constant, device=device).view(1, 3, 1, 1) * 255 for constant in (colours.mean, colours.std)
+    )
     return (batch - mean) / std
 
 
@@ -31,14 +36,14 @@ def network_inputs(
 ) -> list[Tensor]:
     """Return what a network takes of reduced uint8 images (N, H, W, 3) RGB by role, in the order of its inputs."""
     tints = {"post": torch.tensor(framing.post_tint, device=device).view(1, 3, 1, 1)}
-    nothing = torch.zeros(1, device=device)
-    return [normalise(images[role], device) + tints.get(role, nothing) for role in INPUTS[architecture]]
+    nothing, colours = torch.zeros(1, device=device), colours_of(architecture)
+    return [normalise(images[role], device, colours) + tints.get(role, nothing) for role in INPUTS[architecture]]
 
 
 def served_predictor(network: nn.Module, architecture: str, framing: Framing, device: str) -> Predictor:
     """Return the network as a predictor of label maps that tiles, blends and decides as the gateway does."""
     entry = damage_entry_of(architecture)
-    model = serve(network, entry.inputs, framing).to(device)
+    model = serve(network, entry.inputs, framing, colours_of(architecture)).to(device)
 
     def run(images: Sequence[Pixels]) -> tuple[Pixels, ...]:
         with torch.inference_mode():

@@ -53,18 +53,29 @@ def train(
         ValueError: there is nothing to train on, or ``last.pt`` is of another recipe.
     """
     out.mkdir(parents=True, exist_ok=True)
-    pairs = [] if data is None else read_pairs(data)
-    training = [pair for pair in pairs if pair.split == "train"]
-    scenes = [DrawnPair(_FIRST_SCENE + index) for index in range(recipe.scenes + _VALIDATION_SCENES)]
-    validation = [pair for pair in pairs if pair.split == "val"] or scenes[recipe.scenes :]
+    training, scenes, validation = training_and_validation(data, recipe.scenes)
     photographs = [load_tile(pair, recipe.reduction) for pair in training]
-    drawn = [load_tile(pair, recipe.reduction) for pair in scenes[: recipe.scenes]]
+    drawn = [load_tile(pair, recipe.reduction) for pair in scenes]
     sampler = Sampler(photographs, drawn, recipe.draw, seed)
     run = Run(recipe, minutes or recipe.minutes, device, seed)
     run_to_end(run, sampler.batch, run.learn, lambda: _figures(run, validation), out, resume=resume)
     checkpoint = out / "model.pt"
     run.export(checkpoint, describe(training, recipe.scenes))
     return checkpoint
+
+
+def training_and_validation(
+    data: Path | None, scenes: int
+) -> tuple[list[Pair], list[DrawnPair], Sequence[LabelledPair]]:
+    """Return the pairs to learn from, so many drawn scenes, and what validates: pairs, or where there are none, scenes.
+
+    Raises:
+        DataError: ``data`` cannot be read.
+    """
+    pairs = [] if data is None else read_pairs(data)
+    drawn = [DrawnPair(_FIRST_SCENE + index) for index in range(scenes + _VALIDATION_SCENES)]
+    validation = [pair for pair in pairs if pair.split == "val"]
+    return [pair for pair in pairs if pair.split == "train"], drawn[:scenes], validation or drawn[scenes:]
 
 
 def describe(training: Sequence[Pair], scenes: int) -> str:

@@ -77,6 +77,19 @@ _RECIPES = (
     # The paper states the network and 256x256 images only; optimiser, batch and length are taken from its FCN, with
     # Adam's customary rate, as 1e-6 would not move a network with batch normalisation in 15 epochs.
     Recipe("siamunet", "paper", 1.0, 4, Draw(256, 16), 15 * XBD_TRAIN_PAIRS // 16, 1e-3),
+    # The paper states the network alone. Its reference: AdamW at 1e-4, times 0.6 at 17 epochs of 100, decay 1e-6, batch
+    # 16, crops of 256 pixels; Dice and focal losses per map, and weighted cross-entropy, where ours are those of all.
+    Recipe(
+        "dahitra",
+        "paper",
+        1.0,
+        1,
+        Draw(256, 16),
+        100 * XBD_TRAIN_PAIRS // 16,
+        1e-4,
+        weight_decay=1e-6,
+        threshold=0.3,
+    ),
     Recipe(
         "fcn",
         "demo",
@@ -109,6 +122,22 @@ _RECIPES = (
         scenes=60,
         threshold=0.5,
         post_tint=(1.0, 0.0, -1.0),
+    ),
+    Recipe(
+        "dahitra",
+        "demo",
+        width=0.375,
+        reduction=2,
+        draw=Draw(192, 8, pasted=0.5),
+        steps=20_000,
+        minutes=25,
+        learning_rate=2e-3,
+        weight_decay=1e-2,
+        schedule="one-cycle",
+        average=0.998,
+        class_weights=(1.0, 2.5, 4.0, 8.0),
+        scenes=60,
+        threshold=0.5,
     ),
 )
 

@@ -50,8 +50,16 @@ class LabelledPair(Protocol):
 
 
 @dataclass(frozen=True)
+class Building:
+    """One building of a JSON: its label value and its polygons; see `parse_wkt`."""
+
+    value: int
+    polygons: list[list[NDArray[np.float64]]]
+
+
+@dataclass(frozen=True)
 class Pair:
-    """One tile: where its images and labels lie. Reading is lazy."""
+    """One tile: where its images and labels lie, and xBD's JSON after the disaster if it is there. Reading is lazy."""
 
     name: str
     event: str
@@ -59,6 +67,7 @@ class Pair:
     pre: Path
     post: Path
     labels: Path
+    polygons: Path | None = None
 
     def read_pre(self) -> NDArray[np.uint8]:
         """Return the image before the disaster, (H, W, 3) RGB."""
@@ -73,6 +82,12 @@ class Pair:
         if self.labels.suffix == ".json":
             return rasterise(json.loads(self.labels.read_text(encoding="utf-8")))
         return _decode(self.labels, cv2.IMREAD_GRAYSCALE)
+
+    def read_buildings(self) -> list[Building] | None:
+        """Return the buildings of the JSON; None without one."""
+        if self.polygons is None:
+            return None
+        return list(buildings(json.loads(self.polygons.read_text(encoding="utf-8"))))
 
 
 def read_pairs(root: Path) -> list[Pair]:
@@ -102,15 +117,28 @@ def rasterise(document: dict[str, object]) -> NDArray[np.uint8]:
         DataError: the document is no xBD label, or names an unknown subtype.
     """
     try:
-        metadata, features = document["metadata"], document["features"]["xy"]  # type: ignore[index]
+        metadata = document["metadata"]
         labels = np.zeros((metadata["height"], metadata["width"]), np.uint8)  # type: ignore[index]
-        for feature in features:
-            value = SUBTYPES[feature["properties"].get("subtype", "no-damage")]
-            for rings in parse_wkt(feature["wkt"]):
-                _fill(labels, rings, value)
     except (KeyError, TypeError) as error:
         raise DataError(f"not an xBD label: {error!r}") from error
+    for building in buildings(document):
+        for rings in building.polygons:
+            _fill(labels, rings, building.value)
     return labels
+
+
+def buildings(document: dict[str, object]) -> Iterator[Building]:
+    """Yield the buildings of a parsed xBD JSON in its order.
+
+    Raises:
+        DataError: the document is no xBD label, or names an unknown subtype.
+    """
+    try:
+        for feature in document["features"]["xy"]:  # type: ignore[index]
+            value = SUBTYPES[feature["properties"].get("subtype", "no-damage")]
+            yield Building(value, parse_wkt(feature["wkt"]))
+    except (KeyError, TypeError) as error:
+        raise DataError(f"not an xBD label: {error!r}") from error
 
 
 def parse_wkt(text: str) -> list[list[NDArray[np.float64]]]:
@@ -171,6 +199,7 @@ def _pairs_of_manifest(root: Path) -> Iterator[Pair]:
                 root / "images" / f"{tile}_pre_disaster.{suffix}",
                 root / "images" / f"{tile}_post_disaster.{suffix}",
                 root / "masks" / f"{tile}_post_disaster.png",
+                polygons if (polygons := root / "labels_xbd_json" / f"{tile}_post_disaster.json").is_file() else None,
             )
 
 
@@ -184,5 +213,6 @@ def _pairs_of_folder(folder: Path, split: str | None) -> Iterator[Pair]:
             split or ("val" if index % _VALIDATION_EVERY == 0 else "train"),
             pre,
             pre.with_name(f"{tile}_post_disaster{pre.suffix}"),
-            folder / "labels" / f"{tile}_post_disaster.json",
+            polygons := folder / "labels" / f"{tile}_post_disaster.json",
+            polygons,
         )

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from export.architectures import MEAN
+from export.architectures.colours import IMAGENET
 from export.training.xbd import DataError
 from export.waste.photos import LabelledPhoto
 from gateway.vision.resizing import fitted
@@ -26,7 +26,7 @@ IGNORED = 255
 """Label of what lies outside a photograph, and of what data leaves unjudged."""
 
 _WHITE = (255.0, 255.0, 255.0)
-_MEAN_COLOUR = tuple(255 * channel for channel in MEAN)
+_MEAN_COLOUR = tuple(255 * channel for channel in IMAGENET.mean)
 _TRIES = 10
 
 

@@ -9,10 +9,19 @@ from pydantic import BaseModel, Field
 from gateway import __version__
 from gateway.engines.base import Engine, Model, State, Status
 from gateway.repository.card import Card, ClassSpec
+from gateway.tasks.fused import FusedModel
 from gateway.vision.regions import Region
 
 MEDICAL_NOTICE = "a research demonstration, not a diagnosis"
 """Goes with every answer about a patient."""
+
+
+class Part(BaseModel):
+    """One of several models that an answer is composed of."""
+
+    model: str = Field(examples=["bd-fcn"])
+    version: int = Field(examples=[1])
+    digest: str = Field(description="SHA-256 of the model file", examples=["sha256:4f0c…"])
 
 
 class Provenance(BaseModel):
@@ -26,6 +35,12 @@ class Provenance(BaseModel):
     engine: str = Field(examples=["embedded"])
     input_digest: str = Field(description="SHA-256 over the SHA-256 digests of the parts, in their documented order")
     gateway: str = Field(description="Version of the gateway", examples=["0.1.0"])
+    parts: list[Part] = Field(
+        default=[],
+        description="Of `fused`: its models, in the order in which they ran. `version` is then the last one's, "
+        "`digest` over the digests of all.",
+        examples=[[]],
+    )
 
 
 class ClassShare(BaseModel):
@@ -156,16 +171,24 @@ def provenance(model: Model, engine: Engine, input_digest: str) -> Provenance:
         engine=engine.name,
         input_digest=input_digest,
         gateway=__version__,
+        parts=[Part(model=part.name, version=part.version, digest=part.digest) for part in _parts(model)],
     )
 
 
 def model_headers(model: Model) -> dict[str, str]:
     """Return the headers that say which model answered."""
-    return {
+    headers = {
         "Maskgate-Model": model.name,
         "Maskgate-Version": str(model.version),
         "Maskgate-Digest": model.digest,
     }
+    if parts := _parts(model):
+        headers["Maskgate-Parts"] = ", ".join(f"{part.name} {part.version} {part.digest}" for part in parts)
+    return headers
+
+
+def _parts(model: Model) -> tuple[Model, ...]:
+    return (model.finder, model.grader) if isinstance(model, FusedModel) else ()
 
 
 def notice_headers(notices: Sequence[str]) -> dict[str, str]:

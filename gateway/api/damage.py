@@ -15,12 +15,13 @@ from fastapi import APIRouter, Query, Request, Response
 from numpy.typing import NDArray
 
 from gateway.api.answers import DamageAnswer, class_shares, model_headers, notice_headers, provenance, region_answers
+from gateway.api.composition import choose_damage
 from gateway.api.documentation import BINARY, Documentation, image_part, multipart, problems
 from gateway.api.images import Parts, decode_part, probe_parts
 from gateway.api.negotiation import JSON, PNG, choose_form
 from gateway.api.services import InjectedServices, Job, serve_task
 from gateway.api.uploads import read_parts
-from gateway.engines.base import Model, choose
+from gateway.engines.base import Model
 from gateway.media.images import DecodedImage
 from gateway.media.labelmaps import encode_label_map, encode_overlay
 from gateway.tasks.damage import DamageMap, DamageReport, check_pair, map_damage, report_damage
@@ -75,7 +76,13 @@ _RESPONSES: dict[int | str, Documentation] = {
 async def damage(
     request: Request,
     services: InjectedServices,
-    model: Annotated[str | None, Query(description="One of the task's models", examples=["bd-siamunet"])] = None,
+    model: Annotated[
+        str | None,
+        Query(
+            description="One of the task's models, or `fused`: one finds buildings, another grades each",
+            examples=["bd-siamunet"],
+        ),
+    ] = None,
     version: Annotated[
         int | None, Query(ge=1, description="One of the model's versions; without it the newest that is ready")
     ] = None,
@@ -92,7 +99,7 @@ async def damage(
              'http://127.0.0.1:8080/v1/damage?overlay=true' -o overlay.png
     """
     media_type = choose_form(request.headers.get("accept"), overlay=overlay, include=include or ())
-    chosen = choose(services.engine, TASK, model or services.settings.models.damage, version)
+    chosen = choose_damage(services, model or services.settings.models.damage, version)
 
     async def answer(job: Job[Parts]) -> Response:
         pair = await _decode_pair(job, chosen)

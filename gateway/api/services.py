@@ -22,6 +22,7 @@ from gateway.ops.telemetry import Telemetry
 from gateway.ops.timeline import Timeline
 from gateway.ops.workers import Workers
 from gateway.settings import LimitSettings, Settings
+from gateway.tasks.fused import FusedModel, FusedSegmenter
 from gateway.tasks.segmentation import Segmenter
 from gateway.tasks.selection import Memory, Run
 
@@ -70,7 +71,11 @@ class Job(Generic[Body]):
 
     def segmenter(self, model: Model) -> Segmenter:
         """Return `model`, ready to run for this request."""
-        return Segmenter(model, self.services.engine, self.services.workers, self.services.telemetry, self.timeline)
+        services = self.services
+        whole = Segmenter(model, services.engine, services.workers, services.telemetry, self.timeline)
+        if not isinstance(model, FusedModel):
+            return whole
+        return FusedSegmenter(**vars(whole), finder=self.segmenter(model.finder), grader=self.segmenter(model.grader))
 
     def selecting(self, memory: Memory | None = None) -> Run:
         """Return what selections of this request run on, features kept in `memory` where there is one."""

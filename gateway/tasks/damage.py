@@ -11,14 +11,12 @@ from numpy.typing import NDArray
 from gateway.engines.base import Model
 from gateway.errors import PairMismatch
 from gateway.tasks.segmentation import Segmenter
+from gateway.vision.buildings import SMALLEST_BUILDING
 from gateway.vision.pairing import SizesDoNotPair, check_sizes, to_pre_grid
 from gateway.vision.regions import Region, regions
 
 Pixels = NDArray[np.uint8]
 Size = tuple[int, int]
-
-SMALLEST_BUILDING = 25
-"""Regions of fewer pixels stay in the label map and are not listed as buildings: 2.5 m square at xBD's half metre."""
 
 
 @dataclass(frozen=True)

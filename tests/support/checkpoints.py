@@ -11,19 +11,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from export.architectures import CT, FILMS, INTERACTIVE, WASTE, build_network
+from export.architectures import CROPS, CT, FILMS, INTERACTIVE, RESIDUAL, WASTE, build_network
 from export.architectures.cogseg import CogSeg
+from export.architectures.dahitra import Hierarchy
 from export.architectures.fanet import FANetUPer
 from export.catalog import CATALOG, entries_of
 from export.checkpoints import Checkpoint, write_checkpoint
 from export.entries import DamageEntry, Entry
 from export.probes import draw_clicked, draw_tiles
+from export.training.inference import normalise
 
 Field = NDArray[np.float32]
 
 WIDTH = 1 / 16
 FANET_WIDTH = 1 / 12
 """FANet's channels are multiples of 8: at this width they are the paper's in proportion."""
+
+FIXED = "dahitra_levir"
+"""Takes 256×256 pixels alone, as they are."""
 
 SIZE = 64
 """Side of the crops of interactive networks, of the slices of networks of CT, and of the tiles of those of waste."""
@@ -39,6 +44,8 @@ FILM_SIZE = 80
 def small_entry(name: str) -> Entry:
     """Return a catalogue entry with tiles and batches small enough for a test."""
     entry = CATALOG[name]
+    if entry.architecture == FIXED:
+        return replace(entry, max_batch_size=4)
     return (
         replace(entry, tile=64, overlap=16, max_batch_size=4)
         if isinstance(entry, DamageEntry)
@@ -68,8 +75,15 @@ def untrained(architecture: str, seed: int = 0) -> nn.Module:
         _balanced(network.segmentation.head, lambda: network.labelling()(slices))
         _balanced(network.super_resolution.head, lambda: network.sharpening()(slices))
         return network
+    if isinstance(network, Hierarchy):
+        pair = torch.randn(2, 2, 3, 256, 256) if architecture == FIXED else torch.randn(2, 2, 3, 64, 64)
+        _balanced(network.get_submodule("classifier"), lambda: network.answers(*pair))
+        return network
+    if architecture in CROPS:
+        [crops] = draw_tiles("natural", 1, 8, SIZE)
+        _balanced(network.get_submodule("fc"), lambda: network(normalise(crops, "cpu")))
+        return network
     head = network.get_submodule("head")
-    assert isinstance(head, nn.Conv2d)
     images = torch.rand(2, 1, 64, 64) if architecture in CT else torch.randn(2, 3, 64, 64)
     _balanced(head, lambda: network(images, images.flip(0)) if architecture == "siamunet" else network(images))
     return network
@@ -122,12 +136,14 @@ def with_statistics(network: nn.Module, images: Tensor) -> nn.Module:
     return network.eval()
 
 
-def _balanced(head: nn.Conv2d, answer: Callable[[], Tensor]) -> None:
+def _balanced(head: nn.Module, answer: Callable[[], Tensor]) -> None:
     """Scale the last layer of a network, so that what it answers has mean 0 and deviation 1 in each channel."""
+    assert isinstance(head, nn.Conv2d | nn.Linear)
     with torch.no_grad():
         logits = answer()
-        spread, middle = logits.std(dim=(0, 2, 3)), logits.mean(dim=(0, 2, 3))
-        head.weight /= spread[:, None, None, None]
+        others = [axis for axis in range(logits.ndim) if axis != 1]
+        spread, middle = logits.std(dim=others), logits.mean(dim=others)
+        head.weight /= spread.view(-1, *[1] * (head.weight.ndim - 1))
         assert head.bias is not None
         head.bias -= middle
         head.bias /= spread
@@ -169,7 +185,7 @@ def checkpoint(architecture: str, *, seed: int = 0, threshold: float | None = 0.
         state_dict=untrained(architecture, seed).state_dict(),
         architecture=architecture,
         width=width_of(architecture),
-        reduction=1 if architecture in (*INTERACTIVE, *CT, *WASTE, *FILMS) else 2,
+        reduction=1 if architecture in (*RESIDUAL, *CT, *WASTE, *FILMS, FIXED) else 2,
         threshold=threshold,
         recipe="demo",
         steps=3,

@@ -64,5 +64,7 @@ def test_siamese_sees_nothing_but_differences() -> None:
 
 
 def test_unknown_architecture_is_named() -> None:
-    with pytest.raises(ValueError, match=r"'unet'.*fcn, siamunet, cogseg, ct_unet, iog, iog_refine, dextr"):
+    with pytest.raises(
+        ValueError, match=r"'unet'.*fcn, siamunet, dahitra, dahitra_levir, cnn, cogseg, ct_unet, iog, iog_refine, dextr"
+    ):
         build_network("unet")

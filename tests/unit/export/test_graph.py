@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from export.architectures import MEAN, STD
+from export.architectures.colours import IMAGENET
 from export.entries import OUTPUTS, DamageEntry
 from export.framing import Framing
 from export.graph import Graph, to_onnx, to_torchscript
@@ -56,7 +56,7 @@ def test_the_graph_computes_what_the_contract_says(architecture: str) -> None:
     with torch.inference_mode():
         _, probabilities = model(*images)
         # As training does it: normalise in [0, 1] first, then average the pixels.
-        mean, std = (torch.tensor(constant).view(1, 3, 1, 1) for constant in (MEAN, STD))
+        mean, std = (torch.tensor(constant).view(1, 3, 1, 1) for constant in (IMAGENET.mean, IMAGENET.std))
         prepared = [F.avg_pool2d((image.permute(0, 3, 1, 2) / 255 - mean) / std, 2) for image in images]
         logits = F.interpolate(model.network(*prepared), size=(TILE, TILE), mode="bilinear", align_corners=False)
         expected = 255 * logits.softmax(dim=1).permute(0, 2, 3, 1)

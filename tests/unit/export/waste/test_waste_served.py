@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from export.architectures import MEAN, STD
+from export.architectures.colours import IMAGENET
 from export.architectures.fanet import FANet, FANetUPer
 from export.cards import stated
 from export.catalog import CATALOG, entries_of, waste_entry_of
@@ -44,7 +44,7 @@ def test_the_graph_normalises_labels_and_restores_the_size(name: str, threshold:
     with torch.inference_mode():
         label_map, probabilities = graph.module(torch.from_numpy(tiles))
         images = torch.from_numpy(tiles).permute(0, 3, 1, 2) / 255
-        mean, std = (torch.tensor(constant).view(1, 3, 1, 1) for constant in (MEAN, STD))
+        mean, std = (torch.tensor(constant).view(1, 3, 1, 1) for constant in (IMAGENET.mean, IMAGENET.std))
         logits = F.interpolate(network((images - mean) / std), size=(SIZE, SIZE), mode="bilinear")
         expected = 255 * logits.softmax(dim=1).permute(0, 2, 3, 1)
     assert label_map.shape == (2, SIZE, SIZE)
