@@ -65,6 +65,9 @@ class ModelSettings(_Group):
     radiograph: str = "ensemble"
     """Default model of `POST /v1/radiograph`; ensemble: all of them that are ready, averaged."""
 
+    waste: str = "waste-fanet"
+    """Default model of `POST /v1/waste`."""
+
     required: tuple[str, ...] = ()
     """Models without which `/readyz` says 503. Empty: at least one model must be ready."""
 
@@ -86,6 +89,18 @@ class LimitSettings(_Group):
 
     image_side_minimum: int = Field(64, ge=1)
     """Shortest image side, in pixels."""
+
+    scene_side: int = Field(60_000, ge=64)
+    """Longest side of a TIFF image, in pixels. It is read by windows and never held decoded."""
+
+    scene_pixels: int = Field(24_000 * 24_000, ge=64 * 64)
+    """Most pixels in one TIFF image."""
+
+    districts: int = Field(10_000, gt=0)
+    """Most polygons in one layer of districts."""
+
+    district_bytes: int = Field(32 * MIB, gt=0)
+    """Longest GeoJSON text of one, in bytes."""
 
     prompt_points: int = Field(1000, ge=4)
     """Most points in one object's prompt: clicks, corners, vertices and points of strokes."""

@@ -7,8 +7,10 @@ from export.entries.clicks import FEATURES, ClickEntry
 from export.entries.crops import CropEntry
 from export.entries.ct import SliceEntry
 from export.entries.damage import DamageEntry
+from export.entries.films import FilmEntry
+from export.entries.waste import WasteEntry
 
-Entry = DamageEntry | CropEntry | ClickEntry | SliceEntry
+Entry = DamageEntry | CropEntry | ClickEntry | SliceEntry | FilmEntry | WasteEntry
 
 __all__ = [
     "FEATURES",
@@ -17,7 +19,9 @@ __all__ = [
     "CropEntry",
     "DamageEntry",
     "Entry",
+    "FilmEntry",
     "SliceEntry",
     "Tensors",
+    "WasteEntry",
     "as_named_in",
 ]

@@ -44,6 +44,7 @@ from maskgate_client.radiographs import FilmPicture, FilmProvenance, FilmReport,
 from maskgate_client.retry import Retry
 from maskgate_client.sessions import AsyncSession, Session
 from maskgate_client.version import __version__
+from maskgate_client.wastes import WasteReport
 
 __all__ = [
     "DEFAULT_URL",
@@ -89,5 +90,6 @@ __all__ = [
     "Spacing",
     "UnexpectedAnswer",
     "Unreachable",
+    "WasteReport",
     "__version__",
 ]

@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 
 import httpx
 
-from maskgate_client import ct_protocol, mask_protocol, protocol, radiograph_protocol
+from maskgate_client import ct_protocol, mask_protocol, protocol, radiograph_protocol, waste_protocol
 from maskgate_client.answers import DamageMap, DamageReport, ModelCard, ModelStatus, Picture
 from maskgate_client.connection import arguments, options, unreachable
 from maskgate_client.cts import CtForm, CtInput, CtReport
@@ -24,6 +24,7 @@ from maskgate_client.protocol import DEFAULT_URL, Call
 from maskgate_client.radiographs import FilmPicture, FilmReport
 from maskgate_client.retry import Retry
 from maskgate_client.sessions import Session
+from maskgate_client.wastes import WasteReport
 
 T = TypeVar("T")
 
@@ -159,6 +160,21 @@ class Client:
         `include` show the evidence for `saliency_class`, by default the class decided for.
         """
         return self._send(radiograph_protocol.report(image, model, version, threshold, include, saliency_class))
+
+    def waste(
+        self,
+        image: ImageInput,
+        *,
+        model: str | None = None,
+        version: int | None = None,
+        min_area: int | None = None,
+        include: Sequence[Picture] = (),
+    ) -> WasteReport:
+        """Return the waste on a photograph by class and piece, and the pictures to `include` at no extra run.
+
+        Pieces of fewer than `min_area` pixels are not listed; by default the gateway's limit counts.
+        """
+        return self._send(waste_protocol.report(image, model, version, min_area, include))
 
     def models(self) -> tuple[ModelStatus, ...]:
         """Return the models the gateway knows."""

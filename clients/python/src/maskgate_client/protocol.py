@@ -231,7 +231,7 @@ def _read_report(response: httpx.Response) -> DamageReport:
         width=document["width"],
         height=document["height"],
         classes=tuple(read_class(entry) for entry in document["classes"]),
-        regions=tuple(_read_region(entry) for entry in document["regions"]),
+        regions=tuple(read_region(entry) for entry in document["regions"]),
         notices=tuple(document["notices"]),
         provenance=Provenance(**{key: document["provenance"][key] for key in Provenance.__dataclass_fields__}),
         pictures={name: b64decode(data, validate=True) for name, data in document.pop("pictures", {}).items()},
@@ -245,7 +245,7 @@ def read_class(entry: dict[str, Any]) -> ClassShare:
     return ClassShare(entry["value"], entry["name"], (red, green, blue), entry["pixels"], entry["share"])
 
 
-def _read_region(entry: dict[str, Any]) -> Region:
+def read_region(entry: dict[str, Any]) -> Region:
     """Read one of `regions`."""
     x0, y0, x1, y1 = entry["box"]
     return Region(
