@@ -26,7 +26,7 @@ TOKENS = 4
 PUBLISHED_THRESHOLD = 0.3
 """From which P(building) on the reference calls a pixel of xBD a building."""
 
-_TOKEN_WIDTH, _HEAD_WIDTH, _IMAGENET = 32, 64, 1000
+_TOKEN_WIDTH, _LEAST_TOKEN, _HEAD_WIDTH, _IMAGENET = 32, 8, 64, 1000
 _HEADS = {5: 4, 4: 4, 3: 8, 2: 1}
 """Level → heads. A level's features have a side of 1 / 2^(level - 1); the decoder has as many blocks as heads."""
 
@@ -48,7 +48,8 @@ class Hierarchy(nn.Module, ABC):
         """Build the layers; ``width`` scales every hidden one, tokens and heads too."""
         super().__init__()
         channels = [_scaled(planes, width) for planes in (STEM, *PLANES)]
-        token = _scaled(_TOKEN_WIDTH, width)
+        # Over a channel or two, normalisation leaves of a token no more than signs.
+        token = max(_LEAST_TOKEN, _scaled(_TOKEN_WIDTH, width))
         self.resnet = _Backbone(channels)
         self.conv_pred = nn.Conv2d(_scaled(384, width), token, kernel_size=3, padding=1)
         for level, heads in _HEADS.items():
