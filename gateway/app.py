@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from gateway import __version__
-from gateway.api import ct, damage, interactive, oip, problems, repository, service, sessions
+from gateway.api import ct, damage, interactive, oip, problems, progress, repository, service, sessions
 from gateway.api.authentication import Authentication
 from gateway.api.middleware import RequestContext
 from gateway.api.services import Services
@@ -18,6 +18,7 @@ from gateway.engines.embedded import EmbeddedEngine
 from gateway.engines.triton import TritonEngine
 from gateway.ops.admission import Admission
 from gateway.ops.features import FeatureStore, MemoryFeatures, Shelf
+from gateway.ops.progress import ProgressBoard
 from gateway.ops.redis_link import RedisLink
 from gateway.ops.redis_sessions import RedisFeatures, RedisSessions
 from gateway.ops.sessions import MemorySessions, SessionStore
@@ -49,6 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
         engine=_engine(settings, telemetry),
         sessions=kept,
         features=features,
+        progress=ProgressBoard(),
     )
 
     @asynccontextmanager
@@ -70,7 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.add_middleware(RequestContext, telemetry=telemetry)
     problems.install(app)
-    for room in (damage, ct, interactive, sessions, oip, service, repository, problems):
+    for room in (damage, ct, interactive, sessions, oip, progress, service, repository, problems):
         app.include_router(room.router)
     return app
 

@@ -9,6 +9,7 @@
     │   ├── ModelNotFound (404)
     │   ├── VersionNotFound (404)
     │   ├── SessionNotFound (404)
+    │   ├── RequestNotFound (404)
     │   └── RouteNotFound (404)
     ├── MethodNotAllowed (405)
     ├── NotAcceptable (406)
@@ -142,6 +143,12 @@ class SessionNotFound(NotFound):
     """No such session of this caller; it may have been there and expired."""
 
     code, title = "session-not-found", "Session not found"
+
+
+class RequestNotFound(NotFound):
+    """No request of that id of this caller runs in this process; it ended, or another replica has it."""
+
+    code, title = "request-not-found", "Request not found"
 
 
 class RouteNotFound(NotFound):

@@ -16,6 +16,7 @@ from gateway.engines.base import Engine, Model
 from gateway.errors import CallerLeft
 from gateway.ops.admission import Admission, Reservation
 from gateway.ops.features import FeatureStore
+from gateway.ops.progress import ProgressBoard
 from gateway.ops.sessions import SessionStore
 from gateway.ops.telemetry import Telemetry
 from gateway.ops.timeline import Timeline
@@ -39,6 +40,7 @@ class Services:
     engine: Engine
     sessions: SessionStore
     features: FeatureStore
+    progress: ProgressBoard
 
 
 def _services(request: Request) -> Services:
@@ -109,8 +111,12 @@ async def serve_admitted(
     Raises:
         MaskgateError: any of the tree; see `Admission.admit`, `gateway/api/uploads.py` and `work`.
     """
-    timeline = Timeline(services.settings.limits.deadline_seconds)
-    with services.admission.admit() as reservation, services.telemetry.task(task, timeline):
+    timeline, state = Timeline(services.settings.limits.deadline_seconds), request.scope["state"]
+    with (
+        services.admission.admit() as reservation,
+        services.telemetry.task(task, timeline),
+        services.progress.shown(state["tenant"], state["request_id"], timeline),
+    ):
         try:
             with timeline.measure("receive"):
                 body = await read(request, services.settings.limits, reservation)

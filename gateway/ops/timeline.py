@@ -1,4 +1,4 @@
-"""Where one request's time went, and how much of it is left."""
+"""Where one request's time went, how far it is, and how much time is left."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
 class Timeline:
-    """Seconds per stage of one request, and its deadline.
+    """Seconds per stage of one request, how much of its work is done, and its deadline.
 
     Steps of one stage may overlap (two images are decoded side by side); the time in which any of
     them ran counts once, so that a stage never takes longer than the request. Different stages may
@@ -22,6 +22,11 @@ class Timeline:
 
     Args:
         seconds: time the whole request may take, from now.
+
+    Attributes:
+        stage: what began last.
+        done: slices or tiles done.
+        total: of how many; None while that is not known.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -31,6 +36,8 @@ class Timeline:
         self._since: dict[Stage, float] = {}
         self.seconds: dict[Stage, float] = {}
         self.stage: Stage = "receive"
+        self.done = 0
+        self.total: int | None = None
 
     @contextmanager
     def measure(self, stage: Stage) -> Iterator[None]:
@@ -45,6 +52,10 @@ class Timeline:
             self._running[stage] -= 1
             if not self._running[stage]:
                 self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - self._since[stage]
+
+    def advance(self, done: int, total: int) -> None:
+        """Say that `done` of `total` slices or tiles are done."""
+        self.done, self.total = done, total
 
     def remaining(self) -> float:
         """Return the seconds left.

@@ -105,7 +105,9 @@ async def find_lesions(segmenter: Segmenter, volume: CtVolume, keep: Keep | None
     async def finish(batch: _Batch) -> None:
         label = partial(_label, batch, card, rows, columns, len(found), keep)
         found.extend(await segmenter.workers.run(segmenter.timeline, "finish", label))
+        segmenter.timeline.advance(len(found), volume.shape[0])
 
+    segmenter.timeline.advance(0, volume.shape[0])
     await in_order((partial(infer, count) for count in _batches(volume.shape[0], card.max_batch_size)), finish)
     findings = CtFindings(tuple(found), volume.spacing, intake.clipped)
     segmenter.publish_shares(findings.counts)

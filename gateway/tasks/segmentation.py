@@ -103,7 +103,14 @@ class Segmenter:
     async def _finish_rows(self, images: Mapping[str, Pixels], grid: Grid, finish: Callable[[Pixels], None]) -> None:
         """Infer the rows of tiles some ahead, and hand their probabilities to `finish` in order, off the loop."""
         rows = (partial(self._infer_row, images, grid, row, "probabilities") for row in range(len(grid.rows)))
-        await in_order(rows, partial(self.workers.run, self.timeline, "finish", finish))
+        total = len(grid.rows) * len(grid.columns)
+
+        async def finish_row(tiles: Pixels) -> None:
+            await self.workers.run(self.timeline, "finish", finish, tiles)
+            self.timeline.advance(self.timeline.done + len(tiles), total)
+
+        self.timeline.advance(0, total)
+        await in_order(rows, finish_row)
 
     async def _infer_row(self, images: Mapping[str, Pixels], grid: Grid, row: int, role: str) -> Pixels:
         """Return one output of the tiles in `row`, shape (columns, tile, tile, …)."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from maskgate_client import CtReport, Lesion, SliceLesion, Spacing
+from maskgate_client import CtReport, Lesion, Progress, SliceLesion, Spacing
 from maskgate_client.cli import main
 
 DICOM = bytes(128) + b"DICM" + b"and so on"
@@ -74,14 +74,15 @@ def test_a_folder_without_dicom_files_is_not_sent(ask: Any, gateway: Any, tmp_pa
 
 
 def test_progress_is_told_until_all_is_sent(ask: Any, gateway: Any) -> None:
-    told: list[tuple[int, int]] = []
+    told: list[Progress] = []
     data = DICOM + bytes(300_000)
-    ask("ct", data, progress=lambda sent, total: told.append((sent, total)))
+    ask("ct", data, progress=told.append)
     assert uploaded(gateway.requests[0]) == data
-    assert [total for _, total in told] == [len(data)] * len(told)
-    assert [sent for sent, _ in told] == sorted({sent for sent, _ in told})
-    assert len(told) > 2
-    assert told[-1][0] == len(data)
+    assert {(step.stage, step.total) for step in told} == {("send", len(data))}
+    sent = [step.done for step in told]
+    assert sent == sorted(set(sent))
+    assert len(sent) > 2
+    assert sent[-1] == len(data)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ from maskgate_client.errors import (
 )
 from maskgate_client.images import ImageInput
 from maskgate_client.masks import MaskProvenance, MaskReport, ObjectMask, Part, RunLengths, SessionState
+from maskgate_client.progress import Progress
 from maskgate_client.prompts import Prompt
 from maskgate_client.protocol import DEFAULT_URL
 from maskgate_client.retry import Retry
@@ -69,6 +70,7 @@ __all__ = [
     "Origin",
     "Part",
     "Problem",
+    "Progress",
     "Prompt",
     "Provenance",
     "Region",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -13,10 +14,11 @@ import httpx
 from maskgate_client import ct_protocol, mask_protocol, protocol
 from maskgate_client.answers import DamageMap, DamageReport, ModelCard, ModelStatus, Picture
 from maskgate_client.connection import arguments, options, unreachable
-from maskgate_client.cts import CtForm, CtInput, CtReport, Progress
+from maskgate_client.cts import CtForm, CtInput, CtReport
 from maskgate_client.errors import Busy, MaskgateError
 from maskgate_client.images import ImageInput
 from maskgate_client.masks import Extra, MaskReport
+from maskgate_client.progress import PATIENCE, Progress, Tell, followed_async
 from maskgate_client.prompts import Prompt
 from maskgate_client.protocol import DEFAULT_URL, Call
 from maskgate_client.retry import Retry
@@ -112,11 +114,12 @@ class AsyncClient:
         model: str | None = None,
         version: int | None = None,
         include: Sequence[CtForm] = (),
-        progress: Progress | None = None,
+        progress: Tell | None = None,
     ) -> CtReport:
         """Return the lesions of a CT in numbers, and the segmentations to `include`; it is not a diagnosis.
 
-        A folder's DICOM files are sent as one series, without their names.
+        A folder's DICOM files are sent as one series, without their names. `progress` is told of the bytes sent and
+        then of the slices done.
         """
         return await self._send(await asyncio.to_thread(ct_protocol.report, image, model, version, include, progress))
 
@@ -127,7 +130,7 @@ class AsyncClient:
         *,
         model: str | None = None,
         version: int | None = None,
-        progress: Progress | None = None,
+        progress: Tell | None = None,
     ) -> bytes:
         """Return the segmentation of a CT as a file: a PNG of a single slice, NIfTI, or DICOM SEG of DICOM files."""
         return await self._send(
@@ -161,6 +164,18 @@ class AsyncClient:
         await self.close()
 
     async def _send(self, call: Call[T]) -> T:
+        if call.progress is None:
+            return await self._carry(call)
+        async with followed_async(partial(self._far, call.request_id), call.progress):
+            return await self._carry(call)
+
+    async def _far(self, request_id: str) -> Progress | None:
+        asked = protocol.progress(request_id)
+        with suppress(httpx.RequestError, MaskgateError):
+            return asked.result(await self._http.request(**arguments(asked), timeout=PATIENCE))
+        return None
+
+    async def _carry(self, call: Call[T]) -> T:
         attempt = 1
         while True:
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -13,10 +14,11 @@ import httpx
 from maskgate_client import ct_protocol, mask_protocol, protocol
 from maskgate_client.answers import DamageMap, DamageReport, ModelCard, ModelStatus, Picture
 from maskgate_client.connection import arguments, options, unreachable
-from maskgate_client.cts import CtForm, CtInput, CtReport, Progress
+from maskgate_client.cts import CtForm, CtInput, CtReport
 from maskgate_client.errors import Busy, MaskgateError
 from maskgate_client.images import ImageInput
 from maskgate_client.masks import Extra, MaskReport
+from maskgate_client.progress import PATIENCE, Progress, Tell, followed
 from maskgate_client.prompts import Prompt
 from maskgate_client.protocol import DEFAULT_URL, Call
 from maskgate_client.retry import Retry
@@ -119,11 +121,12 @@ class Client:
         model: str | None = None,
         version: int | None = None,
         include: Sequence[CtForm] = (),
-        progress: Progress | None = None,
+        progress: Tell | None = None,
     ) -> CtReport:
         """Return the lesions of a CT in numbers, and the segmentations to `include`; it is not a diagnosis.
 
-        A folder's DICOM files are sent as one series, without their names.
+        A folder's DICOM files are sent as one series, without their names. `progress` is told of the bytes sent and
+        then, from another thread, of the slices done.
         """
         return self._send(ct_protocol.report(image, model, version, include, progress))
 
@@ -134,7 +137,7 @@ class Client:
         *,
         model: str | None = None,
         version: int | None = None,
-        progress: Progress | None = None,
+        progress: Tell | None = None,
     ) -> bytes:
         """Return the segmentation of a CT as a file: a PNG of a single slice, NIfTI, or DICOM SEG of DICOM files."""
         return self._send(ct_protocol.segmentation(image, form, model, version, progress))
@@ -166,6 +169,18 @@ class Client:
         self.close()
 
     def _send(self, call: Call[T]) -> T:
+        if call.progress is None:
+            return self._carry(call)
+        with followed(partial(self._far, call.request_id), call.progress):
+            return self._carry(call)
+
+    def _far(self, request_id: str) -> Progress | None:
+        asked = protocol.progress(request_id)
+        with suppress(httpx.RequestError, MaskgateError):
+            return asked.result(self._http.request(**arguments(asked), timeout=PATIENCE))
+        return None
+
+    def _carry(self, call: Call[T]) -> T:
         attempt = 1
         while True:
             try:

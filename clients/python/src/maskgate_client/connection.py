@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from maskgate_client.errors import Unreachable
+from maskgate_client.progress import Progress, Tell
 from maskgate_client.protocol import Call
 from maskgate_client.version import __version__
 
@@ -38,7 +39,7 @@ def is_key(text: str) -> bool:
 
 def arguments(call: Call[Any]) -> dict[str, Any]:
     """Return `call` as the arguments of httpx's `request`."""
-    headers = {"accept": call.accept}
+    headers = {"accept": call.accept, "x-request-id": call.request_id}
     files: Any = call.files
     if call.files and call.progress:
         told = _Told(call.progress, sum(len(data) for _, data, _ in call.files.values()))
@@ -50,7 +51,7 @@ def arguments(call: Call[Any]) -> dict[str, Any]:
 class _Told:
     """Tells how much of some files was read."""
 
-    def __init__(self, progress: Callable[[int, int], None], total: int) -> None:
+    def __init__(self, progress: Tell, total: int) -> None:
         self._progress = progress
         self._total = total
         self._sent = 0
@@ -61,7 +62,7 @@ class _Told:
 
     def _read(self, count: int) -> None:
         self._sent += count
-        self._progress(self._sent, self._total)
+        self._progress(Progress("send", self._sent, self._total))
 
 
 class _ToldFile(BytesIO):

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+from maskgate_client.bars import bar
 from maskgate_client.batch import align
 from maskgate_client.client import Client
 from maskgate_client.ct_protocol import ct_bytes, is_dicom
@@ -62,7 +61,7 @@ class Finding:
 def run_ct(
     client: Client, path: Path, out: Path, *, model: str | None, version: int | None, include: Sequence[CtForm]
 ) -> Finding:
-    """Send a CT, and save its report and segmentations in `out`; a bar shows how much of it was sent.
+    """Send a CT, and save its report and segmentations in `out`; bars show how far that is.
 
     Without `include` these are the forms that suit the file: pictures of a picture, NIfTI of a volume, and of DICOM a
     DICOM SEG too.
@@ -71,14 +70,10 @@ def run_ct(
         MaskgateError, OSError: as `Client.ct`, or a file cannot be written.
     """
     data = ct_bytes(path)
-    with tqdm(total=len(data), unit="B", unit_scale=True, disable=None, leave=False) as bar:
-
-        def sent(count: int, _: int) -> None:
-            # Counted anew where the file is sent again; the parts are all one file.
-            bar.update(count - bar.n)
+    with bar("slice") as progress:
 
         def ask(forms: Sequence[CtForm]) -> CtReport:
-            return client.ct(data, model=model, version=version, include=forms, progress=sent)
+            return client.ct(data, model=model, version=version, include=forms, progress=progress)
 
         report = ask(include) if include else _ask_for_what_suits(ask, data)
     name = path.name.removesuffix(_DOUBLE_ENDING) if path.name.endswith(_DOUBLE_ENDING) else path.resolve().stem

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 import httpx
 
 from maskgate_client.answers import Provenance
-from maskgate_client.cts import CtForm, CtInput, CtReport, CtSlice, Lesion, Progress, SliceLesion, Spacing
+from maskgate_client.cts import CtForm, CtInput, CtReport, CtSlice, Lesion, SliceLesion, Spacing
+from maskgate_client.progress import Tell
 from maskgate_client.protocol import Call, chosen, read_class
 
 T = TypeVar("T")
@@ -29,7 +30,7 @@ _FASTEST = 1
 
 
 def report(
-    image: CtInput, model: str | None, version: int | None, include: Sequence[CtForm], progress: Progress | None
+    image: CtInput, model: str | None, version: int | None, include: Sequence[CtForm], progress: Tell | None
 ) -> Call[CtReport]:
     """Ask for the lesions of a CT in numbers, and for segmentations in the same answer."""
     params = {"include": include} if include else {}
@@ -37,7 +38,7 @@ def report(
 
 
 def segmentation(
-    image: CtInput, form: CtForm, model: str | None, version: int | None, progress: Progress | None
+    image: CtInput, form: CtForm, model: str | None, version: int | None, progress: Tell | None
 ) -> Call[bytes]:
     """Ask for the segmentation of a CT as a file."""
     params = {"overlay": "true"} if form == "overlay" else {}
@@ -77,7 +78,7 @@ def _ct(
     image: CtInput,
     model: str | None,
     version: int | None,
-    progress: Progress | None,
+    progress: Tell | None,
     accept: str,
     read: Callable[[httpx.Response], T],
     params: Mapping[str, str | Sequence[str]],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, Literal
@@ -14,9 +14,6 @@ CtInput = str | PathLike[str] | bytes
 
 CtForm = Literal["label_map", "overlay", "nifti", "dicom"]
 """A segmentation as an indexed PNG or an overlay, both of single slices, as NIfTI or as DICOM SEG."""
-
-Progress = Callable[[int, int], None]
-"""Is told while a file is sent: bytes sent, and bytes in all."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
+from uuid import uuid4
 
 import httpx
 import numpy as np
@@ -30,6 +31,7 @@ from maskgate_client.answers import (
 )
 from maskgate_client.errors import Busy, Conflict, Failed, Problem, Rejected, SessionLost, UnexpectedAnswer
 from maskgate_client.images import ImageInput, image_bytes, media_type
+from maskgate_client.progress import Progress, Tell
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 
@@ -52,7 +54,8 @@ class Call(Generic[T]):
         files: multipart parts: name → (file name, bytes, media type).
         json: the body, where it is JSON.
         statuses: the statuses that are answers and not problems.
-        progress: is told how many bytes of `files` were sent, and how many there are.
+        progress: is told how far it is, while it waits.
+        request_id: what the gateway knows it by while it runs, also where it is sent again.
     """
 
     method: str
@@ -63,7 +66,8 @@ class Call(Generic[T]):
     files: Mapping[str, Part] | None = None
     json: Mapping[str, Any] | None = None
     statuses: tuple[int, ...] = (200,)
-    progress: Callable[[int, int], None] | None = None
+    progress: Tell | None = None
+    request_id: str = field(default_factory=lambda: uuid4().hex)
 
     def result(self, response: httpx.Response) -> T:
         """Return what `response` says.
@@ -115,6 +119,11 @@ def card(name: str) -> Call[ModelCard]:
 def ready() -> Call[bool]:
     """Ask whether the gateway takes work now; its 503 is an answer here, not a problem."""
     return Call("GET", "/readyz", "*/*", lambda response: response.status_code == 200, statuses=(200, 503))
+
+
+def progress(request_id: str) -> Call[Progress | None]:
+    """Ask how far a call is; None: the gateway does not know (yet)."""
+    return Call("GET", f"/v1/progress/{request_id}", "*/*", _read_progress, statuses=(200, 404))
 
 
 def chosen(model: str | None, version: int | None) -> dict[str, str]:
@@ -242,6 +251,14 @@ def _read_region(entry: dict[str, Any]) -> Region:
 def read_ring(points: list[list[int]]) -> Ring:
     """Read a list of [x, y]."""
     return tuple((x, y) for x, y in points)
+
+
+def _read_progress(response: httpx.Response) -> Progress | None:
+    """Read how far a call is; a gateway that answers 404 shows none, or this one no more."""
+    document = response.json()
+    if response.status_code == 404 or document["total"] is None:
+        return None
+    return Progress(document["stage"], document["done"], document["total"])
 
 
 def _read_models(response: httpx.Response) -> tuple[ModelStatus, ...]:
