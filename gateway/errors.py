@@ -21,7 +21,8 @@
     │   ├── BodyTooLarge (413)
     │   ├── ImageTooLarge (413)
     │   ├── ArchiveTooLarge (413)    a zip that unpacks to more than is served, a bomb included
-    │   └── PromptTooLarge (413)
+    │   ├── PromptTooLarge (413)
+    │   └── DistrictsTooLarge (413)
     ├── UnsupportedMedia (415)
     │   └── CompressionUnsupported (415)
     ├── Unprocessable (422)          well-formed, but meaningless
@@ -31,13 +32,16 @@
     │   │   ├── ModalityUnsuitable (422)
     │   │   ├── BodyPartUnsuitable (422)
     │   │   ├── ColourUnsuitable (422)
-    │   │   └── GeometryUnsuitable (422)
+    │   │   ├── GeometryUnsuitable (422)
+    │   │   ├── GeographyMissing (422)
+    │   │   └── BandsUnsuitable (422)
     │   ├── ArchiveUnsuitable (422)  a zip with names that climb out, with zips inside, encrypted
     │   ├── SeriesUnsuitable (422)
     │   │   ├── SeriesMixed (422)    several patients, studies, series, sizes, orientations
     │   │   ├── SeriesGap (422)      a slice is missing
     │   │   └── SeriesDuplicate (422)
     │   ├── PairMismatch (422)
+    │   ├── DistrictsInvalid (422)   districts that are no polygons, or lie nowhere
     │   ├── TensorMismatch (422)
     │   ├── PromptInvalid (422)      clicks, boxes, polygons that mean nothing
     │   │   └── ClickOutside (422)
@@ -223,6 +227,12 @@ class PromptTooLarge(TooLarge):
     code, title = "prompt-too-large", "Prompt too large"
 
 
+class DistrictsTooLarge(TooLarge):
+    """There are more districts, or more bytes of them, than one request may have."""
+
+    code, title = "districts-too-large", "Districts too large"
+
+
 class UnsupportedMedia(MaskgateError):
     """The body or a part is of a media type this route does not read."""
 
@@ -283,6 +293,18 @@ class GeometryUnsuitable(ImageUnsuitable):
     code, title = "geometry-unsuitable", "Geometry missing or meaningless"
 
 
+class GeographyMissing(ImageUnsuitable):
+    """The image does not say where on Earth it lies, and the answer that is asked for does."""
+
+    code, title = "geography-missing", "Image has no geography"
+
+
+class BandsUnsuitable(ImageUnsuitable):
+    """The bands of a TIFF image are not those of a picture in RGB or grey."""
+
+    code, title = "bands-unsuitable", "Bands are not those of a picture"
+
+
 class ArchiveUnsuitable(Unprocessable):
     """A zip archive that cannot be read as a series: damaged, encrypted, nested, or with names that climb out."""
 
@@ -317,6 +339,12 @@ class PairMismatch(Unprocessable):
     """The pre- and the post-disaster image do not show the same frame."""
 
     code, title = "pair-mismatch", "Images do not form a pair"
+
+
+class DistrictsInvalid(Unprocessable):
+    """The districts are not polygons in GeoJSON, or not on Earth: `pointer` says which one."""
+
+    code, title = "districts-invalid", "Districts invalid"
 
 
 class TensorMismatch(Unprocessable):

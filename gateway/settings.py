@@ -78,6 +78,12 @@ class LimitSettings(_Group):
     image_side_minimum: int = Field(64, ge=1)
     """Shortest image side, in pixels."""
 
+    scene_side: int = Field(60_000, ge=64)
+    """Longest side of a TIFF image, in pixels. It is read by windows and never held decoded."""
+
+    scene_pixels: int = Field(24_000 * 24_000, ge=64 * 64)
+    """Most pixels in one TIFF image."""
+
     prompt_points: int = Field(1000, ge=4)
     """Most points in one object's prompt: clicks, corners, vertices and points of strokes."""
 

@@ -21,18 +21,25 @@ _LIBRARIES = ("pydicom", "highdicom", "nibabel", "nibabel.global", "pylibjpeg", 
 
 @contextmanager
 def reading(detail: str, error: type[MaskgateError] = ImageUnreadable) -> Iterator[None]:
-    """Raise `error` with `detail` for whatever a library raises inside, and nothing of what it says.
+    """Silence the medical libraries, and raise `error` as `answering` does for whatever one raises inside."""
+    _silence()
+    with answering(detail, error):
+        yield
+
+
+@contextmanager
+def answering(detail: str, error: type[MaskgateError], pointer: str | None = None) -> Iterator[None]:
+    """Raise `error` with `detail` and `pointer` for whatever a library raises inside, and nothing of what it says.
 
     Errors of ours pass, and so does the lack of memory.
     """
-    _silence()
     try:
         yield
     except (MaskgateError, MemoryError):
         raise
     except Exception:
         # Not chained: a log of the cause would quote what the library quotes.
-        raise error(detail) from None
+        raise error(detail, pointer=pointer) from None
 
 
 @cache
