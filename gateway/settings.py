@@ -84,6 +84,9 @@ class LimitSettings(_Group):
     scene_pixels: int = Field(24_000 * 24_000, ge=64 * 64)
     """Most pixels in one TIFF image."""
 
+    districts: int = Field(10_000, gt=0)
+    """Most districts that one pair of scenes is counted by."""
+
     prompt_points: int = Field(1000, ge=4)
     """Most points in one object's prompt: clicks, corners, vertices and points of strokes."""
 

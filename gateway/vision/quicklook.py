@@ -54,7 +54,7 @@ class Quicklook:
         self._labels.append(self._highest(labels[:whole]))
 
     def result(self) -> tuple[UInt8, UInt8]:
-        """Return the small picture, uint8 (h, w, 3), and the small label map, uint8 (h, w), when all rows were taken."""
+        """Return the small picture, uint8 (h, w, 3), and label map, uint8 (h, w), when all rows were taken."""
         return np.concatenate(self._pictures), np.concatenate(self._labels)
 
     def _averaged(self, pixels: UInt8) -> UInt8:

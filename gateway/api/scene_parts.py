@@ -1,0 +1,133 @@
+"""Pairs of scenes among the parts of a body: opened, and brought to one grid."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from gateway.api.images import Parts, decode_part, probe_parts
+from gateway.api.pairs import PARTS, said_of
+from gateway.api.services import Job
+from gateway.api.uploads import naming_part
+from gateway.engines.base import Model
+from gateway.errors import GeographyMissing, PairMismatch
+from gateway.media.districts import District, read_districts
+from gateway.media.geotiff import GeoTiff, check_size, is_tiff, open_geotiff
+from gateway.media.images import DecodedImage, ImageLimits
+from gateway.media.rasters import PictureRaster
+from gateway.settings import LimitSettings
+from gateway.tasks.damage import check_pair
+from gateway.tasks.scene_pairs import Align, ScenePair, pair_pictures, pair_scenes
+from gateway.vision.pairing import to_pre_grid
+
+DISTRICTS = "districts"
+
+# Per pixel of a picture: three bytes decoded, three on the grid of the other or moved, one of what is observed.
+_BYTES_PER_PIXEL = 7
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The parts of a body before their pixels are read.
+
+    Attributes:
+        pre: a TIFF image; None: another picture.
+        post: the same.
+        districts: in order; None: none were sent.
+    """
+
+    pre: GeoTiff | None
+    post: GeoTiff | None
+    districts: tuple[District, ...] | None
+
+    @property
+    def on_earth(self) -> bool:
+        """Whether both images say where on Earth they lie."""
+        return all(tiff is not None and tiff.info.grid is not None for tiff in (self.pre, self.post))
+
+
+async def open_parts(job: Job[Parts], held: ExitStack) -> Opened:
+    """Open what is TIFF, and read the districts; what is opened is closed with `held`.
+
+    Raises:
+        PairMismatch: one of the images has geography and the other has none.
+        GeographyMissing: there are districts, and images without geography.
+        MaskgateError: as `open_geotiff` and `read_districts`, pointing at the part.
+    """
+    limits = job.services.settings.limits
+
+    def open_part(name: str) -> GeoTiff | None:
+        if not is_tiff(job.body[name]):
+            return None
+        sizes = ImageLimits(limits.scene_pixels, limits.scene_side, limits.image_side_minimum)
+        with naming_part(name):
+            tiff = open_geotiff(job.body[name], sizes)
+        held.callback(tiff.close)
+        return tiff
+
+    def open_all() -> Opened:
+        districts = None
+        if DISTRICTS in job.body:
+            with naming_part(DISTRICTS):
+                districts = read_districts(job.body[DISTRICTS], limits.districts)
+        return Opened(open_part("pre"), open_part("post"), districts)
+
+    opened = await job.services.workers.run_to_end(job.timeline, "decode", open_all)
+    _check_geography(opened)
+    return opened
+
+
+async def take_pair(
+    job: Job[Parts], held: ExitStack, opened: Opened, model: Model, align: Align | None
+) -> tuple[ScenePair, tuple[str, ...]]:
+    """Return the images as a pair on the pre grid, and what the caller should know of how they came to it.
+
+    Raises:
+        MaskgateError: as `pair_scenes`, `pair_pictures`, `check_pair`, `probe_parts` and `decode_part`.
+    """
+    segmenter = job.segmenter(model)
+    if opened.pre is not None and opened.post is not None and opened.on_earth:
+        size = (opened.pre.info.width, opened.pre.info.height)
+        said = [*said_of("pre", opened.pre.info.notices), *said_of("post", opened.post.info.notices)]
+        pair = await pair_scenes(segmenter, held, opened.pre, opened.post, align or "auto")
+        return pair, (*said, *check_pair(model, size, size))
+    pre, post = await _picture(job, "pre", opened.pre), await _picture(job, "post", opened.post)
+    (height, width), (post_height, post_width) = pre.pixels.shape[:2], post.pixels.shape[:2]
+    notices = check_pair(model, (width, height), (post_width, post_height))
+    resized = await job.run("finish", to_pre_grid, post.pixels, (width, height))
+    rasters = PictureRaster(pre), PictureRaster(DecodedImage(resized, post.notices))
+    pair = await pair_pictures(segmenter, *rasters, align or "off")
+    return pair, (*said_of("pre", pre.notices), *said_of("post", post.notices), *notices)
+
+
+async def _picture(job: Job[Parts], name: str, tiff: GeoTiff | None) -> DecodedImage:
+    """Return an image without geography, held in memory whole."""
+    if tiff is None:
+        (info,) = await probe_parts(job, (name,))
+        job.reservation.grow(info.pixels * _BYTES_PER_PIXEL)
+        return await decode_part(job, name, info)
+    limits: LimitSettings = job.services.settings.limits
+    width, height = tiff.info.width, tiff.info.height
+    with naming_part(name):
+        check_size(width, height, ImageLimits(limits.image_pixels, limits.image_side, limits.image_side_minimum))
+        job.reservation.grow(width * height * _BYTES_PER_PIXEL)
+        whole = slice(0, height), slice(0, width)
+        pixels, _ = await job.services.workers.run_to_end(job.timeline, "decode", tiff.read, *whole)
+    return DecodedImage(pixels, tiff.info.notices)
+
+
+def _check_geography(opened: Opened) -> None:
+    placed = {
+        name: tiff is not None and tiff.info.grid is not None
+        for name, tiff in zip(PARTS, (opened.pre, opened.post), strict=True)
+    }
+    lost = [name for name in PARTS if not placed[name]]
+    if len(lost) == 1:
+        raise PairMismatch(
+            f"The {lost[0]} image does not say where on Earth it lies, and the other does; both are to, or neither.",
+            pointer=f"/{lost[0]}",
+        )
+    if lost and opened.districts is not None:
+        raise GeographyMissing(
+            "Districts lie on Earth, and the images do not say where they lie.", pointer=f"/{DISTRICTS}"
+        )
