@@ -246,7 +246,7 @@ class UnsupportedMedia(MaskgateError):
 
 
 class CompressionUnsupported(UnsupportedMedia):
-    """A DICOM file whose transfer syntax is not one that is decoded here."""
+    """A DICOM or TIFF file whose compression is not one that is decoded here."""
 
     code, title = "compression-unsupported", "Compression not supported"
 

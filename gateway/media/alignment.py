@@ -2,41 +2,61 @@
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from affine import Affine
 from shapely import Polygon
 
-from gateway.errors import GeographyMissing
+from gateway.errors import GeographyMissing, GeometryUnsuitable
+from gateway.media.collar import collar_mask
+from gateway.media.datasets import DatasetPool
 from gateway.media.gdal import contained, reading_raster
 from gateway.media.georeference import GeoGrid
-from gateway.media.geotiff import DAMAGED, DatasetPool, GeoTiff, read_window
+from gateway.media.geotiff import GeoTiff, read_window
 from gateway.media.rasters import RasterInfo
-from gateway.media.samples import Samples
+
+if TYPE_CHECKING:
+    from rasterio.crs import CRS
+    from rasterio.io import DatasetReader, MemoryFile
 
 UInt8 = npt.NDArray[np.uint8]
 Bool = npt.NDArray[np.bool_]
+
+_APART = "There is no way from the coordinate reference system of one image to that of the other."
+_CERTAIN = 255
 
 
 class AlignedRaster:
     """A raster on the grid of another, warped window by window as it is read; see `Raster`."""
 
-    def __init__(self, pool: DatasetPool, samples: Samples, info: RasterInfo) -> None:
+    def __init__(self, post: GeoTiff, grid: GeoGrid, pool: DatasetPool, collar: DatasetPool | None, memory: ExitStack):
         """Keep what `aligned` made."""
-        self.info = info
+        said = post.info
+        self.info = RasterInfo(grid.width, grid.height, said.bands, said.dtype, grid, said.notices)
+        self._samples = post.samples
         self._pool = pool
-        self._samples = samples
+        self._collar = collar
+        self._memory = memory
 
     def read(self, rows: slice, columns: slice) -> tuple[UInt8, Bool]:
         """Return a window; see `Raster.read`. What lies outside of the warped raster was not observed."""
-        return read_window(self._pool, self._samples, rows, columns)
+        from rasterio.windows import Window
+
+        pixels, observed = read_window(self._pool, self._samples, rows, columns)
+        if self._collar is not None:
+            with reading_raster(_APART, GeometryUnsuitable), self._collar.lend() as mask:
+                # Where black of the collar was mixed in, too, nothing was observed.
+                observed &= mask.read(1, window=Window.from_slices(rows, columns)) == _CERTAIN
+            pixels[~observed] = 0
+        return pixels, observed
 
     def close(self) -> None:
         """Give back what warping holds; the raster that is warped stays open."""
         with contained():
-            self._pool.close()
+            self._memory.close()
 
 
 def aligned(post: GeoTiff, grid: GeoGrid, shift: tuple[float, float] = (0.0, 0.0)) -> AlignedRaster:
@@ -49,15 +69,21 @@ def aligned(post: GeoTiff, grid: GeoGrid, shift: tuple[float, float] = (0.0, 0.0
 
     Raises:
         GeographyMissing: `post` has none.
-        ImageUnreadable: there is no way from one coordinate reference system to the other.
+        GeometryUnsuitable: there is no way from one coordinate reference system to the other.
     """
     if post.info.grid is None:
-        raise GeographyMissing("The image has no geography.")
-    affine = grid.affine * Affine.translation(*shift)
-    with reading_raster(DAMAGED):
-        pool = DatasetPool(lambda: _warped(post, grid, affine))
-    info = RasterInfo(grid.width, grid.height, post.info.bands, post.info.dtype, grid, post.info.notices)
-    return AlignedRaster(pool, post.samples, info)
+        raise GeographyMissing("The image does not say where it lies on Earth.")
+    with reading_raster(_APART, GeometryUnsuitable), ExitStack() as stack:
+        frame = _Frame(post.info.grid, grid, shift)
+        pool = DatasetPool(lambda closing: frame.warped(post.dataset(closing), closing))
+        stack.callback(pool.close)
+        collar = None
+        if post.collar is not None:
+            memory: MemoryFile = collar_mask(post.collar, post.info.grid)
+            stack.callback(memory.close)
+            collar = DatasetPool(lambda closing: frame.warped_mask(memory, closing))
+            stack.callback(collar.close)
+        return AlignedRaster(post, grid, pool, collar, stack.pop_all())
 
 
 def overlap(pre: GeoGrid, post: GeoGrid) -> Polygon:
@@ -70,19 +96,70 @@ def overlap(pre: GeoGrid, post: GeoGrid) -> Polygon:
     return common if isinstance(common, Polygon) else Polygon()
 
 
-def _warped(post: GeoTiff, grid: GeoGrid, affine: Affine) -> Any:
-    """Return a dataset that warps one of `post`, which it closes with itself."""
-    import rasterio
-    from rasterio.enums import ColorInterp, Resampling
-    from rasterio.vrt import WarpedVRT
+class _Frame:
+    """What rasters are warped from and to."""
 
-    source = rasterio.open(post.name, driver="GTiff")
-    return WarpedVRT(
-        source,
-        crs=grid.crs,
-        transform=affine,
-        width=grid.width,
-        height=grid.height,
-        resampling=Resampling.bilinear,
-        add_alpha=ColorInterp.alpha not in source.colorinterp,
-    )
+    def __init__(self, source: GeoGrid, target: GeoGrid, shift: tuple[float, float]) -> None:
+        crs, affine = source.crs, target.affine * Affine.translation(*shift)
+        if crs.is_geographic:
+            here, there = _longitude(target), _longitude(source)
+            if crs == target.crs:
+                # Nothing would be computed for two of a kind: degrees are counted from where the source counts them.
+                affine = Affine.translation(360 * round((there - here) / 360), 0) * affine
+            elif _passes_antimeridian(source):
+                crs = _counted_about(crs, there)
+        self._place = {
+            "src_crs": crs,
+            "crs": target.crs,
+            "transform": affine,
+            "width": target.width,
+            "height": target.height,
+        }
+
+    def warped(self, source: DatasetReader, closing: ExitStack) -> Any:
+        """Return a dataset that warps `source`, with an alpha band that says where it has something."""
+        from rasterio.enums import ColorInterp, Resampling
+        from rasterio.vrt import WarpedVRT
+
+        floats = np.dtype(source.dtypes[0]).kind == "f" and source.nodata is None
+        dataset = WarpedVRT(
+            source,
+            resampling=Resampling.bilinear,
+            add_alpha=ColorInterp.alpha not in source.colorinterp,
+            **({"src_nodata": np.nan} if floats else {}),
+            **self._place,
+        )
+        closing.callback(dataset.close)
+        return dataset
+
+    def warped_mask(self, memory: MemoryFile, closing: ExitStack) -> Any:
+        """Return a dataset that warps a mask of 0 and 255, with 0 around it."""
+        import rasterio
+        from rasterio.enums import Resampling
+        from rasterio.vrt import WarpedVRT
+
+        source = rasterio.open(memory.name, driver="GTiff")
+        closing.callback(source.close)
+        dataset = WarpedVRT(source, resampling=Resampling.bilinear, **self._place)
+        closing.callback(dataset.close)
+        return dataset
+
+
+def _longitude(grid: GeoGrid) -> float:
+    """Return the longitude of the middle as the grid counts it, which may be from −360 to 360."""
+    return float((grid.affine @ (grid.width / 2, grid.height / 2))[0])
+
+
+def _passes_antimeridian(grid: GeoGrid) -> bool:
+    corners = ((0, 0), (grid.width, 0), (0, grid.height), (grid.width, grid.height))
+    return any(abs((grid.affine @ corner)[0]) > 180 for corner in corners)
+
+
+def _counted_about(crs: CRS, longitude: float) -> CRS:
+    """Return a geographic `crs` whose longitudes have their seam on the other side of the Earth from `longitude`.
+
+    Of its datum only what PROJ's short form holds is kept: some metres for a few old ones.
+    """
+    from rasterio.crs import CRS
+
+    return CRS.from_string(f"{crs.to_proj4()} +lon_wrap={longitude}")

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import shapely
-from shapely import Geometry, STRtree
+from shapely import STRtree
 from shapely.geometry import shape
+from shapely.geometry.base import BaseGeometry
 
 from gateway.errors import DistrictsInvalid, DistrictsTooLarge
 from gateway.media.discreet import answering
@@ -47,7 +48,7 @@ class District:
 
     id: str | int
     name: str | None
-    shape: Geometry
+    shape: BaseGeometry
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def count_districts(
 def _stands(buildings: Sequence[Region], grid: GeoGrid, districts: Sequence[District]) -> tuple[Int64, Int64]:
     """Return pairs of a building's and a district's number; the latter is that of the last and one more for none."""
     inside = shapely.point_on_surface(np.array(outlines(buildings), object))
-    points = shapely.points(grid.to_lon_lat(shapely.get_coordinates(inside)))
+    points = np.array(shapely.points(grid.to_lon_lat(shapely.get_coordinates(inside))), object)
     shapes = np.array([district.shape for district in districts], object)
     which, where = STRtree(shapes).query(points, predicate="intersects")
     within = shapely.contains_properly(shapes[where], points[which])

@@ -1,9 +1,11 @@
 """GDAL, kept to the bytes it is given.
 
-Every call of rasterio is made inside `contained` or `reading_raster`: GDAL then looks for nothing beside the file it
-reads, neither auxiliary files nor overviews or masks of their own, and PROJ fetches no grids. Files are in memory, under
-names of our making; only the driver that is named may open one. rasterio is imported where it is used, because it takes
-some 25 MiB and a third of a second, which a gateway that reads no GeoTIFF should not pay.
+Every call of rasterio is made inside `contained` or `reading_raster`: GDAL then looks for nothing beside the file
+it reads, neither auxiliary files nor overviews or masks of their own. Files are in memory, under names of our making;
+only the driver that is named may open one. PROJ asks no network, unless its own settings on this machine tell it to.
+
+rasterio is imported where it is used, because it takes some 25 MiB and a third of a second, which a gateway that reads
+no GeoTIFF should not pay.
 
 Options: https://gdal.org/user/configoptions.html.
 """
@@ -20,7 +22,7 @@ from gateway.media.discreet import answering
 
 # What GDAL may keep decoded, over all files and threads of the process: some rows of tiles of a large scene. Its own
 # default is a twentieth of the machine's memory.
-_CACHE_BYTES = 64 * 1024 * 1024
+_CACHE_BYTES = 128 * 1024 * 1024
 
 _OPTIONS: dict[str, str | int] = {
     "CPL_TMPDIR": "/vsimem/",
@@ -29,13 +31,12 @@ _OPTIONS: dict[str, str | int] = {
     "GDAL_GEOREF_SOURCES": "INTERNAL",
     "GDAL_PAM_ENABLED": "NO",
     "GTIFF_IMPLICIT_JPEG_OVR": "NO",
-    "PROJ_NETWORK": "OFF",
 }
 
 
 @contextmanager
 def contained() -> Iterator[None]:
-    """Run GDAL with the options above, in this thread; what it logs and warns of is not heard, as it quotes the file."""
+    """Run GDAL with the options above, in this thread, and unheard: what it logs and warns of quotes the file."""
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning
     from rasterio.session import DummySession

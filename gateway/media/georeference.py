@@ -138,7 +138,7 @@ def lon_lat_crs() -> CRS:
 
 
 def transformed(source: CRS, target: CRS, points: Float64) -> Float64:
-    """Return points, (N, 2), of one coordinate reference system in another, float64 (N, 2); infinite where there is none.
+    """Return points, (N, 2), of one coordinate reference system in another; infinite where there is none.
 
     Raises:
         GeometryUnsuitable: there is no way from one to the other.

@@ -1,21 +1,22 @@
-"""GeoTIFF, read window by window out of the bytes of the upload."""
+"""GeoTIFF, read window by window out of the upload's bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from threading import Lock
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gateway.errors import GeometryUnsuitable, ImageTooLarge, ImageUnreadable, ImageUnsuitable, UnsupportedMedia
+from gateway.errors import UnsupportedMedia
+from gateway.media.collar import Collar, find_collar
+from gateway.media.datasets import DatasetPool
 from gateway.media.gdal import contained, reading_raster
-from gateway.media.georeference import GeoGrid
-from gateway.media.images import ImageLimits
+from gateway.media.geography import read_grid
+from gateway.media.images import ImageLimits, check_size
 from gateway.media.rasters import RasterInfo
-from gateway.media.samples import Samples, choose_samples
+from gateway.media.samples import Samples, choose_bands, choose_samples
+from gateway.media.tiff_header import DAMAGED, read_tiff
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader, MemoryFile
@@ -26,56 +27,42 @@ Bool = npt.NDArray[np.bool_]
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """How TIFF files begin, those of more than 4 GiB (BigTIFF) included."""
 
-DAMAGED = "The TIFF image is cut short or damaged."
-
-
-class DatasetPool:
-    """Datasets of one file, opened one per thread that reads at the same time: GDAL's are for one thread each."""
-
-    def __init__(self, opened: Callable[[], DatasetReader]) -> None:
-        """Open the first one, with `opened`, which more will be opened with."""
-        self._opened = opened
-        self._idle = [opened()]
-        self._lock = Lock()
-
-    @contextmanager
-    def lend(self) -> Iterator[DatasetReader]:
-        """Give a dataset that nobody else has."""
-        with self._lock:
-            dataset = self._idle.pop() if self._idle else None
-        dataset = dataset or self._opened()
-        try:
-            yield dataset
-        finally:
-            with self._lock:
-                self._idle.append(dataset)
-
-    def close(self) -> None:
-        """Close them all; none may be lent."""
-        with self._lock:
-            while self._idle:
-                self._idle.pop().close()
-
 
 class GeoTiff:
-    """A TIFF image, with or without geography; see `Raster`."""
+    """A TIFF image, with or without geography; see `Raster`.
 
-    def __init__(self, memory: MemoryFile, pool: DatasetPool, info: RasterInfo, samples: Samples) -> None:
+    Attributes:
+        info: what is known of it.
+        samples: how its samples become RGB.
+        collar: what of it is not of the image.
+    """
+
+    def __init__(
+        self, memory: MemoryFile, pool: DatasetPool, info: RasterInfo, samples: Samples, collar: Collar | None
+    ) -> None:
         """Keep what `open_geotiff` found."""
         self.info = info
         self.samples = samples
-        self.pool = pool
-        self.name: str = memory.name
+        self.collar = collar
         self._memory = memory
+        self._pool = pool
 
     def read(self, rows: slice, columns: slice) -> tuple[UInt8, Bool]:
         """Return a window; see `Raster.read`."""
-        return read_window(self.pool, self.samples, rows, columns)
+        pixels, observed = read_window(self._pool, self.samples, rows, columns)
+        if self.collar is not None:
+            observed &= self.collar.inside(rows, columns)
+            pixels[~observed] = 0
+        return pixels, observed
+
+    def dataset(self, stack: ExitStack) -> DatasetReader:
+        """Return another of GDAL's datasets of it, which `stack` closes."""
+        return _opened(self._memory, stack)
 
     def close(self) -> None:
-        """Give back what it holds of the upload."""
+        """Give back what it holds, its copy of the upload included."""
         with contained():
-            self.pool.close()
+            self._pool.close()
             self._memory.close()
 
 
@@ -84,78 +71,61 @@ def is_tiff(data: bytes | memoryview) -> bool:
     return bytes(data[:4]) in SIGNATURES
 
 
-def open_geotiff(data: memoryview, limits: ImageLimits) -> GeoTiff:
-    """Open a TIFF image for reading by windows; a glance is taken at its samples, no more.
+def open_geotiff(data: bytes | memoryview, limits: ImageLimits) -> GeoTiff:
+    """Open a TIFF image for reading by windows.
+
+    No more is decoded than the corners, and where samples have more than 8 bits some places all over the image; with a
+    black corner everything is, a band of rows at a time, to find the collar.
 
     Args:
-        data: the file. It is read where it lies, never copied, and may not change before the image is closed.
+        data: the file. `bytes` are read where they lie, another buffer is copied once: let go of it afterwards.
         limits: what sizes are served.
 
     Raises:
-        UnsupportedMedia: not TIFF.
-        ImageUnreadable: damaged, or cut short.
+        UnsupportedMedia: not TIFF; a VRT, a URL and whatever else GDAL would read are none.
+        CompressionUnsupported: of a compression that is not decoded here.
+        ImageUnreadable: damaged, cut short, or without pixels of its own.
         ImageTooLarge: as `limits` says.
-        ImageUnsuitable: too small.
+        ImageUnsuitable: too small, turned, or compressed in pieces too large.
         BandsUnsuitable: not an image in RGB or grey.
-        GeometryUnsuitable: its geography is broken, or of a kind that is not served.
+        GeometryUnsuitable: its geography is broken, or of a kind that is not served; see `read_grid`.
     """
-    from rasterio.io import MemoryFile
-
     if not is_tiff(data):
         raise UnsupportedMedia("The image is not TIFF.")
+    header = read_tiff(memoryview(data))
+    check_size(header.size, limits)
     with reading_raster(DAMAGED):
+        from rasterio.io import MemoryFile
+
         memory = MemoryFile(data)
         try:
-            pool = DatasetPool(lambda: _opened(memory.name))
+            pool = DatasetPool(lambda stack: _opened(memory, stack))
             with pool.lend() as dataset:
-                check_size(dataset.width, dataset.height, limits)
-                samples, notices = choose_samples(dataset)
-                info = RasterInfo(
-                    dataset.width, dataset.height, dataset.count, dataset.dtypes[0], _grid(dataset), notices
-                )
+                bands, said_of_bands = choose_bands(dataset)
+                collar = find_collar(dataset, bands, lossy=header.lossy)
+                samples, said_of_samples = choose_samples(dataset, bands, collar)
+                grid = read_grid(dataset)
+                said_of_collar = ("black border around the image is not classified",) if collar else ()
+                notices = (*said_of_bands, *said_of_samples, *said_of_collar)
+                width, height = header.size
+                info = RasterInfo(width, height, dataset.count, dataset.dtypes[bands[0] - 1], grid, notices)
         except BaseException:
             memory.close()
             raise
-    return GeoTiff(memory, pool, info, samples)
+    return GeoTiff(memory, pool, info, samples, collar)
 
 
 def read_window(pool: DatasetPool, samples: Samples, rows: slice, columns: slice) -> tuple[UInt8, Bool]:
-    """Return a window of the file that `pool` is of; see `Raster.read`."""
+    """Return a window of the image that `pool` is of; see `Raster.read`."""
     from rasterio.windows import Window
 
     with reading_raster(DAMAGED), pool.lend() as dataset:
         return samples.read(dataset, Window.from_slices(rows, columns))
 
 
-def check_size(width: int, height: int, limits: ImageLimits) -> None:
-    """Refuse what is not served.
-
-    Raises:
-        ImageTooLarge: more pixels or a longer side than `limits` has, which the error carries.
-        ImageUnsuitable: a side is too short.
-    """
-    size = f"{width}×{height}"
-    if max(width, height) > limits.max_side:
-        raise ImageTooLarge(f"The image is {size} pixels; a side may have {limits.max_side:,}.", limit=limits.max_side)
-    if width * height > limits.max_pixels:
-        raise ImageTooLarge(
-            f"The image is {size} pixels; {limits.max_pixels:,} in all are served.", limit=limits.max_pixels
-        )
-    if min(width, height) < limits.min_side:
-        raise ImageUnsuitable(f"The image is {size} pixels; a side must have at least {limits.min_side}.")
-
-
-def _opened(name: str) -> Any:
+def _opened(memory: MemoryFile, stack: ExitStack) -> Any:
     import rasterio
 
-    return rasterio.open(name, driver="GTiff")
-
-
-def _grid(dataset: DatasetReader) -> GeoGrid | None:
-    affine = dataset.transform
-    if dataset.crs is None or affine.is_identity:
-        return None
-    grid = GeoGrid(dataset.crs, affine, dataset.width, dataset.height)
-    if not grid.footprint:
-        raise GeometryUnsuitable("The file puts its pixels nowhere.")
-    return grid
+    dataset = rasterio.open(memory.name, driver="GTiff")
+    stack.callback(dataset.close)
+    return dataset

@@ -63,25 +63,32 @@ def probe(data: bytes | memoryview, limits: ImageLimits) -> ImageInfo:
         info = read_jpeg(view)
     else:
         raise UnsupportedMedia("Images are read as PNG or JPEG; this is neither.")
-    _check(info, limits)
-    return info
-
-
-def _check(info: ImageInfo, limits: ImageLimits) -> None:
-    """Refuse what is not served."""
-    size = f"{info.size[0]}×{info.size[1]}"
-    if max(info.size) > limits.max_side:
-        raise ImageTooLarge(f"The image is {size} pixels; a side may have {limits.max_side:,}.", limit=limits.max_side)
-    if info.pixels > limits.max_pixels:
-        raise ImageTooLarge(
-            f"The image is {size} pixels; {limits.max_pixels:,} in all are served.", limit=limits.max_pixels
-        )
-    if min(info.size) < limits.min_side:
-        raise ImageUnsuitable(f"The image is {size} pixels; a side must have at least {limits.min_side}.")
+    check_size(info.size, limits)
     if info.animated:
         raise ImageUnsuitable("The image is animated; a still picture is needed.")
     if info.colour == "cmyk":
         raise ImageUnsuitable("The image is CMYK, made for print; RGB or grey is needed.")
+    return info
+
+
+def check_size(size: tuple[int, int], limits: ImageLimits) -> None:
+    """Refuse a (width, height) in pixels that is not served.
+
+    Raises:
+        ImageTooLarge: more pixels or a longer side than `limits` has, which the error carries.
+        ImageUnsuitable: a side is too short.
+    """
+    written = f"{size[0]}×{size[1]}"
+    if max(size) > limits.max_side:
+        raise ImageTooLarge(
+            f"The image is {written} pixels; a side may have {limits.max_side:,}.", limit=limits.max_side
+        )
+    if size[0] * size[1] > limits.max_pixels:
+        raise ImageTooLarge(
+            f"The image is {written} pixels; {limits.max_pixels:,} in all are served.", limit=limits.max_pixels
+        )
+    if min(size) < limits.min_side:
+        raise ImageUnsuitable(f"The image is {written} pixels; a side must have at least {limits.min_side}.")
 
 
 def decode(data: bytes | memoryview, info: ImageInfo) -> DecodedImage:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.errors import BandsUnsuitable
+from gateway.media.collar import Collar
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -43,7 +44,7 @@ class Samples:
     def read(self, dataset: DatasetReader, window: Window) -> tuple[UInt8, Bool]:
         """Return a window of the file, or of one warped from it: uint8 (h, w, 3), RGB, and bool (h, w): observed."""
         planes = dataset.read(self.bands, window=window)
-        observed: Bool = (dataset.read_masks(self.bands, window=window) >= _OPAQUE).any(axis=0)
+        observed = observed_in(dataset, self.bands, window)
         if planes.dtype.kind == "f":
             observed &= np.isfinite(planes).all(axis=0)
         colours = [self._reduced(plane, number) for number, plane in enumerate(planes)]
@@ -53,82 +54,93 @@ class Samples:
 
     def _reduced(self, plane: npt.NDArray[Any], number: int) -> UInt8:
         if self.low is None or self.high is None:
-            return np.asarray(plane, np.uint8)
+            return plane.astype(np.uint8, copy=False)
         low, high = self.low[number], self.high[number]
         scaled = np.nan_to_num((plane.astype(np.float32) - low) * (255 / (high - low)))
-        return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+        reduced: UInt8 = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+        return reduced
 
 
-def choose_samples(dataset: DatasetReader) -> tuple[Samples, tuple[str, ...]]:
-    """Return how a file is read, the same everywhere in it, and what the caller should know of that.
-
-    Samples that are not 8 bits are stretched band by band, from the 2nd to the 98th percentile of places all over it.
+def choose_bands(dataset: DatasetReader) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Return the numbers of the red, green and blue band, or that of the grey one, and what the caller should know.
 
     Raises:
-        BandsUnsuitable: it is not said which bands are red, green and blue, or they are of a type that is no brightness.
+        BandsUnsuitable: it is not said which bands are red, green and blue, or they hold complex numbers.
     """
-    bands, notices = _colours(dataset)
-    types = {dataset.dtypes[band - 1] for band in bands}
-    if types == {"uint8"}:
-        return Samples(bands), notices
-    if any(np.dtype(name).kind not in "iuf" for name in types):
-        raise BandsUnsuitable(f"The bands hold complex numbers; {_WANTED}.")
-    low, high = _ends(dataset, bands)
-    stretched = f"{'/'.join(sorted(types))} samples stretched to 8 bits, 2nd to 98th percentile of each band"
-    return Samples(bands, low, high), (*notices, stretched)
-
-
-def _colours(dataset: DatasetReader) -> tuple[tuple[int, ...], tuple[str, ...]]:
     names = [colour.name for colour in dataset.colorinterp]
     named = [[number for number, name in enumerate(names, 1) if name == colour] for colour in ("red", "green", "blue")]
+    colours = [number for number, name in enumerate(names, 1) if name != "alpha"]
+    notices: tuple[str, ...] = ()
     if all(len(numbers) == 1 for numbers in named):
         bands = tuple(numbers[0] for numbers in named)
-    elif "palette" in names:
-        raise BandsUnsuitable(f"The image has a palette, as maps have; {_WANTED}.")
-    elif {"cyan", "magenta", "yellow", "hue", "saturation", "lightness"}.intersection(names):
-        raise BandsUnsuitable(f"The image is of a colour model other than RGB; {_WANTED}.")
+    elif len(colours) == 1:
+        bands, notices = (colours[0],), ("the one grey band is taken as red, green and blue",)
+    elif len(colours) in (3, 4):
+        bands = tuple(colours[:3])
+        notices = (f"bands {bands[0]}, {bands[1]} and {bands[2]} are taken as red, green and blue",)
     else:
-        others = [number for number, name in enumerate(names, 1) if name != "alpha"]
-        if len(others) == 1:
-            return (others[0],), ("the one grey band is taken as red, green and blue",)
-        if len(others) not in (3, 4):
-            raise BandsUnsuitable(
-                f"The image has {len(others)} bands and does not name those that are red, green and blue; {_WANTED}."
-            )
-        bands = (others[0], others[1], others[2])
-        return bands, (
-            f"bands {bands[0]}, {bands[1]} and {bands[2]} are taken as red, green and blue",
-            *_unused(names, bands),
-        )
-    return bands, _unused(names, bands)
+        raise BandsUnsuitable(f"The image has {len(colours)} bands and does not say which are colours; {_WANTED}.")
+    if any(np.dtype(dataset.dtypes[band - 1]).kind not in "iuf" for band in bands):
+        raise BandsUnsuitable(f"The bands hold complex numbers; {_WANTED}.")
+    unused = len(colours) - len(bands)
+    return bands, (*notices, *([f"{unused} more bands are not used"] if unused else []))
 
 
-def _unused(names: list[str], bands: tuple[int, ...]) -> tuple[str, ...]:
-    count = sum(number not in bands and name != "alpha" for number, name in enumerate(names, 1))
-    return (f"{count} more band{'s' * (count > 1)} not used",) if count else ()
+def choose_samples(
+    dataset: DatasetReader, bands: tuple[int, ...], collar: Collar | None
+) -> tuple[Samples, tuple[str, ...]]:
+    """Return how the samples of `bands` become RGB, the same everywhere, and what the caller should know of that.
+
+    Samples that are not 8 bits are stretched band by band, from the 2nd to the 98th percentile of what was observed in
+    places all over the image.
+    """
+    types = {dataset.dtypes[band - 1] for band in bands}
+    if types == {"uint8"}:
+        return Samples(bands), ()
+    low, high = _ends(dataset, bands, collar)
+    kind = "/".join(sorted(types))
+    return Samples(bands, low, high), (f"{kind} samples are stretched to 8 bits, 2nd to 98th percentile of each band",)
 
 
-def _ends(dataset: DatasetReader, bands: tuple[int, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _ends(
+    dataset: DatasetReader, bands: tuple[int, ...], collar: Collar | None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the low and the high percentile of each band over windows spread evenly."""
     from rasterio.windows import Window
 
     seen: list[list[npt.NDArray[Any]]] = [[] for _ in bands]
-    for top in _starts(dataset.height):
-        for left in _starts(dataset.width):
-            window = Window(left, top, min(_PLACE_SIDE, dataset.width), min(_PLACE_SIDE, dataset.height))
-            observed = (dataset.read_masks(bands, window=window) >= _OPAQUE).any(axis=0)
+    for y in _starts(dataset.height):
+        for x in _starts(dataset.width):
+            rows = slice(y, min(y + _PLACE_SIDE, dataset.height))
+            columns = slice(x, min(x + _PLACE_SIDE, dataset.width))
+            window = Window.from_slices(rows, columns)
+            observed = observed_in(dataset, bands, window)
+            if collar is not None:
+                observed &= collar.inside(rows, columns)
             for values, plane in zip(seen, dataset.read(bands, window=window), strict=True):
                 inside = plane[observed]
                 values.append(inside[np.isfinite(inside)])
-    ends = []
-    for values in seen:
-        together = np.concatenate(values)
-        low, high = np.percentile(together, _PERCENTILES).tolist() if together.size else (0.0, 1.0)
-        ends.append((low, high if high > low else low + 1.0))
-    lows, highs = zip(*ends, strict=True)
-    return lows, highs
+    ends = [_percentiles(np.concatenate(values)) for values in seen]
+    return tuple(low for low, _ in ends), tuple(high for _, high in ends)
+
+
+def _percentiles(values: npt.NDArray[Any]) -> tuple[float, float]:
+    """Return both ends of the stretch, which differ even where the values do not."""
+    if not values.size:
+        return 0.0, 1.0
+    low, high = np.percentile(values, _PERCENTILES).tolist()
+    return low, high if high > low else low + 1.0
+
+
+def observed_in(dataset: DatasetReader, bands: tuple[int, ...], window: Window) -> Bool:
+    """Return where a window has something by its mask, alpha or nodata value, which counts where all bands have it."""
+    observed: Bool = (dataset.read_masks(bands, window=window) >= _OPAQUE).any(axis=0)
+    return observed
 
 
 def _starts(length: int) -> list[int]:
-    last = max(0, length - _PLACE_SIDE)
-    return sorted(set(np.linspace(0, last, _PLACES).astype(int).tolist()))
+    """Return where places begin, spread evenly; side by side where they would overlap and count the middle twice."""
+    if length <= _PLACES * _PLACE_SIDE:
+        return list(range(0, length, _PLACE_SIDE))
+    starts: list[int] = np.linspace(0, length - _PLACE_SIDE, _PLACES).astype(int).tolist()
+    return starts

@@ -13,11 +13,10 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import shapely
-from shapely import Geometry
 from shapely.affinity import translate
 from shapely.geometry import mapping
+from shapely.geometry.base import BaseGeometry
 
 from gateway.media.georeference import GeoGrid
 from gateway.vision.regions import Region
@@ -30,7 +29,7 @@ _DEGREE_DIGITS = 7
 _BATCH = 512
 
 
-def outlines(buildings: Sequence[Region]) -> list[Geometry]:
+def outlines(buildings: Sequence[Region]) -> list[BaseGeometry]:
     """Return the polygon of each building, its holes cut out, in pixel coordinates of `georeference`."""
     rough = shapely.make_valid(np.array([_through_centres(building) for building in buildings], object))
     grown = shapely.buffer(
@@ -53,7 +52,7 @@ def building_areas(buildings: Sequence[Region], grid: GeoGrid) -> list[float]:
     return areas
 
 
-def lon_lat_outlines(outlines: Sequence[Geometry], grid: GeoGrid) -> list[Geometry]:
+def lon_lat_outlines(outlines: Sequence[BaseGeometry], grid: GeoGrid) -> list[BaseGeometry]:
     """Return polygons in pixel coordinates as longitudes and latitudes, cut where they cross the antimeridian."""
     moved = shapely.transform(np.array(outlines, object), grid.to_lon_lat)
     return [_cut(geometry) for geometry in moved]
@@ -99,7 +98,7 @@ def feature_collection(
     yield b"\n]}\n"
 
 
-def _through_centres(building: Region) -> Geometry:
+def _through_centres(building: Region) -> BaseGeometry:
     """Return what a region's rings go round, through the centres of its pixels counted from 0."""
     ring = building.polygon
     if len(ring) == 1:
@@ -109,18 +108,19 @@ def _through_centres(building: Region) -> Geometry:
     return shapely.Polygon(ring, [hole for hole in building.holes if len(hole) > 2])
 
 
-def _cut(geometry: Geometry) -> Geometry:
+def _cut(geometry: BaseGeometry) -> BaseGeometry:
     """Return a geometry of longitudes from −180 to 180, cut in two where it crosses the antimeridian."""
     west, _, east, _ = geometry.bounds
     if east - west <= 180:
         return geometry
     whole = shapely.transform(geometry, lambda places: places + np.where(places[:, :1] < 0, (360, 0), (0, 0)))
-    parts = [whole.intersection(shapely.box(0, -90, 180, 90))]
-    parts.append(translate(whole.intersection(shapely.box(180, -90, 360, 90)), xoff=-360))
-    return shapely.union_all(parts)
+    west_of_it = whole.intersection(shapely.box(0, -90, 180, 90))
+    east_of_it = translate(whole.intersection(shapely.box(180, -90, 360, 90)), xoff=-360)
+    # What only touches the antimeridian leaves a line on its other side.
+    return shapely.union_all([part for part in (west_of_it, east_of_it) if part.area])
 
 
-def _geometry(geometry: Geometry) -> dict[str, Any]:
+def _geometry(geometry: BaseGeometry) -> dict[str, Any]:
     """Return a geometry as GeoJSON: exterior rings against the clock, holes with it, to the centimetre."""
     rounded = shapely.transform(shapely.orient_polygons(geometry), lambda places: np.round(places, _DEGREE_DIGITS))
     return dict(mapping(rounded))

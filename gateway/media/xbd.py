@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 import shapely
-from shapely import Geometry
+from shapely.geometry.base import BaseGeometry
 
 from gateway.media.georeference import GeoGrid
 from gateway.media.vectors import lon_lat_outlines, outlines
@@ -61,7 +61,7 @@ def xbd_metadata(width: int, height: int, grid: GeoGrid | None) -> dict[str, Any
 def _entries(
     start: int,
     batch: Sequence[Region],
-    shapes: Sequence[Geometry],
+    shapes: Sequence[BaseGeometry],
     digits: int,
     subtypes: Mapping[int, str],
     digest: str,

@@ -1,0 +1,174 @@
+"""What the directories of a TIFF file declare, read without touching a pixel.
+
+Read by hand, and in bounded time, because sizes, compression and colour model decide whether GDAL may see the bytes at
+all; and because a file that is cut short is better refused at once than after half of it was worked on.
+
+TIFF 6.0, and BigTIFF as libtiff has it; GDAL's and GeoTIFF's own tags are left to GDAL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from struct import unpack_from
+
+import numpy as np
+import numpy.typing as npt
+
+from gateway.errors import BandsUnsuitable, CompressionUnsupported, ImageUnreadable, ImageUnsuitable
+
+Int64 = npt.NDArray[np.int64]
+Directory = Mapping[int, Int64]
+
+_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _COLOURS = 254, 256, 257, 258, 259, 262
+_STRIPS, _ORIENTATION, _BANDS, _STRIP_ROWS, _STRIP_BYTES, _PLANAR = 273, 274, 277, 278, 279, 284
+_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES = 322, 323, 324, 325
+_READ = frozenset(
+    {
+        *(_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _COLOURS, _STRIPS, _ORIENTATION, _BANDS, _STRIP_ROWS),
+        *(_STRIP_BYTES, _PLANAR, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES),
+    }
+)
+
+# Type → bytes and numpy's name of it: BYTE, SHORT, LONG, LONG8. Those of other types count as absent.
+_TYPES = {1: "u1", 3: "u2", 4: "u4", 16: "u8"}
+
+_MASK, _REDUCED = 4, 1
+_MAX_DIRECTORIES, _MAX_ENTRIES, _MAX_BANDS = 256, 1024, 64
+_UNCOMPRESSED, _JPEG, _WEBP = 1, 7, 50001
+# None, LZW, JPEG, deflate by its two numbers, PackBits, LERC, LZMA, ZSTD, WebP.
+_COMPRESSIONS = frozenset({_UNCOMPRESSED, 5, _JPEG, 8, 32946, 32773, 34887, 34925, 50000, _WEBP})
+_BLACK_IS_ZERO, _RGB, _YCBCR = 1, 2, 6
+# What is decoded at once for a single pixel: half of what GDAL may keep, so that a strip's bands stay together.
+_BLOCK_BYTES = 64 * 1024 * 1024
+
+DAMAGED = "The TIFF image is cut short or damaged."
+
+
+@dataclass(frozen=True)
+class TiffInfo:
+    """What a TIFF file says of its first image.
+
+    Attributes:
+        size: (width, height) in pixels.
+        lossy: whether its compression changes samples.
+    """
+
+    size: tuple[int, int]
+    lossy: bool
+
+
+def read_tiff(data: memoryview) -> TiffInfo:
+    """Read all directories of a TIFF file, and judge the first image, its overviews and its masks.
+
+    Raises:
+        ImageUnreadable: a directory is broken, has no pixels, or pixels that the file does not reach to.
+        ImageUnsuitable: turned by its orientation tag, or compressed in pieces too large.
+        BandsUnsuitable: of a colour model other than RGB or grey.
+        CompressionUnsupported: of a compression that is not decoded here.
+    """
+    directories = list(_directories(data))
+    if not directories:
+        raise ImageUnreadable(DAMAGED)
+    for directory in directories:
+        _check_blocks(directory, len(data))
+    first = directories[0]
+    if _one(first, _SUBFILE, 0) & (_MASK | _REDUCED):
+        raise ImageUnreadable("The TIFF file holds overviews or a mask, and not the image they are of.")
+    if _one(first, _ORIENTATION, 1) != 1:
+        raise ImageUnsuitable("The TIFF image is stored turned or mirrored; store it upright.")
+    if _one(first, _COLOURS, _BLACK_IS_ZERO) not in (_BLACK_IS_ZERO, _RGB, _YCBCR) or min(_many(first, _BITS)) < 8:
+        raise BandsUnsuitable(
+            "The TIFF image has a palette, inverted grey, fewer than 8 bits or a colour model of print."
+        )
+    size = _one(first, _WIDTH, 0), _one(first, _HEIGHT, 0)
+    return TiffInfo(size, _one(first, _COMPRESSION, _UNCOMPRESSED) in (_JPEG, _WEBP))
+
+
+def _directories(data: memoryview) -> Iterator[Directory]:
+    """Yield the directories of the file's chain.
+
+    Raises:
+        ImageUnreadable: one lies beyond the end of the file, or there are too many.
+    """
+    order = "<" if bytes(data[:2]) == b"II" else ">"
+    big = unpack_from(order + "H", data, 2)[0] == 43 if len(data) >= 8 else False
+    # BigTIFF: numbers of entries, values and offsets have eight bytes, and two words say so.
+    count_format, offset_format, at = ("Q", "Q", 8) if big else ("H", "I", 4)
+    count_bytes, offset_bytes = (8, 8) if big else (2, 4)
+    for _ in range(_MAX_DIRECTORIES):
+        start = _number(data, order + offset_format, at)
+        if start == 0:
+            return
+        count = _number(data, order + count_format, start)
+        if not 0 < count <= _MAX_ENTRIES:
+            raise ImageUnreadable(DAMAGED)
+        entry_bytes = 4 + 2 * offset_bytes
+        at = start + count_bytes + count * entry_bytes
+        entries = range(start + count_bytes, at, entry_bytes)
+        yield dict(filter(None, (_entry(data, entry, order, offset_format) for entry in entries)))
+    raise ImageUnreadable(f"The TIFF file holds more than {_MAX_DIRECTORIES} images.")
+
+
+def _entry(data: memoryview, at: int, order: str, offset_format: str) -> tuple[int, Int64] | None:
+    """Return tag and values of an entry, where they are needed."""
+    if at + 4 + 2 * (offset_bytes := 4 if offset_format == "I" else 8) > len(data):
+        raise ImageUnreadable(DAMAGED)
+    tag, kind, count = unpack_from(order + "HH" + offset_format, data, at)
+    if tag not in _READ or kind not in _TYPES or count == 0:
+        return None
+    dtype = np.dtype(order + _TYPES[kind])
+    start = at + 4 + offset_bytes
+    if count * dtype.itemsize > offset_bytes:
+        start = _number(data, order + offset_format, start)
+    if start + count * dtype.itemsize > len(data):
+        raise ImageUnreadable(DAMAGED)
+    return tag, np.frombuffer(data, dtype, count, start).astype(np.int64)
+
+
+def _check_blocks(directory: Directory, length: int) -> None:
+    """Refuse an image whose strips or tiles are too few, too large, without bytes, or beyond the end of the file."""
+    width, height, bands = _one(directory, _WIDTH, 0), _one(directory, _HEIGHT, 0), _one(directory, _BANDS, 1)
+    tiled = _TILE_WIDTH in directory
+    across = _one(directory, _TILE_WIDTH, 0) if tiled else width
+    down = _one(directory, _TILE_HEIGHT, 0) if tiled else min(_one(directory, _STRIP_ROWS, height), height)
+    if min(width, height, across, down) < 1 or not 1 <= bands <= _MAX_BANDS:
+        raise ImageUnreadable("The TIFF image declares no size, or more bands than are read.")
+    compression = _one(directory, _COMPRESSION, _UNCOMPRESSED)
+    if compression not in _COMPRESSIONS:
+        raise CompressionUnsupported(
+            "TIFF is read uncompressed or as LZW, deflate, ZSTD, LZMA, LERC, PackBits, JPEG or WebP, "
+            "and not as this is compressed."
+        )
+    apart = _one(directory, _PLANAR, 1) == 2
+    block = across * down * int(max(_many(directory, _BITS))) // 8 * (1 if apart else bands)
+    if compression != _UNCOMPRESSED and block > _BLOCK_BYTES:
+        raise ImageUnsuitable(
+            f"The TIFF image is compressed in pieces of {across}×{down} pixels; store it in tiles of, say, 512×512."
+        )
+    blocks = -(-width // across) * -(-height // down) * (bands if apart else 1)
+    offsets = _many(directory, _TILES if tiled else _STRIPS)
+    sizes = _many(directory, _TILE_BYTES if tiled else _STRIP_BYTES)
+    if not len(offsets) == len(sizes) >= blocks or (offsets < 0).any() or (sizes < 0).any():
+        raise ImageUnreadable(DAMAGED)
+    # Blocks without bytes are of no data, as GDAL has it; an image of nothing else has no pixels.
+    if not (sizes > 0).any():
+        raise ImageUnreadable("The TIFF image holds no pixels.")
+    if (offsets > length - sizes)[sizes > 0].any():
+        raise ImageUnreadable("The TIFF image is cut short: some of its pixels would lie beyond its end.")
+
+
+def _one(directory: Directory, tag: int, default: int) -> int:
+    values = directory.get(tag)
+    return default if values is None else int(values[0])
+
+
+def _many(directory: Directory, tag: int) -> Int64:
+    """Return an entry's values; without it as the standard's default for bits per sample, a single 1, or none."""
+    return directory.get(tag, np.ones(1 if tag == _BITS else 0, np.int64))
+
+
+def _number(data: memoryview, form: str, at: int) -> int:
+    if not 0 <= at <= len(data) - (8 if form.endswith("Q") else 4 if form.endswith("I") else 2):
+        raise ImageUnreadable(DAMAGED)
+    return int(unpack_from(form, data, at)[0])
