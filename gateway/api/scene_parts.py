@@ -5,16 +5,18 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+import numpy as np
+
 from gateway.api.images import Parts, decode_part, probe_parts
-from gateway.api.pairs import PARTS, said_of
+from gateway.api.pairs import PARTS, digest_of_pair, said_of
 from gateway.api.services import Job
 from gateway.api.uploads import naming_part
 from gateway.engines.base import Model
 from gateway.errors import GeographyMissing, PairMismatch
 from gateway.media.districts import District, read_districts
-from gateway.media.geotiff import GeoTiff, check_size, is_tiff, open_geotiff
-from gateway.media.images import DecodedImage, ImageLimits
-from gateway.media.rasters import PictureRaster
+from gateway.media.geotiff import GeoTiff, is_tiff, open_geotiff
+from gateway.media.images import ImageLimits, check_size
+from gateway.media.shifted import Picture
 from gateway.settings import LimitSettings
 from gateway.tasks.damage import check_pair
 from gateway.tasks.scene_pairs import Align, ScenePair, pair_pictures, pair_scenes
@@ -34,11 +36,13 @@ class Opened:
         pre: a TIFF image; None: another picture.
         post: the same.
         districts: in order; None: none were sent.
+        digest: of both images as they were sent.
     """
 
     pre: GeoTiff | None
     post: GeoTiff | None
     districts: tuple[District, ...] | None
+    digest: str
 
     @property
     def on_earth(self) -> bool:
@@ -63,14 +67,16 @@ async def open_parts(job: Job[Parts], held: ExitStack) -> Opened:
         with naming_part(name):
             tiff = open_geotiff(job.body[name], sizes)
         held.callback(tiff.close)
+        # It has a copy of its own.
+        del job.body[name]
         return tiff
 
     def open_all() -> Opened:
-        districts = None
+        digest, districts = digest_of_pair(job), None
         if DISTRICTS in job.body:
             with naming_part(DISTRICTS):
                 districts = read_districts(job.body[DISTRICTS], limits.districts)
-        return Opened(open_part("pre"), open_part("post"), districts)
+        return Opened(open_part("pre"), open_part("post"), districts, digest)
 
     opened = await job.services.workers.run_to_end(job.timeline, "decode", open_all)
     _check_geography(opened)
@@ -92,28 +98,36 @@ async def take_pair(
         pair = await pair_scenes(segmenter, held, opened.pre, opened.post, align or "auto")
         return pair, (*said, *check_pair(model, size, size))
     pre, post = await _picture(job, "pre", opened.pre), await _picture(job, "post", opened.post)
-    (height, width), (post_height, post_width) = pre.pixels.shape[:2], post.pixels.shape[:2]
-    notices = check_pair(model, (width, height), (post_width, post_height))
-    resized = await job.run("finish", to_pre_grid, post.pixels, (width, height))
-    rasters = PictureRaster(pre), PictureRaster(DecodedImage(resized, post.notices))
-    pair = await pair_pictures(segmenter, *rasters, align or "off")
+    size = (pre.info.width, pre.info.height)
+    notices = check_pair(model, size, (post.info.width, post.info.height))
+    on_grid = await job.run("finish", _resized, post, size)
+    pair = await pair_pictures(segmenter, pre, on_grid, align or "off")
     return pair, (*said_of("pre", pre.notices), *said_of("post", post.notices), *notices)
 
 
-async def _picture(job: Job[Parts], name: str, tiff: GeoTiff | None) -> DecodedImage:
+async def _picture(job: Job[Parts], name: str, tiff: GeoTiff | None) -> Picture:
     """Return an image without geography, held in memory whole."""
     if tiff is None:
         (info,) = await probe_parts(job, (name,))
         job.reservation.grow(info.pixels * _BYTES_PER_PIXEL)
-        return await decode_part(job, name, info)
+        return Picture.of(await decode_part(job, name, info))
     limits: LimitSettings = job.services.settings.limits
     width, height = tiff.info.width, tiff.info.height
     with naming_part(name):
-        check_size(width, height, ImageLimits(limits.image_pixels, limits.image_side, limits.image_side_minimum))
+        check_size((width, height), ImageLimits(limits.image_pixels, limits.image_side, limits.image_side_minimum))
         job.reservation.grow(width * height * _BYTES_PER_PIXEL)
         whole = slice(0, height), slice(0, width)
-        pixels, _ = await job.services.workers.run_to_end(job.timeline, "decode", tiff.read, *whole)
-    return DecodedImage(pixels, tiff.info.notices)
+        pixels, observed = await job.services.workers.run_to_end(job.timeline, "decode", tiff.read, *whole)
+    return Picture(pixels, observed, tiff.info.notices)
+
+
+def _resized(picture: Picture, size: tuple[int, int]) -> Picture:
+    """Return a picture on the grid of another of `size` (width, height); where it shows nothing may grow a little."""
+    if (picture.info.width, picture.info.height) == size:
+        return picture
+    pixels = to_pre_grid(picture.pixels, size)
+    shown = to_pre_grid(np.dstack([picture.observed.view(np.uint8) * np.uint8(255)] * 3), size)[..., 0]
+    return Picture(pixels, np.asarray(shown == 255), picture.notices)
 
 
 def _check_geography(opened: Opened) -> None:

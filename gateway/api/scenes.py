@@ -10,7 +10,7 @@ from starlette.responses import Response
 from gateway.api.answers import model_headers, notice_headers, provenance
 from gateway.api.images import Parts
 from gateway.api.negotiation import JSON, Wish
-from gateway.api.pairs import PARTS, digest_of_pair
+from gateway.api.pairs import PARTS
 from gateway.api.scene_answers import (
     AlignmentAnswer,
     SceneAnswer,
@@ -137,7 +137,7 @@ def _answer(job: Job[Parts], opened: Opened, pair: ScenePair, found: SceneMap, n
         districts=counted,
         regions=[],
         notices=list(notices),
-        provenance=provenance(found.model, job.services.engine, digest_of_pair(job)),
+        provenance=provenance(found.model, job.services.engine, opened.digest),
     )
 
 

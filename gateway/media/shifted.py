@@ -1,32 +1,45 @@
-"""A decoded picture, moved by parts of a pixel."""
+"""Pictures in memory as rasters without geography, and moved by parts of a pixel."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from gateway.media.rasters import PictureRaster, RasterInfo
+from gateway.media.images import DecodedImage
+from gateway.media.rasters import RasterInfo
 
 UInt8 = npt.NDArray[np.uint8]
 Bool = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class ShiftedPicture:
-    """A picture in memory that shows nothing along some of its borders; see `Raster`.
+class Picture:
+    """A picture that need not show something everywhere; see `Raster`.
 
     Attributes:
-        info: as of the picture that was moved.
         pixels: uint8 (H, W, 3), RGB, black where nothing is shown.
         observed: bool (H, W).
+        notices: what the caller should know was changed in decoding.
     """
 
-    info: RasterInfo
     pixels: UInt8
     observed: Bool
+    notices: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, decoded: DecodedImage) -> Self:
+        """Return a decoded picture, which shows something everywhere."""
+        return cls(decoded.pixels, np.ones(decoded.pixels.shape[:2], np.bool_), decoded.notices)
+
+    @property
+    def info(self) -> RasterInfo:
+        """What is known of it."""
+        height, width, bands = self.pixels.shape
+        return RasterInfo(width, height, bands, "uint8", None, self.notices)
 
     def read(self, rows: slice, columns: slice) -> tuple[UInt8, Bool]:
         """Return a window, views of the picture."""
@@ -36,19 +49,19 @@ class ShiftedPicture:
         """Do nothing; the picture goes with its last reference."""
 
 
-def shifted(picture: PictureRaster, shift: tuple[float, float]) -> ShiftedPicture:
-    """Return the picture on the grid of another, bilinearly.
+def shifted(picture: Picture, shift: tuple[float, float]) -> Picture:
+    """Return a picture on the grid of another, bilinearly, with nothing shown where it has no pixels.
 
     Args:
-        picture: in memory, observed everywhere.
+        picture: of the other's size.
         shift: (dx, dy) in pixels: what the other has at (x, y), the picture has at (x + dx, y + dy).
     """
-    dx, dy = shift
-    pixels = picture.picture.pixels
-    height, width = pixels.shape[:2]
-    matrix = np.array([[1, 0, dx], [0, 1, dy]], np.float64)
-    moved = cv2.warpAffine(pixels, matrix, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-    across, down = np.arange(width) + dx, np.arange(height) + dy
-    observed = np.logical_and.outer((down >= 0) & (down <= height - 1), (across >= 0) & (across <= width - 1))
+    height, width = picture.observed.shape
+    matrix = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float64)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    moved = np.asarray(cv2.warpAffine(picture.pixels, matrix, (width, height), flags=flags), np.uint8)
+    # Fully shown alone: what is partly beyond the border would be darkened by it.
+    shown = cv2.warpAffine(picture.observed.view(np.uint8) * np.uint8(255), matrix, (width, height), flags=flags)
+    observed = np.asarray(shown) == 255
     moved[~observed] = 0
-    return ShiftedPicture(picture.info, np.asarray(moved, np.uint8), np.asarray(observed))
+    return Picture(moved, observed, picture.notices)

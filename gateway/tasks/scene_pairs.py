@@ -15,8 +15,8 @@ from gateway.errors import PairApart, PairUnaligned
 from gateway.media.alignment import aligned, overlap
 from gateway.media.georeference import GeoGrid
 from gateway.media.geotiff import GeoTiff
-from gateway.media.rasters import PictureRaster, Raster
-from gateway.media.shifted import shifted
+from gateway.media.rasters import Raster
+from gateway.media.shifted import Picture, shifted
 from gateway.tasks.segmentation import Segmenter
 from gateway.vision.registration import SURE, Block, Float32, Shift, agree, blocks, correlate
 
@@ -99,7 +99,7 @@ async def pair_scenes(
         raise
 
 
-async def pair_pictures(segmenter: Segmenter, pre: Raster, post: PictureRaster, align: Align = "off") -> ScenePair:
+async def pair_pictures(segmenter: Segmenter, pre: Picture, post: Picture, align: Align = "off") -> ScenePair:
     """Return two images of one size without geography as a pair; arguments and errors as `pair_scenes`, if any."""
     width, height = pre.info.width, pre.info.height
     frame = Polygon([(0, 0), (0, height), (width, height), (width, 0)])

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from gateway.media.rasters import Raster
 from gateway.vision.tiling import Grid
-from gateway.vision.unseen import black, edges, featureless
+from gateway.vision.unseen import edges, featureless
 
 UInt8 = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -50,9 +50,8 @@ class Window:
 class SceneReader:
     """Reads a pair by rows of tiles.
 
-    Ground is seen where both files have pixels, neither is black as borders are, and neither is featureless (see
-    `gateway/vision/unseen.py`). Held are the rows of one row of tiles and what was read beyond it. For one thread at a
-    time.
+    Ground is seen where both images were observed and neither is featureless (see `gateway/vision/unseen.py`). Held are
+    the rows of one row of tiles and what was read beyond it. For one thread at a time.
 
     Args:
         pre: before the disaster.
@@ -60,7 +59,7 @@ class SceneReader:
         grid: of the tiles.
 
     Attributes:
-        featureless: pixels that both files have, and one shows no feature in.
+        featureless: pixels that were observed in both images, and in one of them show nothing.
     """
 
     def __init__(self, pre: Raster, post: Raster, grid: Grid) -> None:
@@ -91,7 +90,7 @@ class SceneReader:
         rows, columns = slice(top, stop), slice(0, self._grid.width)
         pre, pre_observed = self._pre.read(rows, columns)
         post, post_observed = self._post.read(rows, columns)
-        observed = pre_observed & post_observed & ~black(pre) & ~black(post)
+        observed = pre_observed & post_observed
         blank = featureless(pre, observed) | featureless(post, observed)
         self.featureless += int(np.count_nonzero(blank))
         return Window(top, pre, post, observed & ~blank)

@@ -1,6 +1,6 @@
-"""Where a picture of the ground shows none: black borders, areas of one colour, and what clouds look like.
+"""Where a picture of the ground shows none: areas of one colour, and what clouds look like.
 
-Local measures that need no model, meant to err on the side of showing: what they find is flagged and not classified.
+A local measure that needs no model, and errs on the side of showing: what it finds is flagged and not classified.
 """
 
 from __future__ import annotations
@@ -15,24 +15,10 @@ Mask = npt.NDArray[np.bool_]
 CELL = 128
 """Side of the squares that are judged as a whole, in pixels: 64 m at half a metre, larger than most white roofs."""
 
-_BLACK_PATCH = 9
 # Of the 5,248 such squares in 82 pictures of the xBD sample none is as bright and as even; of squares half as long
 # nine are, white roofs all of them.
 _BRIGHT, _BRIGHT_SHARE, _EVEN = 160, 0.95, 20.0
 _STEP = 4
-
-
-def black(image: UInt8) -> Mask:
-    """Return which pixels lie in black patches of 9×9 pixels or more, as borders of scenes are, bool (H, W).
-
-    Args:
-        image: uint8 (H, W, 3).
-    """
-    zero = np.asarray(~image.any(axis=2))
-    if not zero.any():
-        return zero
-    patch = np.ones((_BLACK_PATCH, _BLACK_PATCH), np.uint8)
-    return np.asarray(cv2.morphologyEx(zero.view(np.uint8), cv2.MORPH_OPEN, patch), np.bool_)
 
 
 def featureless(image: UInt8, observed: Mask) -> Mask:

@@ -1,4 +1,4 @@
-"""Black borders, clouds and blank areas are told from ground."""
+"""Clouds and blank areas are told from ground."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from maskgate_client.scenes import draw_scene
 
-from gateway.vision.unseen import CELL, black, edges, featureless
+from gateway.vision.unseen import CELL, edges, featureless
 
 UInt8 = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -32,7 +32,6 @@ def square(row: int, column: int, size: int = 512) -> Mask:
 def test_a_drawn_town_is_seen_everywhere() -> None:
     image = town()
     assert not featureless(image, all_of(image)).any()
-    assert not black(image).any()
 
 
 def test_a_cloud_is_flagged_where_it_is() -> None:
@@ -63,16 +62,6 @@ def test_what_was_not_observed_neither_counts_nor_is_flagged() -> None:
     flagged = featureless(image, observed)
     assert flagged[:CELL, 100:CELL].all()
     assert flagged.sum() == CELL * (CELL - 100)
-
-
-def test_black_borders_are_found_to_the_pixel_and_dark_pixels_are_none() -> None:
-    image = town()
-    border = np.tri(512, dtype=np.uint8).astype(np.bool_)
-    image[border] = 0
-    image[10:14, 400:430] = 0
-    found = black(image)
-    assert not (found & ~border).any()
-    assert np.count_nonzero(border & ~found) < 40, "only the tips, narrower than a patch"
 
 
 @given(st.integers(1, 5000))
