@@ -100,12 +100,12 @@ class _Frame:
     """What rasters are warped from and to."""
 
     def __init__(self, source: GeoGrid, target: GeoGrid, shift: tuple[float, float]) -> None:
-        crs, affine = source.crs, target.affine * Affine.translation(*shift)
+        crs, affine = source.crs, target.affine @ Affine.translation(*shift)
         if crs.is_geographic:
             here, there = _longitude(target), _longitude(source)
             if crs == target.crs:
                 # Nothing would be computed for two of a kind: degrees are counted from where the source counts them.
-                affine = Affine.translation(360 * round((there - here) / 360), 0) * affine
+                affine = Affine.translation(360 * round((there - here) / 360), 0) @ affine
             elif _passes_antimeridian(source):
                 crs = _counted_about(crs, there)
         self._place = {

@@ -135,6 +135,11 @@ def _percentiles(values: npt.NDArray[Any]) -> tuple[float, float]:
 def observed_in(dataset: DatasetReader, bands: tuple[int, ...], window: Window) -> Bool:
     """Return where a window has something by its mask, alpha or nodata value, which counts where all bands have it."""
     observed: Bool = (dataset.read_masks(bands, window=window) >= _OPAQUE).any(axis=0)
+    # GDAL takes alpha for a mask in 8 and 16 bits only, and warps it in any type, to whatever stands for opaque there.
+    for number, colour in enumerate(dataset.colorinterp, 1):
+        if colour.name == "alpha":
+            alpha = dataset.read(number, window=window)
+            observed &= alpha >= _OPAQUE if alpha.dtype == np.uint8 else alpha > 0
     return observed
 
 

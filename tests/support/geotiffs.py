@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +69,13 @@ def smooth(height: int, width: int) -> UInt8:
     )
 
 
+@cache
 def ground(place: GeoGrid) -> UInt8:
-    """Return a picture of one and the same ground, waves of some ten metres, as it looks on a grid."""
+    """Return a picture of one and the same ground, waves of some 25 m, as it looks on a grid; not to be changed."""
     y, x = np.mgrid[: place.height, : place.width] + 0.5
     longitude, latitude = place.to_lon_lat(np.stack([x.ravel(), y.ravel()], 1)).T
-    east = (longitude % 360 - 180) * 8000
-    north = latitude * 9000
+    east = (longitude % 360 - 180) * 24_000
+    north = latitude * 27_000
     waves = np.stack([np.sin(east), np.sin(north), np.sin(0.7 * east + 0.6 * north)], -1)
     return np.rint(127 + 100 * waves).astype(np.uint8).reshape(place.height, place.width, 3)
 
