@@ -15,7 +15,7 @@ from gateway.engines.base import Model
 from gateway.errors import GeographyMissing, PairMismatch
 from gateway.media.districts import District, read_districts
 from gateway.media.geotiff import GeoTiff, is_tiff, open_geotiff
-from gateway.media.images import ImageLimits, check_size
+from gateway.media.images import ImageLimits, check_size, probe
 from gateway.media.shifted import Picture
 from gateway.settings import LimitSettings
 from gateway.tasks.damage import check_pair
@@ -62,6 +62,9 @@ async def open_parts(job: Job[Parts], held: ExitStack) -> Opened:
 
     def open_part(name: str) -> GeoTiff | None:
         if not is_tiff(job.body[name]):
+            # What is no image at all is to be told so, and not that it has no geography.
+            with naming_part(name):
+                probe(job.body[name], _picture_limits(limits))
             return None
         sizes = ImageLimits(limits.scene_pixels, limits.scene_side, limits.image_side_minimum)
         with naming_part(name):
@@ -111,10 +114,10 @@ async def _picture(job: Job[Parts], name: str, tiff: GeoTiff | None) -> Picture:
         (info,) = await probe_parts(job, (name,))
         job.reservation.grow(info.pixels * _BYTES_PER_PIXEL)
         return Picture.of(await decode_part(job, name, info))
-    limits: LimitSettings = job.services.settings.limits
+    limits = job.services.settings.limits
     width, height = tiff.info.width, tiff.info.height
     with naming_part(name):
-        check_size((width, height), ImageLimits(limits.image_pixels, limits.image_side, limits.image_side_minimum))
+        check_size((width, height), _picture_limits(limits))
         job.reservation.grow(width * height * _BYTES_PER_PIXEL)
         whole = slice(0, height), slice(0, width)
         pixels, observed = await job.services.workers.run_to_end(job.timeline, "decode", tiff.read, *whole)
@@ -145,3 +148,7 @@ def _check_geography(opened: Opened) -> None:
         raise GeographyMissing(
             "Districts lie on Earth, and the images do not say where they lie.", pointer=f"/{DISTRICTS}"
         )
+
+
+def _picture_limits(limits: LimitSettings) -> ImageLimits:
+    return ImageLimits(limits.image_pixels, limits.image_side, limits.image_side_minimum)
