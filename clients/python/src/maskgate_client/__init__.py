@@ -41,11 +41,24 @@ from maskgate_client.progress import Progress
 from maskgate_client.prompts import Prompt
 from maskgate_client.protocol import DEFAULT_URL
 from maskgate_client.retry import Retry
+from maskgate_client.scene_report import (
+    Align,
+    Alignment,
+    District,
+    DistrictClass,
+    SceneBuilding,
+    SceneClass,
+    SceneFile,
+    SceneForm,
+    SceneReport,
+)
 from maskgate_client.sessions import AsyncSession, Session
 from maskgate_client.version import __version__
 
 __all__ = [
     "DEFAULT_URL",
+    "Align",
+    "Alignment",
     "AsyncClient",
     "AsyncSession",
     "Busy",
@@ -58,6 +71,8 @@ __all__ = [
     "CtSlice",
     "DamageMap",
     "DamageReport",
+    "District",
+    "DistrictClass",
     "Failed",
     "ImageInput",
     "Lesion",
@@ -77,6 +92,11 @@ __all__ = [
     "Rejected",
     "Retry",
     "RunLengths",
+    "SceneBuilding",
+    "SceneClass",
+    "SceneFile",
+    "SceneForm",
+    "SceneReport",
     "Session",
     "SessionLost",
     "SessionState",

@@ -55,6 +55,7 @@ class Call(Generic[T]):
         json: the body, where it is JSON.
         statuses: the statuses that are answers and not problems.
         progress: is told how far it is, while it waits.
+        seconds: how long the answer may take; None: as long as the client waits for others.
         request_id: what the gateway knows it by while it runs, also where it is sent again.
     """
 
@@ -67,6 +68,7 @@ class Call(Generic[T]):
     json: Mapping[str, Any] | None = None
     statuses: tuple[int, ...] = (200,)
     progress: Tell | None = None
+    seconds: float | None = None
     request_id: str = field(default_factory=lambda: uuid4().hex)
 
     def result(self, response: httpx.Response) -> T:
@@ -220,7 +222,7 @@ def _read_report(response: httpx.Response) -> DamageReport:
         width=document["width"],
         height=document["height"],
         classes=tuple(read_class(entry) for entry in document["classes"]),
-        regions=tuple(_read_region(entry) for entry in document["regions"]),
+        regions=tuple(read_region(entry) for entry in document["regions"]),
         notices=tuple(document["notices"]),
         provenance=Provenance(**{key: document["provenance"][key] for key in Provenance.__dataclass_fields__}),
         pictures={name: b64decode(data, validate=True) for name, data in document.pop("pictures", {}).items()},
@@ -234,7 +236,7 @@ def read_class(entry: dict[str, Any]) -> ClassShare:
     return ClassShare(entry["value"], entry["name"], (red, green, blue), entry["pixels"], entry["share"])
 
 
-def _read_region(entry: dict[str, Any]) -> Region:
+def read_region(entry: dict[str, Any]) -> Region:
     """Read one of `regions`."""
     x0, y0, x1, y1 = entry["box"]
     return Region(
