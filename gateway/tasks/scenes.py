@@ -30,6 +30,12 @@ from gateway.vision.tiling import Grid, Stitcher, gather, plan
 
 UInt8 = npt.NDArray[np.uint8]
 
+# Tiles inferred at once. Several such batches are on their way, which lanes and Triton's batcher share and join as they
+# like; larger ones would only hold more of what a network computes in between.
+_BATCH = 4
+# Rows decided at once: what that takes per pixel, several times its probabilities, stays small.
+_ROWS = 64
+
 
 @dataclass(frozen=True)
 class Band:
@@ -203,7 +209,7 @@ class _Rows:
             probabilities[numbers] = tiles
             self._advance(len(numbers))
 
-        size = segmenter.model.card.max_batch_size
+        size = min(_BATCH, segmenter.model.card.max_batch_size)
         batches = (shown[start : start + size] for start in range(0, len(shown), size))
         await in_order((partial(self._infer, window, batch) for batch in batches), keep)
         return _Row(window, probabilities)
@@ -236,10 +242,15 @@ class _Finisher:
     def add(self, row: _Row) -> None:
         """Take the next row, and hand on what it makes final."""
         bands = self._stitcher.add(row.probabilities)
-        labels = np.concatenate([decide(band, self._threshold) for _, band in bands])
-        values = np.split(labels, np.cumsum([len(band) for _, band in bands])[:-1])
-        sureness = np.concatenate([confidence(band, own) for (_, band), own in zip(bands, values, strict=True)])
-        window = row.window.part(bands[0][0], bands[0][0] + len(labels))
+        top, rows = bands[0][0], sum(len(band) for _, band in bands)
+        labels, sureness = np.empty((2, rows, bands[0][1].shape[1]), np.uint8)
+        for first, band in bands:
+            for start in range(0, len(band), _ROWS):
+                part = band[start : start + _ROWS]
+                place = slice(first - top + start, first - top + start + len(part))
+                labels[place] = decide(part, self._threshold)
+                sureness[place] = confidence(part, labels[place])
+        window = row.window.part(top, top + rows)
         labels[~window.seen] = NOT_OBSERVED
         sureness[~window.seen] = 0
         for sink in self._sinks:
