@@ -12,13 +12,14 @@ from export.entries import Entry
 from export.errors import BuildError
 from export.figures import Measurement
 from export.graph import Graph, to_onnx, to_torchscript
+from export.halving import in_half_precision
 from export.parity import prove
 from export.publish import replacing
 from export.runners import FileFormat
 from export.served.graphs import graph_of
 from export.trials import trials_of
 from export.triton import config_text, write_config_files
-from gateway.repository.card import Card, read_card, write_card
+from gateway.repository.card import Card, Weights, read_card, write_card
 from gateway.repository.store import bytes_digest, file_digest, labels_text
 
 
@@ -30,12 +31,14 @@ def build(
     file_format: FileFormat = "onnx",
     version: int = 1,
     measurement: Measurement | None = None,
+    weights: Weights = "float16",
 ) -> list[Path]:
     """Write the models of `entries` with the weights of a checkpoint into `repository` and return their folders.
 
     The entries are those of one architecture: one, or an encoder and its head. Both formats are exported and have to
-    pass the parity gate, whichever ships. A model that is there already keeps its other versions, and is replaced as a
-    whole at the very end: until then nothing is written.
+    pass the parity gate, whichever ships. ONNX files keep large `weights` as said, and compute in float32. A model that
+    is there already keeps its other versions, and is replaced as a whole at the very end: until then nothing is
+    written.
 
     Raises:
         CheckpointError: the file is no checkpoint, or its weights do not fit.
@@ -52,12 +55,12 @@ def build(
         raise BuildError("the figures were measured on another checkpoint; run `python -m export evaluate` on this one")
     network = checkpoint.network()
     graphs = [graph_of(network, checkpoint, entry) for entry in entries]
-    files = [_export(graph) for graph in graphs]
+    files = [_export(graph, weights) for graph in graphs]
     trials = trials_of(network, graphs, files, threshold_of(checkpoint, entries[0]))
     parity = prove(trials, min(entry.max_batch_size for entry in entries))
     cards = [
         Card(
-            **stated(entry, checkpoint, graph, file_format),
+            **stated(entry, checkpoint, graph, file_format, weights),
             figures=measurement.figures if measurement else (),
             source_digest=source_digest,
             digests={str(version): bytes_digest(written[file_format])},
@@ -84,8 +87,10 @@ def publish(cards: Sequence[Card], model_files: Sequence[bytes], version: int, r
     return targets
 
 
-def _export(graph: Graph) -> Mapping[FileFormat, bytes]:
-    return {"onnx": to_onnx(graph), "torchscript": to_torchscript(graph)}
+def _export(graph: Graph, weights: Weights) -> Mapping[FileFormat, bytes]:
+    onnx_file = to_onnx(graph)
+    stored = in_half_precision(onnx_file) if weights == "float16" else onnx_file
+    return {"onnx": stored, "torchscript": to_torchscript(graph)}
 
 
 def _other_versions(card: Card, version: int, target: Path) -> dict[str, str]:

@@ -8,10 +8,12 @@ from export.architectures import INTERACTIVE
 from export.checkpoints import Checkpoint
 from export.entries import ClickEntry, Entry, SliceEntry, as_named_in
 from export.graph import Graph
-from gateway.repository.card import Network, Training, WindowSpec
+from gateway.repository.card import Network, Training, Weights, WindowSpec
 
 
-def stated(entry: Entry, checkpoint: Checkpoint, graph: Graph, file_format: str) -> dict[str, Any]:
+def stated(
+    entry: Entry, checkpoint: Checkpoint, graph: Graph, file_format: str, weights: Weights = "float32"
+) -> dict[str, Any]:
     """Return, by the card's keys, everything that is known before the graph is measured."""
     return {
         "name": entry.name,
@@ -31,6 +33,7 @@ def stated(entry: Entry, checkpoint: Checkpoint, graph: Graph, file_format: str)
             parameters=sum(parameter.numel() for parameter in graph.module.parameters()),
             reduction=checkpoint.reduction,
             post_tint=checkpoint.post_tint,
+            weights=weights if file_format == "onnx" else "float32",
         ),
         "training": Training(
             data=checkpoint.data,

@@ -55,6 +55,7 @@ def _build(options: argparse.Namespace) -> int:
         file_format=options.format,
         version=options.version,
         measurement=read_measurement(options.figures) if options.figures else None,
+        weights=options.weights,
     )
     for folder in folders:
         print(folder)
@@ -120,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="xBD folder, without it drawn scenes alone; for clicks, a folder of objects; for CT, of slices",
     )
-    command.add_argument("--start", type=Path, help="checkpoint whose weights an interactive network begins with")
+    command.add_argument("--start", type=Path, help="checkpoint whose weights a network of clicks or of CT begins with")
     command.add_argument("--scenes", type=natural, help="number of drawn scenes, in place of the recipe's")
     command.add_argument("--out", type=Path, required=True, help="folder of the run")
     command.add_argument("--minutes", type=float, help="limit of time, in place of the recipe's")
@@ -138,6 +139,12 @@ def _parser() -> argparse.ArgumentParser:
         "--model", help="name in the catalogue, where a checkpoint can become several; cogseg_sr is one"
     )
     command.add_argument("--format", choices=("onnx", "torchscript"), default="onnx")
+    command.add_argument(
+        "--weights",
+        choices=("float16", "float32"),
+        default="float16",
+        help="how ONNX files keep large weights (float16, half the size); computed with in float32 either way",
+    )
     command.add_argument("--version", type=positive, default=1)
     command.add_argument("--figures", type=Path, help="what `evaluate --out` saved for this checkpoint")
 

@@ -12,6 +12,7 @@ from export.checkpoints import read_checkpoint
 from export.entries import OUTPUTS
 from export.errors import EvaluationError
 from export.graph import to_onnx
+from export.halving import in_half_precision
 from export.runners import Pixels, Runner, open_file
 from export.served.graphs import graph_of
 from gateway.repository.store import file_digest, scan
@@ -80,7 +81,7 @@ def _open_checkpoint(file: Path) -> TiledModel:
     entry = damage_entry_of(checkpoint.architecture)
     graph = graph_of(checkpoint.network(), checkpoint, entry)
     return TiledModel(
-        run=open_file(to_onnx(graph), "onnx", entry.inputs, OUTPUTS),
+        run=open_file(in_half_precision(to_onnx(graph)), "onnx", entry.inputs, OUTPUTS),
         roles=entry.inputs,
         tile=entry.tile,
         overlap=entry.overlap,

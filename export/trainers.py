@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from export.architectures import CT, INTERACTIVE
-from export.checkpoints import read_checkpoint
+from export.checkpoints import Checkpoint, read_checkpoint
 from export.ct.loop import train_slices
 from export.ct.recipes import slice_recipe
 from export.errors import ExportError
@@ -48,19 +48,24 @@ def _train_clicks(options: argparse.Namespace) -> Path:
         options.data,
         options.out,
         **_run_options(options),
-        start=read_checkpoint(options.start) if options.start else None,
+        start=_start(options),
     )
 
 
 def _train_slices(options: argparse.Namespace) -> Path:
-    if options.data is None or options.scenes is not None or options.start is not None:
-        raise ExportError("a network of CT learns from --data alone, and starts from nothing")
+    if options.data is None or options.scenes is not None:
+        raise ExportError("a network of CT learns from --data alone; no scenes are drawn for it")
     return train_slices(
         slice_recipe(options.network, options.recipe),
         options.data,
         options.out,
         **_run_options(options),
+        start=_start(options),
     )
+
+
+def _start(options: argparse.Namespace) -> Checkpoint | None:
+    return read_checkpoint(options.start) if options.start else None
 
 
 def _run_options(options: argparse.Namespace) -> dict[str, Any]:

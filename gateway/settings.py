@@ -56,6 +56,9 @@ class ModelSettings(_Group):
     ct: str = "cogseg"
     """Default model of `POST /v1/ct`."""
 
+    radiograph: str = "ensemble"
+    """Default model of `POST /v1/radiograph`; ensemble: all of them that are ready, averaged."""
+
     required: tuple[str, ...] = ()
     """Models without which `/readyz` says 503. Empty: at least one model must be ready."""
 
@@ -85,7 +88,10 @@ class LimitSettings(_Group):
     """Most pixels in one TIFF image."""
 
     districts: int = Field(10_000, gt=0)
-    """Most districts that one pair of scenes is counted by."""
+    """Most polygons in one layer of districts."""
+
+    district_bytes: int = Field(32 * MIB, gt=0)
+    """Longest GeoJSON text of one, in bytes."""
 
     prompt_points: int = Field(1000, ge=4)
     """Most points in one object's prompt: clicks, corners, vertices and points of strokes."""
@@ -116,6 +122,9 @@ class LimitSettings(_Group):
 
     series_bytes: int = Field(4096 * MIB, gt=0)
     """All its files, unpacked, in bytes. They are unpacked one at a time."""
+
+    film_side: int = Field(6000, ge=64)
+    """Longest side of a radiograph, in pixels; detectors for a chest have 4,300 at most."""
 
     inflight_bytes: int = Field(6 * 1024 * MIB, gt=0)
     """Uploads, decoded pixels and label maps held at once, in bytes, over all requests."""
@@ -250,5 +259,18 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"limits.inflight_bytes must be at least {largest}: one body of limits.body_bytes "
                 "and the pixels of one largest pair, or such a request could never be served"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _largest_ct_fits(self) -> Self:
+        limits = self.limits
+        slices = limits.volume_slices * 32 * 1024 + 4 * limits.volume_voxels
+        largest = 2 * limits.body_bytes + limits.series_file_bytes + 20 * limits.slice_side**2 + slices
+        if limits.inflight_bytes < largest:
+            raise ValueError(
+                f"limits.inflight_bytes must be at least {largest}: a body of limits.body_bytes and its copy, a file "
+                "of limits.series_file_bytes, a slice of limits.slice_side, and headers and label maps of "
+                "limits.volume_slices and limits.volume_voxels, or such a CT could never be answered by a DICOM SEG"
             )
         return self

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from export.catalog.ct import CT_CLASSES
+from export.checkpoints import Checkpoint
 from export.ct.evaluate import SliceModel, count
 from export.ct.metrics import metrics
 from export.ct.recipes import SliceRecipe
@@ -36,6 +37,7 @@ def train_slices(
     device: str = "cpu",
     seed: int = 0,
     resume: bool = True,
+    start: Checkpoint | None = None,
 ) -> Path:
     """Train a network and return the path of its checkpoint, ``out/model.pt``.
 
@@ -49,6 +51,7 @@ def train_slices(
         device: ``cpu`` or ``cuda``.
         seed: of the first weights and of every sample.
         resume: go on from ``last.pt`` where there is one; else start anew.
+        start: weights to begin with; every one is taken over that the network has too, in the same shape.
 
     Raises:
         DataError: ``data`` cannot be read, or lacks one of the splits.
@@ -62,6 +65,8 @@ def train_slices(
     loaded = [load_slice(each, recipe.window, recipe.size) for each in training]
     sampler = Sampler(loaded, recipe.window, recipe.draw, seed)
     run = SliceRun(recipe, minutes or recipe.minutes, device, seed)
+    if start is not None:
+        run.start_from_network(start)
     run_to_end(run, sampler.batch, run.learn, partial(_figures, run, validation), out, resume=resume)
     checkpoint = out / "model.pt"
     untrained = _untrained(loaded)

@@ -17,6 +17,8 @@ from export.ct.samples import Batch
 from export.served.ct import windowed
 from export.training.state import State, with_channels_last
 
+_SEGMENTATION = "segmentation."
+
 
 class SliceRun(State):
     """A network of CT in training."""
@@ -27,6 +29,16 @@ class SliceRun(State):
         network, average = (with_channels_last(build_network(recipe.network, recipe.width)) for _ in range(2))
         super().__init__(recipe, network, average, minutes, device)
         self.recipe, self.seed = recipe, seed
+
+    def start_from_network(self, checkpoint: Checkpoint) -> None:
+        """Begin with every weight of another network that this one has too, in the same shape.
+
+        CogSeg's encoder and segmentation decoder are those of the plain U-Net, known by their names without prefix.
+        """
+        given = checkpoint.state_dict
+        bare = {key: key.removeprefix(_SEGMENTATION) for key in self.network.state_dict()}
+        named = {key: given[key if key in given else own] for key, own in bare.items() if key in given or own in given}
+        self.start_from(named, f"{checkpoint.architecture}, {checkpoint.recipe}, after {checkpoint.steps} steps")
 
     def learn(self, batch: Batch) -> dict[str, float]:
         """Take one step on a batch and return its losses by name."""
@@ -48,6 +60,7 @@ class SliceRun(State):
             untrained: names of the classes that the data showed none of.
         """
         recipe = self.recipe
+        started = {"started_from": self.started} if self.started else {}
         checkpoint = Checkpoint(
             state_dict={name: value.cpu().contiguous() for name, value in self.average.state_dict().items()},
             architecture=recipe.network,
@@ -60,7 +73,7 @@ class SliceRun(State):
             device=self.device,
             seed=self.seed,
             data=data,
-            hyperparameters=recipe.hyperparameters(),
+            hyperparameters={**recipe.hyperparameters(), **started},
             size=recipe.size,
             window=(recipe.window.low, recipe.window.high),
             untrained=tuple(untrained),

@@ -59,7 +59,7 @@ def train_clicks(
     sampler = Sampler(photos, recipe.geometry, recipe.prompt, recipe.draw, seed)
     run = ClickRun(recipe, minutes or recipe.minutes, device, seed)
     if start is not None:
-        run.start_from(start)
+        run.start_from_network(start)
     run_to_end(run, sampler.batch, run.learn, partial(_figures, run, validation), out, resume=resume)
     checkpoint = out / "model.pt"
     run.export(checkpoint, describe(training))

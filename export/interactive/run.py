@@ -37,23 +37,16 @@ class ClickRun(State):
         )
         super().__init__(recipe, network, average, minutes, device)
         self.recipe, self.seed = recipe, seed
-        self._started = ""
 
-    def start_from(self, checkpoint: Checkpoint) -> None:
+    def start_from_network(self, checkpoint: Checkpoint) -> None:
         """Begin with every weight of another network that this one has too, in the same shape.
 
         DEXTR is its backbone, the others hold one: the same layers are known by their names without that prefix.
         """
         given = {key.removeprefix(_BACKBONE): weight for key, weight in checkpoint.state_dict.items()}
-        own = self.network.state_dict()
-        common = {
-            key: given[key.removeprefix(_BACKBONE)]
-            for key, weight in own.items()
-            if key.removeprefix(_BACKBONE) in given and given[key.removeprefix(_BACKBONE)].shape == weight.shape
-        }
-        self.network.load_state_dict(common, strict=False)
-        self.average.load_state_dict(self.network.state_dict())
-        self._started = f"{len(common)} of {len(own)} tensors of {checkpoint.architecture}, {checkpoint.recipe}"
+        own = {key: key.removeprefix(_BACKBONE) for key in self.network.state_dict()}
+        named = {key: given[bare] for key, bare in own.items() if bare in given}
+        self.start_from(named, f"{checkpoint.architecture}, {checkpoint.recipe}")
 
     def learn(self, batch: Batch) -> dict[str, float]:
         """Take one step on a batch and return its losses by name."""
@@ -90,7 +83,7 @@ class ClickRun(State):
     def export(self, path: Path, data: str) -> None:
         """Write the averaged weights with what a card says of them; ``data`` describes what they were learnt from."""
         recipe = self.recipe
-        started = {"started_from": self._started} if self._started else {}
+        started = {"started_from": self.started} if self.started else {}
         checkpoint = Checkpoint(
             state_dict={name: value.cpu().contiguous() for name, value in self.average.state_dict().items()},
             architecture=recipe.network,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -58,6 +59,9 @@ class State:
         average: the same network once more.
         minutes: limits the run's time.
         device: ``cpu`` or ``cuda``.
+
+    Attributes:
+        started: in words, whose weights it began with; empty: with none but its own.
     """
 
     def __init__(self, plan: Plan, network: nn.Module, average: nn.Module, minutes: float | None, device: str) -> None:
@@ -72,7 +76,21 @@ class State:
         self._optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay
         )
+        self.started = ""
         self._since = time.monotonic()
+
+    def start_from(self, weights: Mapping[str, Tensor], origin: str) -> None:
+        """Begin with every one of ``weights`` that the network has too, by the same name and in the same shape.
+
+        `started` then says how many of the network's tensors those are, and that they are of ``origin``.
+        """
+        own = self.network.state_dict()
+        common = {
+            key: weights[key] for key, value in own.items() if key in weights and weights[key].shape == value.shape
+        }
+        self.network.load_state_dict(common, strict=False)
+        self.average.load_state_dict(self.network.state_dict())
+        self.started = f"{len(common)} of {len(own)} tensors of {origin}"
 
     @property
     def progress(self) -> float:

@@ -19,7 +19,9 @@ class Provenance(BaseModel):
     """What made the answer, enough to make it again."""
 
     model: str = Field(examples=["bd-siamunet"])
-    version: int | None = Field(description="null: of a tool that needs no model of the repository", examples=[1])
+    version: int | None = Field(
+        description="null: of a tool that needs no model of the repository, and of an ensemble", examples=[1]
+    )
     digest: str | None = Field(description="SHA-256 of the model file; null: as above", examples=["sha256:4f0c…"])
     engine: str = Field(examples=["embedded"])
     input_digest: str = Field(description="SHA-256 over the SHA-256 digests of the parts, in their documented order")

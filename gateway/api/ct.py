@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +25,8 @@ from gateway.media.archives import ArchiveLimits
 from gateway.media.ct_files import CtFile, CtLimits, read_ct_file
 from gateway.media.slices import VolumeLimits
 from gateway.settings import LimitSettings
-from gateway.tasks.ct import CtFindings, find_lesions
+from gateway.tasks.ct import CtFindings, find_lesions, window_of
+from gateway.vision.windowing import Window
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -42,8 +44,8 @@ _BODY = multipart(
     {
         "image": image_part(
             "A CT of the chest: one DICOM file, single or multi-frame; a zip of the DICOM files of one series; NIfTI, "
-            "also gzipped; or a slice as grey PNG or JPEG, taken as windowed from -1250 to 250 HU. Which it is, its "
-            "bytes say."
+            "also gzipped; or a slice as grey PNG or JPEG, taken as seen through the window of the model's card. Which "
+            "it is, its bytes say."
         )
     }
 )
@@ -101,7 +103,7 @@ async def ct(
     chosen = choose(services.engine, TASK, model or services.settings.models.ct, version)
 
     async def answer(job: Job[Parts]) -> Response:
-        taken = await _take(job, wish)
+        taken = await _take(job, wish, window_of(chosen))
         found = await _find(job, taken, chosen)
         body = await job.run("encode", _encode, found, provenance(chosen, services.engine, taken.digest))
         headers = model_headers(chosen) | notice_headers(found.notices)
@@ -149,17 +151,19 @@ class _Found:
         return tuple(said)
 
 
-async def _take(job: Job[Parts], wish: Wish) -> _Taken:
+async def _take(job: Job[Parts], wish: Wish, window: Window) -> _Taken:
     """Return the CT, its headers read and judged."""
     limits = job.services.settings.limits
     image = job.body.pop("image")
-    # Decoders want bytes: the one copy, of which the original is let go.
-    job.reservation.grow(len(image) + limits.slice_side**2 * _BYTES_PER_SLICE_PIXEL)
+    # Decoders want bytes: the one copy, of which the original is let go. Of a zip one file at a time is unpacked.
+    job.reservation.grow(len(image) + limits.series_file_bytes + limits.slice_side**2 * _BYTES_PER_SLICE_PIXEL)
     data = await job.run("decode", bytes, image)
     del image
     with naming_part("image"):
-        volume = await job.run("decode", read_ct_file, data, _limits(limits))
-    return _Taken(volume, wish.granted(volume), await job.run("decode", digest_of, data))
+        volume, digest = await asyncio.gather(
+            job.run("decode", read_ct_file, data, _limits(limits), window), job.run("decode", digest_of, data)
+        )
+    return _Taken(volume, wish.granted(volume), digest)
 
 
 async def _find(job: Job[Parts], taken: _Taken, model: Model) -> _Found:

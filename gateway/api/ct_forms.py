@@ -21,7 +21,8 @@ from gateway.media.label_nifti import write_on_dicom, write_on_nifti
 from gateway.media.labelmaps import encode_label_map, encode_overlay
 from gateway.media.nifti import NiftiVolume
 from gateway.media.windowed import WindowedSlice
-from gateway.vision.windowing import LUNG
+from gateway.tasks.ct import window_of
+from gateway.vision.windowing import Window, to_windowed
 
 UInt8 = npt.NDArray[np.uint8]
 CtForm = Literal["label_map", "overlay", "nifti", "dicom"]
@@ -115,7 +116,7 @@ def encode(form: CtForm, volume: CtFile, labels: UInt8, model: Model) -> bytes:
     if form == "label_map":
         return encode_label_map(labels[0], model.card.palette())
     if form == "overlay":
-        return encode_overlay(_picture(volume), labels[0], model.card.palette())
+        return encode_overlay(_picture(volume, window_of(model)), labels[0], model.card.palette())
     if form == "dicom" and isinstance(volume, DicomVolume):
         segments = [Segment(spec.value, spec.name, spec.colour) for spec in classes[1:]]
         return write_seg(volume, labels, segments, Algorithm(model.name, str(model.version), model.digest, __version__))
@@ -126,11 +127,10 @@ def encode(form: CtForm, volume: CtFile, labels: UInt8, model: Model) -> bytes:
     raise ValueError(f"a picture was granted {form}")
 
 
-def _picture(volume: CtFile) -> UInt8:
-    """Return the only slice as a reader sees it, uint8 (rows, columns, 3)."""
+def _picture(volume: CtFile, window: Window) -> UInt8:
+    """Return the only slice as the model sees it, uint8 (rows, columns, 3)."""
     (only,) = volume.slices()
-    shown = np.clip((only.pixels.astype(np.float32) - LUNG.low) * (255 / (LUNG.high - LUNG.low)), 0, 255)
-    return np.asarray(cv2.cvtColor(np.rint(shown).astype(np.uint8), cv2.COLOR_GRAY2RGB), np.uint8)
+    return np.asarray(cv2.cvtColor(to_windowed(only.pixels, window), cv2.COLOR_GRAY2RGB), np.uint8)
 
 
 def _unfit(volume: CtFile) -> dict[CtForm, str]:

@@ -13,9 +13,9 @@ from gateway.api.services import Job
 from gateway.api.uploads import naming_part
 from gateway.engines.base import Model
 from gateway.errors import GeographyMissing, PairMismatch
-from gateway.media.districts import District, read_districts
+from gateway.media.districts import District, DistrictLimits, read_districts
 from gateway.media.geotiff import GeoTiff, is_tiff, open_geotiff
-from gateway.media.images import ImageLimits, check_size, probe
+from gateway.media.images import ImageLimits, probe
 from gateway.media.shifted import Picture
 from gateway.settings import LimitSettings
 from gateway.tasks.damage import check_pair
@@ -78,7 +78,7 @@ async def open_parts(job: Job[Parts], held: ExitStack) -> Opened:
         digest, districts = digest_of_pair(job), None
         if DISTRICTS in job.body:
             with naming_part(DISTRICTS):
-                districts = read_districts(job.body[DISTRICTS], limits.districts)
+                districts = read_districts(job.body[DISTRICTS], DistrictLimits(limits.districts, limits.district_bytes))
         return Opened(open_part("pre"), open_part("post"), districts, digest)
 
     opened = await job.services.workers.run_to_end(job.timeline, "decode", open_all)
@@ -117,7 +117,7 @@ async def _picture(job: Job[Parts], name: str, tiff: GeoTiff | None) -> Picture:
     limits = job.services.settings.limits
     width, height = tiff.info.width, tiff.info.height
     with naming_part(name):
-        check_size((width, height), _picture_limits(limits))
+        _picture_limits(limits).check(width, height)
         job.reservation.grow(width * height * _BYTES_PER_PIXEL)
         whole = slice(0, height), slice(0, width)
         pixels, observed = await job.services.workers.run_to_end(job.timeline, "decode", tiff.read, *whole)

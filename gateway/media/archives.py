@@ -69,17 +69,35 @@ class Archive:
         Raises:
             ArchiveUnsuitable: damaged, or an archive itself.
         """
+        content = self._unpacked(member, member.compress_size, member.file_size + 1)
+        if (len(content), isal_zlib.crc32(content)) != (member.file_size, member.CRC):
+            raise ArchiveUnsuitable(_DAMAGED)
+        return content
+
+    def head(self, member: zipfile.ZipInfo, size: int) -> bytes:
+        """Return the first `size` bytes of a member, or all where it is shorter; no more is inflated, nothing verified.
+
+        Raises:
+            ArchiveUnsuitable: damaged in what is inflated, or an archive itself.
+        """
+        # Deflate makes nothing longer than a few bytes in every 64 KiB.
+        return self._unpacked(member, min(member.compress_size, size + size // 1024 + 64), size)
+
+    def _unpacked(self, member: zipfile.ZipInfo, packed: int, most: int) -> bytes:
+        """Return at most `most` bytes of what the first `packed` bytes of a member unpack to."""
         with reading(_DAMAGED, ArchiveUnsuitable):
             signature, name, extra = unpack_from("<4s22xHH", self.data, member.header_offset)
-            start = member.header_offset + _LOCAL_HEADER_BYTES + name + extra
-            content = self.data[start : start + member.compress_size]
-            if member.compress_type == zipfile.ZIP_DEFLATED:
-                content = isal_zlib.decompressobj(_RAW_DEFLATE).decompress(content, member.file_size + 1)
-            if (signature, len(content), isal_zlib.crc32(content)) != (SIGNATURE, member.file_size, member.CRC):
+            if signature != SIGNATURE:
                 raise ArchiveUnsuitable(_DAMAGED)
-            if content.startswith(_ARCHIVES):
-                raise ArchiveUnsuitable("The zip archive holds an archive; DICOM files are to lie in it as they are.")
-            return content
+            start = member.header_offset + _LOCAL_HEADER_BYTES + name + extra
+            content = self.data[start : start + packed]
+            if member.compress_type == zipfile.ZIP_DEFLATED:
+                content = isal_zlib.decompressobj(_RAW_DEFLATE).decompress(content, most)
+            else:
+                content = content[:most]
+        if content.startswith(_ARCHIVES):
+            raise ArchiveUnsuitable("The zip archive holds an archive; DICOM files are to lie in it as they are.")
+        return content
 
 
 def open_archive(data: bytes, limits: ArchiveLimits) -> Archive:

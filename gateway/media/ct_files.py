@@ -16,6 +16,7 @@ from gateway.media.series import read_series
 from gateway.media.slices import VolumeLimits
 from gateway.media.transfer import is_dicom
 from gateway.media.windowed import WindowedSlice, windowed_slice
+from gateway.vision.windowing import Window
 
 CtFile = DicomVolume | NiftiVolume | WindowedSlice
 
@@ -35,8 +36,8 @@ class CtLimits:
     archive: ArchiveLimits
 
 
-def read_ct_file(data: bytes, limits: CtLimits) -> CtFile:
-    """Read a CT of the chest: DICOM, a zipped series, NIfTI, or a PNG or JPEG that was windowed before it came.
+def read_ct_file(data: bytes, limits: CtLimits, window: Window) -> CtFile:
+    """Read a CT of the chest: DICOM, a zipped series, NIfTI, or a PNG or JPEG that was seen through `window`.
 
     Slices are decoded later, one at a time, except for that of a PNG or JPEG, which has no other.
 
@@ -45,7 +46,7 @@ def read_ct_file(data: bytes, limits: CtLimits) -> CtFile:
         BodyPartUnsuitable: the file says that it shows another part of the body.
         MaskgateError: whatever `read_ct`, `read_series`, `read_nifti`, `probe`, `decode`, `windowed_slice` refuse.
     """
-    read = _read(data, limits)
+    read = _read(data, limits, window)
     slices, rows, columns = read.shape
     if slices * rows * columns > limits.voxels:
         raise ImageTooLarge(
@@ -55,7 +56,7 @@ def read_ct_file(data: bytes, limits: CtLimits) -> CtFile:
     return read
 
 
-def _read(data: bytes, limits: CtLimits) -> CtFile:
+def _read(data: bytes, limits: CtLimits, window: Window) -> CtFile:
     if not data:
         raise ImageUnreadable("The file is empty.")
     if is_dicom(data):
@@ -64,7 +65,7 @@ def _read(data: bytes, limits: CtLimits) -> CtFile:
         return _of_chest(read_series(data, limits.archive, limits.volume))
     if data.startswith((PNG_SIGNATURE, JPEG_SIGNATURE)):
         sides = ImageLimits(limits.volume.max_side**2, limits.volume.max_side, limits.volume.min_side)
-        return windowed_slice(decode(data, probe(data, sides)))
+        return windowed_slice(decode(data, probe(data, sides)), window)
     if is_nifti(data):
         return read_nifti(data, limits.volume)
     raise UnsupportedMedia("CT is read as DICOM, a zip of DICOM files, NIfTI, PNG or JPEG; this is none of them.")

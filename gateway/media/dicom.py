@@ -82,10 +82,14 @@ class DicomHeader:
     lossy: bool
 
 
-def read_header(data: bytes) -> DicomHeader:
+def read_header(data: bytes, size: int | None = None) -> DicomHeader:
     """Read a DICOM file up to its pixels, and check that these are there and are what the header says.
 
     Nothing of the pixels' size is allocated.
+
+    Args:
+        data: the file; where its pixels are uncompressed as much as holds the header and what introduces them.
+        size: of the whole file in bytes, where `data` is not that.
 
     Raises:
         CompressionUnsupported: of a transfer syntax that is not decoded here.
@@ -113,7 +117,9 @@ def read_header(data: bytes) -> DicomHeader:
         modality = str(dataset.get("Modality", ""))
         lossy = str(dataset.get("LossyImageCompression", "")) == "01"
     if syntax in NATIVE:
-        frames = native_frames(data, values, layout.frames, layout.rows * layout.columns * layout.allocated // 8)
+        frames = native_frames(
+            size or len(data), values, layout.frames, layout.rows * layout.columns * layout.allocated // 8
+        )
     else:
         frames = encapsulated_frames(data, values, layout.frames)
     return DicomHeader(dataset, syntax, layout, frames, modality, part, lossy)

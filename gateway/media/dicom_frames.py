@@ -32,11 +32,11 @@ def pixel_data(data: bytes, at: int, syntax: str) -> tuple[int, int] | None:
     return (at + before + 4, length) if found else None
 
 
-def native_frames(data: bytes, value: tuple[int, int], frames: int, size: int) -> Frames:
+def native_frames(end: int, value: tuple[int, int], frames: int, size: int) -> Frames:
     """Return where the frames of uncompressed pixels lie.
 
     Args:
-        data: the file.
+        end: bytes of the file.
         value: what `pixel_data` returned.
         frames: how many frames the header declares.
         size: bytes of one.
@@ -48,7 +48,7 @@ def native_frames(data: bytes, value: tuple[int, int], frames: int, size: int) -
     # One byte may pad the value to an even length.
     if length - size * frames not in (0, 1):
         raise ImageUnreadable("The DICOM header's rows, columns, frames and bits do not fit the length of its pixels.")
-    if start + size * frames > len(data):
+    if start + size * frames > end:
         raise ImageUnreadable("The DICOM file is cut short: it ends within its pixels.")
     return tuple(((at, at + size),) for at in range(start, start + size * frames, size))
 

@@ -66,17 +66,27 @@ class DistrictCount:
     area_m2: tuple[float, ...]
 
 
-def read_districts(data: bytes | memoryview, limit: int) -> tuple[District, ...]:
+@dataclass(frozen=True)
+class DistrictLimits:
+    """What layers are served: at most so many districts, and bytes of text."""
+
+    districts: int
+    size: int
+
+
+def read_districts(data: bytes | memoryview, limits: DistrictLimits) -> tuple[District, ...]:
     """Return the districts of a layer.
 
     Args:
         data: GeoJSON.
-        limit: the most districts that are served.
+        limits: what sizes are served.
 
     Raises:
         DistrictsInvalid: not GeoJSON, not polygons, not on Earth; `pointer` says where.
-        DistrictsTooLarge: more districts than `limit`.
+        DistrictsTooLarge: more districts or bytes than `limits` has.
     """
+    if len(data) > limits.size:
+        raise DistrictsTooLarge(f"The districts may have {limits.size:,} bytes.", limit=limits.size)
     with answering(_COLLECTION, DistrictsInvalid):
         layer = json.loads(bytes(data))
     features = layer.get("features") if isinstance(layer, dict) else None
@@ -84,8 +94,10 @@ def read_districts(data: bytes | memoryview, limit: int) -> tuple[District, ...]
         raise DistrictsInvalid(_COLLECTION)
     if not features:
         raise DistrictsInvalid("The districts are an empty collection.", pointer="/features")
-    if len(features) > limit:
-        raise DistrictsTooLarge(f"There are {len(features):,} districts; {limit:,} are served.", limit=limit)
+    if len(features) > limits.districts:
+        raise DistrictsTooLarge(
+            f"There are {len(features):,} districts; {limits.districts:,} are served.", limit=limits.districts
+        )
     crs = _crs(layer.get("crs"))
     return tuple(_district(number, feature, crs) for number, feature in enumerate(features))
 

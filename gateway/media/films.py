@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.errors import ImageUnreadable, ImageUnsuitable, ModalityUnsuitable
-from gateway.media.dicom import BodyPart, DicomHeader, read_header
+from gateway.media.dicom import DicomHeader, read_header, require_chest
 from gateway.media.dicom_pixels import Values, stored_values
 from gateway.media.discreet import reading
-from gateway.media.slices import VolumeLimits
+from gateway.media.images import ImageLimits
 from gateway.media.transfer import NATIVE
 from gateway.vision.windowing import apply_linear_window
 
@@ -35,26 +35,21 @@ class Film:
 
     Attributes:
         pixels: uint8, (rows, columns), bone bright, after the file's own window.
-        body_part: which part of the body the file says it shows.
         notices: what the caller should know.
     """
 
     pixels: UInt8 = field(repr=False)
-    body_part: BodyPart
     notices: tuple[str, ...]
 
 
-def read_film(data: bytes, limits: VolumeLimits) -> Film:
-    """Read one DICOM radiograph.
-
-    The first window or look-up table of the file is applied, as viewers do; a file without one is stretched from its
-    lowest to its highest value.
+def read_film_header(data: bytes, limits: ImageLimits) -> DicomHeader:
+    """Judge a DICOM radiograph of the chest by its header alone; no pixel is decoded.
 
     Raises:
         ModalityUnsuitable: not computed, digital or digitised radiography.
         ImageUnsuitable: of several frames.
-        ImageUnreadable: its transformations are damaged.
-        MaskgateError: whatever `read_header`, `limits` and `stored_values` refuse.
+        BodyPartUnsuitable: the file says that it shows another part of the body than the chest.
+        MaskgateError: whatever `read_header` and `limits` refuse.
     """
     header = read_header(data)
     layout = header.layout
@@ -62,9 +57,29 @@ def read_film(data: bytes, limits: VolumeLimits) -> Film:
         raise ModalityUnsuitable("The DICOM file is not a radiograph (CR, DX or RG).")
     if layout.frames != 1:
         raise ImageUnsuitable("The DICOM file holds several frames; one radiograph is needed.")
-    limits.check(layout.rows, layout.columns, 1)
+    limits.check(layout.columns, layout.rows)
+    require_chest(header.body_part)
+    return header
+
+
+def decode_film(header: DicomHeader, data: bytes) -> Film:
+    """Return the picture of a DICOM radiograph.
+
+    The first window or look-up table of the file is applied, as viewers do; a file without one is stretched from its
+    lowest to its highest value.
+
+    Args:
+        header: what `read_film_header` made of `data`.
+        data: the file.
+
+    Raises:
+        ImageUnreadable: its transformations are damaged.
+        MaskgateError: whatever `stored_values` refuses.
+    """
     stored = stored_values(header, data, 0)
-    notices = ["the pixels were compressed with losses"] if header.lossy else []
+    notices = [*require_chest(header.body_part)]
+    if header.lossy:
+        notices.append("the pixels were compressed with losses")
     with reading("The DICOM file's window or look-up table is damaged."):
         grey = _as_seen(stored, header)
         if not np.isfinite(grey).all():
@@ -72,7 +87,7 @@ def read_film(data: bytes, limits: VolumeLimits) -> Film:
     if "WindowCenter" not in header.dataset and not header.dataset.get("VOILUTSequence"):
         notices.append("the file has no window: stretched from its lowest to its highest value")
     pixels = np.rint(255 * np.clip(grey, 0, 1)).astype(np.uint8)
-    return Film(255 - pixels if layout.inverted else pixels, header.body_part, tuple(notices))
+    return Film(255 - pixels if header.layout.inverted else pixels, tuple(notices))
 
 
 def _as_seen(stored: Values, header: DicomHeader) -> Float32:

@@ -16,6 +16,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from gateway.errors import ImageUnreadable, MaskgateError
 from gateway.media.discreet import answering
@@ -38,11 +39,9 @@ _OPTIONS: dict[str, str | int] = {
 def contained() -> Iterator[None]:
     """Run GDAL with the options above, in this thread, and unheard: what it logs and warns of quotes the file."""
     import rasterio
-    from rasterio.errors import NotGeoreferencedWarning
     from rasterio.session import DummySession
 
-    logging.getLogger("rasterio").setLevel(logging.CRITICAL + 1)
-    warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+    _silence()
     # Without a session of its own rasterio would look for credentials of clouds.
     with rasterio.Env(session=DummySession(), **_OPTIONS):
         yield
@@ -53,3 +52,12 @@ def reading_raster(detail: str, error: type[MaskgateError] = ImageUnreadable) ->
     """Run GDAL as `contained` does, and raise `error` with `detail` for whatever it raises."""
     with answering(detail, error), contained():
         yield
+
+
+@cache
+def _silence() -> None:
+    """Turn off rasterio's log records, and its warning of every image without geography, once per process."""
+    from rasterio.errors import NotGeoreferencedWarning
+
+    logging.getLogger("rasterio").setLevel(logging.CRITICAL + 1)
+    warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)

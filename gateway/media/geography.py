@@ -52,7 +52,7 @@ def read_grid(dataset: DatasetReader) -> GeoGrid | None:
     with reading_raster(_BROKEN, GeometryUnsuitable):
         if not (crs.is_projected or crs.is_geographic) or _NAMES_FILES.search(crs.to_wkt()):
             raise GeometryUnsuitable(_BROKEN)
-    if not (all(map(isfinite, affine[:6])) and affine.determinant):
+    if not (all(map(isfinite, (*affine[:6], affine.determinant))) and affine.determinant):
         raise GeometryUnsuitable("The file's transform is not one from pixels to places.")
     grid = GeoGrid(crs, affine, dataset.width, dataset.height)
     corners = np.array([(0, 0), (0, grid.height), (grid.width, grid.height), (grid.width, 0)], np.float64)

@@ -152,5 +152,7 @@ def transformed(source: CRS, target: CRS, points: Float64) -> Float64:
 
 def _applied(affine: Affine, points: Float64) -> Float64:
     matrix = np.array([[affine.a, affine.b], [affine.d, affine.e]], np.float64)
-    moved: Float64 = points @ matrix.T + (affine.c, affine.f)
+    # What lies nowhere is infinite already, and what a broken transform leads to becomes so.
+    with np.errstate(all="ignore"):
+        moved: Float64 = points @ matrix.T + (affine.c, affine.f)
     return moved

@@ -13,13 +13,13 @@ from gateway.media.collar import Collar, find_collar
 from gateway.media.datasets import DatasetPool
 from gateway.media.gdal import contained, reading_raster
 from gateway.media.geography import read_grid
-from gateway.media.images import ImageLimits, check_size
+from gateway.media.images import ImageLimits
 from gateway.media.rasters import RasterInfo
 from gateway.media.samples import Samples, choose_bands, choose_samples
 from gateway.media.tiff_header import DAMAGED, read_tiff
 
 if TYPE_CHECKING:
-    from rasterio.io import DatasetReader, MemoryFile
+    from rasterio.io import DatasetReader
 
 UInt8 = npt.NDArray[np.uint8]
 Bool = npt.NDArray[np.bool_]
@@ -38,14 +38,21 @@ class GeoTiff:
     """
 
     def __init__(
-        self, memory: MemoryFile, pool: DatasetPool, info: RasterInfo, samples: Samples, collar: Collar | None
+        self,
+        name: str,
+        pool: DatasetPool,
+        info: RasterInfo,
+        samples: Samples,
+        collar: Collar | None,
+        closing: ExitStack,
     ) -> None:
         """Keep what `open_geotiff` found."""
         self.info = info
         self.samples = samples
         self.collar = collar
-        self._memory = memory
+        self._name = name
         self._pool = pool
+        self._closing = closing
 
     def read(self, rows: slice, columns: slice) -> tuple[UInt8, Bool]:
         """Return a window; see `Raster.read`."""
@@ -57,13 +64,12 @@ class GeoTiff:
 
     def dataset(self, stack: ExitStack) -> DatasetReader:
         """Return another of GDAL's datasets of it, which `stack` closes."""
-        return _opened(self._memory, stack)
+        return _opened(self._name, stack)
 
     def close(self) -> None:
         """Give back what it holds, its copy of the upload included."""
         with contained():
-            self._pool.close()
-            self._memory.close()
+            self._closing.close()
 
 
 def is_tiff(data: bytes | memoryview) -> bool:
@@ -93,26 +99,25 @@ def open_geotiff(data: bytes | memoryview, limits: ImageLimits) -> GeoTiff:
     if not is_tiff(data):
         raise UnsupportedMedia("The image is not TIFF.")
     header = read_tiff(memoryview(data))
-    check_size(header.size, limits)
+    limits.check(*header.size)
     with reading_raster(DAMAGED):
         from rasterio.io import MemoryFile
 
-        memory = MemoryFile(data)
-        try:
-            pool = DatasetPool(lambda stack: _opened(memory, stack))
+        with ExitStack() as closing:
+            memory = MemoryFile(data)
+            closing.callback(memory.close)
+            pool = DatasetPool(lambda stack: _opened(memory.name, stack))
+            closing.callback(pool.close)
             with pool.lend() as dataset:
+                grid = read_grid(dataset)
                 bands, said_of_bands = choose_bands(dataset)
                 collar = find_collar(dataset, bands, lossy=header.lossy)
                 samples, said_of_samples = choose_samples(dataset, bands, collar)
-                grid = read_grid(dataset)
                 said_of_collar = ("black border around the image is not classified",) if collar else ()
                 notices = (*said_of_bands, *said_of_samples, *said_of_collar)
-                width, height = header.size
-                info = RasterInfo(width, height, dataset.count, dataset.dtypes[bands[0] - 1], grid, notices)
-        except BaseException:
-            memory.close()
-            raise
-    return GeoTiff(memory, pool, info, samples, collar)
+                dtype = dataset.dtypes[bands[0] - 1]
+                info = RasterInfo(*header.size, dataset.count, dtype, grid, notices)
+            return GeoTiff(memory.name, pool, info, samples, collar, closing.pop_all())
 
 
 def read_window(pool: DatasetPool, samples: Samples, rows: slice, columns: slice) -> tuple[UInt8, Bool]:
@@ -123,9 +128,9 @@ def read_window(pool: DatasetPool, samples: Samples, rows: slice, columns: slice
         return samples.read(dataset, Window.from_slices(rows, columns))
 
 
-def _opened(memory: MemoryFile, stack: ExitStack) -> Any:
+def _opened(name: str, stack: ExitStack) -> Any:
     import rasterio
 
-    dataset = rasterio.open(memory.name, driver="GTiff")
+    dataset = rasterio.open(name, driver="GTiff")
     stack.callback(dataset.close)
     return dataset

@@ -31,6 +31,23 @@ class ImageLimits:
     max_side: int
     min_side: int
 
+    def check(self, width: int, height: int) -> None:
+        """Refuse an image of such a size, if it is not served.
+
+        Raises:
+            ImageTooLarge: more pixels or a longer side than are served; the error carries the limit.
+            ImageUnsuitable: too short a side.
+        """
+        size = f"{width}×{height}"
+        if max(width, height) > self.max_side:
+            raise ImageTooLarge(f"The image is {size} pixels; a side may have {self.max_side:,}.", limit=self.max_side)
+        if width * height > self.max_pixels:
+            raise ImageTooLarge(
+                f"The image is {size} pixels; {self.max_pixels:,} in all are served.", limit=self.max_pixels
+            )
+        if min(width, height) < self.min_side:
+            raise ImageUnsuitable(f"The image is {size} pixels; a side must have at least {self.min_side}.")
+
 
 @dataclass(frozen=True)
 class DecodedImage:
@@ -63,32 +80,12 @@ def probe(data: bytes | memoryview, limits: ImageLimits) -> ImageInfo:
         info = read_jpeg(view)
     else:
         raise UnsupportedMedia("Images are read as PNG or JPEG; this is neither.")
-    check_size(info.size, limits)
+    limits.check(*info.size)
     if info.animated:
         raise ImageUnsuitable("The image is animated; a still picture is needed.")
     if info.colour == "cmyk":
         raise ImageUnsuitable("The image is CMYK, made for print; RGB or grey is needed.")
     return info
-
-
-def check_size(size: tuple[int, int], limits: ImageLimits) -> None:
-    """Refuse a (width, height) in pixels that is not served.
-
-    Raises:
-        ImageTooLarge: more pixels or a longer side than `limits` has, which the error carries.
-        ImageUnsuitable: a side is too short.
-    """
-    written = f"{size[0]}×{size[1]}"
-    if max(size) > limits.max_side:
-        raise ImageTooLarge(
-            f"The image is {written} pixels; a side may have {limits.max_side:,}.", limit=limits.max_side
-        )
-    if size[0] * size[1] > limits.max_pixels:
-        raise ImageTooLarge(
-            f"The image is {written} pixels; {limits.max_pixels:,} in all are served.", limit=limits.max_pixels
-        )
-    if min(size) < limits.min_side:
-        raise ImageUnsuitable(f"The image is {written} pixels; a side must have at least {limits.min_side}.")
 
 
 def decode(data: bytes | memoryview, info: ImageInfo) -> DecodedImage:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from gateway.media.png import indexed_png, rgb_png
+from gateway.media.png import bands, indexed_png, rgb_png, up_filtered
 
 UInt8 = npt.NDArray[np.uint8]
 
-_BAND_PIXELS = 1 << 20
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
-_UP = 2
 
 
 def encode_label_map(label_map: UInt8, palette: UInt8) -> bytes:
@@ -30,7 +26,7 @@ def encode_label_map(label_map: UInt8, palette: UInt8) -> bytes:
     _check_values(label_map, palette)
     bits = next(bits for bits in (1, 2, 4, 8) if len(palette) <= 1 << bits)
     height, width = label_map.shape
-    scanlines = (_packed(label_map[rows], bits) for rows in _bands(height, width))
+    scanlines = (_packed(label_map[rows], bits) for rows in bands(height, width))
     return indexed_png(width, height, bits, palette.tobytes(), scanlines)
 
 
@@ -50,19 +46,13 @@ def encode_overlay(image: UInt8, label_map: UInt8, palette: UInt8, alpha: float 
     height, width = label_map.shape
     colours = np.zeros((256, 1, 3), np.uint8)
     colours[: len(palette), 0] = palette
-    pictures = (_drawn(image, label_map, rows, colours, alpha) for rows in _bands(height, width))
-    return rgb_png(width, height, _up_filtered(pictures, width))
+    pictures = (_drawn(image, label_map, rows, colours, alpha) for rows in bands(height, width))
+    return rgb_png(width, height, up_filtered(pictures, width))
 
 
 def _check_values(label_map: UInt8, palette: UInt8) -> None:
     if label_map.max() >= len(palette):
         raise ValueError(f"label value {label_map.max()} has no colour among {len(palette)}")
-
-
-def _bands(height: int, width: int) -> Iterator[slice]:
-    """Yield the rows in bands of some million pixels, which bounds the working memory."""
-    step = max(1, _BAND_PIXELS // width)
-    return (slice(y, min(y + step, height)) for y in range(0, height, step))
 
 
 def _packed(labels: UInt8, bits: int) -> UInt8:
@@ -94,16 +84,3 @@ def _drawn(image: UInt8, label_map: UInt8, rows: slice, colours: UInt8, alpha: f
     cv2.copyTo(cv2.addWeighted(picture, 1 - alpha, colour, alpha, 0), labels, picture)
     cv2.copyTo(colour, outline, picture)
     return picture
-
-
-def _up_filtered(pictures: Iterator[UInt8], width: int) -> Iterator[UInt8]:
-    """Yield PNG scanlines with the `Up` filter, on photographs the best that takes one subtraction."""
-    previous = np.zeros(3 * width, np.uint8)
-    for picture in pictures:
-        rows = picture.reshape(len(picture), -1)
-        scanlines = np.empty((len(rows), 1 + 3 * width), np.uint8)
-        scanlines[:, 0] = _UP
-        np.subtract(rows[0], previous, out=scanlines[0, 1:])
-        np.subtract(rows[1:], rows[:-1], out=scanlines[1:, 1:])
-        previous = rows[-1]
-        yield scanlines

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from isal import igzip
+from isal import igzip, isal_zlib
 
 from gateway.errors import GeometryUnsuitable, ImageUnreadable, ImageUnsuitable, UnsupportedMedia
 from gateway.media.discreet import reading
@@ -31,6 +31,11 @@ GZIP_SIGNATURE = b"\x1f\x8b"
 
 _CUT_SHORT = "The NIfTI file is cut short or damaged."
 _HEADER_BYTES = {1: 348, 2: 540}
+# What a header begins with: its own size, in either byte order.
+_SIZE_BYTES = 4
+_SIZES = tuple(size.to_bytes(_SIZE_BYTES, order) for size in _HEADER_BYTES.values() for order in ("little", "big"))
+_READ_AHEAD = 1 << 16
+_GZIP = 16 + 15
 # Extensions lie between the header and the voxels.
 _LONGEST_START = 1 << 20
 _MM_PER_UNIT = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
@@ -78,12 +83,21 @@ class NiftiVolume:
 
 
 def is_nifti(data: bytes | memoryview) -> bool:
-    """Return whether `data` begins like a NIfTI file, compressed or not."""
-    try:
-        head = _take(_opened(bytes(data[: 1 << 16])), _HEADER_BYTES[1])
-    except ImageUnreadable:
-        return False
-    return _version(head) is not None
+    """Return whether `data` begins like a NIfTI file, compressed or not, also one that is cut off in its header.
+
+    Gzip that is cut off or damaged before it shows what it holds counts: nothing else is read compressed so.
+    """
+    head = bytes(data[:_READ_AHEAD])
+    if head.startswith(GZIP_SIGNATURE):
+        stream = isal_zlib.decompressobj(_GZIP)
+        try:
+            with reading(_CUT_SHORT):
+                head = stream.decompress(head, _HEADER_BYTES[2])
+        except ImageUnreadable:
+            return True
+        if len(head) < _SIZE_BYTES and not stream.eof:
+            return True
+    return _version(head) is not None if len(head) >= _HEADER_BYTES[1] else head[:_SIZE_BYTES] in _SIZES
 
 
 def read_nifti(data: bytes, limits: VolumeLimits) -> NiftiVolume:

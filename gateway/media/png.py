@@ -18,6 +18,8 @@ from gateway.media.headers import PNG_SIGNATURE
 UInt8 = npt.NDArray[np.uint8]
 
 _GREY, _RGB, _INDEXED = 0, 2, 3
+_UP = 2
+_BAND_PIXELS = 1 << 20
 
 # On label maps of real scenes level 0 saves 0.1 ms of 1024² and adds a third of bytes; 2 equals 1, and 3 is
 # four times slower without being smaller. On pictures the levels differ by a tenth.
@@ -45,6 +47,30 @@ def rgb_png(width: int, height: int, scanlines: Iterable[UInt8]) -> bytes:
 def grey_png(width: int, height: int, scanlines: Iterable[UInt8]) -> bytes:
     """Return a grey PNG of 8 bits a sample; arguments as in `indexed_png`."""
     return _assemble(width, height, 8, _GREY, (), scanlines)
+
+
+def bands(height: int, width: int) -> Iterator[slice]:
+    """Return the rows of a picture in bands of some million pixels, which bounds the working memory."""
+    step = max(1, _BAND_PIXELS // width)
+    return (slice(y, min(y + step, height)) for y in range(0, height, step))
+
+
+def up_filtered(pictures: Iterable[UInt8], width: int) -> Iterator[UInt8]:
+    """Yield PNG scanlines with the `Up` filter, on photographs the best that takes one subtraction.
+
+    Args:
+        pictures: bands of rows from top to bottom, uint8, (rows, width, 3), RGB.
+        width: pixels across.
+    """
+    previous = np.zeros(3 * width, np.uint8)
+    for picture in pictures:
+        rows = picture.reshape(len(picture), -1)
+        scanlines = np.empty((len(rows), 1 + 3 * width), np.uint8)
+        scanlines[:, 0] = _UP
+        np.subtract(rows[0], previous, out=scanlines[0, 1:])
+        np.subtract(rows[1:], rows[:-1], out=scanlines[1:, 1:])
+        previous = rows[-1]
+        yield scanlines
 
 
 def _assemble(

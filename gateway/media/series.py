@@ -1,19 +1,32 @@
 """A CT series as a zip of DICOM files, ordered by where the slices lie and never by their names.
 
-Each file is unpacked twice: once to judge it, when nothing but its header is kept, and again when its slice is due.
+Each file is unpacked twice: once to judge it, of uncompressed pixels no farther than these begin, when nothing but its
+header is kept, and again when its slice is due.
 So memory is that of the upload and one slice, however long the series.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
+from zipfile import ZipInfo
 
-from gateway.errors import ArchiveUnsuitable, PixelsMissing, SeriesDuplicate, SeriesMixed, SeriesUnsuitable
-from gateway.media.archives import ArchiveLimits, open_archive
+from gateway.errors import (
+    ArchiveUnsuitable,
+    MaskgateError,
+    PixelsMissing,
+    SeriesDuplicate,
+    SeriesMixed,
+    SeriesUnsuitable,
+)
+from gateway.media.archives import Archive, ArchiveLimits, open_archive
 from gateway.media.dicom import DicomHeader, read_header
 from gateway.media.dicom_ct import DicomVolume, SourceSlice, ct_frames, volume_of
 from gateway.media.slices import VolumeLimits
-from gateway.media.transfer import is_dicom
+from gateway.media.transfer import NATIVE, is_dicom, transfer_syntax
+
+# More than headers of CT are long; of a longer one the whole file is read.
+_HEAD_BYTES = 1 << 16
 
 # Attribute → what its values are called where there are several.
 _COMMON = {
@@ -43,13 +56,11 @@ def read_series(data: bytes, archive_limits: ArchiveLimits, limits: VolumeLimits
     sources: list[SourceSlice] = []
     passed_over = 0
     for member in archive.members:
-        load = partial(archive.read, member)
-        content = load()
-        if not is_dicom(content):
+        if not is_dicom(head := archive.head(member, _HEAD_BYTES)):
             passed_over += 1
             continue
         try:
-            header = read_header(content)
+            header = _header(archive, member, head)
         except PixelsMissing:
             passed_over += 1
             continue
@@ -58,7 +69,7 @@ def read_series(data: bytes, archive_limits: ArchiveLimits, limits: VolumeLimits
         if sources:
             _check_same(sources[0].header, header)
         limits.check(header.layout.rows, header.layout.columns, len(sources) + 1)
-        sources += [SourceSlice(header, frame, load) for frame in ct_frames(header)]
+        sources += [SourceSlice(header, frame, partial(archive.read, member)) for frame in ct_frames(header)]
     if not sources:
         raise ArchiveUnsuitable("The zip archive holds no DICOM image.")
     identifiers = {str(source.header.dataset.get("SOPInstanceUID", number)) for number, source in enumerate(sources)}
@@ -68,6 +79,18 @@ def read_series(data: bytes, archive_limits: ArchiveLimits, limits: VolumeLimits
     if not passed_over:
         return volume
     return DicomVolume(volume.sources, (*volume.notices, f"{passed_over} files without an image were passed over"))
+
+
+def _header(archive: Archive, member: ZipInfo, head: bytes) -> DicomHeader:
+    """Return the header of a member that begins with `head`.
+
+    Uncompressed pixels are not unpacked for it: half of the time that a series takes before its first slice. Whatever
+    is wrong with the head, the whole file says what.
+    """
+    with suppress(MaskgateError):
+        if transfer_syntax(head) in NATIVE:
+            return read_header(head, member.file_size)
+    return read_header(archive.read(member))
 
 
 def _check_same(first: DicomHeader, other: DicomHeader) -> None:

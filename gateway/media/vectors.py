@@ -13,13 +13,14 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import shapely
 from shapely.affinity import translate
 from shapely.geometry import mapping
 from shapely.geometry.base import BaseGeometry
 
 from gateway.media.georeference import GeoGrid
-from gateway.vision.regions import Region
+from gateway.vision.regions import Region, Ring
 
 _HALF = 0.5
 # Beyond this ratio of a corner's reach to the growth it is cut off: a right angle has 1.41 and keeps its corner.
@@ -31,15 +32,12 @@ _BATCH = 512
 
 def outlines(buildings: Sequence[Region]) -> list[BaseGeometry]:
     """Return the polygon of each building, its holes cut out, in pixel coordinates of `georeference`."""
-    rough = shapely.make_valid(np.array([_through_centres(building) for building in buildings], object))
-    grown = shapely.buffer(
-        shapely.transform(rough, lambda centres: centres + _HALF),
-        _HALF,
-        cap_style="square",
-        join_style="mitre",
-        mitre_limit=_MITRE_LIMIT,
-    )
-    return list(grown)
+    shapes = _grown(np.array([_through_centres(building.polygon) for building in buildings], object), _HALF)
+    for shape, building in enumerate(buildings):
+        if building.holes:
+            holes = np.array([_through_centres(hole) for hole in building.holes], object)
+            shapes[shape] = shapes[shape].difference(shapely.union_all(_grown(holes, -_HALF)))
+    return list(shapes)
 
 
 def building_areas(buildings: Sequence[Region], grid: GeoGrid) -> list[float]:
@@ -98,14 +96,27 @@ def feature_collection(
     yield b"\n]}\n"
 
 
-def _through_centres(building: Region) -> BaseGeometry:
-    """Return what a region's rings go round, through the centres of its pixels counted from 0."""
-    ring = building.polygon
-    if len(ring) == 1:
-        return shapely.Point(ring[0])
-    if len(ring) == 2:
-        return shapely.LineString(ring)
-    return shapely.Polygon(ring, [hole for hole in building.holes if len(hole) > 2])
+def _through_centres(ring: Ring) -> BaseGeometry:
+    """Return what a ring of a region goes round, moved to the centres of its pixels."""
+    centres = np.array(ring) + _HALF
+    if len(centres) == 1:
+        return shapely.Point(centres[0])
+    if len(centres) == 2:
+        return shapely.LineString(centres)
+    polygon = shapely.Polygon(centres)
+    if polygon.is_valid:
+        return polygon
+    # Simplified rings may cross themselves, and where a region is a pixel wide they lie on themselves.
+    area = shapely.make_valid(polygon, method="structure")
+    return shapely.GeometryCollection([area, polygon.exterior])
+
+
+def _grown(shapes: npt.NDArray[np.object_], width: float) -> npt.NDArray[np.object_]:
+    """Return shapes with a margin of `width`, and corners that stay corners."""
+    grown: npt.NDArray[np.object_] = shapely.buffer(
+        shapes, width, cap_style="square", join_style="mitre", mitre_limit=_MITRE_LIMIT
+    )
+    return grown
 
 
 def _cut(geometry: BaseGeometry) -> BaseGeometry:

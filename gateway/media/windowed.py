@@ -8,28 +8,26 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from gateway.errors import ColourUnsuitable
+from gateway.media.grey import grey_values
 from gateway.media.images import DecodedImage
 from gateway.media.slices import HuSlice, Spacing
-from gateway.vision.windowing import LUNG, from_windowed
+from gateway.vision.windowing import Window, from_windowed
 
 UInt8 = npt.NDArray[np.uint8]
-
-# What JPEG's chroma makes of grey, and how much of a slice arrows and letters in colour may cover.
-_GREY_TOLERANCE = 24
-_LARGEST_COLOURED_SHARE = 0.02
 
 
 @dataclass(frozen=True)
 class WindowedSlice:
-    """One slice whose grey values stand for Hounsfield units within the lung window.
+    """One slice whose grey values stand for Hounsfield units within a window.
 
     Attributes:
         grey: uint8, (rows, columns).
+        window: what 0 and 255 stand for.
         notices: what the caller should know.
     """
 
     grey: UInt8 = field(repr=False)
+    window: Window
     notices: tuple[str, ...]
 
     @property
@@ -45,17 +43,15 @@ class WindowedSlice:
 
     def slices(self) -> Iterator[HuSlice]:
         """Yield the one slice."""
-        yield HuSlice(from_windowed(self.grey, LUNG), 0)
+        yield HuSlice(from_windowed(self.grey, self.window), 0)
 
 
-def windowed_slice(image: DecodedImage) -> WindowedSlice:
-    """Return a decoded PNG or JPEG as a slice.
+def windowed_slice(image: DecodedImage, window: Window) -> WindowedSlice:
+    """Return a decoded PNG or JPEG as a slice that was seen through `window`.
 
     Raises:
         ColourUnsuitable: a colour picture.
     """
-    lowest, highest = image.pixels.min(axis=2), image.pixels.max(axis=2)
-    if np.count_nonzero(highest - lowest > _GREY_TOLERANCE) > _LARGEST_COLOURED_SHARE * lowest.size:
-        raise ColourUnsuitable("The picture is of colour; a CT slice is grey.")
-    notice = f"8-bit picture: taken as windowed from {LUNG.low:.0f} to {LUNG.high:.0f} HU"
-    return WindowedSlice(np.ascontiguousarray(image.pixels[:, :, 1]), (*image.notices, notice))
+    grey = grey_values(image, "a CT slice")
+    notice = f"8-bit picture: taken as windowed from {window.low:.0f} to {window.high:.0f} HU"
+    return WindowedSlice(grey, window, (*image.notices, notice))

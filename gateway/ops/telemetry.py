@@ -88,6 +88,13 @@ class Telemetry:
             buckets=(0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1),
             registry=registry,
         )
+        self.class_score = Histogram(
+            "maskgate_output_class_score_ratio",
+            "Probability of a class that a model of whole images answered",
+            ("model", "value"),
+            buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1),
+            registry=registry,
+        )
         self.model_ready = Gauge(
             "maskgate_model_ready", "1 where the model answers requests, else 0", ("model",), registry=registry
         )

@@ -23,6 +23,7 @@ Task = Literal[
     "waste",
 ]
 DType = Literal["uint8", "int16", "float16", "float32"]
+Weights = Literal["float16", "float32"]
 Channel = Annotated[int, Field(ge=0, le=255)]
 Version = Annotated[str, Field(pattern=r"^[1-9][0-9]*$")]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
@@ -67,6 +68,7 @@ class Network(_Part):
     post_tint: tuple[float, float, float] = Field(
         default=(0.0, 0.0, 0.0), description="The graph adds this to the normalised RGB of the post image"
     )
+    weights: Weights = Field(default="float32", description="As stored in the file; computed with in float32")
 
 
 class ClickSpec(_Part):

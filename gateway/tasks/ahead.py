@@ -1,4 +1,4 @@
-"""Steps of one request that begin before their turn and end in order."""
+"""Steps of one request side by side: all at once, or some before their turn and ending in order."""
 
 from __future__ import annotations
 
@@ -12,6 +12,20 @@ T = TypeVar("T")
 
 # While one is finished the next is already being inferred; more ahead would hold more memory and make nothing faster.
 _AHEAD = 2
+
+
+async def together(steps: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Return the results of `steps`, run side by side, in their order.
+
+    However it ends, no step is left running.
+    """
+    tasks = [asyncio.create_task(step) for step in steps]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def in_order(

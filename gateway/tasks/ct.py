@@ -14,12 +14,13 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
+from gateway.engines.base import Model
 from gateway.media.slices import PADDING_HU, CtVolume, Spacing
 from gateway.repository.card import Card
 from gateway.tasks.ahead import in_order
 from gateway.tasks.segmentation import Segmenter
 from gateway.vision.labels import class_counts, decide
-from gateway.vision.windowing import from_grid, pixels_to_mm2, to_grid, voxels_to_ml
+from gateway.vision.windowing import Window, from_grid, pixels_to_mm2, to_grid, voxels_to_ml
 
 UInt8 = npt.NDArray[np.uint8]
 Int16 = npt.NDArray[np.int16]
@@ -74,6 +75,14 @@ class CtFindings:
         if self.spacing is None or self.spacing.slices is None:
             return None
         return voxels_to_ml(voxels, self.spacing.rows, self.spacing.columns, self.spacing.slices)
+
+
+def window_of(model: Model) -> Window:
+    """Return the window through which a model of the task sees its slices."""
+    window = model.card.window
+    if window is None:
+        raise ValueError(f"{model.name} is no model of CT")
+    return Window(window.low, window.high)
 
 
 async def find_lesions(segmenter: Segmenter, volume: CtVolume, keep: Keep | None = None) -> CtFindings:

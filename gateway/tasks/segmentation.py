@@ -76,11 +76,16 @@ class Segmenter:
 
     async def infer(self, batch: Mapping[str, NDArray[Any]], role: str) -> Pixels:
         """Return one output, uint8 (n, …), of a batch of n tiles, given by input name of the model's card."""
-        output = self.model.output(role)
+        (output,) = await self.outputs(batch, role)
+        return output
+
+    async def outputs(self, batch: Mapping[str, NDArray[Any]], *roles: str) -> tuple[NDArray[Any], ...]:
+        """Return outputs in the order of `roles`, each (n, …), of a batch as in `infer`; others are not fetched."""
+        names = [self.model.output(role) for role in roles]
         with self.timeline.measure("infer"):
-            answer = await self.engine.infer(self.model, batch, [output], self.timeline)
-        self.telemetry.tiles.labels(self.model.name).inc(len(answer[output]))
-        return answer[output]
+            answer = await self.engine.infer(self.model, batch, names, self.timeline)
+        self.telemetry.tiles.labels(self.model.name).inc(len(answer[names[0]]))
+        return tuple(answer[name] for name in names)
 
     async def count(self, label_map: Pixels) -> tuple[int, ...]:
         """Return the pixels of each class, and publish the classes' shares: drift shows there first."""

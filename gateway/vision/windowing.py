@@ -46,6 +46,20 @@ def from_windowed(pixels: UInt8, window: Window) -> Int16:
     return np.asarray(table[pixels])
 
 
+def to_windowed(units: Int16, window: Window) -> UInt8:
+    """Return a slice as a window shows it, black to white: the way back from `from_windowed`.
+
+    Args:
+        units: int16 of any shape, Hounsfield units.
+        window: what lies outside becomes 0 or 255.
+
+    Returns:
+        uint8 of the same shape, rounded.
+    """
+    shown = (units.astype(np.float32) - np.float32(window.low)) * np.float32(255 / (window.high - window.low))
+    return np.asarray(np.rint(np.clip(shown, 0, 255, out=shown)), np.uint8)
+
+
 def to_grid(units: Int16, size: int) -> Int16:
     """Return a slice (H, W) on a grid (size, size), averaged where that is coarser, else interpolated bilinearly.
 

@@ -16,18 +16,22 @@ from tests.support.app_client import AppClient, running
 from tests.support.trivial import write_trivial_model
 from tests.support.trivial_ct import write_trivial_ct
 from tests.support.trivial_interactive import write_trivial_interactive
+from tests.support.trivial_radiograph import write_trivial_radiograph
 
 Start = Callable[..., AppClient]
 
 
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a repository: two sound models of damage, the interactive ones, one of CT, and three faulty folders."""
+    """Return a repository of sound models of each task, and three faulty folders of damage."""
     root = tmp_path_factory.mktemp("repository")
     write_trivial_model(root, "trivial")
     write_trivial_model(root, "pre-only", inputs=("pre",), classes=2)
     write_trivial_interactive(root)
     write_trivial_ct(root)
+    write_trivial_ct(root, "narrow", low=-1000, high=400)
+    write_trivial_radiograph(root, "cxr-even")
+    write_trivial_radiograph(root, "cxr-bright", size=48, cells=6, shift=0.25, threshold=0.25)
     card = write_trivial_model(root, "broken-card") / "card.json"
     card.write_text(card.read_text().replace('"max_batch_size": 8', '"max_batch_size": 0'))
     (write_trivial_model(root, "no-file") / "1" / "model.onnx").unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import struct
 import zipfile
 from collections.abc import Callable, Iterator
@@ -13,8 +14,10 @@ import httpx
 import nibabel
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from pydicom.uid import EncapsulatedPDFStorage, RLELossless, generate_uid
 
+from gateway.settings import Settings
 from tests.api.conftest import Start
 from tests.support.app_client import AppClient
 from tests.support.cts import GLASS, marked, nifti, series, slices
@@ -173,6 +176,11 @@ BAD: dict[str, tuple[Callable[[], bytes], int, str]] = {
     "NIfTI of four dimensions": (of_four_dimensions, 422, "image-unsuitable"),
     "truncated NIfTI": (lambda: nifti(np.eye(4))[:-100], 422, "image-unreadable"),
     "truncated NIfTI, gzipped": (truncated_gzip, 422, "image-unreadable"),
+    "NIfTI cut off at its end, gzipped": (lambda: gzip.compress(nifti(np.eye(4)))[:-9], 422, "image-unreadable"),
+    "NIfTI cut off in its header, gzipped": (lambda: gzip.compress(nifti(np.eye(4)))[:60], 422, "image-unreadable"),
+    "NIfTI cut off at once, gzipped": (lambda: gzip.compress(nifti(np.eye(4)))[:12], 422, "image-unreadable"),
+    "NIfTI cut off in its header": (lambda: nifti(np.eye(4))[:200], 422, "image-unreadable"),
+    "NIfTI cut off in its voxels": (lambda: nifti(np.eye(4))[:-1], 422, "image-unreadable"),
     "flat NIfTI": (lambda: with_third_row_of_affine(0, 0, 0, 0), 422, "geometry-unsuitable"),
     "NIfTI that lies nowhere": (lambda: with_third_row_of_affine(0, 0, np.inf, 0), 422, "geometry-unsuitable"),
     "colour photograph": (lambda: encode(noise(96, 96)), 422, "colour-unsuitable"),
@@ -203,13 +211,55 @@ def test_limits_are_settings(start: Start) -> None:
     assert expect(small.post("/v1/ct", files={"image": wide}), 413, "image-too-large")["limit"] == 64
 
 
+# Of a largest CT: its body and a copy, a file of a series, a slice, and of all slices headers and label maps.
+LIMITS = {
+    "body_bytes": 1 << 20,
+    "image_pixels": 64 * 64,
+    "series_file_bytes": 100_000,
+    "slice_side": 64,
+    "volume_slices": 40,
+    "volume_voxels": 40 * 64 * 64,
+}
+LARGEST = 2 * (1 << 20) + 100_000 + 20 * 64 * 64 + 40 * 32 * 1024 + 4 * 40 * 64 * 64
+
+
+def largest() -> bytes:
+    """Return a body of one CT that is at every limit, or a little below that of the body."""
+    files = {f"{number:03d}": content for number, content in enumerate(slices(40, 3))}
+    rest = LIMITS["body_bytes"] - len(zipped(files.items()))
+    padding = [(str(number), os.urandom(90_000)) for number in range(rest // 91_000)]
+    return zipped([*files.items(), *padding])
+
+
+def test_a_largest_ct_fits_where_the_settings_just_allow_it(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = start(limits=LIMITS | {"inflight_bytes": LARGEST})
+    data, held, take = largest(), [], client.services.admission.take
+
+    def taking(amount: int) -> None:
+        take(amount)
+        held.append(client.sample("maskgate_inflight_bytes"))
+
+    monkeypatch.setattr(client.services.admission, "take", taking)
+    answer = client.post("/v1/ct", files={"image": data}, headers={"Accept": "application/dicom"})
+    assert answer.status_code == 200
+    unused = LIMITS["body_bytes"] - len(data)
+    assert unused < 0.15 * LIMITS["body_bytes"]
+    assert LARGEST - 2 * unused <= max(held) <= LARGEST, "the settings ask for what a largest CT takes, and no more"
+    assert held[-1] == 0
+
+
+def test_settings_under_which_a_largest_ct_could_never_be_served_are_refused() -> None:
+    assert Settings(limits=LIMITS | {"inflight_bytes": LARGEST}).limits.inflight_bytes == LARGEST
+    with pytest.raises(ValidationError, match=f"inflight_bytes must be at least {LARGEST}"):
+        Settings(limits=LIMITS | {"inflight_bytes": LARGEST - 1})
+
+
 def test_bytes_that_do_not_fit_are_refused_before_they_are_taken(start: Start) -> None:
-    limits = {"body_bytes": 1 << 20, "image_pixels": 64 * 64, "inflight_bytes": 2 << 20, "slice_side": 64}
-    client = start(limits=limits | {"volume_voxels": 200 * 64 * 64})
-    voxels = np.zeros((64, 64, 200), np.uint8)
-    data = gzip.compress(nibabel.Nifti1Image(voxels, np.eye(4)).to_bytes())
-    expect(client.post("/v1/ct", files={"image": data}), 503, "overloaded")
-    assert client.sample("maskgate_inflight_bytes") == 0
+    client = start(limits=LIMITS | {"inflight_bytes": LARGEST})
+    admission = client.services.admission
+    admission.take(LARGEST - 300_000)
+    expect(client.post("/v1/ct", files={"image": largest()}), 503, "overloaded")
+    assert client.sample("maskgate_inflight_bytes") == LARGEST - 300_000
 
 
 def test_unknown_model_names_the_ones_there_are(client: AppClient) -> None:

@@ -187,8 +187,9 @@ class TestTooMuch:
     def test_masks_of_many_large_objects_are_accounted_for(self, start: Start) -> None:
         from gateway.settings import MIB
 
-        limits = {"body_bytes": MIB, "image_pixels": 120 * 160, "image_side": 160, "inflight_bytes": 2 * MIB}
-        client = start(limits=limits)
+        limits = {"body_bytes": MIB, "image_pixels": 120 * 160, "image_side": 160, "inflight_bytes": 3 * MIB}
+        no_ct = {"series_file_bytes": 1, "slice_side": 64, "volume_slices": 1, "volume_voxels": 64 * 64}
+        client = start(limits=limits | no_ct)
         whole = {"polygon": [[0, 0], [159, 0], [159, 119], [0, 119]]}
         assert ask(client, {"objects": [whole] * 10}, "?model=polygon").status_code == 200
         answer = ask(client, {"objects": [whole] * 255}, "?model=polygon")

@@ -161,11 +161,21 @@ def test_frames_of_a_multi_frame_file_keep_their_places(client: AppClient) -> No
     assert np.allclose(places[0], (COLUMN * 0.6, ROW * 0.7, 2.5))
 
 
-def test_a_picture_is_taken_as_windowed(client: AppClient) -> None:
+@pytest.mark.parametrize(("model", "low", "high"), [("cogseg", -1250, 250), ("narrow", -1000, 400)])
+def test_a_picture_is_taken_as_windowed_for_the_model(client: AppClient, model: str, low: int, high: int) -> None:
+    units = marked(GLASS)
+    # A unit beyond the edge of the next band, of which the other model's window would make the band before.
+    units[:4, :4] = -296
+    grey = np.rint((units - low) / (high - low) * 255).astype(np.uint8)
+    answer = ask(client, encode(grey), f"?model={model}")
+    labels = decode(answer.content)
+    assert (labels[BLOCK] == 1).all()
+    assert (labels[:4, :4] == 2).all()
+    assert f"taken as windowed from {low} to {high} HU" in answer.headers["Maskgate-Notices"]
+
+
+def test_a_picture_says_nothing_of_millimetres(client: AppClient) -> None:
     grey = np.rint((marked(GLASS) + 1250.0) / 1500 * 255).astype(np.uint8)
-    answer = ask(client, encode(grey))
-    assert (decode(answer.content)[BLOCK] == 1).all()
-    assert "taken as windowed from -1250 to 250 HU" in answer.headers["Maskgate-Notices"]
     report = ask(client, encode(grey), headers=JSON).json()
     assert report["spacing"] is None
     assert report["lesions"][0] | {"imaged_share": 0} == {
@@ -177,10 +187,11 @@ def test_a_picture_is_taken_as_windowed(client: AppClient) -> None:
     }
 
 
-def test_the_overlay_shows_the_slice_and_the_classes(client: AppClient) -> None:
-    picture = decode(ask(client, single(), "?overlay=true").content)
+@pytest.mark.parametrize(("model", "low", "high"), [("cogseg", -1250, 250), ("narrow", -1000, 400)])
+def test_the_overlay_shows_the_slice_as_the_model_sees_it(client: AppClient, model: str, low: int, high: int) -> None:
+    picture = decode(ask(client, single(), f"?overlay=true&model={model}").content)
     assert picture.shape == (SIDE, SIDE, 3)
-    air = round((AIR + 1250) / 1500 * 255)
+    air = round((AIR - low) / (high - low) * 255)
     assert picture[0, 0].tolist() == [air] * 3
     assert picture[ROW, COLUMN].tolist() == list(CLASSES[1].colour)
 

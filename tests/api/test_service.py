@@ -25,7 +25,8 @@ def test_faulty_folders_are_named_and_the_others_serve(client: AppClient) -> Non
     assert "max_batch_size" in models["broken-card"]
     assert "model.onnx" in models["no-file"]
     assert "max_batch_size 4" in models["contradiction"]
-    assert {name for name, state in models.items() if state == "ready"} == {"trivial", "pre-only", "cogseg", *NAMES}
+    sound = {"trivial", "pre-only", "cogseg", "cxr-even", "cxr-bright", *NAMES}
+    assert {name for name, state in models.items() if state == "ready"} == sound
 
 
 def test_a_required_model_that_failed_makes_the_gateway_unready(start: Any) -> None:

@@ -19,7 +19,7 @@ import pytest
 from tests.support.cts import GLASS, marked, slices
 from tests.support.dicoms import NAME, SURNAME, ct, saved, zipped
 from tests.support.patient import everywhere, in_place_of
-from tests.support.processes import GatewayProcess, gateway
+from tests.support.processes import GatewayProcess, files_of_its_own, gateway
 from tests.support.trivial_ct import write_trivial_ct
 
 pytestmark = pytest.mark.e2e
@@ -65,7 +65,7 @@ def bad() -> list[bytes]:
 
 def test_nothing_of_a_patient_is_written_or_kept(server: GatewayProcess, scratch: Path) -> None:
     statuses = []
-    before = _files_of_its_own(server, scratch)
+    before = files_of_its_own(server, scratch)
     with httpx.Client(base_url=server.address, timeout=60) as client:
 
         def post(data: bytes, accept: str) -> httpx.Response:
@@ -100,7 +100,7 @@ def test_a_process_that_is_killed_leaves_nothing_behind(server: GatewayProcess, 
     body = httpx.Request("POST", f"{server.address}/v1/ct", files={"image": (NAME, everywhere(ct(marked(GLASS))))})
     content, address = body.read(), urlsplit(server.address)
     assert address.hostname is not None
-    before = _files_of_its_own(server, scratch)
+    before = files_of_its_own(server, scratch)
     with socket.create_connection((address.hostname, address.port or 80), timeout=10) as connection:
         head = f"POST /v1/ct HTTP/1.1\r\nHost: x\r\nContent-Type: {body.headers['Content-Type']}\r\n"
         connection.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content[:-100])
@@ -109,15 +109,6 @@ def test_a_process_that_is_killed_leaves_nothing_behind(server: GatewayProcess, 
         server.process.wait(10)
     assert set(scratch.iterdir()) == before
     assert SURNAME not in "".join(server.output)
-
-
-def _files_of_its_own(server: GatewayProcess, scratch: Path) -> set[Path]:
-    """Return what libraries leave in the temporary folder when a process begins, once it has."""
-    deadline = time.monotonic() + 30
-    while httpx.get(f"{server.address}/readyz").status_code != 200:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return set(scratch.iterdir())
 
 
 def _until_inflight(server: GatewayProcess) -> None:

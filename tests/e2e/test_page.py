@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 from tests.support.browser import Page, browser
+from tests.support.films import COLUMNS, ROWS, chest, dicom
 from tests.support.pictures import decode, encode, noise
 from tests.support.processes import GatewayProcess, gateway
 from tests.support.trivial import write_trivial_model
 from tests.support.trivial_interactive import write_trivial_interactive
+from tests.support.trivial_radiograph import write_trivial_radiograph
 
 pytestmark = pytest.mark.e2e
 WIDTH, HEIGHT = 400, 300
@@ -26,6 +28,7 @@ PIXELS = noise(HEIGHT, WIDTH)
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     models = write_trivial_interactive(tmp_path_factory.mktemp("models"))
     write_trivial_model(models, "bd-siamunet")
+    write_trivial_radiograph(models, "cxr-a")
     with gateway(models) as process:
         yield process
 
@@ -70,6 +73,10 @@ def drag(page: Page, *way: tuple[float, float], shift: bool = False) -> None:
 def press(page: Page, button: str) -> None:
     page.until(f"!document.getElementById('{button}').disabled")
     page.evaluate(f"document.getElementById('{button}').click()")
+
+
+def press_in(page: Page, form: str) -> None:
+    page.evaluate(f"document.querySelector('#{form} button').click()")
 
 
 def test_objects_are_boxed_clicked_and_taken_back(page: Page, photo: Path) -> None:
@@ -128,3 +135,22 @@ def test_a_refused_click_is_said_and_the_next_one_goes_on(page: Page, photo: Pat
     drag(page, (100, 80), (260, 220))
     assert "pixels" in text(page, "found")
     assert text(page, "trouble") == ""
+
+
+def test_a_film_is_scored_and_a_photograph_refused(page: Page, photo: Path, tmp_path: Path) -> None:
+    film = tmp_path / "film.dcm"
+    film.write_bytes(dicom(chest(20)))
+    page.until("!document.getElementById('films').hidden")
+    page.choose("#filming input", film)
+    press_in(page, "filming")
+    page.until("document.querySelector('#verdict img')?.complete")
+    cells = page.evaluate("[...document.querySelectorAll('#verdict td')].map(cell => cell.textContent)")
+    assert [cells[0], cells[3], cells[4], cells[7]] == ["cxr-a", "COVID-19", "ensemble", "COVID-19"]
+    assert cells[1] == cells[5]
+    size = "(image => [image.naturalHeight, image.naturalWidth])(document.querySelector('#verdict img'))"
+    assert page.evaluate(size) == [ROWS, COLUMNS]
+    assert "not a diagnosis" in page.evaluate("document.getElementById('verdict').textContent")
+    page.choose("#filming input", photo)
+    press_in(page, "filming")
+    page.until("document.getElementById('objection').textContent.includes('of colour')")
+    assert page.evaluate("document.getElementById('verdict').children.length") == 0

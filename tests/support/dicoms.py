@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -137,6 +138,27 @@ def baseline_jpeg(dataset: FileDataset) -> FileDataset:
     picture = np.frombuffer(dataset.PixelData, np.uint8, dataset.Rows * dataset.Columns)
     Image.fromarray(picture.reshape(dataset.Rows, dataset.Columns)).save(file, "JPEG", quality=95)
     return wrapped(dataset, [file.getvalue()], JPEGBaseline8Bit)
+
+
+def lossless_jpeg(data: bytes, folder: Path) -> bytes:
+    """Return a file as lossless JPEG (process 14, first-order prediction), by way of `folder`: gdcm reads no memory."""
+    import gdcm
+
+    source, target = folder / "plain.dcm", folder / "lossless.dcm"
+    source.write_bytes(data)
+    reader = gdcm.ImageReader()
+    reader.SetFileName(str(source))
+    assert reader.Read()
+    change = gdcm.ImageChangeTransferSyntax()
+    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer = gdcm.ImageWriter()
+    writer.SetFileName(str(target))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()
+    return target.read_bytes()
 
 
 def wrapped(dataset: FileDataset, frames: Sequence[bytes], syntax: str, **options: Any) -> FileDataset:

@@ -64,9 +64,9 @@ def whole(raster: Any) -> tuple[UInt8, NDArray[np.bool_]]:
 def smooth(height: int, width: int) -> UInt8:
     """Return a picture that has another colour everywhere, never black, and that lossy compression hardly changes."""
     y, x = np.mgrid[:height, :width]
-    return np.stack([40 + 200 * x / width, 40 + 200 * y / height, 40 + 100 * (x / width + y / height)], -1).astype(
-        np.uint8
-    )
+    across, down = x / width, y / height
+    picture: UInt8 = np.stack([40 + 200 * across, 40 + 200 * down, 40 + 100 * (across + down)], -1).astype(np.uint8)
+    return picture
 
 
 @cache
@@ -77,7 +77,8 @@ def ground(place: GeoGrid) -> UInt8:
     east = (longitude % 360 - 180) * 24_000
     north = latitude * 27_000
     waves = np.stack([np.sin(east), np.sin(north), np.sin(0.7 * east + 0.6 * north)], -1)
-    return np.rint(127 + 100 * waves).astype(np.uint8).reshape(place.height, place.width, 3)
+    picture: UInt8 = np.rint(127 + 100 * waves).astype(np.uint8).reshape(place.height, place.width, 3)
+    return picture
 
 
 def gdal(tool: str, *arguments: str | Path) -> str:

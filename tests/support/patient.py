@@ -24,7 +24,8 @@ from gateway.media.archives import ArchiveLimits
 from gateway.media.dicom_ct import DicomVolume, read_ct
 from gateway.media.dicom_seg import Algorithm, Segment, write_seg
 from gateway.media.dicom_tags import READ
-from gateway.media.films import read_film
+from gateway.media.film_files import open_film
+from gateway.media.images import ImageLimits
 from gateway.media.label_nifti import write_on_dicom, write_on_nifti
 from gateway.media.nifti import read_nifti
 from gateway.media.series import read_series
@@ -32,6 +33,7 @@ from gateway.media.slices import VolumeLimits
 from tests.support.dicoms import NAME, ct, enhanced, film, ramp, saved, zipped
 
 LIMITS = VolumeLimits(max_side=512, min_side=8, max_slices=20)
+SIDES = ImageLimits(max_pixels=512**2, max_side=512, min_side=8)
 ARCHIVES = ArchiveLimits(members=20, member_bytes=1 << 20, total_bytes=8 << 20)
 
 _TEXTS = frozenset({"AE", "LO", "LT", "PN", "SH", "ST", "UC", "UT"})
@@ -60,7 +62,7 @@ def attempts() -> Iterator[Callable[[], Any]]:
     """Yield what a gateway does with such files; each either returns something to print or raises an error of ours."""
     full = everywhere(ct())
     yield partial(slice_of, full)
-    yield partial(read_film, everywhere(film(ramp() + 1000)), LIMITS)
+    yield partial(film_of, everywhere(film(ramp() + 1000)))
     yield partial(series_of, (f"{NAME}/1.dcm", full))
     yield partial(series_of, (f"../{NAME}.dcm", full))
     yield partial(read_series, zipped([(f"{NAME}.dcm", full)])[:-100], ARCHIVES, LIMITS)
@@ -70,7 +72,7 @@ def attempts() -> Iterator[Callable[[], Any]]:
     for keyword in READ:
         yield partial(slice_of, in_place_of(keyword, ct()))
         yield partial(slice_of, in_place_of(keyword, enhanced([ramp()] * 2, [(0, 0, 0), (0, 0, 1)])))
-        yield partial(read_film, in_place_of(keyword, film(ramp() + 1000)), LIMITS)
+        yield partial(film_of, in_place_of(keyword, film(ramp() + 1000)))
         second = in_place_of(keyword, ct(position=(0, 0, 1), instance=2))
         yield partial(series_of, ("1", saved(ct())), ("2", second))
     image = nibabel.Nifti1Image(ramp()[..., None], np.eye(4))
@@ -84,6 +86,11 @@ def attempts() -> Iterator[Callable[[], Any]]:
 
 def slice_of(data: bytes) -> Any:
     return segmented(read_ct(data, LIMITS))
+
+
+def film_of(data: bytes) -> Any:
+    opened = open_film(data, SIDES)
+    return opened, opened.decode()
 
 
 def series_of(*files: tuple[str, bytes]) -> Any:

@@ -8,10 +8,13 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import httpx
 
 _ADDRESS = re.compile(r"Maskgate answers at (http://\S+)")
 
@@ -71,3 +74,12 @@ def gateway(models: Path, **settings: str) -> Iterator[GatewayProcess]:
                 process.kill()
                 process.wait()
         reader.join(10)
+
+
+def files_of_its_own(server: GatewayProcess, scratch: Path) -> set[Path]:
+    """Return what libraries leave in a gateway's temporary folder when it begins, once it has."""
+    deadline = time.monotonic() + 30
+    while httpx.get(f"{server.address}/readyz").status_code != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return set(scratch.iterdir())

@@ -38,7 +38,9 @@ def probabilities_of(units: NDArray[np.int16]) -> NDArray[np.uint8]:
     return np.where(chosen, _CERTAIN, _OTHER).astype(np.uint8)
 
 
-def write_trivial_ct(root: Path, name: str = "cogseg", *, size: int = 32, max_batch_size: int = 8) -> Path:
+def write_trivial_ct(
+    root: Path, name: str = "cogseg", *, size: int = 32, max_batch_size: int = 8, low: float = -1250, high: float = 250
+) -> Path:
     """Write a complete CT model of one version under `root` and return its folder."""
     directory = root / name
     model_file = directory / "1" / "model.onnx"
@@ -57,7 +59,7 @@ def write_trivial_ct(root: Path, name: str = "cogseg", *, size: int = 32, max_ba
         ),
         max_batch_size=max_batch_size,
         classes=CLASSES,
-        window=WindowSpec(low=-1250, high=250),
+        window=WindowSpec(low=low, high=high),
         network=Network(architecture="bands", width=1, parameters=len(EDGES)),
         digests={"1": file_digest(model_file)},
         **made_by_hand(),

@@ -138,6 +138,31 @@ FEATURES: dict[str, Any] = {
         }
     ],
 }
+RADIOGRAPH: dict[str, Any] = {
+    "scores": {"COVID-19": 0.25, "NORMAL": 0.75},
+    "label": "NORMAL",
+    "threshold": 0.5,
+    "model": "ensemble",
+    "width": 512,
+    "height": 400,
+    "models": [
+        {
+            "scores": {"COVID-19": 0.1, "NORMAL": 0.9},
+            "label": "NORMAL",
+            "threshold": 0.5,
+            "provenance": REPORT["provenance"] | {"model": "cxr-densenet201"},
+        },
+        {
+            "scores": {"COVID-19": 0.4, "NORMAL": 0.6},
+            "label": "COVID-19",
+            "threshold": 0.3,
+            "provenance": REPORT["provenance"] | {"model": "cxr-inceptionv3"},
+        },
+    ],
+    "notices": ["a research demonstration, not a diagnosis"],
+    "provenance": REPORT["provenance"] | {"model": "ensemble", "version": None, "digest": None},
+    "saliency_class": None,
+}
 HEADERS = {
     "x-request-id": "r-1",
     "server-timing": "decode;dur=12.5, infer;dur=80",
@@ -211,6 +236,11 @@ class FakeGateway:
             case "/v1/ct":
                 kind = request.headers["accept"]
                 return httpx.Response(200, headers=HEADERS | {"content-type": kind}, content=f"{kind}".encode())
+            case "/v1/radiograph":
+                wanted = request.url.params.get_list("include")
+                drawn = {name: b64encode(name.encode()).decode() for name in wanted}
+                shown = request.url.params.get("saliency_class", "NORMAL") if wanted else None
+                return httpx.Response(200, json=RADIOGRAPH | {"pictures": drawn, "saliency_class": shown})
         return problem(404, "route-not-found")
 
     def _scene(self, request: httpx.Request) -> httpx.Response:

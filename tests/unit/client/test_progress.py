@@ -22,9 +22,10 @@ CT = bytes(128) + b"DICM" + bytes(200_000)
 
 
 class HeldGateway(FakeGateway):
-    """A gateway whose `/v1/ct` ends when all of `far` was asked for, the answers to the questions of progress."""
+    """A gateway whose `/v1/ct` ends when all of `far` was asked for, the answers to questions after its upload."""
 
     far: list[httpx.Response]
+    uploaded = False
 
     @property
     def transport(self) -> httpx.MockTransport:
@@ -37,6 +38,7 @@ class _Held(httpx.MockTransport):
         self._gateway = gateway
 
     def _hold(self, request: httpx.Request) -> None:
+        self._gateway.uploaded |= request.url.path == "/v1/ct"
         while request.url.path == "/v1/ct" and self._gateway.far:
             time.sleep(0.001)
 
@@ -55,6 +57,11 @@ def far(stage: str, done: int, total: int | None) -> httpx.Response:
     return httpx.Response(200, json={"stage": stage, "done": done, "total": total})
 
 
+def unknown() -> httpx.Response:
+    """Return what is said of a request that does not run; asked for last, it proves that all before was told."""
+    return problem(404, "request-not-found")
+
+
 @pytest.fixture
 def gateway(monkeypatch: pytest.MonkeyPatch) -> HeldGateway:
     monkeypatch.setattr(progress, "_PERIOD", 0.001)
@@ -64,7 +71,7 @@ def gateway(monkeypatch: pytest.MonkeyPatch) -> HeldGateway:
     def told(request: httpx.Request) -> httpx.Response | None:
         if not request.url.path.startswith("/v1/progress/"):
             return None
-        return held.far.pop(0) if held.far else problem(404, "request-not-found")
+        return held.far.pop(0) if held.far and held.uploaded else unknown()
 
     held.instead = told
     return held
@@ -73,11 +80,12 @@ def gateway(monkeypatch: pytest.MonkeyPatch) -> HeldGateway:
 @pytest.mark.parametrize("method", ["ct", "ct_segmentation"])
 def test_slices_are_told_after_the_bytes(ask: Any, gateway: HeldGateway, method: str) -> None:
     gateway.far = [
-        problem(404, "request-not-found"),
+        unknown(),
         far("queue", 0, None),
         far("decode", 0, 300),
         problem(503, "overloaded"),
         far("infer", 120, 300),
+        unknown(),
     ]
     told: list[Progress] = []
     ask(method, CT, *(["nifti"] if method == "ct_segmentation" else []), progress=told.append)
@@ -87,7 +95,7 @@ def test_slices_are_told_after_the_bytes(ask: Any, gateway: HeldGateway, method:
 
 
 def test_questions_name_the_call_and_carry_its_key(ask: Any, gateway: HeldGateway) -> None:
-    gateway.far = [far("infer", 1, 2)]
+    gateway.far = [far("infer", 1, 2), unknown()]
     ask("ct", CT, key="secret-1", progress=lambda _: None)
     call = next(request for request in gateway.requests if request.url.path == "/v1/ct")
     question = gateway.requests[0]
@@ -110,10 +118,11 @@ def test_nobody_is_asked_where_nobody_listens(ask: Any, gateway: HeldGateway) ->
 
 
 def test_what_the_listener_raises_comes_out(ask: Any, gateway: HeldGateway) -> None:
-    gateway.far = [far("infer", 1, 2)]
+    gateway.far = [far("infer", 1, 2), unknown()]
 
     def listen(step: Progress) -> None:
         if step.stage != "send":
+            gateway.far.clear()
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -121,7 +130,12 @@ def test_what_the_listener_raises_comes_out(ask: Any, gateway: HeldGateway) -> N
 
 
 def test_an_answer_of_no_sense_is_no_progress(ask: Any, gateway: HeldGateway) -> None:
-    gateway.far = [httpx.Response(200, text="<html>"), httpx.Response(200, json={"done": 1}), far("infer", 1, 2)]
+    gateway.far = [
+        httpx.Response(200, text="<html>"),
+        httpx.Response(200, json={"done": 1}),
+        far("infer", 1, 2),
+        unknown(),
+    ]
     told: list[Progress] = []
     ask("ct", CT, progress=told.append)
     assert [step for step in told if step.stage != "send"] == [Progress("infer", 1, 2)]
@@ -143,7 +157,7 @@ def test_the_bar_is_of_bytes_and_then_of_slices(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_command_follows_its_call(gateway: HeldGateway, tmp_path: Path) -> None:
-    gateway.far = [far("infer", 7, 9)]
+    gateway.far = [far("infer", 7, 9), unknown()]
     (tmp_path / "slice.dcm").write_bytes(CT)
     assert main(["ct", str(tmp_path / "slice.dcm"), "--out", str(tmp_path)], transport=gateway.transport) == 0
     assert not gateway.far

@@ -38,11 +38,25 @@ from gateway.errors import (
 )
 from gateway.media.dicom import read_header, require_chest
 from gateway.media.dicom_ct import DicomVolume, read_ct
-from gateway.media.films import read_film
+from gateway.media.dicom_pixels import stored_values
+from gateway.media.film_files import open_film
+from gateway.media.images import ImageLimits
 from gateway.media.slices import PADDING_HU, VolumeLimits
-from tests.support.dicoms import baseline_jpeg, compressed, ct, enhanced, film, ramp, saved, saved_as, wrapped
+from tests.support.dicoms import (
+    baseline_jpeg,
+    compressed,
+    ct,
+    enhanced,
+    film,
+    lossless_jpeg,
+    ramp,
+    saved,
+    saved_as,
+    wrapped,
+)
 
 LIMITS = VolumeLimits(max_side=4096, min_side=16, max_slices=50)
+SIDES = ImageLimits(max_pixels=4096**2, max_side=4096, min_side=16)
 
 
 def hounsfield(data: bytes) -> NDArray[np.int16]:
@@ -78,22 +92,8 @@ def test_lossless_transfer_syntaxes_give_the_values_back(syntax: str, signed: bo
 
 
 def test_lossless_jpeg_gives_the_values_back(tmp_path: Path) -> None:
-    gdcm = pytest.importorskip("gdcm")
-    source, target = tmp_path / "plain.dcm", tmp_path / "lossless.dcm"
-    source.write_bytes(saved(ct()))
-    reader = gdcm.ImageReader()
-    reader.SetFileName(str(source))
-    assert reader.Read()
-    change = gdcm.ImageChangeTransferSyntax()
-    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
-    change.SetInput(reader.GetImage())
-    assert change.Change()
-    writer = gdcm.ImageWriter()
-    writer.SetFileName(str(target))
-    writer.SetFile(reader.GetFile())
-    writer.SetImage(change.GetOutput())
-    assert writer.Write()
-    data = target.read_bytes()
+    pytest.importorskip("gdcm")
+    data = lossless_jpeg(saved(ct()), tmp_path)
     assert read_header(data).syntax == JPEGLosslessSV1
     assert (hounsfield(data) == ramp()).all()
 
@@ -282,12 +282,11 @@ def test_films_come_with_bone_bright_and_through_their_window(inverted: bool, wi
     y, x = np.mgrid[:60, :80]
     stored = 40 * y + 10 * x
     options = {"WindowCenter": 1000, "WindowWidth": 1001} if window else {}
-    taken = read_film(saved(film(stored, inverted=inverted, **options)), LIMITS)
+    taken = open_film(saved(film(stored, inverted=inverted, **options)), SIDES).decode()
     grey = np.clip((stored - 999.5) / 1000 + 0.5, 0, 1) if window else stored / stored.max()
     expected = 255 * (1 - grey if inverted else grey)
     assert taken.pixels.dtype == np.uint8
     assert np.abs(taken.pixels - expected).max() <= 1
-    assert taken.body_part == "chest"
     assert bool(taken.notices) is not window
 
 
@@ -303,11 +302,11 @@ def look_up_table(entries: NDArray[Any], first: int, bits: int) -> Dataset:
 def test_films_go_through_their_look_up_tables(kind: type[np.generic], syntax: str) -> None:
     stored = np.arange(32 * 32).reshape(32, 32)
     entries = np.linspace(0, 255, 1000).astype(kind)
-    seen = read_film(saved_as(film(stored, VOILUTSequence=[look_up_table(entries, 20, 8)]), syntax), LIMITS)
+    seen = open_film(saved_as(film(stored, VOILUTSequence=[look_up_table(entries, 20, 8)]), syntax), SIDES).decode()
     assert (seen.pixels == entries[np.clip(stored - 20, 0, 999)]).all()
     linear: dict[str, Any] = {"WindowCenter": [128, 9], "WindowWidth": [256, 9]}  # the first of two
     tables: dict[str, Any] = {"ModalityLUTSequence": [look_up_table(entries, 20, 8)], **linear}
-    seen = read_film(saved_as(film(stored, **tables), syntax), LIMITS)
+    seen = open_film(saved_as(film(stored, **tables), syntax), SIDES).decode()
     assert (seen.pixels == entries[np.clip(stored - 20, 0, 999)]).all()
 
 
@@ -320,16 +319,16 @@ def test_films_of_nonsense_are_refused(attributes: dict[str, Any]) -> None:
         stored = np.tile(stored, (3, 1))
         attributes = {**attributes, "Rows": 32}
     with pytest.raises((ImageUnreadable, ImageUnsuitable)):
-        read_film(saved(film(stored, **attributes)), LIMITS)
+        open_film(saved(film(stored, **attributes)), SIDES).decode()
 
 
 def test_a_film_of_one_value_is_no_division_by_zero() -> None:
-    assert not read_film(saved(film(np.full((32, 32), 7))), LIMITS).pixels.any()
+    assert not open_film(saved(film(np.full((32, 32), 7))), SIDES).decode().pixels.any()
 
 
 def test_a_ct_is_no_film() -> None:
     with pytest.raises(ModalityUnsuitable):
-        read_film(saved(ct()), LIMITS)
+        open_film(saved(ct()), SIDES).decode()
 
 
 SAMPLES = Path(__file__).resolve().parents[4] / "shared" / "data" / "format_samples" / "dicom"
@@ -364,10 +363,31 @@ def test_real_slices(samples: Path, name: str, size: int, lossy: bool) -> None:
 
 
 def test_the_real_film_of_a_leg_is_read_and_said_to_be_none_of_a_chest(samples: Path) -> None:
-    taken = read_film((samples / "RG3_J2KI.dcm").read_bytes(), LIMITS)
-    assert taken.pixels.shape == (1760, 1760)
+    data = (samples / "RG3_J2KI.dcm").read_bytes()
+    assert stored_values(read_header(data), data, 0).shape == (1760, 1760)
     with pytest.raises(BodyPartUnsuitable):
-        require_chest(taken.body_part)
+        open_film(data, SIDES)
+
+
+def test_what_a_film_costs_is_known_before_it_is_decoded() -> None:
+    damaged = saved(compressed(film(np.arange(32 * 48).reshape(32, 48)), RLELossless))
+    opened = open_film(damaged[:-600] + bytes(592) + b"\xfe\xff\xdd\xe0\0\0\0\0", SIDES)
+    assert (opened.width, opened.height) == (48, 32)
+    with pytest.raises(ImageUnreadable):
+        opened.decode()
+    with pytest.raises(ImageTooLarge) as refused:
+        open_film(saved(film(np.zeros((20, 4097)))), SIDES)
+    assert refused.value.limit == 4096
+
+
+@pytest.mark.parametrize("part", [None, "LEG"])
+def test_a_film_of_no_stated_part_is_read_and_said_so_and_one_of_another_refused(part: str | None) -> None:
+    data = saved(film(np.arange(32 * 32).reshape(32, 32), BodyPartExamined=part))
+    if part is None:
+        assert "the file does not say which part of the body it shows" in open_film(data, SIDES).decode().notices
+    else:
+        with pytest.raises(BodyPartUnsuitable):
+            open_film(data, SIDES)
 
 
 def test_a_real_segmentation_is_no_ct(samples: Path) -> None:
@@ -376,7 +396,7 @@ def test_a_real_segmentation_is_no_ct(samples: Path) -> None:
 
 
 def test_nothing_medical_is_imported_before_it_is_needed() -> None:
-    rooms = ("dicom", "dicom_ct", "dicom_seg", "films", "label_nifti", "series", "windowed")
+    rooms = ("dicom", "dicom_ct", "dicom_seg", "film_files", "label_nifti", "series", "windowed")
     code = "import sys\n" + "\n".join(f"import gateway.media.{room}" for room in rooms)
     code += "\nassert not {'pydicom', 'highdicom', 'nibabel', 'gdcm', 'PIL'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).resolve().parents[3])

@@ -47,7 +47,7 @@ def test_every_layout_of_the_file_gives_the_same_pixels(form: str) -> None:
 @pytest.mark.parametrize("compress", ["jpeg", "webp"])
 def test_lossy_compression_is_read(compress: str) -> None:
     pixels = smooth(160, 192)
-    photometric = {"photometric": "ycbcr"} if compress == "jpeg" else {}
+    photometric: dict[str, Any] = {"photometric": "ycbcr"} if compress == "jpeg" else {}
     data = write(pixels, compress=compress, tiled=True, blockxsize=64, blockysize=64, **photometric)
     read, observed = whole(opened(data))
     assert np.abs(read.astype(int) - pixels).mean() < 3
@@ -182,12 +182,11 @@ def test_an_image_of_one_value_is_no_division_by_zero() -> None:
 def turned(height: int, width: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """A footprint turned within its box, as orthophotos have it."""
     y, x = np.mgrid[:height, :width]
-    return (
-        (y > 0.2 * x)
-        & (y < height - 1 - 0.2 * (width - 1 - x))
-        & (x > 0.2 * (height - 1 - y))
-        & (x < width - 1 - 0.2 * y)
+    below, above = y > 0.2 * x, y < height - 1 - 0.2 * (width - 1 - x)
+    within: np.ndarray[Any, np.dtype[np.bool_]] = (
+        below & above & (x > 0.2 * (height - 1 - y)) & (x < width - 1 - 0.2 * y)
     )
+    return within
 
 
 def test_the_black_collar_is_not_observed_and_black_within_is() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from gateway.media import labelmaps as module
+from gateway.media import png as module
 from gateway.media.labelmaps import encode_label_map, encode_overlay
 
 UInt8 = npt.NDArray[np.uint8]

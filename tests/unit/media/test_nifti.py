@@ -153,11 +153,32 @@ def test_headers_of_nonsense_are_refused(field: str, value: Any, error: type[Mas
     assert type(caught.value) is error
 
 
-@pytest.mark.parametrize("data", [b"", b"\x1f\x8b", gzip.compress(b"text"), b"\0" * 400, b"PK\x03\x04" * 100])
+@pytest.mark.parametrize(
+    "data", [b"", gzip.compress(b"text"), gzip.compress(bytes(9000))[:25], b"\0" * 400, b"PK\x03\x04" * 100]
+)
 def test_what_is_not_nifti_is_not_taken_for_it(data: bytes) -> None:
     assert not is_nifti(data)
     with pytest.raises((UnsupportedMedia, ImageUnreadable)):
         read(data)
+
+
+@pytest.mark.parametrize("compress", [False, True], ids=["plain", "gzipped"])
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("share", [0.001, 0.01, 0.05, 0.2, 0.5, 0.9, 0.999])
+def test_a_file_that_is_cut_off_is_unreadable_wherever_that_is(share: float, version: int, compress: bool) -> None:
+    whole = saved(volume((24, 24, 5)), version=version, compress=compress)
+    data = whole[: max(4, int(share * len(whole)))]
+    assert is_nifti(data)
+    with pytest.raises(ImageUnreadable, match="cut short"):
+        list(read(data).slices())
+
+
+def test_a_compressed_header_that_is_damaged_is_unreadable() -> None:
+    data = bytearray(saved(volume(), compress=True))
+    data[10:40] = b"\xff" * 30
+    assert is_nifti(bytes(data))
+    with pytest.raises(ImageUnreadable, match="damaged"):
+        read(bytes(data))
 
 
 @pytest.mark.parametrize("compress", [False, True])

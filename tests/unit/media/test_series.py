@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydicom.uid import BasicTextSRStorage, generate_uid
+from pydicom.uid import BasicTextSRStorage, RLELossless, generate_uid
 
 from gateway.errors import (
     ArchiveTooLarge,
     ArchiveUnsuitable,
     ImageTooLarge,
+    ImageUnreadable,
     MaskgateError,
     ModalityUnsuitable,
     SeriesDuplicate,
@@ -24,7 +25,7 @@ from gateway.media.archives import Archive, ArchiveLimits, open_archive
 from gateway.media.dicom_ct import DicomVolume
 from gateway.media.series import read_series
 from gateway.media.slices import VolumeLimits
-from tests.support.dicoms import ct, enhanced, ramp, saved, zipped
+from tests.support.dicoms import compressed, ct, enhanced, ramp, saved, zipped
 
 ARCHIVES = ArchiveLimits(members=50, member_bytes=1 << 20, total_bytes=8 << 20)
 LIMITS = VolumeLimits(max_side=512, min_side=16, max_slices=20)
@@ -222,3 +223,64 @@ def test_limits_are_met_exactly() -> None:
     for limits in (ArchiveLimits(2, 1, 3), ArchiveLimits(3, 0, 3), ArchiveLimits(3, 1, 2)):
         with pytest.raises(ArchiveTooLarge):
             archive(data, limits)
+
+
+class TestLargeFiles:
+    """Of files longer than what is unpacked of them to judge them."""
+
+    @staticmethod
+    def large(count: int = 3, **attributes: Any) -> list[bytes]:
+        return [
+            saved(ct(ramp(200, 300, seed=k), position=(0, 0, k), instance=k, **attributes)) for k in range(1, count + 1)
+        ]
+
+    @staticmethod
+    def whole_reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        unpacked, original = [], Archive.read
+
+        def reading(self: Archive, member: zipfile.ZipInfo) -> bytes:
+            unpacked.append(member.filename)
+            return original(self, member)
+
+        monkeypatch.setattr(Archive, "read", reading)
+        return unpacked
+
+    @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+    def test_uncompressed_pixels_are_unpacked_when_their_slice_is_due(
+        self, monkeypatch: pytest.MonkeyPatch, method: int
+    ) -> None:
+        unpacked = self.whole_reads(monkeypatch)
+        volume = read(self.large(), method=method)
+        assert unpacked == []
+        assert seeds(volume) == [1, 2, 3]
+        assert len(unpacked) == 3
+
+    def test_a_header_longer_than_that_is_read_all_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        unpacked = self.whole_reads(monkeypatch)
+        assert seeds(read(self.large(ImageComments="x" * 9000, AdditionalPatientHistory="y" * 90_000))) == [1, 2, 3]
+        assert len(unpacked) == 6
+
+    def test_compressed_pixels_are_read_whole(self) -> None:
+        rough = np.random.default_rng(0).integers(-1000, 1000, (200, 300)).astype(np.int16)
+        file = saved(compressed(ct(rough), RLELossless))
+        assert len(file) > 1 << 16
+        (only,) = read([file]).slices()
+        assert (only.pixels == rough).all()
+
+    def test_pixels_damaged_in_the_zip_are_found_when_their_slice_is_due(self) -> None:
+        data = bytearray(zipped([(str(n), file) for n, file in enumerate(self.large())], zipfile.ZIP_STORED))
+        data[len(data) // 2] ^= 1
+        volume = read_series(bytes(data), ARCHIVES, LIMITS)
+        with pytest.raises(ArchiveUnsuitable, match="damaged"):
+            list(volume.slices())
+
+    def test_a_file_that_ends_within_its_pixels_is_refused_at_once(self) -> None:
+        first, *others = self.large()
+        with pytest.raises(ImageUnreadable, match="ends within its pixels"):
+            read([first[:-1], *others])
+
+    def test_a_file_that_is_no_dicom_is_passed_over_unread(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        unpacked = self.whole_reads(monkeypatch)
+        volume = read([*self.large(), bytes(200_000)])
+        assert unpacked == []
+        assert "1 files without an image were passed over" in volume.notices

@@ -6,24 +6,25 @@ import pytest
 from gateway.errors import ColourUnsuitable
 from gateway.media.images import ImageLimits, decode, probe
 from gateway.media.windowed import WindowedSlice, windowed_slice
-from gateway.vision.windowing import LUNG
+from gateway.vision.windowing import LUNG, Window
 from tests.support import pictures
 
 LIMITS = ImageLimits(max_pixels=1 << 24, max_side=4096, min_side=16)
 
 
-def taken(data: bytes) -> WindowedSlice:
-    return windowed_slice(decode(data, probe(data, LIMITS)))
+def taken(data: bytes, window: Window = LUNG) -> WindowedSlice:
+    return windowed_slice(decode(data, probe(data, LIMITS)), window)
 
 
-def test_grey_values_come_back_out_of_the_window() -> None:
+@pytest.mark.parametrize("window", [LUNG, Window(-1000, 400)], ids=["lung", "other"])
+def test_grey_values_come_back_out_of_the_window(window: Window) -> None:
     grey = np.arange(64 * 80, dtype=np.uint32).reshape(64, 80).astype(np.uint8)
-    volume = taken(pictures.encode(grey))
+    volume = taken(pictures.encode(grey), window)
     (only,) = volume.slices()
-    assert (np.rint((only.pixels - LUNG.low) / (LUNG.high - LUNG.low) * 255) == grey).all()
+    assert (np.rint((only.pixels - window.low) / (window.high - window.low) * 255) == grey).all()
     assert volume.shape == (1, 64, 80)
     assert volume.spacing is None
-    assert "taken as windowed from -1250 to 250 HU" in volume.notices[-1]
+    assert f"taken as windowed from {window.low:.0f} to {window.high:.0f} HU" in volume.notices[-1]
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])

@@ -15,6 +15,7 @@ from gateway.vision.windowing import (
     from_windowed,
     pixels_to_mm2,
     to_grid,
+    to_windowed,
     voxels_to_ml,
 )
 
@@ -30,7 +31,14 @@ def test_the_window_turns_them_into_the_same_grey_values_again(low: int, width: 
     pixels = np.arange(256, dtype=np.uint8)
     units = from_windowed(pixels, Window(low, low + width))
     assert units.dtype == np.int16
-    np.testing.assert_array_equal(np.rint((units - low) / width * 255), pixels)
+    shown = to_windowed(units, Window(low, low + width))
+    assert shown.dtype == np.uint8
+    np.testing.assert_array_equal(shown, pixels)
+
+
+def test_what_lies_outside_the_window_is_black_or_white() -> None:
+    units = np.array([[-32768, -1251, -1250, -500, 250, 251, 32767]], np.int16)
+    assert to_windowed(units, LUNG).tolist() == [[0, 0, 0, 128, 255, 255, 255]]
 
 
 def test_a_coarser_grid_averages() -> None:

@@ -40,6 +40,7 @@ from maskgate_client.masks import MaskProvenance, MaskReport, ObjectMask, Part, 
 from maskgate_client.progress import Progress
 from maskgate_client.prompts import Prompt
 from maskgate_client.protocol import DEFAULT_URL
+from maskgate_client.radiographs import FilmPicture, FilmProvenance, FilmReport, FilmVerdict
 from maskgate_client.retry import Retry
 from maskgate_client.scene_report import (
     Align,
@@ -74,6 +75,10 @@ __all__ = [
     "District",
     "DistrictClass",
     "Failed",
+    "FilmPicture",
+    "FilmProvenance",
+    "FilmReport",
+    "FilmVerdict",
     "ImageInput",
     "Lesion",
     "MaskProvenance",

@@ -1,4 +1,4 @@
-"""The command `maskgate`: draw example pairs, send pairs, cut out objects, find lesions, list models."""
+"""The command `maskgate`: draw example pairs, send pairs, cut out objects, find lesions, score films, list models."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from maskgate_client.grammar import parser
 from maskgate_client.images import png_bytes
 from maskgate_client.pairs import Pair, Stray, find_pairs, name_pair
 from maskgate_client.prompts import Prompt
+from maskgate_client.radiograph_command import run_radiograph
+from maskgate_client.radiograph_command import table as score_table
 from maskgate_client.scene_command import FORMS, SceneWish
 from maskgate_client.scenes import draw_scene
 from maskgate_client.segment import run_image
@@ -37,7 +39,7 @@ def main(arguments: Sequence[str] | None = None, *, transport: httpx.BaseTranspo
     key = os.environ.get("MASKGATE_KEY", "").strip() or None
     if key and not is_key(key):
         return _fail("MASKGATE_KEY is not a key: it has spaces, or characters that are not ASCII", 2)
-    run = {"damage": _damage, "segment": _segment, "ct": _ct, "models": _models}
+    run = {"damage": _damage, "segment": _segment, "ct": _ct, "radiograph": _radiograph, "models": _models}
     try:
         if options.command == "example":
             return _example(options)
@@ -162,6 +164,30 @@ def _ct(client: Client, options: argparse.Namespace) -> int:
         print(f"\nSaved in {options.out}: {', '.join(path.name for path in found.files)}")
     for notice in found.report.notices:
         print(f"maskgate: {found.name}: note: {notice}", file=sys.stderr)
+    return 0
+
+
+def _radiograph(client: Client, options: argparse.Namespace) -> int:
+    """Send the film, save the picture that is asked for, print the scores."""
+    if options.saliency_class and not options.saliency:
+        return _fail("--saliency-class is of the picture that --saliency saves", 2)
+    report = run_radiograph(
+        client,
+        options.image,
+        model=options.model,
+        version=options.model_version,
+        threshold=options.threshold,
+        saliency=options.saliency,
+        saliency_class=options.saliency_class,
+    )
+    if options.json:
+        print(json.dumps(report.document, ensure_ascii=False))
+    else:
+        print(score_table(report))
+        if options.saliency:
+            print(f"\nSaved {options.saliency}: the evidence for {report.saliency_class}")
+    for notice in report.notices:
+        print(f"maskgate: {options.image.stem}: note: {notice}", file=sys.stderr)
     return 0
 
 

@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 
 import httpx
 
-from maskgate_client import ct_protocol, mask_protocol, protocol, scene_protocol
+from maskgate_client import ct_protocol, mask_protocol, protocol, radiograph_protocol, scene_protocol
 from maskgate_client.answers import DamageMap, DamageReport, ModelCard, ModelStatus, Picture
 from maskgate_client.connection import arguments, options, unreachable
 from maskgate_client.cts import CtForm, CtInput, CtReport
@@ -21,6 +21,7 @@ from maskgate_client.masks import Extra, MaskReport
 from maskgate_client.progress import PATIENCE, Progress, Tell, followed
 from maskgate_client.prompts import Prompt
 from maskgate_client.protocol import DEFAULT_URL, Call
+from maskgate_client.radiographs import FilmPicture, FilmReport
 from maskgate_client.retry import Retry
 from maskgate_client.scene_protocol import Districts
 from maskgate_client.scene_report import Align, SceneFile, SceneForm, SceneReport
@@ -179,6 +180,23 @@ class Client:
     ) -> bytes:
         """Return the segmentation of a CT as a file: a PNG of a single slice, NIfTI, or DICOM SEG of DICOM files."""
         return self._send(ct_protocol.segmentation(image, form, model, version, progress))
+
+    def radiograph(
+        self,
+        image: ImageInput,
+        *,
+        model: str | None = None,
+        version: int | None = None,
+        threshold: float | None = None,
+        include: Sequence[FilmPicture] = (),
+        saliency_class: str | None = None,
+    ) -> FilmReport:
+        """Return the class scores of a chest radiograph, PNG, JPEG or DICOM; it is not a diagnosis.
+
+        From `threshold` on the first class is decided for; by default the model's own counts. The pictures to
+        `include` show the evidence for `saliency_class`, by default the class decided for.
+        """
+        return self._send(radiograph_protocol.report(image, model, version, threshold, include, saliency_class))
 
     def models(self) -> tuple[ModelStatus, ...]:
         """Return the models the gateway knows."""

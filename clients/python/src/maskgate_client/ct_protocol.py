@@ -15,7 +15,7 @@ import httpx
 from maskgate_client.answers import Provenance
 from maskgate_client.cts import CtForm, CtInput, CtReport, CtSlice, Lesion, SliceLesion, Spacing
 from maskgate_client.progress import Tell
-from maskgate_client.protocol import Call, chosen, read_class
+from maskgate_client.protocol import Call, chosen, included, read_class
 
 T = TypeVar("T")
 
@@ -33,8 +33,7 @@ def report(
     image: CtInput, model: str | None, version: int | None, include: Sequence[CtForm], progress: Tell | None
 ) -> Call[CtReport]:
     """Ask for the lesions of a CT in numbers, and for segmentations in the same answer."""
-    params = {"include": include} if include else {}
-    return _ct(image, model, version, progress, "application/json", _read_report, params)
+    return _ct(image, model, version, progress, "application/json", _read_report, included(include))
 
 
 def segmentation(

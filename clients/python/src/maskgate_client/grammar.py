@@ -23,7 +23,8 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line's grammar."""
     root = argparse.ArgumentParser(
         "maskgate",
-        description="Damage maps from pairs of satellite images, objects of any image by clicks, lesions in CT.",
+        description="Damage maps from pairs of satellite images, objects of any image by clicks, lesions in CT, "
+        "scores of radiographs.",
         epilog="Where the gateway asks for a key, MASKGATE_KEY holds it: what is on a command line, others can read.",
     )
     root.add_argument("--version", action="version", version=f"maskgate {__version__}")
@@ -122,6 +123,22 @@ def parser() -> argparse.ArgumentParser:
     )
     ct.add_argument("--out", type=Path, default=Path("ct"), metavar="DIR", help="default: ./ct")
     ct.add_argument("--json", action="store_true", help="print one line of JSON, not a table")
+
+    radiograph = commands.add_parser(
+        "radiograph",
+        parents=[remote, model],
+        help="score a radiograph of the chest; a research demonstration, not a diagnosis",
+        description="By default all models that are ready are asked, and their scores averaged.",
+    )
+    radiograph.add_argument("image", type=Path, metavar="FILM", help="DICOM, or grey PNG or JPEG with bone bright")
+    radiograph.add_argument(
+        "--threshold", type=_share, metavar="P", help="least probability of the first class to decide for it"
+    )
+    radiograph.add_argument(
+        "--saliency", type=Path, metavar="OUT.png", help="save a picture of what the scores rest on"
+    )
+    radiograph.add_argument("--saliency-class", metavar="NAME", help="for which class; default: the one decided for")
+    radiograph.add_argument("--json", action="store_true", help="print one line of JSON, not a table")
 
     commands.add_parser("models", parents=[remote], help="list the gateway's models")
     return root

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import httpx
 
-from maskgate_client.images import ImageInput, image_bytes, media_type
+from maskgate_client.images import ImageInput
 from maskgate_client.masks import (
     Corners,
     Extra,
@@ -24,8 +24,7 @@ from maskgate_client.masks import (
     SessionState,
 )
 from maskgate_client.prompts import Prompt
-from maskgate_client.protocol import Call, chosen, read_ring
-from maskgate_client.protocol import Part as BodyPart
+from maskgate_client.protocol import Call, chosen, image_part, included, read_ring
 
 Which = Literal["new"] | int | None
 """The object that a click is for: a new one, that of a number, or the one clicked last."""
@@ -46,15 +45,15 @@ def segment(
     documents = [prompt.document() for prompt in prompts]
     document = documents[0] if len(documents) == 1 else {"objects": documents}
     text = json.dumps(document, allow_nan=False).encode()
-    files = _image(image) | {"prompt": ("prompt", text, _JSON)}
-    params = _chosen(model, version, threshold) | _included(include)
+    files = image_part(image) | {"prompt": ("prompt", text, _JSON)}
+    params = chosen(model, version, threshold) | included(include)
     return Call("POST", "/v1/interactive", _JSON, _read_report, params, files)
 
 
 def begin(image: ImageInput, model: str | None, version: int | None, threshold: float | None) -> Call[SessionState]:
     """Begin a session with an image."""
-    params = _chosen(model, version, threshold)
-    return Call("POST", _SESSIONS, _JSON, _read_state, params, _image(image), statuses=(201,))
+    params = chosen(model, version, threshold)
+    return Call("POST", _SESSIONS, _JSON, _read_state, params, image_part(image), statuses=(201,))
 
 
 def add(session: str, prompt: Prompt, which: Which) -> Call[ObjectMask]:
@@ -75,7 +74,7 @@ def reset(session: str) -> Call[SessionState]:
 
 def report(session: str, include: Sequence[Extra]) -> Call[MaskReport]:
     """Ask for all objects of a session."""
-    return Call("GET", f"{_address(session)}/mask", _JSON, _read_report, _included(include))
+    return Call("GET", f"{_address(session)}/mask", _JSON, _read_report, included(include))
 
 
 def state(session: str) -> Call[SessionState]:
@@ -90,21 +89,6 @@ def end(session: str) -> Call[None]:
 
 def _address(session: str) -> str:
     return f"{_SESSIONS}/{quote(session, safe='')}"
-
-
-def _image(image: ImageInput) -> dict[str, BodyPart]:
-    """Return the part of an image; the user's file name stays at home."""
-    data = image_bytes(image)
-    return {"image": ("image", data, media_type(data))}
-
-
-def _chosen(model: str | None, version: int | None, threshold: float | None) -> dict[str, str | Sequence[str]]:
-    named = chosen(model, version)
-    return {**named} if threshold is None else {**named, "threshold": str(threshold)}
-
-
-def _included(include: Sequence[Extra]) -> dict[str, str | Sequence[str]]:
-    return {"include": include} if include else {}
 
 
 def _read_report(response: httpx.Response) -> MaskReport:

@@ -128,10 +128,21 @@ def progress(request_id: str) -> Call[Progress | None]:
     return Call("GET", f"/v1/progress/{request_id}", "*/*", _read_progress, statuses=(200, 404))
 
 
-def chosen(model: str | None, version: int | None) -> dict[str, str]:
-    """Return the query that names a model and its version."""
-    named = {"model": model} if model else {}
-    return named if version is None else named | {"version": str(version)}
+def chosen(model: str | None, version: int | None, threshold: float | None = None) -> dict[str, str | Sequence[str]]:
+    """Return the query that names a model and its version, and a threshold."""
+    named = {"model": model or None, "version": version, "threshold": threshold}
+    return {name: str(value) for name, value in named.items() if value is not None}
+
+
+def included(include: Sequence[str]) -> dict[str, str | Sequence[str]]:
+    """Return the query that asks for more in a JSON answer."""
+    return {"include": include} if include else {}
+
+
+def image_part(image: ImageInput) -> dict[str, Part]:
+    """Return the one part of a body that is an image; the user's file name stays at home."""
+    data = image_bytes(image)
+    return {"image": ("image", data, media_type(data))}
 
 
 def read_problem(response: httpx.Response) -> Problem:

@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import nibabel
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from export.checkpoints import read_checkpoint
 from export.cli import main
@@ -22,6 +24,8 @@ from export.ct.slices import read_slices
 from export.figures import read_measurement
 from export.training.schedule import learning_rate
 from export.training.xbd import DataError
+from gateway.media.nifti import read_nifti
+from gateway.media.slices import VolumeLimits
 from gateway.repository.card import read_card
 from gateway.vision.windowing import LUNG, from_windowed
 from tests.support.checkpoints import write
@@ -51,10 +55,63 @@ def test_slices_are_read_in_hounsfield_units(slices: Path) -> None:
     assert [each.split for each in listed] == ["train"] * 4 + ["val"] * 2
     units, labels = listed[1].read_units(LUNG), listed[1].read_labels()
     assert units.shape == labels.shape == (100, 120)
-    picture = cv2.imread(str(listed[1].image), cv2.IMREAD_GRAYSCALE)
+    picture = cv2.imread(str(slices / "images" / f"{listed[1].name}.png"), cv2.IMREAD_GRAYSCALE)
     assert picture is not None
     np.testing.assert_array_equal(units, from_windowed(np.asarray(picture, np.uint8), LUNG))
     assert set(np.unique(labels)) == {0, 2}
+
+
+def as_volumes(folder: Path, labels: NDArray[np.generic], name: str = "tr") -> NDArray[np.int16]:
+    """Write label maps (H, W, n) and slices of other units for each as COVID-19_1 has them; return the slices."""
+    folder.mkdir(exist_ok=True)
+    units = np.random.default_rng(labels.shape[2]).integers(-1400, 300, labels.shape).astype(np.int16)
+    for part, voxels in (("im", units.astype(np.float32)), ("mask", labels.astype(np.float32))):
+        nibabel.save(nibabel.Nifti1Image(voxels, np.diag([-1, -1, 1, 1])), folder / f"{name}_{part}.nii.gz")
+    return units
+
+
+@pytest.fixture
+def labels() -> NDArray[np.uint8]:
+    return np.random.default_rng(1).integers(0, 4, (30, 50, 20)).astype(np.uint8)
+
+
+def test_volumes_are_read_slice_by_slice_as_the_gateway_takes_them(tmp_path: Path, labels: NDArray[np.uint8]) -> None:
+    units = as_volumes(tmp_path, labels)
+    listed = read_slices(tmp_path)
+    assert [each.split for each in listed] == ["train"] * 18 + ["val"] * 2
+    assert len({each.name for each in listed}) == 20
+    served = read_nifti((tmp_path / "tr_im.nii.gz").read_bytes(), VolumeLimits(64, 8, 32)).slices()
+    for number, (each, sent) in enumerate(zip(listed, served, strict=True)):
+        assert each.read_units(LUNG).dtype == np.int16
+        np.testing.assert_array_equal(each.read_units(LUNG), units[..., number])
+        np.testing.assert_array_equal(each.read_units(LUNG), sent.pixels)
+        np.testing.assert_array_equal(each.read_labels(), labels[..., number])
+
+
+def test_labelled_volumes_of_validation_are_taken_for_it(tmp_path: Path, labels: NDArray[np.uint8]) -> None:
+    as_volumes(tmp_path, labels)
+    units = as_volumes(tmp_path, labels[..., :3], "val")
+    listed = read_slices(tmp_path)
+    assert [each.split for each in listed] == ["train"] * 20 + ["val"] * 3
+    np.testing.assert_array_equal(listed[-1].read_units(LUNG), units[..., 2])
+
+
+def test_volumes_that_cannot_be_read_are_said(tmp_path: Path, labels: NDArray[np.uint8]) -> None:
+    as_volumes(tmp_path, np.where(labels == 3, 38, labels))
+    with pytest.raises(DataError, match="the value 38; labels are 0 to 3"):
+        read_slices(tmp_path)
+    as_volumes(tmp_path, labels[..., :5])
+    (tmp_path / "tr_mask.nii.gz").replace(tmp_path / "kept")
+    with pytest.raises(DataError, match=r"tr_mask\.nii\.gz cannot be read"):
+        read_slices(tmp_path)
+    as_volumes(tmp_path, labels)
+    (tmp_path / "kept").replace(tmp_path / "tr_mask.nii.gz")
+    with pytest.raises(DataError, match="not volumes of one size"):
+        read_slices(tmp_path)
+    data = (tmp_path / "tr_im.nii.gz").read_bytes()
+    (tmp_path / "tr_im.nii.gz").write_bytes(data[: len(data) // 2])
+    with pytest.raises(DataError, match=r"tr_im\.nii\.gz cannot be read"):
+        read_slices(tmp_path)
 
 
 def test_what_cannot_be_read_is_said(slices: Path, tmp_path: Path) -> None:
@@ -133,6 +190,29 @@ def test_a_killed_run_ends_as_an_undisturbed_one(slices: Path, tmp_path: Path, m
         torch.testing.assert_close(weight, resumed.state_dict[name], rtol=0, atol=0)
     assert (resumed.size, resumed.window, resumed.untrained) == (SIZE, (-1250, 250), ("pleural effusion",))
     assert resumed.data == "4 labelled CT slices (2 with ground-glass, 2 with consolidation)"
+
+
+def test_a_run_may_begin_with_the_weights_of_another(slices: Path, tmp_path: Path) -> None:
+    first = read_checkpoint(loop.train_slices(TINY, slices, tmp_path / "first"))
+    still = replace(TINY, steps=1, learning_rate=0.0)
+    second = read_checkpoint(loop.train_slices(still, slices, tmp_path / "second", start=first, seed=1))
+    for name, weight in first.state_dict.items():
+        if not name.endswith(("running_mean", "running_var", "num_batches_tracked")):
+            torch.testing.assert_close(second.state_dict[name], weight, rtol=0, atol=1e-6)
+    tensors = len(first.state_dict)
+    origin = f"{tensors} of {tensors} tensors of {TINY.network}, {TINY.name}, after {TINY.steps} steps"
+    assert second.hyperparameters["started_from"] == origin
+
+
+def test_cogseg_may_begin_with_the_encoder_and_the_decoder_of_the_plain_unet(slices: Path, tmp_path: Path) -> None:
+    unet = read_checkpoint(loop.train_slices(replace(TINY, network="ct_unet"), slices, tmp_path / "unet"))
+    run = SliceRun(replace(TINY, network="cogseg"), None, "cpu", 1)
+    run.start_from_network(unet)
+    begun = run.network.state_dict()
+    for name, weight in unet.state_dict.items():
+        own = name if name in begun else f"segmentation.{name}"
+        torch.testing.assert_close(begun[own], weight, rtol=0, atol=0)
+    assert run.started.startswith(f"{len(unet.state_dict)} of {len(begun)} tensors of ct_unet")
 
 
 def test_a_run_needs_both_splits(slices: Path, tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def test_a_checkpoint_says_what_it_is_and_can_be_started_from(objects: Path, tmp
     recipe = replace(TINY, network="iog", rounds=0)
     for network, key in (("iog", "backbone.layer1.0.conv1.weight"), ("dextr", "layer1.0.conv1.weight")):
         run = ClickRun(replace(recipe, network=network), None, "cpu", 1)
-        run.start_from(refine)
+        run.start_from_network(refine)
         for state in (run.network.state_dict(), run.average.state_dict()):
             assert torch.equal(state[key], refine.state_dict["backbone.layer1.0.conv1.weight"])
     started = read_checkpoint(loop.train_clicks(recipe, objects, tmp_path / "iog", start=refine))

@@ -1,0 +1,240 @@
+"""`make bench`, fourth part: what a CT costs.
+
+- Milliseconds to decode one drawn slice of 512² pixels and 12 bits into Hounsfield units, by DICOM transfer syntax, its
+  header read before: medians.
+- A series of so many slices, zipped, from the first byte sent to the JSON report, as a share of a bare loop's rate: as
+  many threads, each of which makes one ONNX Runtime call after another on the same slices, which lie decoded and on the
+  model's grid in memory. Runs of the two alternate, so that a noisy machine troubles both alike; medians.
+- The gateway's resident memory: before the series, its peak during it, and both for twice the slices.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import httpx
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+from maskgate_client.ct_protocol import ct_bytes
+from pydicom import FileDataset
+from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
+
+from export.probes import draw_slices
+from gateway.media.dicom_ct import read_ct
+from gateway.media.slices import VolumeLimits
+from gateway.repository.store import StoredModel, scan
+from gateway.vision.windowing import to_grid
+from tests.load.bench import SHIPPED, WORKERS
+from tests.support.dicoms import compressed, ct, lossless_jpeg, saved, saved_as
+from tests.support.processes import GatewayProcess, gateway
+
+Int16 = npt.NDArray[np.int16]
+
+SIDE = 512
+MIB = 1024 * 1024
+# Scanners' noise in Hounsfield units; without it a drawn slice compresses, and so decodes, as no real one does.
+_NOISE = 12.0
+_DRAWN = 8
+_LIMITS = VolumeLimits(max_side=SIDE, min_side=32, max_slices=10_000)
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A series as a prepared multipart body, and its slices on a model's grid.
+
+    Attributes:
+        body: the request's.
+        content_type: of the body.
+        grid: int16 (n, T, T).
+    """
+
+    body: bytes
+    content_type: str
+    grid: Int16
+
+
+@dataclass(frozen=True)
+class Result:
+    """Figures of one model and one number of slices; medians, memory in MiB."""
+
+    model: str
+    slices: int
+    upload_mib: float
+    bare_per_second: float
+    gateway_per_second: float
+    share: float
+    before_mib: float
+    peak_mib: float
+
+
+def main() -> None:
+    """Run the benchmark and print tables, and JSON where `--json` names a file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--slices", type=int, default=300, help="of the smaller volume; the other has twice as many")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each volume per model")
+    parser.add_argument("--models", type=Path, default=SHIPPED, help="repository")
+    parser.add_argument("--json", type=Path, help="write the figures there too")
+    options = parser.parse_args()
+    decoding = dict(_decoding())
+    models = [model for model in scan(options.models).models.values() if model.card.task == "ct"]
+    (tile,) = {model.card.tile for model in models}
+    volumes = [drawn_volume(count, tile) for count in (options.slices, 2 * options.slices)]
+    results = [
+        result for model in models for result in _measure(options.models, model, volumes, max(1, options.rounds))
+    ]
+    _print(decoding, results)
+    if options.json:
+        machine = {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count()}
+        figures = {**machine, "decode_ms": decoding, "results": [vars(result) for result in results]}
+        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def drawn_volume(count: int, tile: int) -> Volume:
+    """Return so many slices, each of its own, as the client sends a folder of uncompressed files."""
+    drawn = drawn_slices(count)
+    with tempfile.TemporaryDirectory() as folder:
+        for number, each in enumerate(drawn):
+            file = ct(each, position=(0, 0, number), instance=number + 1, bits=12, BodyPartExamined="CHEST")
+            Path(folder, f"{number:06d}").write_bytes(saved(file))
+        prepared = httpx.Request("POST", "http://x", files={"image": ("image", ct_bytes(folder))})
+    grid = np.stack([to_grid(each, tile) for each in drawn])
+    return Volume(prepared.read(), prepared.headers["Content-Type"], grid)
+
+
+def drawn_slices(count: int) -> list[Int16]:
+    """Return so many slices in the 12 bits of a scanner, each of its own noise."""
+    scenes, random = draw_slices("natural", _DRAWN, SIDE), np.random.default_rng(0)
+    noisy = (scenes[number % _DRAWN] + random.normal(0, _NOISE, (SIDE, SIDE)) for number in range(count))
+    return [np.clip(each, -1024, 3071).astype(np.int16) for each in noisy]
+
+
+def _decoding(repeats: int = 15) -> Iterator[tuple[str, float]]:
+    """Yield transfer syntaxes with milliseconds per slice."""
+    (drawn,) = drawn_slices(1)
+    for name, data in _files(lambda: ct(drawn, bits=12)):
+        volume = read_ct(data, _LIMITS)
+        times = []
+        for _ in range(repeats):
+            start = time.perf_counter()
+            (decoded,) = volume.slices()
+            times.append((time.perf_counter() - start) * 1000)
+        if not np.array_equal(decoded.pixels, drawn):
+            raise RuntimeError(f"{name} does not give the slice back; its figures mean nothing")
+        yield name, round(statistics.median(times[1:]), 2)
+
+
+def _files(make: Callable[[], FileDataset]) -> Iterator[tuple[str, bytes]]:
+    """Yield a dataset as a file of each lossless transfer syntax that is read, and written by what is installed."""
+    for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian):
+        yield syntax.name, saved_as(make(), syntax)
+    for syntax in (RLELossless, JPEG2000Lossless):
+        yield syntax.name, saved(compressed(make(), syntax))
+    if find_spec("gdcm"):
+        with tempfile.TemporaryDirectory() as folder:
+            yield JPEGLosslessSV1.name, lossless_jpeg(saved(make()), Path(folder))
+    if find_spec("jpeg_ls"):
+        yield JPEGLSLossless.name, saved(compressed(make(), JPEGLSLossless))
+
+
+def _measure(root: Path, model: StoredModel, volumes: list[Volume], rounds: int) -> Iterator[Result]:
+    settings = {"WORK_THREADS": str(WORKERS), "ENGINE_LANES": str(WORKERS), "MODELS_CT": model.name}
+    with _bare_loop(model) as bare:
+        for volume in volumes:
+            # A process for each, or the second would begin with what the first one's allocator has kept.
+            with gateway(root, LOG_LEVEL="WARNING", **settings) as server:
+                _until_ready(server)
+                before = _resident(server, "VmRSS")
+                pairs = [(bare(volume.grid), _end_to_end(server, volume)) for _ in range(rounds)]
+                peak = _resident(server, "VmHWM")
+            count = len(volume.grid)
+            yield Result(
+                model.name,
+                count,
+                round(len(volume.body) / MIB, 1),
+                round(count / statistics.median(b for b, _ in pairs), 2),
+                round(count / statistics.median(g for _, g in pairs), 2),
+                round(statistics.median(b / g for b, g in pairs), 3),
+                before,
+                peak,
+            )
+
+
+@contextmanager
+def _bare_loop(model: StoredModel) -> Iterator[Callable[[Int16], float]]:
+    """Yield a function that returns the seconds in which slices on the grid go through the model."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = ort.InferenceSession(model.versions[model.newest], options, providers=["CPUExecutionProvider"])
+    name, most = model.card.inputs[0].name, model.card.max_batch_size
+
+    def infer(batch: Int16) -> None:
+        session.run(["label_map"], {name: batch})
+
+    def run(grid: Int16) -> float:
+        start = time.perf_counter()
+        list(pool.map(infer, (grid[first : first + most] for first in range(0, len(grid), most))))
+        return time.perf_counter() - start
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        yield run
+
+
+def _end_to_end(server: GatewayProcess, volume: Volume) -> float:
+    """Return the seconds from the first byte sent to the last of the report."""
+    headers = {"Content-Type": volume.content_type, "Accept": "application/json"}
+    start = time.perf_counter()
+    answer = httpx.post(f"{server.address}/v1/ct", content=volume.body, headers=headers, timeout=600)
+    seconds = time.perf_counter() - start
+    answer.raise_for_status()
+    if len(answer.json()["slices"]) != len(volume.grid):
+        raise RuntimeError("the gateway answered of other slices; its figures mean nothing")
+    return seconds
+
+
+def _until_ready(server: GatewayProcess) -> None:
+    while httpx.get(f"{server.address}/readyz").status_code != 200:
+        time.sleep(0.05)
+
+
+def _resident(server: GatewayProcess, field: str) -> float:
+    """Return the gateway's resident memory, now (VmRSS) or at its highest (VmHWM), in MiB."""
+    lines = Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
+    return round(next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:")) / 1024, 1)
+
+
+def _print(decoding: dict[str, float], results: list[Result]) -> None:
+    print(f"\nA CT slice of {SIDE}² pixels and 12 bits, decoded: ms by transfer syntax, medians")
+    for name, milliseconds in decoding.items():
+        print(f"{name[:60]:<62}{milliseconds:>8.2f}")
+    print(f"\nA zipped series of {SIDE}² slices, {WORKERS} workers: slices per second; resident memory in MiB")
+    print(f"{'model':<12}{'slices':>7}{'upload':>8}{'bare loop':>11}{'gateway':>9}{'share':>7}{'before':>8}{'peak':>8}")
+    for result in results:
+        print(
+            f"{result.model:<12}{result.slices:>7}{result.upload_mib:>8.1f}{result.bare_per_second:>11.2f}"
+            f"{result.gateway_per_second:>9.2f}{result.share:>7.2f}{result.before_mib:>8.1f}{result.peak_mib:>8.1f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
