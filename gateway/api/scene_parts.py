@@ -16,7 +16,7 @@ from gateway.errors import GeographyMissing, PairMismatch
 from gateway.media.districts import District, DistrictLimits, read_districts
 from gateway.media.geotiff import GeoTiff, is_tiff, open_geotiff
 from gateway.media.images import ImageLimits, probe
-from gateway.media.shifted import Picture
+from gateway.media.pictures import Picture
 from gateway.settings import LimitSettings
 from gateway.tasks.damage import check_pair
 from gateway.tasks.scene_pairs import Align, ScenePair, pair_pictures, pair_scenes

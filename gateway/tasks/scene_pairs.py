@@ -15,8 +15,8 @@ from gateway.errors import PairApart, PairUnaligned
 from gateway.media.alignment import aligned, overlap
 from gateway.media.georeference import GeoGrid
 from gateway.media.geotiff import GeoTiff
+from gateway.media.pictures import Picture, shifted
 from gateway.media.rasters import Raster
-from gateway.media.shifted import Picture, shifted
 from gateway.tasks.segmentation import Segmenter
 from gateway.vision.registration import SURE, Block, Float32, Shift, agree, blocks, correlate
 
@@ -85,8 +85,6 @@ async def pair_scenes(
         )
 
     def warped(by: tuple[float, float]) -> Raster:
-        if by == (0.0, 0.0) and other == grid:
-            return post
         raster = aligned(post, grid, by)
         held.callback(raster.close)
         return raster

@@ -210,7 +210,15 @@ def test_alignment_of_another_kind(client: AppClient) -> None:
 
 
 def test_too_many_bytes_in_flight(start: Any) -> None:
-    client = start(limits={"body_bytes": 400_000, "image_pixels": 64 * 64, "image_side": 64, "inflight_bytes": 500_000})
+    client = start()
+    held = client.services.settings.limits.inflight_bytes - 8_000_000
+
+    async def take(amount: int) -> None:
+        client.services.admission.take(amount)
+
     wide = write(np.tile(PIXELS, (1, 20, 1)), grid(1920, 96), compress="deflate")
+    client.run(take, held)
     answer = client.post("/v1/damage", files={"pre": wide, "post": wide})
+    client.run(take, -held)
     assert expect(answer, 503, "overloaded")["retryable"]
+    assert client.post("/v1/damage", files={"pre": wide, "post": wide}).status_code == 200

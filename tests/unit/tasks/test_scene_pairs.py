@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gateway.errors import PairApart, PairUnaligned
 from gateway.media.georeference import GeoGrid
-from gateway.media.shifted import Picture, shifted
+from gateway.media.pictures import Picture, shifted
 from gateway.ops.telemetry import Telemetry
 from gateway.ops.timeline import Timeline
 from gateway.ops.workers import Workers

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from gateway.engines.base import Model
 from gateway.errors import ImageUnreadable, ModelNotReady
 from gateway.media.cog import NOT_OBSERVED
+from gateway.media.pictures import Picture
 from gateway.media.rasters import RasterInfo
-from gateway.media.shifted import Picture
 from gateway.ops.telemetry import Telemetry
 from gateway.ops.timeline import Timeline
 from gateway.ops.workers import Workers

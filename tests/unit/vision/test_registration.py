@@ -50,7 +50,7 @@ def test_a_shift_is_found_to_a_fifth_of_a_pixel(seed: int, x: float, y: float) -
 @given(seed=st.integers(0, 3), x=amounts, y=amounts)
 def test_other_light_and_fallen_buildings_do_not_mislead(seed: int, x: float, y: float) -> None:
     """The drawn second picture is off by up to two pixels by itself: what is told is what was added to that."""
-    scene = town(seed)
+    scene = town(seed, 640)
     before = measure_shift(scene.pre, scene.post, everywhere(scene.pre))
     after = measure_shift(scene.pre, moved(scene.post, x, y), everywhere(scene.pre))
     assert before.sure
