@@ -7,6 +7,9 @@ from pathlib import Path
 
 LAYER = "buildings"
 
+# The newest that GIS of some years ago reads without complaint; nothing of later ones is used.
+_VERSION = "1.2"
+
 
 class PyogrioMissing(RuntimeError):
     """The library that writes GeoPackage is not installed."""
@@ -56,6 +59,7 @@ def write_geopackage(geojson: bytes, path: Path) -> None:
             geometry_type="MultiPolygon",
             promote_to_multi=True,
             crs="EPSG:4326",
+            dataset_options={"VERSION": _VERSION},
         )
     except DataSourceError as error:
         raise OSError(f"{path} cannot be written") from error
