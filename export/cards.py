@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from export.architectures import INTERACTIVE
+from export.architectures import BACKBONED
+from export.catalog.waste import LABEL_SETS
 from export.checkpoints import Checkpoint
-from export.entries import ClickEntry, Entry, SliceEntry, as_named_in
+from export.entries import ClickEntry, Entry, FilmEntry, SliceEntry, WasteEntry, as_named_in
 from export.graph import Graph
 from gateway.repository.card import Network, Training, Weights, WindowSpec
 
@@ -29,7 +30,7 @@ def stated(
         "network": Network(
             architecture=checkpoint.architecture,
             width=checkpoint.width,
-            depths=checkpoint.depths if checkpoint.architecture in INTERACTIVE else None,
+            depths=checkpoint.depths if checkpoint.architecture in BACKBONED else None,
             parameters=sum(parameter.numel() for parameter in graph.module.parameters()),
             reduction=checkpoint.reduction,
             post_tint=checkpoint.post_tint,
@@ -64,4 +65,10 @@ def _of_task(entry: Entry, checkpoint: Checkpoint) -> dict[str, Any]:
     if isinstance(entry, SliceEntry):
         low, high = checkpoint.window
         return {"window": WindowSpec(low=low, high=high)}
+    if isinstance(entry, WasteEntry):
+        size = checkpoint.size
+        classes = LABEL_SETS[checkpoint.classes]
+        return {"classes": classes, "overlap": entry.overlap(size), "resize": entry.resize(size)}
+    if isinstance(entry, FilmEntry):
+        return {}
     return {"overlap": entry.overlap}

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from export.architectures import build_network
+from export.catalog.waste import LABEL_SETS
 from export.errors import CheckpointError
 from export.framing import Framing, Tint
 from gateway.vision.windowing import LUNG
@@ -21,10 +22,11 @@ from gateway.vision.windowing import LUNG
 class Checkpoint:
     """A network's weights and where they come from.
 
-    `reduction`, `threshold` and `post_tint` belong to the served graph (see `framing`), `size` too: it is the side of
-    the crops, in pixels, of interactive networks, whose backbone `depths` names, and of the slices of networks of CT,
-    whose Hounsfield units `window` shows. The rest belongs to the card; `untrained` names the classes that the data
-    showed none of. Without a `licence` or, for an interactive network, a `threshold` the catalogue's holds.
+    `reduction`, `threshold` and `post_tint` belong to the served graph (see `framing`), `size` too: it is the side, in
+    pixels, of the crops of interactive networks, whose backbone `depths` names, of the slices of networks of CT, whose
+    Hounsfield units `window` shows, and of the tiles of networks of waste, whose label set `classes` names in the
+    catalogue. The rest belongs to the card; `untrained` names the classes that the data showed none of. Without a
+    `licence` or, for an interactive network, a `threshold` the catalogue's holds.
     """
 
     state_dict: dict[str, Tensor]
@@ -45,6 +47,7 @@ class Checkpoint:
     size: int = 512
     window: tuple[float, float] = (LUNG.low, LUNG.high)
     untrained: tuple[str, ...] = ()
+    classes: str = "bags"
 
     @property
     def framing(self) -> Framing:
@@ -58,13 +61,18 @@ class Checkpoint:
             CheckpointError: the weights are not those of the architecture at this width.
         """
         try:
-            network = build_network(self.architecture, self.width, self.depths)
+            network = build_network(self.architecture, self.width, self.depths, self._label_values())
         except ValueError as error:
             raise CheckpointError(str(error)) from error
         if faults := _mismatches(network.state_dict(), self.state_dict):
             raise CheckpointError(f"not a {self.architecture} of width {self.width:g}: " + "; ".join(faults))
         network.load_state_dict(self.state_dict, strict=True)
         return network.eval()
+
+    def _label_values(self) -> int:
+        if self.classes not in LABEL_SETS:
+            raise ValueError(f"unknown label set {self.classes!r}; known: {', '.join(LABEL_SETS)}")
+        return len(LABEL_SETS[self.classes])
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

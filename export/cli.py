@@ -1,4 +1,4 @@
-"""The commands: train, build, verify, import, evaluate."""
+"""The commands: train, build, verify, import, features, evaluate."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from export.architectures import ARCHITECTURES
 from export.arguments import natural, positive, share, side
 from export.build import build
 from export.catalog import CATALOG, entries_of
+from export.catalog.waste import LABEL_SETS
 from export.checkpoints import read_checkpoint, write_checkpoint
 from export.entries import Entry
 from export.errors import BuildError, ExportError
@@ -22,6 +23,7 @@ from export.sources import verify_source
 from export.trainers import trainer_of
 from export.training.xbd import DataError
 from export.verify import verify
+from export.waste.features import draw_features
 from gateway.repository.store import scan
 from gateway.vision.windowing import LUNG, Window
 
@@ -93,6 +95,7 @@ def _import(options: argparse.Namespace) -> int:
         width=options.width,
         reduction=options.reduction,
         size=options.size,
+        classes=options.classes,
         window=Window(*options.window),
         threshold=options.threshold,
         data=options.data,
@@ -108,6 +111,12 @@ def _evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
+def _features(options: argparse.Namespace) -> int:
+    draw_features(options.checkpoint, options.photo, options.out)
+    print(options.out)
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m export", description="From trained network to served model.")
     commands = parser.add_subparsers(required=True, dest="name", metavar="COMMAND")
@@ -119,9 +128,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--data",
         type=Path,
-        help="xBD folder, without it drawn scenes alone; for clicks, a folder of objects; for CT, of slices",
+        help="xBD folder, without it drawn scenes alone; for clicks, a folder of objects; for CT, of slices; "
+        "for waste, of photographs; else of radiographs",
     )
-    command.add_argument("--start", type=Path, help="checkpoint whose weights a network of clicks or of CT begins with")
+    command.add_argument(
+        "--start",
+        type=Path,
+        help="weights that a network of clicks, CT or waste begins with, or the backbone of one of radiographs",
+    )
     command.add_argument("--scenes", type=natural, help="number of drawn scenes, in place of the recipe's")
     command.add_argument("--out", type=Path, required=True, help="folder of the run")
     command.add_argument("--minutes", type=float, help="limit of time, in place of the recipe's")
@@ -157,13 +171,20 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("import", help="turn another program's weights into a checkpoint")
     command.set_defaults(command=_import)
-    command.add_argument("file", type=Path, help=".pt, .pth or .safetensors")
+    command.add_argument("file", type=Path, help=".pt, .pth or .safetensors; of radiographs also Keras' .h5 or .keras")
     command.add_argument("--architecture", choices=sorted(ARCHITECTURES), required=True)
     command.add_argument("--width", type=float, help="default: told from the weights")
     command.add_argument(
         "--reduction", type=positive, default=1, help="pixels averaged before a network of damage (default 1)"
     )
-    command.add_argument("--size", type=side, help="side of an interactive network's crop (512) or CT slice (256)")
+    command.add_argument(
+        "--size",
+        type=side,
+        help="side of an interactive network's crop (512), a CT slice (256) or a tile of waste (512)",
+    )
+    command.add_argument(
+        "--classes", choices=sorted(LABEL_SETS), help="label set of a network of waste, default: told by its last layer"
+    )
     command.add_argument(
         "--window",
         type=float,
@@ -175,21 +196,35 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--threshold",
         type=share,
-        help="of P(building) or P(lesion), default: argmax; of P(object), default: the catalogue's",
+        help="of P(building) or P(lesion), default: argmax; of P(object), default: the catalogue's; of P(COVID-19) of "
+        "a radiograph, default: 0.5",
     )
     command.add_argument("--data", default="unstated", help="what the weights were learnt from, for the card")
     command.add_argument("--licence", default="unstated", help="terms of the weights, for the card")
     command.add_argument("--out", type=Path, required=True, help="checkpoint to write")
 
+    command = commands.add_parser("features", help="draw what FANet's branches respond to on a photograph")
+    command.set_defaults(command=_features)
+    command.add_argument("checkpoint", type=Path)
+    command.add_argument("photo", type=Path, help="PNG or JPEG")
+    command.add_argument("--out", type=Path, required=True, help="PNG to write")
+
     command = commands.add_parser(
-        "evaluate", help="measure a model on labelled pairs or slices, or on objects to click"
+        "evaluate", help="measure a model on labelled pairs, slices, photographs or radiographs, or on objects to click"
     )
     command.set_defaults(command=_evaluate)
     command.add_argument(
-        "model", type=Path, help="checkpoint, model folder, or repository: all its interactive models and the tools"
+        "model",
+        type=Path,
+        nargs="+",
+        help="checkpoint, model folder, or repository: all its interactive models and the tools; several of "
+        "radiographs: also their mean score",
     )
     command.add_argument(
-        "--data", type=Path, required=True, help="xBD folder, folder of slices, or of images/ and masks/"
+        "--data",
+        type=Path,
+        required=True,
+        help="xBD folder, folder of slices, photographs or radiographs, or of images/ and masks/",
     )
     command.add_argument("--split", default="val")
     command.add_argument("--out", type=Path, help="save the figures of one model for `build --figures`")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from export.ct.evaluate import evaluate_slices, shows_slices
 from export.errors import EvaluationError
 from export.figures import Measurement, measure, report
+from export.films.evaluate import evaluate_films, scores_films
 from export.interactive.evaluate import evaluate_clicks, takes_clicks
 from export.tiled import open_model
 from export.training.xbd import read_pairs
+from export.waste.evaluate import evaluate_photos, labels_photos
 
 
 def evaluate(options: argparse.Namespace) -> str:
@@ -18,17 +21,24 @@ def evaluate(options: argparse.Namespace) -> str:
     Raises:
         ExportError: the model or the data cannot be read, or do not belong together.
     """
-    if takes_clicks(options.model):
-        return evaluate_clicks(options.model, options.data, options.split, options.out, options.plot)
+    model = options.model[0]
+    if scores_films(model) and not options.plot:
+        return evaluate_films(options.model, options.data, options.split, options.out)
+    if len(options.model) > 1:
+        raise EvaluationError("several models are measured together of radiographs alone")
+    if takes_clicks(model):
+        return evaluate_clicks(model, options.data, options.split, options.out, options.plot)
     if options.plot:
         raise EvaluationError("there is a plot of interactive models alone")
-    if shows_slices(options.model):
-        return evaluate_slices(options.model, options.data, options.split, options.out)
-    return _evaluate_pairs(options)
+    if shows_slices(model):
+        return evaluate_slices(model, options.data, options.split, options.out)
+    if labels_photos(model):
+        return evaluate_photos(model, options.data, options.split, options.out)
+    return _evaluate_pairs(model, options)
 
 
-def _evaluate_pairs(options: argparse.Namespace) -> str:
-    model = open_model(options.model)
+def _evaluate_pairs(path: Path, options: argparse.Namespace) -> str:
+    model = open_model(path)
     pairs = [pair for pair in read_pairs(options.data) if pair.split == options.split]
     if not pairs:
         raise EvaluationError(f"{options.data} has no pair in the split {options.split!r}")

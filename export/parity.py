@@ -29,6 +29,9 @@ TOLERANCE_INTENSITY = 2e-3
 """Largest difference of a super-resolved pixel, over the width of the window: three Hounsfield units of 1500, of which
 rounding alone can make one."""
 
+TOLERANCE_SALIENCY = 8 / 255
+"""Largest difference of a saliency map, whose own maximum, small as it may be, is made 1."""
+
 TOLERANCE_COMPOSITION = 4 / 255
 """Largest difference of a quantised probability after a head on an encoder's features: two levels more, since these
 are rounded to float16."""
@@ -46,6 +49,7 @@ def prove(trials: Iterable[Trial], largest: int) -> Parity:
         tolerance_feature=TOLERANCE_FEATURE,
         tolerance_composition=TOLERANCE_COMPOSITION,
         tolerance_intensity=TOLERANCE_INTENSITY,
+        tolerance_saliency=TOLERANCE_SALIENCY,
         versions={"torch": torch.__version__, "onnxruntime": onnxruntime.__version__},
         comparisons=tuple(drift for trial in trials for drift in _compare(trial, largest)),
     )
@@ -91,6 +95,8 @@ def _how(drift: Drift) -> str:
     if drift.intensity_difference:
         share = f"{drift.intensity_difference:.4f} of the window (tolerance {TOLERANCE_INTENSITY:.4f})"
         return f"pixels differ by up to {share}"
+    if drift.saliency_difference > TOLERANCE_SALIENCY:
+        return f"saliency differs by up to {drift.saliency_difference:.4f} (tolerance {TOLERANCE_SALIENCY:.4f})"
     tolerance = TOLERANCE_COMPOSITION if drift.part == "composition" else TOLERANCE_PROBABILITY
     return (
         f"probabilities differ by up to {drift.probability_difference:.4f} (tolerance {tolerance:.4f}) and "

@@ -1,4 +1,4 @@
-"""Graphs and exported files as functions of arrays, on the CPU."""
+"""Graphs and exported files as functions of arrays."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ def open_file(file: bytes, file_format: FileFormat, inputs: Sequence[str], outpu
     return _open_onnx(file, inputs, outputs) if file_format == "onnx" else _open_torchscript(file)
 
 
-def torch_runner(module: torch.nn.Module) -> Runner:
-    """Return a module that takes tensors and gives one or more as a function of arrays."""
+def torch_runner(module: torch.nn.Module, device: str = "cpu") -> Runner:
+    """Return a module that takes tensors and gives one or more, on a device, as a function of arrays."""
+    module.to(device)
 
     def run(batches: Sequence[NDArray[Any]]) -> Arrays:
         with torch.inference_mode():
-            answer = module(*(torch.from_numpy(batch) for batch in batches))
-        return tuple(tensor.numpy() for tensor in (answer if isinstance(answer, tuple) else (answer,)))
+            answer = module(*(torch.from_numpy(batch).to(device) for batch in batches))
+        return tuple(tensor.cpu().numpy() for tensor in (answer if isinstance(answer, tuple) else (answer,)))
 
     return run
 

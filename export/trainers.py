@@ -8,21 +8,30 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from export.architectures import CT, INTERACTIVE
+from export.architectures import CT, FILMS, INTERACTIVE, WASTE
 from export.checkpoints import Checkpoint, read_checkpoint
 from export.ct.loop import train_slices
 from export.ct.recipes import slice_recipe
 from export.errors import ExportError
+from export.films.loop import train_films
+from export.films.recipes import film_recipe
 from export.interactive.loop import train_clicks
 from export.interactive.recipes import click_recipe
 from export.training.loop import train
 from export.training.recipes import recipe
+from export.waste.loop import train_photos
+from export.waste.recipes import waste_recipe
+from export.waste.starting import starting_weights
 
 
 def trainer_of(network: str) -> Callable[[argparse.Namespace], Path]:
     """Return what trains a network as the options of the command say, and returns the path of its checkpoint."""
     if network in INTERACTIVE:
         return _train_clicks
+    if network in WASTE:
+        return _train_photos
+    if network in FILMS:
+        return _train_films
     return _train_slices if network in CT else _train_damage
 
 
@@ -57,6 +66,30 @@ def _train_slices(options: argparse.Namespace) -> Path:
         raise ExportError("a network of CT learns from --data alone; no scenes are drawn for it")
     return train_slices(
         slice_recipe(options.network, options.recipe),
+        options.data,
+        options.out,
+        **_run_options(options),
+        start=_start(options),
+    )
+
+
+def _train_photos(options: argparse.Namespace) -> Path:
+    if options.data is None or options.scenes is not None:
+        raise ExportError("a network of waste learns from --data alone; no scenes are drawn for it")
+    return train_photos(
+        waste_recipe(options.network, options.recipe),
+        options.data,
+        options.out,
+        **_run_options(options),
+        start=starting_weights(options.start) if options.start else None,
+    )
+
+
+def _train_films(options: argparse.Namespace) -> Path:
+    if options.data is None or options.scenes is not None:
+        raise ExportError("a network of radiographs learns from --data alone; no scenes are drawn for it")
+    return train_films(
+        film_recipe(options.network, options.recipe),
         options.data,
         options.out,
         **_run_options(options),

@@ -18,6 +18,7 @@ from export.runners import Arrays, FileFormat, Runner, open_file, torch_runner
 from export.served.clicks import ServedCrop, ServedEncoder, ServedHead, Undivided
 from export.served.ct import ServedSharpening, ServedSlice
 from export.served.damage import ServedModel
+from export.served.films import ServedFilm
 
 Part = Literal["whole", "encoder", "head", "composition"]
 Files = Mapping[FileFormat, bytes]
@@ -31,6 +32,7 @@ class Deviation:
     flipped_share: float = 0.0
     feature_difference: float = 0.0
     intensity_difference: float = 0.0
+    saliency_difference: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ def trials_of(
             return [slice_trial(graphs[0], files[0], _labels_differ)]
         case [Graph(module=ServedSharpening(window=window))], _:
             return [slice_trial(graphs[0], files[0], partial(_intensities_differ, window.high - window.low))]
+        case [Graph(module=ServedFilm())], _:
+            return [film_trial(graphs[0], files[0])]
         case [Graph(module=ServedCrop())], _ if threshold is not None:
             return [crop_trial(graphs[0], files[0], threshold)]
         case [Graph(module=ServedEncoder()), Graph(module=ServedHead())], IOGRefine() if threshold is not None:
@@ -92,6 +96,12 @@ def slice_trial(graph: Graph, files: Files, deviation: Callable[[Arrays, Arrays]
     """Return the trial of a model of CT, of labels or of super-resolution."""
     size = graph.inputs[0].shape[0]
     return _trial("whole", graph, files, lambda kind, count: [draw_slices(kind, count, size)], deviation)
+
+
+def film_trial(graph: Graph, files: Files) -> Trial:
+    """Return the trial of a model of radiographs."""
+    size = graph.inputs[0].shape[0]
+    return _trial("whole", graph, files, lambda kind, count: draw_tiles(kind, 1, count, size), _scores_differ)
 
 
 def crop_trial(graph: Graph, files: Files, threshold: float) -> Trial:
@@ -172,6 +182,13 @@ def _labels_differ(truth: Arrays, answer: Arrays) -> Deviation:
 
 def _intensities_differ(width: float, truth: Arrays, answer: Arrays) -> Deviation:
     return Deviation(intensity_difference=float(np.abs(truth[0].astype(np.float32) - answer[0]).max()) / width)
+
+
+def _scores_differ(truth: Arrays, answer: Arrays) -> Deviation:
+    return Deviation(
+        probability_difference=float(np.abs(truth[0] - answer[0]).max()),
+        saliency_difference=_levels(truth[1], answer[1]),
+    )
 
 
 def _masks_differ(threshold: float, truth: Arrays, answer: Arrays) -> Deviation:

@@ -109,8 +109,8 @@ def _config(card: Card) -> model_config_pb2.ModelConfig:
             "max_queue_delay_microseconds": QUEUE_DELAY_MICROSECONDS,
         },
     )
-    if card.task in ("damage", "ct"):
-        # Triton's classification extension names the label values by this file.
+    if card.task in ("damage", "ct", "radiograph"):
+        # Triton's classification extension names the label values, or the scores, by this file.
         message.output[0].label_filename = "labels.txt"
     return message
 

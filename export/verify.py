@@ -24,8 +24,8 @@ def verify(repository: Repository) -> tuple[Fault, ...]:
 
     Every model of the catalogue is compared with its entry, its parity report is judged anew, and every version is
     run: a damage model on drawn tiles, whose label map has to follow from the probabilities by the card's rule, a
-    CT model on drawn slices, an interactive model on drawn crops, a head on what its encoder of the same version gives
-    for these.
+    CT model on drawn slices, one of radiographs on drawn tiles, whose scores have to sum to 1, an interactive model on
+    drawn crops, a head on what its encoder of the same version gives for these.
     """
     found = [Fault(name, reason) for name, model in repository.models.items() for reason in _problems(model)]
     heads = [model for model in repository.models.values() if _encoder_name(model.card)]
@@ -69,8 +69,10 @@ def _answer_problems(run: Runner, card: Card) -> Iterator[str]:
     answer = run(_drawn(card, batch))
     if problems := list(_form_problems(answer, card, batch)):
         yield problems[0]
-    elif card.task in ("damage", "ct") and not np.array_equal(answer[0], decide(answer[1], card.threshold)):
+    elif card.task in ("damage", "ct", "waste") and not np.array_equal(answer[0], decide(answer[1], card.threshold)):
         yield "gives label maps that its probabilities and the card's threshold do not"
+    elif card.task == "radiograph" and not np.allclose(answer[0].sum(axis=1), 1, atol=1e-4):
+        yield "gives scores that do not sum to 1"
 
 
 def _drawn(card: Card, batch: int) -> Sequence[NDArray[Any]]:

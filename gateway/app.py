@@ -9,7 +9,19 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from gateway import __version__
-from gateway.api import ct, damage, interactive, oip, problems, progress, radiograph, repository, service, sessions
+from gateway.api import (
+    ct,
+    damage,
+    interactive,
+    oip,
+    problems,
+    progress,
+    radiograph,
+    repository,
+    service,
+    sessions,
+    waste,
+)
 from gateway.api.authentication import Authentication
 from gateway.api.middleware import RequestContext
 from gateway.api.services import Services
@@ -72,7 +84,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.add_middleware(RequestContext, telemetry=telemetry)
     problems.install(app)
-    for room in (damage, ct, radiograph, interactive, sessions, oip, progress, service, repository, problems):
+    for room in (damage, ct, radiograph, waste, interactive, sessions, oip, progress, service, repository, problems):
         app.include_router(room.router)
     return app
 

@@ -59,6 +59,9 @@ class ModelSettings(_Group):
     radiograph: str = "ensemble"
     """Default model of `POST /v1/radiograph`; ensemble: all of them that are ready, averaged."""
 
+    waste: str = "waste-fanet"
+    """Default model of `POST /v1/waste`."""
+
     required: tuple[str, ...] = ()
     """Models without which `/readyz` says 503. Empty: at least one model must be ready."""
 

@@ -22,3 +22,12 @@ def building_damage() -> Path:
     if not folder.is_dir():
         pytest.skip("no real samples: ../shared/data/building_damage is not there")
     return folder
+
+
+@pytest.fixture(scope="session")
+def waste_seg() -> Path:
+    """Folder of real photographs of waste and their label maps; as `building_damage` beside the project or nowhere."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data" / "waste_seg"
+    if not folder.is_dir():
+        pytest.skip("no real samples: ../shared/data/waste_seg is not there")
+    return folder

@@ -5,10 +5,12 @@ from __future__ import annotations
 from export.catalog.clicks import CLICKED
 from export.catalog.ct import CT
 from export.catalog.damage import DAMAGE
-from export.entries import DamageEntry, Entry, SliceEntry
+from export.catalog.films import FILMS
+from export.catalog.waste import WASTE
+from export.entries import DamageEntry, Entry, FilmEntry, SliceEntry, WasteEntry
 from export.errors import CheckpointError
 
-CATALOG: dict[str, Entry] = {entry.name: entry for entry in (*DAMAGE, *CLICKED, *CT)}
+CATALOG: dict[str, Entry] = {entry.name: entry for entry in (*DAMAGE, *CLICKED, *CT, *FILMS, *WASTE)}
 """Name → entry."""
 
 
@@ -47,3 +49,27 @@ def slice_entry_of(architecture: str) -> SliceEntry:
         if isinstance(entry, SliceEntry):
             return entry
     raise CheckpointError(f"a {architecture} labels no slices")
+
+
+def waste_entry_of(architecture: str) -> WasteEntry:
+    """Return the entry that labels photographs with checkpoints of `architecture`.
+
+    Raises:
+        CheckpointError: it is of another task.
+    """
+    for entry in entries_of(architecture):
+        if isinstance(entry, WasteEntry):
+            return entry
+    raise CheckpointError(f"a {architecture} labels no waste")
+
+
+def film_entry_of(architecture: str) -> FilmEntry:
+    """Return the entry that scores films with checkpoints of `architecture`.
+
+    Raises:
+        CheckpointError: it is of another task.
+    """
+    for entry in entries_of(architecture):
+        if isinstance(entry, FilmEntry):
+            return entry
+    raise CheckpointError(f"a {architecture} scores no radiographs")

@@ -9,9 +9,8 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
+from export.training.confusion import Matrix, confusion_of, mean_iou
 from export.training.metrics import Binary
-
-Matrix = NDArray[np.int64]
 
 
 @dataclass
@@ -27,10 +26,7 @@ class SliceCounts:
         Raises:
             ValueError: the shapes differ.
         """
-        if prediction.shape != truth.shape:
-            raise ValueError(f"prediction is {prediction.shape}, truth is {truth.shape}")
-        cells = np.bincount((truth.astype(np.int64) * self.classes + prediction).ravel(), minlength=self.classes**2)
-        self.slices.append(cells.reshape(self.classes, self.classes))
+        self.slices.append(confusion_of(prediction, truth, self.classes))
 
     @property
     def confusion(self) -> Matrix:
@@ -60,15 +56,6 @@ def metrics(counts: SliceCounts, names: Sequence[str]) -> dict[str, float]:
         if value and confusion[value].any():
             values |= _figures(name, (value,), counts)
     return values
-
-
-def mean_iou(confusion: Matrix, *, background: bool = True) -> float:
-    """Return the mean IoU of the classes that truth or prediction hold; 1 where there is none but the background."""
-    overlap = confusion.diagonal()
-    union = confusion.sum(axis=0) + confusion.sum(axis=1) - overlap
-    first = 0 if background else 1
-    ious = [float(o / u) for o, u in zip(overlap[first:], union[first:], strict=True) if u]
-    return fmean(ious) if ious else 1.0
 
 
 def as_one(confusion: Matrix, positives: Collection[int]) -> Binary:

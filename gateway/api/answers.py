@@ -39,7 +39,7 @@ class ClassShare(BaseModel):
 
 
 class RegionAnswer(BaseModel):
-    """One connected object. Coordinates are (x, y) pixels of the pre image, origin top left."""
+    """One connected object. Coordinates are (x, y) pixels of the image (of a pair: the pre image), origin top left."""
 
     polygon: list[list[int]] = Field(examples=[[[12, 40], [31, 40], [31, 66], [12, 66]]])
     holes: list[list[list[int]]] = Field(default=[], examples=[[]])
@@ -61,6 +61,23 @@ class DamageAnswer(BaseModel):
     classes: list[ClassShare]
     regions: list[RegionAnswer] = Field(description="Buildings of at least 25 pixels, in reading order")
     notices: list[str] = Field(description="What was done to the images, and what to beware of")
+    provenance: Provenance
+    pictures: dict[str, str] = Field(
+        default={}, description="What `include` asked for: base64 PNG by name", examples=[{}]
+    )
+
+
+class WasteAnswer(BaseModel):
+    """A map of waste in numbers."""
+
+    model: str = Field(examples=["waste-fanet"])
+    width: int = Field(examples=[1920])
+    height: int = Field(examples=[1080])
+    classes: list[ClassShare]
+    regions: list[RegionAnswer] = Field(
+        description="Connected pieces of one class of at least `min_area` pixels, in reading order"
+    )
+    notices: list[str] = Field(description="What was done to the photograph, and what to beware of")
     provenance: Provenance
     pictures: dict[str, str] = Field(
         default={}, description="What `include` asked for: base64 PNG by name", examples=[{}]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +32,9 @@ def encode_label_map(label_map: UInt8, palette: UInt8) -> bytes:
     return indexed_png(width, height, bits, palette.tobytes(), scanlines)
 
 
-def encode_overlay(image: UInt8, label_map: UInt8, palette: UInt8, alpha: float = 0.4) -> bytes:
+def encode_overlay(
+    image: UInt8, label_map: UInt8, palette: UInt8, alpha: float = 0.4, legend: UInt8 | None = None
+) -> bytes:
     """Return an RGB PNG of `image` with the label map over it; where the label is 0 the image shows unchanged.
 
     Args:
@@ -38,6 +42,7 @@ def encode_overlay(image: UInt8, label_map: UInt8, palette: UInt8, alpha: float 
         label_map: uint8, (height, width), values below the length of `palette`.
         palette: uint8, (classes, 3), RGB.
         alpha: opacity of the classes' colours, 0–1. The outermost pixels of each patch are opaque.
+        legend: uint8, (rows, width, 3), RGB, what follows below the image.
 
     Raises:
         ValueError: a value has no colour.
@@ -47,7 +52,9 @@ def encode_overlay(image: UInt8, label_map: UInt8, palette: UInt8, alpha: float 
     colours = np.zeros((256, 1, 3), np.uint8)
     colours[: len(palette), 0] = palette
     pictures = (_drawn(image, label_map, rows, colours, alpha) for rows in bands(height, width))
-    return rgb_png(width, height, up_filtered(pictures, width))
+    if legend is None:
+        return rgb_png(width, height, up_filtered(pictures, width))
+    return rgb_png(width, height + len(legend), up_filtered(chain(pictures, [legend]), width))
 
 
 def _check_values(label_map: UInt8, palette: UInt8) -> None:

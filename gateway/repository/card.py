@@ -60,7 +60,11 @@ class Network(_Part):
 
     architecture: str
     width: float = Field(gt=0, description="Multiplier on the paper's channel counts")
-    depths: str | None = Field(default=None, description="Backbone of interactive models, such as resnet101")
+    depths: str | None = Field(
+        default=None,
+        description="Backbone of interactive models, such as resnet101, or share of the blocks of models of "
+        "radiographs",
+    )
     parameters: int = Field(gt=0, description="Of an encoder and its head: of the part in this graph")
     reduction: int = Field(
         default=1, ge=1, description="The graph averages n×n input pixels before the network and upsamples after it"
@@ -132,12 +136,14 @@ class Figures(_Part):
 
     split: str
     images: int = Field(gt=0)
-    buildings: dict[str, int] = Field(default_factory=dict, description="Labelled objects per class in the split")
+    buildings: dict[str, int] = Field(
+        default_factory=dict, description="Labelled objects, or radiographs, per class in the split"
+    )
     metrics: dict[str, float]
     baseline_name: str
     baseline: dict[str, float]
     confusion: tuple[tuple[int, ...], ...] = Field(
-        default=(), description="Pixels; rows are the truth, columns the prediction, in class order"
+        default=(), description="Pixels, or radiographs; rows are the truth, columns the prediction, in class order"
     )
 
 
@@ -174,6 +180,7 @@ class Drift(_Part):
     intensity_difference: float = Field(
         default=0.0, ge=0, description="Of super-resolution: of any pixel, over the width of the window"
     )
+    saliency_difference: float = Field(default=0.0, ge=0, le=1, description="Of radiographs: of any point of a map")
 
 
 class Parity(_Part):
@@ -183,6 +190,7 @@ class Parity(_Part):
     tolerance_flipped: float
     tolerance_feature: float = 0.0
     tolerance_intensity: float = 0.0
+    tolerance_saliency: float = 0.0
     tolerance_composition: float = Field(
         default=0.0, description="Of probabilities, where features were rounded to half precision on the way"
     )
@@ -197,6 +205,7 @@ class Parity(_Part):
             _over(drift.flipped_share, self.tolerance_flipped),
             _over(drift.feature_difference, self.tolerance_feature),
             _over(drift.intensity_difference, self.tolerance_intensity),
+            _over(drift.saliency_difference, self.tolerance_saliency),
         )
 
 
@@ -225,7 +234,8 @@ class Card(_Part):
         gt=0,
         lt=1,
         description="Foreground wins where the probabilities of values > 0 sum to at least this; "
-        "null: plain argmax over all classes. Of interactive models: the object's, where a request names none",
+        "null: plain argmax over all classes. Of interactive models: the object's, where a request names none. Of "
+        "radiographs: the least probability of the first class at which it is the label",
     )
     clicks: ClickSpec | None = Field(default=None, description="Of interactive models and their encoders alone")
     window: WindowSpec | None = Field(default=None, description="Of CT models alone")

@@ -74,6 +74,26 @@ class Segmenter:
         await self._finish_rows(images, grid, finish)
         return labels, sureness
 
+    async def probabilities(self, images: Mapping[str, Pixels]) -> Pixels:
+        """Return the blended probabilities of every class, undecided.
+
+        Args:
+            images: as of `label_map`. The answer is held whole: of use for images of bounded size.
+
+        Returns:
+            uint8 (H, W, C), 255 is certainty.
+        """
+        grid = self._grid(images)
+        stitcher = Stitcher(grid, len(self.model.card.classes))
+        blended = np.empty((grid.height, grid.width, len(self.model.card.classes)), np.uint8)
+
+        def finish(tiles: Pixels) -> None:
+            for top, band in stitcher.add(tiles):
+                blended[top : top + len(band)] = band
+
+        await self._finish_rows(images, grid, finish)
+        return blended
+
     async def infer(self, batch: Mapping[str, NDArray[Any]], role: str) -> Pixels:
         """Return one output, uint8 (n, …), of a batch of n tiles, given by input name of the model's card."""
         (output,) = await self.outputs(batch, role)

@@ -6,19 +6,34 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from export.architectures import CT, INTERACTIVE, build_network
+from export.architectures import CT, FILMS, INTERACTIVE, WASTE, build_network
 from export.architectures.cogseg import CogSeg
+from export.architectures.fanet import FANetUPer
 from export.catalog import CATALOG, entries_of
 from export.checkpoints import Checkpoint, write_checkpoint
 from export.entries import DamageEntry, Entry
-from export.probes import draw_clicked
+from export.probes import draw_clicked, draw_tiles
+
+Field = NDArray[np.float32]
 
 WIDTH = 1 / 16
+FANET_WIDTH = 1 / 12
+"""FANet's channels are multiples of 8: at this width they are the paper's in proportion."""
+
 SIZE = 64
-"""Side of the crops of interactive networks, and of the slices of networks of CT."""
+"""Side of the crops of interactive networks, of the slices of networks of CT, and of the tiles of those of waste."""
+
+
+UNTRAINED = {**dict.fromkeys(CT, ("pleural effusion",)), **dict.fromkeys(WASTE, ("metal",))}
+"""What the data of small networks is said to have shown none of."""
+
+FILM_SIZE = 80
+"""Side of radiographs: Inception's stem and its two reductions leave one pixel of 75."""
 
 
 def small_entry(name: str) -> Entry:
@@ -39,7 +54,11 @@ def small_entries(architecture: str) -> list[Entry]:
 def untrained(architecture: str, seed: int = 0) -> nn.Module:
     """Return a network whose answers vary over any picture: its logits are balanced around zero."""
     torch.manual_seed(seed)
-    network = build_network(architecture, WIDTH, "resnet26").eval()
+    network = build_network(architecture, width_of(architecture), depths_of(architecture)).eval()
+    if architecture == "fanet":
+        return _settled(network)
+    if architecture in FILMS:
+        return with_statistics(network, torch.from_numpy(draw_films(8)))
     if architecture in INTERACTIVE:
         return _normed(network, architecture)
     if architecture == "cogseg":
@@ -54,6 +73,53 @@ def untrained(architecture: str, seed: int = 0) -> nn.Module:
     images = torch.rand(2, 1, 64, 64) if architecture in CT else torch.randn(2, 3, 64, 64)
     _balanced(head, lambda: network(images, images.flip(0)) if architecture == "siamunet" else network(images))
     return network
+
+
+def width_of(architecture: str) -> float:
+    """Return the width of a small network."""
+    return FANET_WIDTH if architecture == "fanet" else WIDTH
+
+
+def _settled(network: nn.Module) -> nn.Module:
+    """Take the statistics of FANet's heads from noise, and balance what they answer."""
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    images = torch.randn(4, 3, 64, 64)
+    with torch.no_grad():
+        for norm in norms:
+            norm.momentum = 1.0
+        network.train()
+        assert isinstance(network, FANetUPer)
+        network.with_auxiliary(images)
+        for norm in norms:
+            norm.momentum = 0.1
+    network.eval()
+    _balanced(network.decode_head.conv_seg, lambda: network(images))
+    return network
+
+
+def depths_of(architecture: str) -> str:
+    """Return the name of the depth of a small network."""
+    if architecture in FILMS:
+        return "quarter"
+    return "fanet_s" if architecture == "fanet" else "resnet26"
+
+
+def draw_films(count: int) -> Field:
+    """Return pictures as a network of radiographs takes them, float32 (count, 3, FILM_SIZE, FILM_SIZE) in [0, 1]."""
+    [drawn] = draw_tiles("natural", 1, count, FILM_SIZE)
+    return np.ascontiguousarray(drawn.transpose(0, 3, 1, 2), np.float32) / np.float32(255)
+
+
+def with_statistics(network: nn.Module, images: Tensor) -> nn.Module:
+    """Take the statistics of every normalisation from `images`, as training would; return the network."""
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 1.0
+    with torch.no_grad():
+        network.train()(images)
+    for norm in norms:
+        norm.momentum = 0.1
+    return network.eval()
 
 
 def _balanced(head: nn.Conv2d, answer: Callable[[], Tensor]) -> None:
@@ -102,8 +168,8 @@ def checkpoint(architecture: str, *, seed: int = 0, threshold: float | None = 0.
     return Checkpoint(
         state_dict=untrained(architecture, seed).state_dict(),
         architecture=architecture,
-        width=WIDTH,
-        reduction=1 if architecture in (*INTERACTIVE, *CT) else 2,
+        width=width_of(architecture),
+        reduction=1 if architecture in (*INTERACTIVE, *CT, *WASTE, *FILMS) else 2,
         threshold=threshold,
         recipe="demo",
         steps=3,
@@ -112,9 +178,10 @@ def checkpoint(architecture: str, *, seed: int = 0, threshold: float | None = 0.
         seed=seed,
         data="2 drawn scenes",
         hyperparameters={"learning_rate": 0.001},
-        depths="resnet26",
-        size=SIZE,
-        untrained=("pleural effusion",) if architecture in CT else (),
+        depths=depths_of(architecture),
+        size=FILM_SIZE if architecture in FILMS else SIZE,
+        untrained=UNTRAINED.get(architecture, ()),
+        classes="zerowaste",
     )
 
 

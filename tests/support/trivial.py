@@ -60,7 +60,7 @@ def write_trivial_model(
     directory = root / name
     model_file = directory / "1" / "model.onnx"
     model_file.parent.mkdir(parents=True)
-    onnx.save(_graph(tile, inputs, classes, shift), model_file)
+    onnx.save(banded_graph(tile, inputs, classes, shift), model_file)
     image, outputs = (tile, tile, 3), (tile, tile)
     card = Card(
         name=name,
@@ -116,7 +116,7 @@ def write_version(directory: Path, version: int, shift: int) -> str:
     card = read_card(directory / "card.json")
     model_file = directory / str(version) / "model.onnx"
     model_file.parent.mkdir(exist_ok=True)
-    onnx.save(_graph(card.tile, [spec.name for spec in card.inputs], len(card.classes), shift), model_file)
+    onnx.save(banded_graph(card.tile, [spec.name for spec in card.inputs], len(card.classes), shift), model_file)
     return declare_version(directory, version)
 
 
@@ -145,8 +145,8 @@ def remove_version(directory: Path, version: int) -> None:
     rmtree(directory / str(version))
 
 
-def _graph(tile: int, inputs: Sequence[str], classes: int, shift: int) -> onnx.ModelProto:
-    """Two table look-ups by the green channel of the last input."""
+def banded_graph(tile: int, inputs: Sequence[str], classes: int, shift: int = 0) -> onnx.ModelProto:
+    """Return a graph that looks labels and probabilities up by the green channel of the last input."""
     nodes = [
         helper.make_node("Gather", [inputs[-1], "green"], ["brightness"], axis=3),
         helper.make_node("Cast", ["brightness"], ["index"], to=TensorProto.INT32),

@@ -163,6 +163,19 @@ RADIOGRAPH: dict[str, Any] = {
     "provenance": REPORT["provenance"] | {"model": "ensemble", "version": None, "digest": None},
     "saliency_class": None,
 }
+WASTE: dict[str, Any] = {
+    "model": "waste-fanet",
+    "width": 3,
+    "height": 2,
+    "classes": [
+        {"value": 0, "name": "background", "colour": [10, 10, 10], "pixels": 3, "share": 0.5},
+        {"value": 1, "name": "rigid_plastic", "colour": [230, 5, 5], "pixels": 0, "share": 0.0},
+        {"value": 2, "name": "cardboard", "colour": [4, 200, 3], "pixels": 3, "share": 0.5},
+    ],
+    "regions": [REPORT["regions"][0] | {"class": 2, "name": "cardboard"}],
+    "notices": ["alpha channel dropped"],
+    "provenance": REPORT["provenance"] | {"model": "waste-fanet"},
+}
 HEADERS = {
     "x-request-id": "r-1",
     "server-timing": "decode;dur=12.5, infer;dur=80",
@@ -241,6 +254,10 @@ class FakeGateway:
                 drawn = {name: b64encode(name.encode()).decode() for name in wanted}
                 shown = request.url.params.get("saliency_class", "NORMAL") if wanted else None
                 return httpx.Response(200, json=RADIOGRAPH | {"pictures": drawn, "saliency_class": shown})
+            case "/v1/waste":
+                wanted = request.url.params.get_list("include")
+                drawn = {name: b64encode(name.encode()).decode() for name in wanted}
+                return httpx.Response(200, headers=HEADERS, json=WASTE | {"pictures": drawn})
         return problem(404, "route-not-found")
 
     def _scene(self, request: httpx.Request) -> httpx.Response:

@@ -55,6 +55,7 @@ from maskgate_client.scene_report import (
 )
 from maskgate_client.sessions import AsyncSession, Session
 from maskgate_client.version import __version__
+from maskgate_client.wastes import WasteReport
 
 __all__ = [
     "DEFAULT_URL",
@@ -109,5 +110,6 @@ __all__ = [
     "Spacing",
     "UnexpectedAnswer",
     "Unreachable",
+    "WasteReport",
     "__version__",
 ]

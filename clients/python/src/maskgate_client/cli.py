@@ -1,4 +1,4 @@
-"""The command `maskgate`: draw example pairs, send pairs, cut out objects, find lesions, score films, list models."""
+"""The command `maskgate`: draw example pairs, send images of each task and save the answers, list models."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from maskgate_client.radiograph_command import table as score_table
 from maskgate_client.scene_command import FORMS, SceneWish
 from maskgate_client.scenes import draw_scene
 from maskgate_client.segment import run_image
+from maskgate_client.waste_command import run_waste
 
 
 def main(arguments: Sequence[str] | None = None, *, transport: httpx.BaseTransport | None = None) -> int:
@@ -39,7 +40,14 @@ def main(arguments: Sequence[str] | None = None, *, transport: httpx.BaseTranspo
     key = os.environ.get("MASKGATE_KEY", "").strip() or None
     if key and not is_key(key):
         return _fail("MASKGATE_KEY is not a key: it has spaces, or characters that are not ASCII", 2)
-    run = {"damage": _damage, "segment": _segment, "ct": _ct, "radiograph": _radiograph, "models": _models}
+    run = {
+        "damage": _damage,
+        "segment": _segment,
+        "ct": _ct,
+        "radiograph": _radiograph,
+        "waste": _waste,
+        "models": _models,
+    }
     try:
         if options.command == "example":
             return _example(options)
@@ -188,6 +196,26 @@ def _radiograph(client: Client, options: argparse.Namespace) -> int:
             print(f"\nSaved {options.saliency}: the evidence for {report.saliency_class}")
     for notice in report.notices:
         print(f"maskgate: {options.image.stem}: note: {notice}", file=sys.stderr)
+    return 0
+
+
+def _waste(client: Client, options: argparse.Namespace) -> int:
+    """Send the photograph, save the answers, print what was found."""
+    found = run_waste(
+        client,
+        options.image,
+        options.out,
+        model=options.model,
+        version=options.model_version,
+        min_area=options.min_area,
+    )
+    if options.json:
+        print(json.dumps(found.as_json(), ensure_ascii=False))
+    else:
+        print(found.table())
+        print(f"\nSaved in {options.out}: {', '.join(path.name for path in found.files)}")
+    for notice in found.report.notices:
+        print(f"maskgate: {found.name}: note: {notice}", file=sys.stderr)
     return 0
 
 

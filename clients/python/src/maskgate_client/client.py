@@ -11,7 +11,14 @@ from typing import Self, TypeVar
 
 import httpx
 
-from maskgate_client import ct_protocol, mask_protocol, protocol, radiograph_protocol, scene_protocol
+from maskgate_client import (
+    ct_protocol,
+    mask_protocol,
+    protocol,
+    radiograph_protocol,
+    scene_protocol,
+    waste_protocol,
+)
 from maskgate_client.answers import DamageMap, DamageReport, ModelCard, ModelStatus, Picture
 from maskgate_client.connection import arguments, options, unreachable
 from maskgate_client.cts import CtForm, CtInput, CtReport
@@ -26,6 +33,7 @@ from maskgate_client.retry import Retry
 from maskgate_client.scene_protocol import Districts
 from maskgate_client.scene_report import Align, SceneFile, SceneForm, SceneReport
 from maskgate_client.sessions import Session
+from maskgate_client.wastes import WasteReport
 
 T = TypeVar("T")
 
@@ -197,6 +205,21 @@ class Client:
         `include` show the evidence for `saliency_class`, by default the class decided for.
         """
         return self._send(radiograph_protocol.report(image, model, version, threshold, include, saliency_class))
+
+    def waste(
+        self,
+        image: ImageInput,
+        *,
+        model: str | None = None,
+        version: int | None = None,
+        min_area: int | None = None,
+        include: Sequence[Picture] = (),
+    ) -> WasteReport:
+        """Return the waste on a photograph by class and piece, and the pictures to `include` at no extra run.
+
+        Pieces of fewer than `min_area` pixels are not listed; by default the gateway's limit counts.
+        """
+        return self._send(waste_protocol.report(image, model, version, min_area, include))
 
     def models(self) -> tuple[ModelStatus, ...]:
         """Return the models the gateway knows."""

@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(
         "maskgate",
         description="Damage maps from pairs of satellite images, objects of any image by clicks, lesions in CT, "
-        "scores of radiographs.",
+        "scores of radiographs, waste on photographs.",
         epilog="Where the gateway asks for a key, MASKGATE_KEY holds it: what is on a command line, others can read.",
     )
     root.add_argument("--version", action="version", version=f"maskgate {__version__}")
@@ -139,6 +139,16 @@ def parser() -> argparse.ArgumentParser:
     )
     radiograph.add_argument("--saliency-class", metavar="NAME", help="for which class; default: the one decided for")
     radiograph.add_argument("--json", action="store_true", help="print one line of JSON, not a table")
+
+    waste = commands.add_parser(
+        "waste", parents=[remote, model], help="find waste on a photograph, and save label map, overlay and report"
+    )
+    waste.add_argument("image", type=Path, metavar="IMAGE", help="PNG or JPEG")
+    waste.add_argument(
+        "--min-area", type=_number(1, 10**9), metavar="N", help="pixels of the smallest piece that is listed"
+    )
+    waste.add_argument("--out", type=Path, default=Path("waste"), metavar="DIR", help="default: ./waste")
+    waste.add_argument("--json", action="store_true", help="print one line of JSON, not a table")
 
     commands.add_parser("models", parents=[remote], help="list the gateway's models")
     return root

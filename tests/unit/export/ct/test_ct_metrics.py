@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from export.ct.metrics import SliceCounts, as_one, mean_iou, metrics
+from export.ct.metrics import SliceCounts, as_one, metrics
+from export.training.confusion import mean_iou
 
 NAMES = ("background", "ground-glass", "consolidation", "pleural effusion")
 TRUTH = np.array([[0, 0, 0, 0, 1], [1, 1, 1, 2, 2]], np.uint8)

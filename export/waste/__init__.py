@@ -1,0 +1,1 @@
+"""Training and evaluation of networks that label photographs of waste."""
