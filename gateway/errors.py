@@ -41,6 +41,8 @@
     │   │   ├── SeriesGap (422)      a slice is missing
     │   │   └── SeriesDuplicate (422)
     │   ├── PairMismatch (422)
+    │   │   ├── PairApart (422)      they lie apart on Earth, or share too little of it
+    │   │   └── PairUnaligned (422)  by what they show they cannot be brought together
     │   ├── DistrictsInvalid (422)   districts that are no polygons, or lie nowhere
     │   ├── ModelUnsuitable (422)    it cannot answer alone; another name would
     │   ├── TensorMismatch (422)
@@ -77,6 +79,8 @@ class MaskgateError(Exception):
         limit: the limit that was passed, where one was.
         retry_after: whole seconds after which a retry makes sense.
         pointer: the offending part or parameter, e.g. ``"/post"``.
+        headers: of the answer.
+        members: what else the problem document has, by name of the member; JSON values.
     """
 
     status: ClassVar[int] = 500
@@ -92,6 +96,7 @@ class MaskgateError(Exception):
         retry_after: int | None = None,
         pointer: str | None = None,
         headers: Mapping[str, str] | None = None,
+        members: Mapping[str, object] | None = None,
     ) -> None:
         """Keep what the problem document will say."""
         super().__init__(detail)
@@ -100,6 +105,7 @@ class MaskgateError(Exception):
         self.retry_after = retry_after
         self.pointer = pointer
         self.headers = dict(headers or {})
+        self.members = dict(members or {})
 
 
 class BadRequest(MaskgateError):
@@ -340,6 +346,18 @@ class PairMismatch(Unprocessable):
     """The pre- and the post-disaster image do not show the same frame."""
 
     code, title = "pair-mismatch", "Images do not form a pair"
+
+
+class PairApart(PairMismatch):
+    """By their geography the images share no ground, or too little; `footprints` says where each lies."""
+
+    code, title = "pair-apart", "Images share too little ground"
+
+
+class PairUnaligned(PairMismatch):
+    """The caller requires the images aligned by what they show, and that is not to be had for sure."""
+
+    code, title = "pair-unaligned", "Images cannot be aligned"
 
 
 class DistrictsInvalid(Unprocessable):

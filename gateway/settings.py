@@ -144,6 +144,9 @@ class LimitSettings(_Group):
     deadline_seconds: float = Field(600.0, gt=0)
     """Time a task request may take, from its first byte on."""
 
+    scene_deadline_seconds: float = Field(4 * 3600.0, gt=0)
+    """The same for a pair of TIFF images, which may be hundreds of times as large."""
+
     upload_seconds: float = Field(120.0, gt=0)
     """Time a request body may take to arrive."""
 

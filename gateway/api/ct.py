@@ -14,10 +14,10 @@ from fastapi import APIRouter, Query, Request, Response
 
 from gateway.api.answers import MEDICAL_NOTICE, Provenance, model_headers, notice_headers, provenance
 from gateway.api.ct_answers import CtAnswer, ct_answer
-from gateway.api.ct_forms import DICOM, NIFTI, CtForm, Granted, Wish, encode
+from gateway.api.ct_forms import DICOM, NIFTI, CtForm, Granted, encode, grant, wish
 from gateway.api.documentation import BINARY, Documentation, image_part, multipart, problems
 from gateway.api.images import Parts, digest_of
-from gateway.api.negotiation import JSON, PNG
+from gateway.api.negotiation import JSON, PNG, Wish
 from gateway.api.services import InjectedServices, Job, serve_task
 from gateway.api.uploads import naming_part, read_parts
 from gateway.engines.base import Model, choose
@@ -98,12 +98,12 @@ async def ct(
         zip -q -r series.zip folder-of-dicom-files
         curl -F image=@series.zip -H 'Accept: application/dicom' http://127.0.0.1:8080/v1/ct -o seg.dcm
     """
-    wish = Wish(request.headers.get("accept"), overlay, include or ())
-    wish.check()
+    wished = wish(request.headers.get("accept"), overlay, include or ())
+    wished.check()
     chosen = choose(services.engine, TASK, model or services.settings.models.ct, version)
 
     async def answer(job: Job[Parts]) -> Response:
-        taken = await _take(job, wish, window_of(chosen))
+        taken = await _take(job, wished, window_of(chosen))
         found = await _find(job, taken, chosen)
         body = await job.run("encode", _encode, found, provenance(chosen, services.engine, taken.digest))
         headers = model_headers(chosen) | notice_headers(found.notices)
@@ -151,7 +151,7 @@ class _Found:
         return tuple(said)
 
 
-async def _take(job: Job[Parts], wish: Wish, window: Window) -> _Taken:
+async def _take(job: Job[Parts], wished: Wish[CtForm], window: Window) -> _Taken:
     """Return the CT, its headers read and judged."""
     limits = job.services.settings.limits
     image = job.body.pop("image")
@@ -163,7 +163,7 @@ async def _take(job: Job[Parts], wish: Wish, window: Window) -> _Taken:
         volume, digest = await asyncio.gather(
             job.run("decode", read_ct_file, data, _limits(limits), window), job.run("decode", digest_of, data)
         )
-    return _Taken(volume, wish.granted(volume), digest)
+    return _Taken(volume, grant(wished, volume), digest)
 
 
 async def _find(job: Job[Parts], taken: _Taken, model: Model) -> _Found:

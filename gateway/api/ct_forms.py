@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway import __version__
-from gateway.api.negotiation import JSON, PNG, choose, choose_form
+from gateway.api.negotiation import PNG, Wish
 from gateway.engines.base import Model
-from gateway.errors import NotAcceptable, ParameterInvalid
 from gateway.media.ct_files import CtFile
 from gateway.media.dicom_ct import DicomVolume
 from gateway.media.dicom_seg import Algorithm, Segment, names_frame_of_reference, write_seg
@@ -28,58 +27,25 @@ UInt8 = npt.NDArray[np.uint8]
 CtForm = Literal["label_map", "overlay", "nifti", "dicom"]
 
 DICOM, NIFTI = "application/dicom", "application/x-nifti"
+# Of a volume, of which there is no PNG, JSON comes first.
 _DIRECT: Mapping[str, CtForm] = {PNG: "label_map", NIFTI: "nifti", DICOM: "dicom"}
-
-# A PNG first, as on all routes of masks; of a volume, whose PNG there is none, JSON.
-_OFFERED = (PNG, JSON, NIFTI, DICOM)
 # Per voxel, beside its label: what `write_seg` orders the labels in, and the library copies of that.
 _SEG_BYTES_PER_VOXEL = 3
 
 
-@dataclass(frozen=True)
-class Wish:
-    """What a caller wants; what it gets depends on the input too.
+def wish(accept: str | None, overlay: bool, include: Sequence[CtForm]) -> Wish[CtForm]:
+    """Return what a caller of `POST /v1/ct` wants."""
+    return Wish(accept, overlay, include, _DIRECT)
 
-    Attributes:
-        accept: the `Accept` header.
-        overlay: whether a PNG is to be an overlay.
-        include: what a JSON answer is to hold besides.
+
+def grant(wished: Wish[CtForm], volume: CtFile) -> Granted:
+    """Return the answer's form for this input.
+
+    Raises:
+        NotAcceptable: `Accept` names only what this input cannot be answered with.
+        ParameterInvalid: `overlay` or `include` does.
     """
-
-    accept: str | None
-    overlay: bool
-    include: Sequence[CtForm]
-
-    def check(self) -> None:
-        """Refuse what no input could be answered with.
-
-        Raises:
-            NotAcceptable: none of the media types are those of this route.
-            ParameterInvalid: what is asked for belongs to another form.
-        """
-        choose_form(self.accept, _OFFERED, overlay=self.overlay, include=self.include)
-
-    def granted(self, volume: CtFile) -> Granted:
-        """Return the answer's form for this input.
-
-        Raises:
-            NotAcceptable: `Accept` names only what this input cannot be answered with.
-            ParameterInvalid: `overlay` or `include` does.
-        """
-        unfit = _unfit(volume)
-        asked: Sequence[CtForm] = ("overlay",) if self.overlay else self.include
-        for form in asked:
-            if form in unfit:
-                raise ParameterInvalid(unfit[form], pointer="/overlay" if self.overlay else "/include")
-        if asked:
-            return Granted(PNG if self.overlay else JSON, tuple(dict.fromkeys(asked)))
-        fit = [media_type for media_type in _OFFERED if _DIRECT.get(media_type) not in unfit]
-        try:
-            media_type = choose(self.accept, fit)
-        except NotAcceptable as error:
-            reason = unfit[_DIRECT[choose(self.accept, _OFFERED)]]
-            raise NotAcceptable(f"{reason} Accept {', '.join(fit)}.", pointer="/accept") from error
-        return Granted(media_type, () if media_type == JSON else (_DIRECT[media_type],))
+    return Granted(*wished.granted(_unfit(volume), "overlay"))
 
 
 @dataclass(frozen=True)

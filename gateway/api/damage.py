@@ -2,65 +2,66 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 from base64 import b64encode
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated
 
-import numpy as np
 from fastapi import APIRouter, Query, Request, Response
-from numpy.typing import NDArray
 
 from gateway.api.answers import DamageAnswer, class_shares, model_headers, notice_headers, provenance, region_answers
 from gateway.api.composition import choose_damage
 from gateway.api.documentation import BINARY, Documentation, image_part, multipart, problems
-from gateway.api.images import Parts, decode_part, probe_parts
-from gateway.api.negotiation import JSON, PNG, choose_form
+from gateway.api.images import Parts
+from gateway.api.negotiation import JSON, PNG, Wish
+from gateway.api.pairs import PARTS, decode_pair, digest_of_pair
+from gateway.api.scene_answers import SceneAnswer
+from gateway.api.scene_forms import GEOJSON, TIFF, WHOLE, ZIP, SceneForm, wish
+from gateway.api.scene_parts import DISTRICTS
+from gateway.api.scenes import answer_scene, is_scene
 from gateway.api.services import InjectedServices, Job, serve_task
 from gateway.api.uploads import read_parts
 from gateway.engines.base import Model
-from gateway.media.images import DecodedImage
 from gateway.media.labelmaps import encode_label_map, encode_overlay
-from gateway.tasks.damage import DamageMap, DamageReport, check_pair, map_damage, report_damage
-
-Picture = Literal["label_map", "overlay"]
+from gateway.tasks.damage import DamageMap, DamageReport, map_damage, report_damage
+from gateway.tasks.scene_pairs import Align
 
 TASK = "damage"
-PARTS = ("pre", "post")
-# Per pre pixel: three bytes decoded, three of the post image on its grid, label map, confidence map, and
-# what finding regions takes: a component map (int32) and a padded copy of the label map.
-_BYTES_PER_PRE_PIXEL = 13
-# Per post pixel: three bytes decoded.
-_BYTES_PER_POST_PIXEL = 3
 
 router = APIRouter(tags=[TASK])
 
 _BODY = multipart(
     {
-        "pre": image_part("PNG or JPEG, before the disaster. Its pixel grid is the answer's."),
+        "pre": image_part("Before the disaster: GeoTIFF, PNG or JPEG. Its pixel grid is the answer's."),
         "post": image_part(
-            "PNG or JPEG of the same frame, after it; another size of equal aspect is resized and said so."
+            "After it. GeoTIFF of the same place, in any coordinate reference system, resolution and extent, is warped "
+            "to the pre grid. PNG or JPEG of the same frame: another size of equal aspect is resized and said so."
         ),
-    }
+    },
+    {
+        DISTRICTS: image_part(
+            "GeoJSON feature collection of polygons; JSON and GeoJSON answers then count buildings in each."
+        )
+    },
 )
 _RESPONSES: dict[int | str, Documentation] = {
     200: {
-        "description": "Indexed PNG of the pre image's size whose values are the classes of the model's card "
-        "(default), the overlay as an RGB PNG, or the damage map in numbers, by `Accept`.",
-        "model": DamageAnswer,
-        "content": {PNG: BINARY},
+        "description": "By `Accept`: an indexed PNG of the pre image's size whose values are the classes of the "
+        "model's card (default), or the overlay as an RGB PNG; the damage map in numbers; of GeoTIFF one GeoJSON "
+        "feature per building in WGS 84; the label map as Cloud-Optimised GeoTIFF, 255 where nothing was observed; or "
+        "a zip of the two PNGs of xView2.",
+        "model": DamageAnswer | SceneAnswer,
+        "content": {PNG: BINARY, GEOJSON: BINARY, TIFF: BINARY, ZIP: BINARY},
     },
     **problems(
         {
             400: "The body is malformed, or a part is missing or there twice.",
             404: "No such model, or no such version of it.",
-            406: "`Accept` names nothing this route produces.",
-            413: "The body or an image is over its limit; `limit` says which.",
-            415: "The body is not multipart, or a part is neither PNG nor JPEG.",
-            422: "An image is unreadable or unsuitable, or the two are no pair.",
+            406: "`Accept` names nothing this route produces, or nothing that it can of this input.",
+            413: "The body, an image or the districts are over their limit; `limit` says which.",
+            415: "The body is not multipart, or a part is neither TIFF, PNG nor JPEG.",
+            422: "An image is unreadable or unsuitable, or the two are no pair; of images that lie apart on Earth "
+            "`footprints` says where each lies.",
         }
     ),
 }
@@ -88,51 +89,50 @@ async def damage(
     ] = None,
     overlay: Annotated[bool, Query(description="PNG: draw the classes over the post image")] = False,
     include: Annotated[
-        list[Picture] | None, Query(description="JSON: pictures to put into the answer, as base64 PNG")
+        list[SceneForm] | None, Query(description="JSON: what else to put into the answer, in base64")
+    ] = None,
+    align: Annotated[
+        Align | None,
+        Query(
+            description="Undo a shift between the images that they themselves show: where it is sure (auto, the "
+            "default of GeoTIFF), never (off, the default of other pictures), or else refuse (require)"
+        ),
     ] = None,
 ) -> Response:
     """Return the label map, the overlay, or the buildings of a pair.
 
-    Worked example, with a pair that `maskgate example` draws:
+    Worked examples, with a pair that `maskgate example` draws, and with two GeoTIFFs:
 
         curl -F pre=@example_00000001_pre_disaster.png -F post=@example_00000001_post_disaster.png \\
              'http://127.0.0.1:8080/v1/damage?overlay=true' -o overlay.png
+
+        curl -F pre=@pre.tif -F post=@post.tif -F districts=@districts.geojson \\
+             -H 'Accept: application/geo+json' http://127.0.0.1:8080/v1/damage -o buildings.geojson
     """
-    media_type = choose_form(request.headers.get("accept"), overlay=overlay, include=include or ())
+    wished = wish(request.headers.get("accept"), overlay, include or ())
+    media_type = wished.check()
     chosen = choose_damage(services, model or services.settings.models.damage, version)
+    plain = media_type in (PNG, JSON) and set(wished.include) <= set(WHOLE) and align is None
 
     async def answer(job: Job[Parts]) -> Response:
-        pair = await _decode_pair(job, chosen)
-        segmenter = job.segmenter(chosen)
-        if media_type == JSON:
-            report = await report_damage(segmenter, pair.pre, pair.post)
-            body = await job.run("encode", _json, report, pair.notices, include or (), job)
-        else:
-            mapped = await map_damage(segmenter, pair.pre, pair.post)
-            body = await job.run("encode", _overlay if overlay else _label_map, mapped)
-        return Response(body, headers=model_headers(chosen) | notice_headers(pair.notices), media_type=media_type)
+        if not plain or is_scene(job.body):
+            return await answer_scene(job, chosen, wished, align)
+        return await _answer_pictures(job, chosen, wished, media_type)
 
-    return await serve_task(services, request, TASK, partial(read_parts, PARTS), answer)
+    return await serve_task(services, request, TASK, partial(read_parts, PARTS, optional=(DISTRICTS,)), answer)
 
 
-@dataclass(frozen=True)
-class _Pair:
-    pre: NDArray[np.uint8]
-    post: NDArray[np.uint8]
-    notices: tuple[str, ...]
-
-
-async def _decode_pair(job: Job[Parts], model: Model) -> _Pair:
-    """Return both images; what their headers show to be unservable is refused before a pixel is decoded."""
-    pre, post = await probe_parts(job, PARTS)
-    notices = check_pair(model, pre.size, post.size)
-    job.reservation.grow(pre.pixels * _BYTES_PER_PRE_PIXEL + post.pixels * _BYTES_PER_POST_PIXEL)
-    first, second = await asyncio.gather(decode_part(job, "pre", pre), decode_part(job, "post", post))
-    return _Pair(first.pixels, second.pixels, (*_said_of("pre", first), *_said_of("post", second), *notices))
-
-
-def _said_of(name: str, image: DecodedImage) -> list[str]:
-    return [f"{name} image: {notice}" for notice in image.notices]
+async def _answer_pictures(job: Job[Parts], model: Model, wished: Wish[SceneForm], media_type: str) -> Response:
+    """Return the map of two pictures in memory."""
+    pair = await decode_pair(job, model)
+    segmenter = job.segmenter(model)
+    if media_type == JSON:
+        report = await report_damage(segmenter, pair.pre, pair.post)
+        body = await job.run("encode", _json, report, pair.notices, wished.include, job)
+    else:
+        mapped = await map_damage(segmenter, pair.pre, pair.post)
+        body = await job.run("encode", _overlay if wished.overlay else _label_map, mapped)
+    return Response(body, headers=model_headers(model) | notice_headers(pair.notices), media_type=media_type)
 
 
 def _label_map(mapped: DamageMap) -> bytes:
@@ -143,10 +143,10 @@ def _overlay(mapped: DamageMap) -> bytes:
     return encode_overlay(mapped.post, mapped.label_map, mapped.model.card.palette())
 
 
-_PICTURES = {"label_map": _label_map, "overlay": _overlay}
+_PICTURES: Mapping[SceneForm, Callable[[DamageMap], bytes]] = {"label_map": _label_map, "overlay": _overlay}
 
 
-def _json(report: DamageReport, notices: Sequence[str], include: Sequence[Picture], job: Job[Parts]) -> bytes:
+def _json(report: DamageReport, notices: Sequence[str], include: Sequence[SceneForm], job: Job[Parts]) -> bytes:
     model = report.map.model
     height, width = report.map.label_map.shape
     answer = DamageAnswer(
@@ -156,12 +156,7 @@ def _json(report: DamageReport, notices: Sequence[str], include: Sequence[Pictur
         classes=class_shares(model.card.classes, report.map.counts),
         regions=region_answers(model.card.classes, report.buildings),
         notices=list(notices),
-        provenance=provenance(model, job.services.engine, _digest(job)),
+        provenance=provenance(model, job.services.engine, digest_of_pair(job)),
         pictures={name: b64encode(_PICTURES[name](report.map)).decode() for name in include},
     )
     return answer.model_dump_json(by_alias=True).encode()
-
-
-def _digest(job: Job[Parts]) -> str:
-    parts = b"".join(hashlib.sha256(job.body[name]).digest() for name in PARTS)
-    return f"sha256:{hashlib.sha256(parts).hexdigest()}"

@@ -2,11 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from gateway.errors import NotAcceptable, ParameterInvalid
 
 PNG, JSON = "image/png", "application/json"
+
+Form = TypeVar("Form", bound=str)
+
+
+@dataclass(frozen=True)
+class Wish(Generic[Form]):
+    """What a caller wants; what it gets depends on the input too.
+
+    Attributes:
+        accept: the `Accept` header.
+        overlay: whether a PNG is to be an overlay.
+        include: what a JSON answer is to hold besides.
+        direct: the forms that are answers by themselves, by media type; in order, JSON's place being the second.
+    """
+
+    accept: str | None
+    overlay: bool
+    include: Sequence[Form]
+    direct: Mapping[str, Form]
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """All media types of the route, a PNG first, as on all routes of masks."""
+        first, *others = self.direct
+        return (first, JSON, *others)
+
+    def check(self) -> str:
+        """Return the media type wanted, whatever the input, and refuse what no input could be answered with.
+
+        Raises:
+            NotAcceptable: none of the media types are those of this route.
+            ParameterInvalid: what is asked for belongs to another form.
+        """
+        return choose_form(self.accept, self.offered, overlay=self.overlay, include=self.include)
+
+    def granted(self, unfit: Mapping[Form, str], overlay: Form) -> tuple[str, tuple[Form, ...]]:
+        """Return the media type of the answer, and the form that it is in, or those that a JSON answer holds.
+
+        Args:
+            unfit: the forms that this input cannot be answered with, and why.
+            overlay: what the form of an overlay is called.
+
+        Raises:
+            NotAcceptable: `accept` names only what this input cannot be answered with.
+            ParameterInvalid: `overlay` or `include` does.
+        """
+        asked = (overlay,) if self.overlay else tuple(dict.fromkeys(self.include))
+        for form in asked:
+            if form in unfit:
+                raise ParameterInvalid(unfit[form], pointer="/overlay" if self.overlay else "/include")
+        if asked:
+            return (PNG if self.overlay else JSON), asked
+        fit = [media_type for media_type in self.offered if self.direct.get(media_type) not in unfit]
+        try:
+            media_type = choose(self.accept, fit)
+        except NotAcceptable as error:
+            reason = unfit[self.direct[choose(self.accept, self.offered)]]
+            raise NotAcceptable(f"{reason} Accept {', '.join(fit)}.", pointer="/accept") from error
+        return media_type, () if media_type == JSON else (self.direct[media_type],)
 
 
 def choose(accept: str | None, offered: Sequence[str]) -> str:

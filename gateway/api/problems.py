@@ -24,6 +24,7 @@ def problem(error: MaskgateError, scope: Scope) -> Response:
     """
     request_id = scope["state"]["request_id"]
     document = {
+        **error.members,
         "type": f"/problems/{error.code}",
         "title": error.title,
         "status": error.status,

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.media.georeference import GeoGrid
-from gateway.media.images import DecodedImage
 
 UInt8 = npt.NDArray[np.uint8]
 Bool = npt.NDArray[np.bool_]
@@ -56,24 +55,3 @@ class Raster(Protocol):
 
     def close(self) -> None:
         """Give back what it holds; nothing may be read any more."""
-
-
-@dataclass(frozen=True)
-class PictureRaster:
-    """A decoded picture as a raster without geography, observed everywhere."""
-
-    picture: DecodedImage
-
-    @property
-    def info(self) -> RasterInfo:
-        """What is known of it."""
-        height, width, bands = self.picture.pixels.shape
-        return RasterInfo(width, height, bands, "uint8", None, self.picture.notices)
-
-    def read(self, rows: slice, columns: slice) -> tuple[UInt8, Bool]:
-        """Return a window, a view of the picture."""
-        window = self.picture.pixels[rows, columns]
-        return window, np.ones(window.shape[:2], np.bool_)
-
-    def close(self) -> None:
-        """Do nothing; the picture goes with its last reference."""

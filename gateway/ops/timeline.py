@@ -57,6 +57,10 @@ class Timeline:
         """Say that `done` of `total` slices or tiles are done."""
         self.done, self.total = done, total
 
+    def extend(self, seconds: float) -> None:
+        """Let the request take `seconds` from now, where that is later than its deadline."""
+        self._deadline = max(self._deadline, time.monotonic() + seconds)
+
     def remaining(self) -> float:
         """Return the seconds left.
 

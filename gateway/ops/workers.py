@@ -58,6 +58,24 @@ class Workers:
         with timeline.measure(stage):
             return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
 
+    async def run_to_end(self, timeline: Timeline, stage: Stage, function: Callable[..., T], *arguments: object) -> T:
+        """Return what `run` returns; where the caller is cancelled, it goes on when `function` has returned.
+
+        So that whatever the function reads, files of other libraries above all, can be given back at once.
+        """
+        running = asyncio.ensure_future(self.run(timeline, stage, function, *arguments))
+        cancelled: asyncio.CancelledError | None = None
+        while not running.done():
+            try:
+                await asyncio.wait({running})
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            # Nobody hears of an error any more; asked for here, it is not complained of as never retrieved.
+            running.exception()
+            raise cancelled
+        return running.result()
+
     def close(self) -> None:
         """Let running calls end and refuse new ones."""
         self._pool.shutdown(wait=True, cancel_futures=True)

@@ -9,7 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.media.geotiff import GeoTiff
 from tests.support.app_client import AppClient
+from tests.support.geotiffs import grid, write
 from tests.support.leaving import Message, converse, scope_of, whole_then_gone
 from tests.support.pictures import encode, noise
 
@@ -61,6 +63,33 @@ def test_while_the_model_runs(start: Any, monkeypatch: pytest.MonkeyPatch) -> No
     converse(client, whole_then_gone(body, running.wait), scope)
     monkeypatch.undo()
     assert stopped
+    assert client.sample("maskgate_cancelled_total", stage="infer") == 1
+    assert_nothing_is_held(client)
+
+
+def test_while_a_scene_is_mapped(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files are open in GDAL then, which have to be closed, and by nobody's thread read any more."""
+    client = start(work={"threads": 2})
+    tiff = write(noise(400, 300), grid(300, 400))
+    request = httpx.Request("POST", "http://gateway/v1/damage", files={"pre": tiff, "post": tiff})
+    running, closed = asyncio.Event(), []
+
+    async def endless(*_: object) -> dict[str, Any]:
+        running.set()
+        await asyncio.Event().wait()
+        return {}
+
+    close = GeoTiff.close
+
+    def counting(tiff: GeoTiff) -> None:
+        closed.append(tiff)
+        close(tiff)
+
+    monkeypatch.setattr(GeoTiff, "close", counting)
+    monkeypatch.setattr(client.services.engine, "infer", endless)
+    converse(client, whole_then_gone(request.read(), running.wait), scope_of(request))
+    monkeypatch.undo()
+    assert len(closed) == 2
     assert client.sample("maskgate_cancelled_total", stage="infer") == 1
     assert_nothing_is_held(client)
 

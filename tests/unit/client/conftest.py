@@ -106,6 +106,38 @@ CT: dict[str, Any] = {
     "notices": ["a research demonstration, not a diagnosis"],
     "provenance": REPORT["provenance"] | {"model": "cogseg"},
 }
+SCENE: dict[str, Any] = {
+    "model": "bd-siamunet",
+    "width": 3,
+    "height": 2,
+    "geography": {
+        "crs": "EPSG:26915",
+        "transform": [0.6, 0, 366642.6, 0, -0.6, 4104511.2],
+        "footprint": {"type": "Polygon", "coordinates": [[[-94.5, 37.07]]]},
+    },
+    "alignment": {"asked": "auto", "overlap": 0.5, "shift": [1.2, -0.7], "confidence": 0.67, "corrected": True},
+    "observed_share": 0.5,
+    "featureless_share": 0.1,
+    "classes": [entry | {"area_m2": 2.5, "buildings": entry["value"] // 4} for entry in REPORT["classes"]],
+    "districts": [
+        {"id": "n", "name": "North", "classes": [{"value": 4, "name": "destroyed", "buildings": 1, "area_m2": 0.72}]},
+        {"id": None, "name": None, "classes": [{"value": 4, "name": "destroyed", "buildings": 0, "area_m2": 0.0}]},
+    ],
+    "regions": [entry | {"area_m2": 0.72} for entry in REPORT["regions"]],
+    "notices": ["post image moved by (-1.20, 0.70) pixels onto what the pre image shows"],
+    "provenance": REPORT["provenance"],
+}
+FEATURES: dict[str, Any] = {
+    "type": "FeatureCollection",
+    "features": [
+        {
+            "type": "Feature",
+            "id": 1,
+            "properties": {"class": "destroyed", "value": 4, "confidence": 0.75, "area_m2": 0.72, "pixels": 2},
+            "geometry": {"type": "Polygon", "coordinates": [[[-94.5, 37], [-94.4, 37], [-94.4, 37.1], [-94.5, 37]]]},
+        }
+    ],
+}
 RADIOGRAPH: dict[str, Any] = {
     "scores": {"COVID-19": 0.25, "NORMAL": 0.75},
     "label": "NORMAL",
@@ -200,6 +232,8 @@ class FakeGateway:
                 return httpx.Response(200, json={"models": [model, broken]})
             case "/v1/models/bd-siamunet":
                 return httpx.Response(200, json=model | {"card": {"licence": "research"}})
+            case "/v1/damage" if "align" in request.url.params:
+                return self._scene(request)
             case "/v1/damage" if request.headers["accept"] == "application/json":
                 pictures = {"label_map": label_map_png(), "overlay": b"overlay"}
                 wanted = request.url.params.get_list("include")
@@ -225,6 +259,18 @@ class FakeGateway:
                 drawn = {name: b64encode(name.encode()).decode() for name in wanted}
                 return httpx.Response(200, headers=HEADERS, json=WASTE | {"pictures": drawn})
         return problem(404, "route-not-found")
+
+    def _scene(self, request: httpx.Request) -> httpx.Response:
+        kind = request.headers["accept"]
+        if kind != "application/json":
+            return httpx.Response(200, headers=HEADERS | {"content-type": kind}, content=kind.encode())
+        wanted = request.url.params.get_list("include")
+        contents = {name: name.encode() for name in wanted} | {"geojson": json.dumps(FEATURES).encode()}
+        parts: dict[str, dict[str, str]] = {"pictures": {}, "files": {}}
+        for name in wanted:
+            where = "pictures" if name in ("label_map", "overlay", "quicklook") else "files"
+            parts[where][name] = b64encode(contents[name]).decode()
+        return httpx.Response(200, headers=HEADERS, json=SCENE | parts)
 
     def _interactive(self, request: httpx.Request) -> httpx.Response:
         match request.method, request.url.path.removeprefix("/v1/interactive").split("/")[1:]:

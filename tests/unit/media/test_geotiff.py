@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 from rasterio.enums import ColorInterp
 
-from gateway.media.images import DecodedImage
-from gateway.media.rasters import PictureRaster
 from tests.support.geotiffs import grid, opened, smooth, whole, write
 
 SAMPLES = Path(__file__).resolve().parents[4] / "shared" / "data" / "format_samples" / "geotiff"
@@ -222,17 +220,6 @@ def test_the_collar_does_not_count_in_the_stretch() -> None:
 def test_all_black_was_not_observed() -> None:
     _, observed = whole(opened(write(np.zeros((64, 64, 3), np.uint8))))
     assert not observed.any()
-
-
-def test_a_decoded_picture_is_a_raster_too() -> None:
-    pixels = smooth(64, 80)
-    raster = PictureRaster(DecodedImage(pixels, ("alpha channel dropped",)))
-    read, observed = raster.read(slice(3, 10), slice(70, 80))
-    assert (read == pixels[3:10, 70:80]).all()
-    assert observed.all()
-    assert observed.shape == (7, 10)
-    assert (raster.info.width, raster.info.height, raster.info.grid) == (80, 64, None)
-    assert raster.info.notices == ("alpha channel dropped",)
 
 
 @pytest.mark.parametrize("name", ["puertorico_pre_tile_0_107.tif", "joplin_post_wgs84_tile_31500-5137.tif"])

@@ -91,3 +91,40 @@ def test_overlapping_steps_of_a_stage_count_once(monkeypatch: pytest.MonkeyPatch
         with timeline.measure("decode"):
             now = 5.0
     assert timeline.seconds == {"decode": 5.0}
+
+
+def test_who_is_cancelled_goes_on_when_the_thread_is_through() -> None:
+    async def scenario() -> list[str]:
+        workers, events = Workers(1, 1), list[str]()
+        begun = threading.Event()
+
+        def work() -> None:
+            begun.set()
+            time.sleep(0.05)
+            events.append("through")
+
+        async def caller() -> None:
+            try:
+                await workers.run_to_end(Timeline(10), "decode", work)
+            finally:
+                events.append("given back")
+
+        task = asyncio.create_task(caller())
+        await asyncio.to_thread(begun.wait)
+        for _ in range(2):
+            task.cancel()
+            await asyncio.sleep(0.01)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        workers.close()
+        return events
+
+    assert asyncio.run(scenario()) == ["through", "given back"]
+
+
+def test_a_deadline_can_be_put_off_and_not_brought_forward() -> None:
+    timeline = Timeline(10)
+    timeline.extend(100)
+    assert timeline.remaining() > 99
+    timeline.extend(1)
+    assert timeline.remaining() > 99

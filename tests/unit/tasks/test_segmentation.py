@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import tracemalloc
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,46 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from gateway.engines.base import Model, Refreshed, Status, Tensors
+from gateway.engines.base import Model
 from gateway.errors import ModelNotReady
 from gateway.ops.telemetry import Telemetry
 from gateway.ops.timeline import Timeline
 from gateway.ops.workers import Workers
 from gateway.repository.card import read_card
 from gateway.tasks.segmentation import Segmenter
-from tests.support.trivial import label_table, probability_table, write_trivial_model
-
-LABELS, PROBABILITIES = label_table(5), probability_table(5)
-
-
-class TableEngine:
-    """Looks the labels up in this thread, so that only the gateway's own memory is measured."""
-
-    name = "table"
-    transport = "in-process"
-
-    def __init__(self) -> None:
-        self.calls = 0
-        self.fail_at = -1
-
-    async def start(self) -> None: ...
-
-    async def close(self) -> None: ...
-
-    async def refresh(self) -> Refreshed:
-        return Refreshed((), (), (), {})
-
-    def statuses(self) -> Sequence[Status]:
-        return ()
-
-    async def infer(self, model: Model, inputs: Tensors, outputs: Sequence[str], timeline: Timeline) -> Tensors:
-        self.calls += 1
-        if self.calls == self.fail_at:
-            raise ModelNotReady("Gone.")
-        await asyncio.sleep(0)
-        green = inputs["post"][..., 1]
-        tables = {"label_map": LABELS, "probabilities": PROBABILITIES}
-        return {name: tables[name][green] for name in outputs}
+from tests.support.table_engine import LABELS, PROBABILITIES, TableEngine
+from tests.support.trivial import write_trivial_model
 
 
 @pytest.fixture(scope="session")

@@ -42,12 +42,25 @@ from maskgate_client.prompts import Prompt
 from maskgate_client.protocol import DEFAULT_URL
 from maskgate_client.radiographs import FilmPicture, FilmProvenance, FilmReport, FilmVerdict
 from maskgate_client.retry import Retry
+from maskgate_client.scene_report import (
+    Align,
+    Alignment,
+    District,
+    DistrictClass,
+    SceneBuilding,
+    SceneClass,
+    SceneFile,
+    SceneForm,
+    SceneReport,
+)
 from maskgate_client.sessions import AsyncSession, Session
 from maskgate_client.version import __version__
 from maskgate_client.wastes import WasteReport
 
 __all__ = [
     "DEFAULT_URL",
+    "Align",
+    "Alignment",
     "AsyncClient",
     "AsyncSession",
     "Busy",
@@ -60,6 +73,8 @@ __all__ = [
     "CtSlice",
     "DamageMap",
     "DamageReport",
+    "District",
+    "DistrictClass",
     "Failed",
     "FilmPicture",
     "FilmProvenance",
@@ -83,6 +98,11 @@ __all__ = [
     "Rejected",
     "Retry",
     "RunLengths",
+    "SceneBuilding",
+    "SceneClass",
+    "SceneFile",
+    "SceneForm",
+    "SceneReport",
     "Session",
     "SessionLost",
     "SessionState",

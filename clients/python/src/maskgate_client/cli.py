@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from maskgate_client.batch import align, describe, run_pairs, table
+from maskgate_client.batch import Sending, align, describe, run_pairs, saved, table
 from maskgate_client.client import Client
 from maskgate_client.connection import is_key
 from maskgate_client.ct_command import run_ct
@@ -23,6 +23,7 @@ from maskgate_client.pairs import Pair, Stray, find_pairs, name_pair
 from maskgate_client.prompts import Prompt
 from maskgate_client.radiograph_command import run_radiograph
 from maskgate_client.radiograph_command import table as score_table
+from maskgate_client.scene_command import FORMS, SceneWish
 from maskgate_client.scenes import draw_scene
 from maskgate_client.segment import run_image
 from maskgate_client.waste_command import run_waste
@@ -81,21 +82,28 @@ def _damage(client: Client, options: argparse.Namespace) -> int:
     pairs, strays = found
     for stray in strays:
         _fail(f"{stray.path}: {stray.reason}")
+    if options.out.suffix.lower() in FORMS and len(options.paths) != 2:
+        return _fail("a file to save to is for two images; for a folder give a folder, and --format", 2)
     if not pairs:
         return _fail(
             f"no pairs in {options.paths[0]}: images are found by names like flood_00000001_pre_disaster.png", 2
         )
+    scenes = SceneWish(
+        f".{options.format}", options.align, options.districts.read_bytes() if options.districts else None
+    )
+    sending = Sending(client, options.out, options.model, options.model_version, scenes)
     # One cheap question first: better one clear line than the same failure for every pair.
     client.ready()
-    options.out.mkdir(parents=True, exist_ok=True)
-    outcomes = run_pairs(client, pairs, options.out, options.model, options.model_version)
+    folder = options.out.parent if sending.one_file else options.out
+    folder.mkdir(parents=True, exist_ok=True)
+    outcomes = run_pairs(sending, pairs)
     done = [outcome for outcome in outcomes if not outcome.error]
     if options.json:
         for outcome in outcomes:
             print(json.dumps(outcome.as_json(), ensure_ascii=False))
     elif done:
         print(table(done))
-        print(f"\nSaved in {options.out}: NAME_damage.png, NAME_overlay.png, NAME.json")
+        print(f"\nSaved in {folder}: {', '.join(saved(done))}")
     for outcome in outcomes:
         for notice in outcome.notices:
             print(f"maskgate: {outcome.pair.name}: note: {notice}", file=sys.stderr)

@@ -11,7 +11,14 @@ from typing import Self, TypeVar
 
 import httpx
 
-from maskgate_client import ct_protocol, mask_protocol, protocol, radiograph_protocol, waste_protocol
+from maskgate_client import (
+    ct_protocol,
+    mask_protocol,
+    protocol,
+    radiograph_protocol,
+    scene_protocol,
+    waste_protocol,
+)
 from maskgate_client.answers import DamageMap, DamageReport, ModelCard, ModelStatus, Picture
 from maskgate_client.connection import arguments, options, unreachable
 from maskgate_client.cts import CtForm, CtInput, CtReport
@@ -23,6 +30,8 @@ from maskgate_client.prompts import Prompt
 from maskgate_client.protocol import DEFAULT_URL, Call
 from maskgate_client.radiographs import FilmPicture, FilmReport
 from maskgate_client.retry import Retry
+from maskgate_client.scene_protocol import Districts
+from maskgate_client.scene_report import Align, SceneFile, SceneForm, SceneReport
 from maskgate_client.sessions import Session
 from maskgate_client.wastes import WasteReport
 
@@ -80,6 +89,42 @@ class Client:
     ) -> bytes:
         """Return a PNG file: the label map drawn over the post image."""
         return self._send(protocol.damage_overlay(pre, post, model, version))
+
+    def damage_scene(
+        self,
+        pre: ImageInput,
+        post: ImageInput,
+        *,
+        districts: Districts | None = None,
+        align: Align | None = None,
+        model: str | None = None,
+        version: int | None = None,
+        include: Sequence[SceneForm] = (),
+        progress: Tell | None = None,
+    ) -> SceneReport:
+        """Return the buildings of a pair of GeoTIFFs, and the files to `include`.
+
+        Of other pictures it is the same, without places. Of `districts` the buildings in each are counted. `progress`
+        is told of the bytes sent and then of the tiles.
+        """
+        call = scene_protocol.report(pre, post, districts, align, model, version, include, progress)
+        return self._send(call)
+
+    def damage_file(
+        self,
+        pre: ImageInput,
+        post: ImageInput,
+        form: SceneFile,
+        *,
+        districts: Districts | None = None,
+        align: Align | None = None,
+        model: str | None = None,
+        version: int | None = None,
+        progress: Tell | None = None,
+    ) -> bytes:
+        """Return one file about a pair: features and the label map of GeoTIFFs, or a zip for xView2 of any pair."""
+        call = scene_protocol.file(pre, post, form, districts, align, model, version, progress)
+        return self._send(call)
 
     def segment(
         self,

@@ -44,7 +44,8 @@ def arguments(call: Call[Any]) -> dict[str, Any]:
     if call.files and call.progress:
         told = _Told(call.progress, sum(len(data) for _, data, _ in call.files.values()))
         files = {part: (name, told.file(data), kind) for part, (name, data, kind) in call.files.items()}
-    body = {"files": files, "json": call.json}
+    patience = {} if call.seconds is None else {"timeout": httpx.Timeout(call.seconds, connect=_CONNECT_SECONDS)}
+    body = {"files": files, "json": call.json, **patience}
     return {"method": call.method, "url": call.path, "params": call.params, "headers": headers, **body}
 
 

@@ -56,10 +56,28 @@ def parser() -> argparse.ArgumentParser:
         help="send a pair, or a folder of pairs, and save the damage maps",
         usage="maskgate damage [options] (PRE POST | FOLDER)",
         description="In a folder (and its subfolder images/) pairs are found by the names of xBD, "
-        "<disaster>_<8 digits>_{pre,post}_disaster.png, and of Ida-BD.",
+        "<disaster>_<8 digits>_{pre,post}_disaster.png, and of Ida-BD. Of two pictures a map, an overlay and a report "
+        "are saved; of GeoTIFFs buildings or the map as a file of its own, a small picture and a report.",
     )
     damage.add_argument("paths", nargs="+", type=Path, metavar="PRE POST | FOLDER", help="two images, or a folder")
-    damage.add_argument("--out", type=Path, default=Path("damage"), metavar="DIR", help="default: ./damage")
+    damage.add_argument(
+        "--out",
+        type=Path,
+        default=Path("damage"),
+        metavar="DIR | FILE",
+        help="default: ./damage; a FILE.geojson, FILE.gpkg or FILE.tif is for two GeoTIFFs",
+    )
+    damage.add_argument(
+        "--format", choices=("geojson", "gpkg", "tif"), default="geojson", help="of GeoTIFFs saved in a folder"
+    )
+    damage.add_argument(
+        "--align",
+        choices=("auto", "off", "require"),
+        help="undo a shift that GeoTIFFs themselves show: where it is sure (default), never, or else fail",
+    )
+    damage.add_argument(
+        "--districts", type=Path, metavar="GEOJSON", help="polygons; the report of GeoTIFFs counts buildings in each"
+    )
     damage.add_argument("--json", action="store_true", help="print one line of JSON per pair, not a table")
 
     segment = commands.add_parser(

@@ -10,7 +10,7 @@ from pathlib import Path
 _NAME = re.compile(
     r"""(?P<name>.+_[0-9]{8}                       # xBD: <disaster>_<8 digits>
               |AOI[0-9]+-tile_[0-9]+-[0-9]+)       # Ida-BD
-        _(?P<when>pre|post)_disaster\.(?i:png|jpe?g)""",
+        _(?P<when>pre|post)_disaster\.(?i:png|jpe?g|tiff?)""",
     re.VERBOSE,
 )
 

@@ -55,6 +55,7 @@ class Call(Generic[T]):
         json: the body, where it is JSON.
         statuses: the statuses that are answers and not problems.
         progress: is told how far it is, while it waits.
+        seconds: how long the answer may take; None: as long as the client waits for others.
         request_id: what the gateway knows it by while it runs, also where it is sent again.
     """
 
@@ -67,6 +68,7 @@ class Call(Generic[T]):
     json: Mapping[str, Any] | None = None
     statuses: tuple[int, ...] = (200,)
     progress: Tell | None = None
+    seconds: float | None = None
     request_id: str = field(default_factory=lambda: uuid4().hex)
 
     def result(self, response: httpx.Response) -> T:

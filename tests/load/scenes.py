@@ -1,0 +1,165 @@
+"""`make bench`, fourth part: what whole scenes cost.
+
+- Megapixels per second from the first byte sent to the last byte of the GeoTIFF that comes back, as a share of a bare
+  loop's over the same tiles: as many threads as the gateway has lanes, which only run the model on tiles that lie in
+  memory. Loop, gateway and loop again take turns, so that a noisy machine troubles both alike. The pair is of one grid
+  or, as most are, of two, and then warped.
+- The most memory that the gateway had resident.
+- Polygons per second, from a label map to GeoJSON, and megapixels per second of writing a Cloud-Optimised GeoTIFF.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from maskgate_client import Client
+from maskgate_client.scenes import draw_scene
+
+from gateway.media.cog import LabelMapFile
+from gateway.media.vectors import feature_collection
+from gateway.repository.store import StoredModel, scan
+from gateway.vision.streamed_regions import RegionStream
+from gateway.vision.tiling import plan
+from tests.load.bench import SHIPPED, WORKERS
+from tests.support.geotiffs import grid
+from tests.support.large import write_large
+from tests.support.processes import gateway
+from tests.support.trivial import PALETTE
+
+MEGAPIXELS = (4, 16, 64)
+LARGEST = 256
+# Tiles per round of the bare loop and thread: enough to be timed, and few beside a scene's.
+ROUND = 6
+BAND = 480
+
+
+@dataclass(frozen=True)
+class Result:
+    """Figures of one size."""
+
+    megapixels: int
+    warped: bool
+    tiles: int
+    bare_mp_per_second: float
+    gateway_mp_per_second: float
+    share: float
+    peak_mib: int
+
+
+def main() -> None:
+    """Run the benchmark and print tables, and JSON where `--json` names a file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="bd-siamunet", help="one of the repository's damage models")
+    parser.add_argument("--large", action="store_true", help=f"measure {LARGEST} megapixels too")
+    parser.add_argument("--json", type=Path, help="write the figures there too")
+    options = parser.parse_args()
+    model = scan(SHIPPED).models[options.model]
+    sizes = (*MEGAPIXELS, LARGEST) if options.large else MEGAPIXELS
+    with tempfile.TemporaryDirectory() as folder:
+        results = [_measure(model, Path(folder), size, warped) for size in sizes for warped in (False, True)]
+    parts = {"polygons_per_second": _polygons(), "cog_mp_per_second": _cog()}
+    _print(options.model, results, parts)
+    if options.json:
+        figures = {"cores": os.cpu_count(), **parts, "results": [vars(result) for result in results]}
+        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def _measure(model: StoredModel, folder: Path, megapixels: int, warped: bool) -> Result:
+    side = round((megapixels * 1e6) ** 0.5)
+    tiles = plan(side, side, model.card.tile, model.card.overlap).tiles
+    pre, post = write_large(folder, side, side, warped=warped)
+    settings = {"WORK_THREADS": str(WORKERS), "ENGINE_LANES": str(WORKERS), "MODELS_DAMAGE": model.name}
+    bare = _BareLoop(model)
+    with gateway(SHIPPED, LOG_LEVEL="WARNING", **settings) as server, Client(server.address) as client:
+        while not client.ready():
+            time.sleep(0.2)
+        before = bare.seconds_per_tile()
+        start = time.perf_counter()
+        client.damage_file(pre, post, "geotiff", model=model.name)
+        seconds = time.perf_counter() - start
+        after = bare.seconds_per_tile()
+        status = Path(f"/proc/{server.process.pid}/status").read_text()
+    peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
+    alone = tiles * statistics.mean((before, after))
+    size = side * side / 1e6
+    return Result(megapixels, warped, tiles, size / alone, size / seconds, alone / seconds, peak // 1024)
+
+
+class _BareLoop:
+    """Runs the model on tiles in memory, one core a thread, and nothing else."""
+
+    def __init__(self, model: StoredModel) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        self._session = ort.InferenceSession(model.versions[model.newest], options, providers=["CPUExecutionProvider"])
+        scene, card = draw_scene(1, model.card.tile), model.card
+        images = {"pre": scene.pre, "post": scene.post}
+        self._feed = {spec.name: images[spec.name][np.newaxis] for spec in card.inputs}
+        self._run(1)
+
+    def seconds_per_tile(self) -> float:
+        """Return the seconds that a tile takes while `WORKERS` threads run."""
+        start = time.perf_counter()
+        with ThreadPoolExecutor(WORKERS) as pool:
+            list(pool.map(self._run, [ROUND] * WORKERS))
+        return (time.perf_counter() - start) / (ROUND * WORKERS)
+
+    def _run(self, times: int) -> None:
+        for _ in range(times):
+            self._session.run(["probabilities"], self._feed)
+
+
+def _labels() -> np.ndarray:
+    """Return a label map of 16 megapixels, of drawn towns."""
+    return np.tile(draw_scene(3, 1024).labels, (4, 4))
+
+
+def _polygons() -> float:
+    labels, stream = _labels(), RegionStream(25)
+    where = grid(labels.shape[1], labels.shape[0])
+    start = time.perf_counter()
+    bands = (labels[y : y + BAND] for y in range(0, len(labels), BAND))
+    found = [region for band in bands for region in stream.add(band, band)] + stream.finish()
+    for _ in feature_collection(found, where, ["", "no", "minor", "major", "destroyed"], {}):
+        pass
+    return len(found) / (time.perf_counter() - start)
+
+
+def _cog() -> float:
+    labels = _labels()
+    height, width = labels.shape
+    start = time.perf_counter()
+    with LabelMapFile(width, height, np.array(PALETTE, np.uint8), grid(width, height)) as file:
+        for y in range(0, height, BAND):
+            file.write(labels[y : y + BAND])
+        file.geotiff(["", "no", "minor", "major", "destroyed"], {})
+    return labels.size / 1e6 / (time.perf_counter() - start)
+
+
+def _print(model: str, results: list[Result], parts: dict[str, float]) -> None:
+    print(f"\nScenes through {model}, {WORKERS} lanes of {os.cpu_count()} cores: GeoTIFFs in, a GeoTIFF out")
+    print(
+        f"{'megapixels':>10}{'grids':>8}{'tiles':>7}{'bare MP/s':>11}{'gateway MP/s':>14}{'share':>7}{'peak MiB':>10}"
+    )
+    for one in results:
+        grids = "two" if one.warped else "one"
+        print(
+            f"{one.megapixels:>10}{grids:>8}{one.tiles:>7}{one.bare_mp_per_second:>11.2f}"
+            f"{one.gateway_mp_per_second:>14.2f}{one.share:>7.2f}{one.peak_mib:>10}"
+        )
+    print(f"\nlabel map to GeoJSON: {parts['polygons_per_second']:,.0f} polygons per second")
+    print(f"Cloud-Optimised GeoTIFF: {parts['cog_mp_per_second']:,.0f} megapixels per second")
+
+
+if __name__ == "__main__":
+    main()

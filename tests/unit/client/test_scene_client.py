@@ -1,0 +1,152 @@
+"""Pairs of GeoTIFFs through the clients: what is sent, what is read, and what the command saves."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from maskgate_client import Alignment, District, DistrictClass, Progress, SceneReport
+from maskgate_client.cli import main
+
+TIFF = b"II*\0 and so on"
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> list[str]:
+    """Return the paths of two files that begin like TIFF."""
+    paths = [tmp_path / name for name in ("town pre.tif", "town post.tif")]
+    for path in paths:
+        path.write_bytes(TIFF + path.name.encode())
+    return [str(path) for path in paths]
+
+
+def test_a_report_says_what_the_gateway_said(ask: Any, gateway: Any) -> None:
+    report: SceneReport = ask(
+        "damage_scene", TIFF, TIFF, districts=b"{}", model="m", version=3, include=["quicklook", "geotiff"]
+    )
+    assert report.crs == "EPSG:26915"
+    assert report.alignment == Alignment("auto", 0.5, (1.2, -0.7), 0.67, True)
+    assert report.districts == (
+        District("n", "North", (DistrictClass(4, "destroyed", 1, 0.72),)),
+        District(None, None, (DistrictClass(4, "destroyed", 0, 0.0),)),
+    )
+    assert report.buildings[0].area_m2 == 0.72
+    assert report.buildings[0].box == (1, 1, 3, 2)
+    assert report.counts() == {"no-damage": 0, "destroyed": 1}
+    assert (report.pictures, report.files) == ({"quicklook": b"quicklook"}, {"geotiff": b"geotiff"})
+    assert "pictures" not in report.document
+    assert "files" not in report.document
+    (request,) = gateway.requests
+    assert request.url.params.multi_items() == [
+        ("align", "auto"),
+        ("include", "quicklook"),
+        ("include", "geotiff"),
+        ("model", "m"),
+        ("version", "3"),
+    ]
+    body = request.read()
+    assert b'name="districts"; filename="districts"' in body
+    assert request.extensions["timeout"]["read"] > 4 * 3600
+
+
+@pytest.mark.parametrize(
+    ("form", "accept"),
+    [("geojson", "application/geo+json"), ("geotiff", "image/tiff"), ("xview2", "application/zip")],
+)
+def test_a_file_is_asked_for_by_its_media_type(ask: Any, gateway: Any, form: str, accept: str) -> None:
+    assert ask("damage_file", TIFF, TIFF, form, align="require") == accept.encode()
+    assert dict(gateway.requests[0].url.params) == {"align": "require"}
+
+
+def test_progress_is_told(ask: Any) -> None:
+    told: list[Progress] = []
+    ask("damage_scene", TIFF, TIFF, progress=told.append)
+    assert told[-1] == Progress("send", 2 * len(TIFF), 2 * len(TIFF))
+
+
+@pytest.mark.parametrize("name", ["town.geojson", "town.gpkg", "town.tif", "TOWN.TIFF"])
+def test_the_command_saves_the_file_named_and_a_small_picture(
+    gateway: Any, pair: list[str], tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "new" / name
+    assert main(["damage", *pair, "--out", str(out)], transport=gateway.transport) == 0
+    stem = Path(name).stem
+    assert sorted(path.name for path in out.parent.iterdir()) == sorted([name, f"{stem}_quicklook.png", f"{stem}.json"])
+    assert (out.parent / f"{stem}_quicklook.png").read_bytes() == b"quicklook"
+    assert json.loads((out.parent / f"{stem}.json").read_text())["observed_share"] == 0.5
+    shown = capsys.readouterr()
+    assert "destroyed" in shown.out
+    assert f"Saved in {out.parent}: {name}" in shown.out
+    assert "post image moved" in shown.err
+
+
+def test_a_geopackage_holds_the_features(gateway: Any, pair: list[str], tmp_path: Path) -> None:
+    from pyogrio.raw import read
+
+    out = tmp_path / "town.gpkg"
+    for _ in range(2):  # the second time over the first
+        assert main(["damage", *pair, "--out", str(out)], transport=gateway.transport) == 0
+    meta, _, geometry, columns = read(out, layer="buildings")
+    assert meta["crs"] == "EPSG:4326"
+    assert dict(zip(meta["fields"], (column[0] for column in columns), strict=True)) == {
+        "class": "destroyed",
+        "value": 4,
+        "confidence": 0.75,
+        "area_m2": 0.72,
+        "pixels": 2,
+    }
+    assert len(geometry) == 1
+
+
+def test_without_its_library_a_geopackage_is_refused_before_anything_is_sent(
+    gateway: Any, pair: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyogrio", None)
+    assert main(["damage", *pair, "--out", str(tmp_path / "a.gpkg")], transport=gateway.transport) == 1
+    assert "maskgate-client[geo]" in capsys.readouterr().err
+    assert [request.url.path for request in gateway.requests] == ["/readyz"]
+
+
+def test_a_folder_of_geotiffs_becomes_a_folder_of_layers(gateway: Any, tmp_path: Path) -> None:
+    for number in (1, 2):
+        for when in ("pre", "post"):
+            (tmp_path / f"flood_0000000{number}_{when}_disaster.tif").write_bytes(TIFF)
+    out = tmp_path / "out"
+    arguments = ["damage", str(tmp_path), "--out", str(out), "--format", "tif", "--align", "off"]
+    assert main(arguments, transport=gateway.transport) == 0
+    assert sorted(path.name for path in out.iterdir()) == [
+        f"flood_0000000{number}{ending}" for number in (1, 2) for ending in (".json", ".tif", "_quicklook.png")
+    ]
+    sent = [request for request in gateway.requests if request.url.path == "/v1/damage"]
+    assert {request.url.params["align"] for request in sent} == {"off"}
+    assert all(b"flood" not in request.read() for request in sent), "file names stay at home"
+
+
+def test_districts_are_sent_along(gateway: Any, pair: list[str], tmp_path: Path) -> None:
+    layer = tmp_path / "districts.geojson"
+    layer.write_bytes(b'{"type": "FeatureCollection"}')
+    arguments = ["damage", *pair, "--out", str(tmp_path / "a.geojson"), "--districts", str(layer)]
+    assert main(arguments, transport=gateway.transport) == 0
+    assert b'{"type": "FeatureCollection"}' in gateway.requests[-1].read()
+
+
+def test_a_file_to_save_to_is_for_two_images(gateway: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["damage", str(tmp_path), "--out", "town.gpkg"], transport=gateway.transport) == 2
+    assert "for two images" in capsys.readouterr().err
+    assert gateway.requests == []
+
+
+def test_what_the_gateway_refuses_is_one_line(gateway: Any, pair: list[str], tmp_path: Path, capsys: Any) -> None:
+    document = {"title": "Images share too little ground", "status": 422, "detail": "They share no ground."}
+    gateway.instead = lambda request: (
+        httpx.Response(422, json=document | {"code": "pair-apart", "request_id": "r-1"})
+        if request.url.path == "/v1/damage"
+        else None
+    )
+    assert main(["damage", *pair, "--out", str(tmp_path / "a.geojson")], transport=gateway.transport) == 1
+    assert "They share no ground." in capsys.readouterr().err
+    assert not (tmp_path / "a.geojson").exists()
