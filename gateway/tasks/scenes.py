@@ -20,9 +20,9 @@ from gateway.media.cog import NOT_OBSERVED
 from gateway.media.georeference import GeoGrid
 from gateway.media.rasters import Raster
 from gateway.tasks.ahead import in_order
-from gateway.tasks.damage import SMALLEST_BUILDING
 from gateway.tasks.scene_reader import SceneReader, Window
 from gateway.tasks.segmentation import Segmenter
+from gateway.vision.buildings import SMALLEST_BUILDING
 from gateway.vision.labels import class_counts, confidence, decide
 from gateway.vision.regions import Region
 from gateway.vision.streamed_regions import RegionStream
