@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.build import build
 from export.catalog import CATALOG
 from export.probes import draw_clicked, draw_slices
 from gateway.engines.base import Engine, Model, Tensors, choose
@@ -17,9 +16,10 @@ from gateway.engines.triton import TritonEngine
 from gateway.ops.telemetry import Telemetry
 from gateway.ops.timeline import Timeline
 from gateway.repository.card import Card
-from tests.support.checkpoints import small_entries, small_entry, write
+from tests.support.checkpoints import checkpoint, small_entries, small_entry, untrained
 from tests.support.pictures import noise
 from tests.support.triton import Tritons
+from tests.support.unproven import write_unproven
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 BATCHES = (1, 2, 3, 4, 5, 9)
@@ -28,13 +28,13 @@ BATCHES = (1, 2, 3, 4, 5, 9)
 @pytest.fixture(scope="module")
 def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a repository with a small, untrained network of every architecture of the catalogue."""
-    root, checkpoints = tmp_path_factory.mktemp("networks"), tmp_path_factory.mktemp("checkpoints")
+    root = tmp_path_factory.mktemp("networks")
     for architecture in dict.fromkeys(entry.architecture for entry in CATALOG.values()):
-        file = write(checkpoints / f"{architecture}.pt", architecture)
-        build(file, small_entries(architecture), root)
+        network, made = untrained(architecture), checkpoint(architecture)
+        write_unproven(root, network, made, small_entries(architecture))
         for entry in CATALOG.values():
             if entry.on_request and entry.architecture == architecture:
-                build(file, [small_entry(entry.name)], root)
+                write_unproven(root, network, made, [small_entry(entry.name)])
     return root
 
 

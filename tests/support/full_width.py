@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from export.architectures import build_network
-from export.build import publish
-from export.cards import stated
 from export.catalog import entries_of
 from export.checkpoints import Checkpoint
-from export.graph import to_onnx
-from export.served.graphs import graph_of
-from gateway.repository.card import Card, Drift, Parity
-from gateway.repository.store import bytes_digest
+from tests.support.unproven import write_unproven
 
 
 def write_full_width(
@@ -47,19 +40,7 @@ def write_full_width(
         depths=depths,
         size=size,
     )
-    cards, files = [], []
-    for entry in entries_of(architecture):
-        graph = graph_of(network, checkpoint, entry)
-        files.append(to_onnx(graph))
-        card = Card(
-            **stated(entry, checkpoint, graph, "onnx"),
-            figures=(),
-            source_digest=f"sha256:{0:064x}",
-            digests={"1": bytes_digest(files[-1])},
-            parity=_unproven(),
-        )
-        cards.append(card)
-    return publish(cards, files, 1, root)
+    return write_unproven(root, network, checkpoint, entries_of(architecture))
 
 
 def _keep_magnitudes(network: nn.Module) -> None:
@@ -71,14 +52,3 @@ def _keep_magnitudes(network: nn.Module) -> None:
         if isinstance(layer, nn.BatchNorm2d) and name.endswith("bn3"):
             # Else each of the 33 residual blocks would double the variance.
             nn.init.constant_(layer.weight, 0.1)
-
-
-def _unproven() -> Parity:
-    drift = Drift(format="onnx", tiles="noise", batch=1)
-    return Parity(tolerance_probability=0, tolerance_flipped=0, versions={}, comparisons=(drift,))
-
-
-if __name__ == "__main__":
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    for folder in write_full_width(Path(sys.argv[1]), *sys.argv[2:]):
-        print(folder)

@@ -42,7 +42,7 @@ def _small_and_exported_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in PAIR:
             patch.setitem(CATALOG, name, small_entry(name))
-        patch.setattr(export.build, "_export", lambda graph: {"onnx": exported(name_of(graph), "onnx")})
+        patch.setattr(export.build, "_export", lambda graph, _: {"onnx": exported(name_of(graph), "onnx")})
         yield
 
 
@@ -62,7 +62,7 @@ def longer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory, source: Path) -> Path:
     root = tmp_path_factory.mktemp("built")
-    folders = build(source, small_entries("iog_refine"), root)
+    folders = build(source, small_entries("iog_refine"), root, weights="float32")
     assert folders == [root / "iog_refine_encoder", root / "iog_refine"]
     return root
 
@@ -134,16 +134,18 @@ def test_behind_a_closed_gate_both_former_models_stay(
     monkeypatch.setattr(
         export.build,
         "_export",
-        lambda graph: {"onnx": stranger if name_of(graph) == "iog_refine_encoder" else exported("iog_refine", "onnx")},
+        lambda graph, _: {
+            "onnx": stranger if name_of(graph) == "iog_refine_encoder" else exported("iog_refine", "onnx")
+        },
     )
     before = contents(repository)
     with pytest.raises(ParityError, match=r"^onnx (encoder|composition) on "):
-        build(longer, small_entries("iog_refine"), repository)
+        build(longer, small_entries("iog_refine"), repository, weights="float32")
     assert contents(repository) == before
 
 
 def test_a_further_version_keeps_the_former_of_both(repository: Path, longer: Path) -> None:
-    build(longer, small_entries("iog_refine"), repository, version=2)
+    build(longer, small_entries("iog_refine"), repository, version=2, weights="float32")
     models = scan(repository).models
     assert [list(models[name].versions) for name in PAIR] == [[1, 2], [1, 2]]
     assert {models[name].card.source_digest for name in PAIR} == {file_digest(longer)}
@@ -154,7 +156,7 @@ def test_neither_is_written_where_one_cannot_be(repository: Path, longer: Path) 
     edited(repository / "iog_refine" / "card.json", threshold=0.7)
     before = contents(repository)
     with pytest.raises(BuildError, match="version 1 has another tensor contract"):
-        build(longer, small_entries("iog_refine"), repository, version=2)
+        build(longer, small_entries("iog_refine"), repository, version=2, weights="float32")
     assert contents(repository) == before
 
 
@@ -183,7 +185,7 @@ def test_verify_names_an_encoder_of_another_checkpoint(repository: Path, source:
 
 
 def test_verify_names_other_versions_and_runs_those_that_both_have(repository: Path, longer: Path) -> None:
-    build(longer, small_entries("iog_refine"), repository, version=2)
+    build(longer, small_entries("iog_refine"), repository, version=2, weights="float32")
     card = repository / "iog_refine_encoder" / "card.json"
     rmtree(card.parent / "1")
     edited(card, digests={"2": read_card(card).digests["2"]})
@@ -239,7 +241,7 @@ def test_verify_compares_both_with_their_checkpoint(repository: Path, source: Pa
 
 
 def test_one_command_builds_both(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["build", str(source), "--repository", str(tmp_path / "repository")]) == 0
+    assert main(["build", str(source), "--repository", str(tmp_path / "repository"), "--weights", "float32"]) == 0
     folders = [tmp_path / "repository" / name for name in ("iog_refine_encoder", "iog_refine")]
     assert capsys.readouterr().out.splitlines() == list(map(str, folders))
     assert all((folder / "card.json").is_file() for folder in folders)

@@ -111,5 +111,5 @@ def test_the_answer_depends_on_image_and_clicks(architecture: str) -> None:
 
 
 def test_an_unknown_backbone_is_named() -> None:
-    with pytest.raises(ValueError, match=r"'resnet50'.*resnet101, resnet26"):
-        build_network("iog", WIDTH, "resnet50")
+    with pytest.raises(ValueError, match=r"'resnet18'.*resnet101, resnet50, resnet26"):
+        build_network("iog", WIDTH, "resnet18")
