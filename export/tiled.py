@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from export.catalog import damage_entry_of
+from export.catalog import entry_of
 from export.checkpoints import read_checkpoint
-from export.entries import OUTPUTS
+from export.entries import OUTPUTS, DamageEntry
 from export.errors import EvaluationError
 from export.graph import to_onnx
 from export.halving import in_half_precision
@@ -79,7 +79,7 @@ def open_stored(model: StoredModel) -> TiledModel:
 
 def _open_checkpoint(file: Path) -> TiledModel:
     checkpoint = read_checkpoint(file)
-    entry = damage_entry_of(checkpoint.architecture)
+    entry = entry_of(checkpoint.architecture, DamageEntry)
     graph = graph_of(checkpoint.network(), checkpoint, entry)
     return TiledModel(
         run=open_file(in_half_precision(to_onnx(graph)), "onnx", entry.inputs, OUTPUTS),

@@ -40,22 +40,15 @@ def trainer_of(network: str) -> Callable[[argparse.Namespace], Path]:
 
 
 def _train_damage(options: argparse.Namespace) -> Path:
-    if options.start is not None:
-        raise ExportError("a network of damage starts from nothing")
+    _refuse_start(options, "damage")
     chosen = recipe(options.network, options.recipe)
     if options.scenes is not None:
         chosen = replace(chosen, scenes=options.scenes)
-    return train(
-        chosen,
-        options.data,
-        options.out,
-        **_run_options(options),
-    )
+    return train(chosen, options.data, options.out, **_run_options(options))
 
 
 def _train_crops(options: argparse.Namespace) -> Path:
-    if options.start is not None:
-        raise ExportError("a network of crops starts from nothing")
+    _refuse_start(options, "crops")
     chosen = crop_recipe(options.network, options.recipe)
     if options.scenes is not None:
         chosen = replace(chosen, scenes=options.scenes)
@@ -63,8 +56,7 @@ def _train_crops(options: argparse.Namespace) -> Path:
 
 
 def _train_clicks(options: argparse.Namespace) -> Path:
-    if options.data is None or options.scenes is not None:
-        raise ExportError("a network of clicks learns from --data alone; no scenes are drawn for it")
+    _refuse_scenes(options, "clicks")
     return train_clicks(
         click_recipe(options.network, options.recipe),
         options.data,
@@ -75,8 +67,7 @@ def _train_clicks(options: argparse.Namespace) -> Path:
 
 
 def _train_slices(options: argparse.Namespace) -> Path:
-    if options.data is None or options.scenes is not None:
-        raise ExportError("a network of CT learns from --data alone; no scenes are drawn for it")
+    _refuse_scenes(options, "CT")
     return train_slices(
         slice_recipe(options.network, options.recipe),
         options.data,
@@ -87,8 +78,7 @@ def _train_slices(options: argparse.Namespace) -> Path:
 
 
 def _train_photos(options: argparse.Namespace) -> Path:
-    if options.data is None or options.scenes is not None:
-        raise ExportError("a network of waste learns from --data alone; no scenes are drawn for it")
+    _refuse_scenes(options, "waste")
     return train_photos(
         waste_recipe(options.network, options.recipe),
         options.data,
@@ -99,8 +89,7 @@ def _train_photos(options: argparse.Namespace) -> Path:
 
 
 def _train_films(options: argparse.Namespace) -> Path:
-    if options.data is None or options.scenes is not None:
-        raise ExportError("a network of radiographs learns from --data alone; no scenes are drawn for it")
+    _refuse_scenes(options, "radiographs")
     return train_films(
         film_recipe(options.network, options.recipe),
         options.data,
@@ -108,6 +97,16 @@ def _train_films(options: argparse.Namespace) -> Path:
         **_run_options(options),
         start=_start(options),
     )
+
+
+def _refuse_start(options: argparse.Namespace, what: str) -> None:
+    if options.start is not None:
+        raise ExportError(f"a network of {what} starts from nothing")
+
+
+def _refuse_scenes(options: argparse.Namespace, what: str) -> None:
+    if options.data is None or options.scenes is not None:
+        raise ExportError(f"a network of {what} learns from --data alone; no scenes are drawn for it")
 
 
 def _start(options: argparse.Namespace) -> Checkpoint | None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from export.catalog.clicks import CLICKED
 from export.catalog.ct import CT
 from export.catalog.damage import DAMAGE
 from export.catalog.films import FILMS
 from export.catalog.waste import WASTE
-from export.entries import CropEntry, DamageEntry, Entry, FilmEntry, SliceEntry, WasteEntry
+from export.entries import Entry
+from export.entries.base import CatalogEntry
 from export.errors import CheckpointError
+
+E = TypeVar("E", bound=CatalogEntry)
 
 CATALOG: dict[str, Entry] = {entry.name: entry for entry in (*DAMAGE, *CLICKED, *CT, *FILMS, *WASTE)}
 """Name → entry."""
@@ -27,61 +32,13 @@ def entries_of(architecture: str) -> tuple[Entry, ...]:
     raise CheckpointError(f"no model of the catalogue is a {architecture!r}; known: {known}")
 
 
-def damage_entry_of(architecture: str) -> DamageEntry:
-    """Return the entry that serves checkpoints of `architecture`, a network of damage.
+def entry_of(architecture: str, kind: type[E]) -> E:
+    """Return the entry of a kind that serves checkpoints of `architecture`.
 
     Raises:
         CheckpointError: it is of another task.
     """
     for entry in entries_of(architecture):
-        if isinstance(entry, DamageEntry):
+        if isinstance(entry, kind):
             return entry
-    raise CheckpointError(f"a {architecture} grades no damage")
-
-
-def crop_entry_of(architecture: str) -> CropEntry:
-    """Return the entry that grades crops with checkpoints of `architecture`.
-
-    Raises:
-        CheckpointError: it is of another task.
-    """
-    for entry in entries_of(architecture):
-        if isinstance(entry, CropEntry):
-            return entry
-    raise CheckpointError(f"a {architecture} grades no crops")
-
-
-def slice_entry_of(architecture: str) -> SliceEntry:
-    """Return the entry that labels slices with checkpoints of `architecture`.
-
-    Raises:
-        CheckpointError: it is of another task.
-    """
-    for entry in entries_of(architecture):
-        if isinstance(entry, SliceEntry):
-            return entry
-    raise CheckpointError(f"a {architecture} labels no slices")
-
-
-def waste_entry_of(architecture: str) -> WasteEntry:
-    """Return the entry that labels photographs with checkpoints of `architecture`.
-
-    Raises:
-        CheckpointError: it is of another task.
-    """
-    for entry in entries_of(architecture):
-        if isinstance(entry, WasteEntry):
-            return entry
-    raise CheckpointError(f"a {architecture} labels no waste")
-
-
-def film_entry_of(architecture: str) -> FilmEntry:
-    """Return the entry that scores films with checkpoints of `architecture`.
-
-    Raises:
-        CheckpointError: it is of another task.
-    """
-    for entry in entries_of(architecture):
-        if isinstance(entry, FilmEntry):
-            return entry
-    raise CheckpointError(f"a {architecture} scores no radiographs")
+    raise CheckpointError(f"a {architecture} {kind.not_done}")

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.architectures import CROPS
-from export.catalog import crop_entry_of
+from export.catalog import entry_of
 from export.checkpoints import read_checkpoint
 from export.crops.buildings import Town, read_town
 from export.crops.evaluate import best_constant, confusion, metrics, names
+from export.entries import CropEntry
 from export.errors import EvaluationError
 from export.figures import Measurement, report
 from export.runners import Runner, open_file, torch_runner
@@ -109,6 +110,6 @@ def opened(model: StoredModel) -> Grader:
 
 def _open_checkpoint(file: Path) -> Grader:
     checkpoint = read_checkpoint(file)
-    entry = crop_entry_of(checkpoint.architecture)
+    entry = entry_of(checkpoint.architecture, CropEntry)
     run = torch_runner(graph_of(checkpoint.network(), checkpoint, entry).module)
     return Grader(run, checkpoint.size, entry.grow, file_digest(file))

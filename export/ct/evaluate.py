@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from export.architectures import CT
-from export.catalog import slice_entry_of
+from export.catalog import entry_of
 from export.checkpoints import read_checkpoint
 from export.ct.metrics import SliceCounts, metrics
 from export.ct.slices import LabelledSlice, read_slices
+from export.entries import SliceEntry
 from export.errors import EvaluationError
 from export.figures import Measurement, report
 from export.runners import Runner, open_file, torch_runner
@@ -108,7 +109,7 @@ def count(predict: Predictor, slices: Iterable[LabelledSlice], classes: int, win
 
 def _open_checkpoint(file: Path) -> SliceModel:
     checkpoint = read_checkpoint(file)
-    entry = slice_entry_of(checkpoint.architecture)
+    entry = entry_of(checkpoint.architecture, SliceEntry)
     return SliceModel(
         run=torch_runner(graph_of(checkpoint.network(), checkpoint, entry).module),
         size=checkpoint.size,

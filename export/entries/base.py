@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from gateway.repository.card import Card, ClassSpec, Task, TensorSpec
 
@@ -21,6 +21,9 @@ class CatalogEntry(ABC):
 
     `licence` is that of weights whose checkpoint states none. An entry `on_request` is built only where it is named.
     """
+
+    not_done: ClassVar[str]
+    """What architectures of other tasks do not do, as the end of "a network …"."""
 
     name: str
     title: str

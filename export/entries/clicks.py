@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from export.entries.base import CatalogEntry, Tensors, as_named_in
 from gateway.repository.card import Card, ClickSpec, Task, TensorSpec
@@ -27,6 +27,8 @@ class ClickEntry(CatalogEntry):
 
     `margin` is in image pixels, `threshold` that of weights whose checkpoint states none. A head names its `encoder`.
     """
+
+    not_done: ClassVar[str] = "takes no clicks"
 
     prompt: Literal["iog", "dextr"]
     margin: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from export.entries.base import CatalogEntry, Tensors, as_named_in
 from gateway.repository.card import Card, CropSpec, Task, TensorSpec
@@ -16,6 +16,8 @@ class CropEntry(CatalogEntry):
 
     0.8 is xView2's baseline's.
     """
+
+    not_done: ClassVar[str] = "grades no crops"
 
     grow: float = 0.8
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from export.entries.base import CatalogEntry, Tensors, as_named_in, label_specs
 from gateway.repository.card import Card, Task, TensorSpec
@@ -13,6 +13,8 @@ from gateway.repository.card import Card, Task, TensorSpec
 @dataclass(frozen=True, kw_only=True)
 class SliceEntry(CatalogEntry):
     """A model that takes CT slices, and labels them or sharpens them."""
+
+    not_done: ClassVar[str] = "labels no slices"
 
     sharpens: bool = False
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from export.entries.base import CatalogEntry, Tensors, as_named_in, label_specs
 from gateway.repository.card import Card, Task, TensorSpec
@@ -16,6 +16,8 @@ class DamageEntry(CatalogEntry):
 
     `inputs` are the roles of its images, in order. `tile` and `overlap` are pixels of the input.
     """
+
+    not_done: ClassVar[str] = "grades no damage"
 
     inputs: tuple[str, ...]
     tile: int = 544

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from export.entries.base import CatalogEntry, Tensors, as_named_in, label_specs
 from gateway.repository.card import Card, ClassSpec, ResizeSpec, Task, TensorSpec
@@ -22,6 +22,8 @@ class WasteEntry(CatalogEntry):
 
     A checkpoint chooses the tile's side, and one of the `label_sets` in place of `classes`.
     """
+
+    not_done: ClassVar[str] = "labels no waste"
 
     label_sets: tuple[tuple[ClassSpec, ...], ...]
 

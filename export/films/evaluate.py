@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from export.architectures import FILMS
-from export.catalog import film_entry_of
+from export.catalog import entry_of
 from export.checkpoints import read_checkpoint
+from export.entries import FilmEntry
 from export.errors import EvaluationError
 from export.figures import Measurement
 from export.films.films import CLASSES, Grey, LabelledFilm, read_films
@@ -154,7 +155,7 @@ def _all_metrics(films: Sequence[LabelledFilm], scores: Scores, threshold: float
 
 def _open_checkpoint(file: Path) -> FilmModel:
     checkpoint = read_checkpoint(file)
-    entry = film_entry_of(checkpoint.architecture)
+    entry = entry_of(checkpoint.architecture, FilmEntry)
     return FilmModel(
         name=entry.name,
         run=torch_runner(graph_of(checkpoint.network(), checkpoint, entry).module),

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from export.architectures import INPUTS, colours_of
 from export.architectures.colours import IMAGENET, Colours
-from export.catalog import damage_entry_of
+from export.catalog import entry_of
+from export.entries import DamageEntry
 from export.framing import Framing
 from export.runners import Pixels
 from export.served.damage import serve
@@ -42,7 +43,7 @@ def network_inputs(
 
 def served_predictor(network: nn.Module, architecture: str, framing: Framing, device: str) -> Predictor:
     """Return the network as a predictor of label maps that tiles, blends and decides as the gateway does."""
-    entry = damage_entry_of(architecture)
+    entry = entry_of(architecture, DamageEntry)
     model = serve(network, entry.inputs, framing, colours_of(architecture)).to(device)
 
     def run(images: Sequence[Pixels]) -> tuple[Pixels, ...]:

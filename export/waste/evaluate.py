@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from export.architectures import WASTE
-from export.catalog import waste_entry_of
+from export.catalog import entry_of
 from export.catalog.waste import LABEL_SETS
 from export.checkpoints import read_checkpoint
+from export.entries import WasteEntry
 from export.errors import EvaluationError
 from export.figures import Measurement, report
 from export.runners import Runner, open_file, torch_runner
@@ -136,7 +137,7 @@ def metrics(confusion: Matrix, names: Sequence[str]) -> dict[str, float]:
 
 def _open_checkpoint(file: Path) -> PhotoModel:
     checkpoint = read_checkpoint(file)
-    entry = waste_entry_of(checkpoint.architecture)
+    entry = entry_of(checkpoint.architecture, WasteEntry)
     graph = graph_of(checkpoint.network(), checkpoint, entry)
     return PhotoModel(
         run=torch_runner(graph.module),

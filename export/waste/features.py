@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from export.architectures.fanet import FANetUPer
-from export.catalog import waste_entry_of
+from export.catalog import entry_of
 from export.checkpoints import read_checkpoint
+from export.entries import WasteEntry
 from export.errors import EvaluationError
 from export.training.inference import normalise
 from export.training.xbd import read_rgb
@@ -39,7 +40,7 @@ def draw_features(checkpoint_file: Path, photo: Path, out: Path) -> None:
     network = checkpoint.network()
     if not isinstance(network, FANetUPer):
         raise EvaluationError(f"a {checkpoint.architecture} has no branches to look at; a fanet has")
-    scale = waste_entry_of(checkpoint.architecture).resize(checkpoint.size)
+    scale = entry_of(checkpoint.architecture, WasteEntry).resize(checkpoint.size)
     image = to_scale(read_rgb(photo), scale.short, scale.long, scale.multiple)
     strengths = responses(network, normalise(image[None], "cpu"))
     figure = Figure(figsize=(3 * (1 + len(strengths["S"])), 6), layout="constrained")

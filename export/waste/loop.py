@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from export.catalog import waste_entry_of
+from export.catalog import entry_of
 from export.catalog.waste import LABEL_SETS
+from export.entries import WasteEntry
 from export.runners import torch_runner
 from export.served.waste import serve_photo
 from export.training.steps import run_to_end
@@ -55,7 +56,7 @@ def train_photos(
     photos = read_photos(data)
     training, validation = photos.of("train"), photos.of("val")
     names = tuple(spec.name for spec in LABEL_SETS[photos.label_set])
-    scale = waste_entry_of(recipe.network).resize(recipe.size)
+    scale = entry_of(recipe.network, WasteEntry).resize(recipe.size)
     loaded = [load_photo(each, scale.short, scale.long, len(names)) for each in training]
     sampler = Sampler(loaded, recipe.draw, seed)
     run = WasteRun(recipe, photos.label_set, minutes or recipe.minutes, device, seed)
@@ -86,7 +87,7 @@ def _untrained(photos: Sequence[Photo], names: Sequence[str]) -> list[str]:
 
 def _figures(run: WasteRun, validation: Sequence[LabelledPhoto], names: tuple[str, ...]) -> dict[str, float]:
     """Return the validation figures of the averaged weights."""
-    entry, size = waste_entry_of(run.recipe.network), run.recipe.size
+    entry, size = entry_of(run.recipe.network, WasteEntry), run.recipe.size
     model = PhotoModel(
         run=torch_runner(serve_photo(run.average, threshold=None), run.device),
         resize=entry.resize(size),

@@ -15,8 +15,9 @@ from torch import Tensor
 from export.architectures import FILMS
 from export.architectures.keras_layers import FilmNetwork
 from export.build import build
-from export.catalog import film_entry_of
+from export.catalog import entry_of
 from export.checkpoints import Checkpoint, write_checkpoint
+from export.entries import FilmEntry
 from export.errors import CheckpointError, ParityError
 from export.graph import to_onnx, to_torchscript
 from export.parity import prove
@@ -157,7 +158,7 @@ def test_a_model_whose_scores_do_not_sum_to_one_is_found(
 
 def test_films_of_another_task_have_no_entry_here() -> None:
     with pytest.raises(CheckpointError, match="a cogseg scores no radiographs"):
-        film_entry_of("cogseg")
+        entry_of("cogseg", FilmEntry)
 
 
 def test_a_checkpoint_of_another_depth_is_refused() -> None:

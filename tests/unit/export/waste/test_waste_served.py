@@ -16,10 +16,11 @@ from torch.nn import functional as F
 from export.architectures.colours import IMAGENET
 from export.architectures.fanet import FANet, FANetUPer
 from export.cards import stated
-from export.catalog import CATALOG, entries_of, waste_entry_of
+from export.catalog import CATALOG, entries_of, entry_of
 from export.catalog.waste import LABEL_SETS
 from export.checkpoints import read_checkpoint
 from export.cli import main
+from export.entries import WasteEntry
 from export.errors import CheckpointError
 from export.importing import import_weights
 from export.parity import prove
@@ -107,10 +108,10 @@ def test_files_that_answer_otherwise_do_not_pass_the_gate() -> None:
 def test_every_model_of_waste_has_an_entry_of_its_own() -> None:
     for name, architecture in MODELS.items():
         assert [entry.name for entry in entries_of(architecture)] == [name]
-        assert waste_entry_of(architecture) is CATALOG[name]
+        assert entry_of(architecture, WasteEntry) is CATALOG[name]
         assert CATALOG[name].task == "waste"
     with pytest.raises(CheckpointError, match="a fcn labels no waste"):
-        waste_entry_of("fcn")
+        entry_of("fcn", WasteEntry)
 
 
 def mmseg(path: Path, change: Callable[[Weights], Weights] = dict) -> Path:
