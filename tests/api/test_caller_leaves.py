@@ -90,7 +90,9 @@ def test_while_a_scene_is_mapped(start: Any, monkeypatch: pytest.MonkeyPatch) ->
     converse(client, whole_then_gone(request.read(), running.wait), scope_of(request))
     monkeypatch.undo()
     assert len(closed) == 2
-    assert client.sample("maskgate_cancelled_total", stage="infer") == 1
+    # The next band may be on its way from the files while the model is at work: whichever began last is counted.
+    stages = ("decode", "infer", "finish")
+    assert sum(client.sample("maskgate_cancelled_total", stage=stage) for stage in stages) == 1
     assert_nothing_is_held(client)
 
 
