@@ -9,6 +9,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import httpx
 
@@ -145,13 +146,7 @@ def _segment(client: Client, options: argparse.Namespace) -> int:
         threshold=options.threshold,
         coco=options.coco,
     )
-    if options.json:
-        print(json.dumps(cut.as_json(), ensure_ascii=False))
-    else:
-        print(cut.table())
-        print(f"\nSaved in {options.out}: {', '.join(path.name for path in cut.files)}")
-    for notice in cut.notices:
-        print(f"maskgate: {cut.name}: note: {notice}", file=sys.stderr)
+    _tell(cut, cut.notices, options)
     return 0
 
 
@@ -165,13 +160,7 @@ def _ct(client: Client, options: argparse.Namespace) -> int:
         version=options.model_version,
         include=options.include,
     )
-    if options.json:
-        print(json.dumps(found.as_json(), ensure_ascii=False))
-    else:
-        print(found.table())
-        print(f"\nSaved in {options.out}: {', '.join(path.name for path in found.files)}")
-    for notice in found.report.notices:
-        print(f"maskgate: {found.name}: note: {notice}", file=sys.stderr)
+    _tell(found, found.report.notices, options)
     return 0
 
 
@@ -194,8 +183,7 @@ def _radiograph(client: Client, options: argparse.Namespace) -> int:
         print(score_table(report))
         if options.saliency:
             print(f"\nSaved {options.saliency}: the evidence for {report.saliency_class}")
-    for notice in report.notices:
-        print(f"maskgate: {options.image.stem}: note: {notice}", file=sys.stderr)
+    _note(options.image.stem, report.notices)
     return 0
 
 
@@ -209,13 +197,7 @@ def _waste(client: Client, options: argparse.Namespace) -> int:
         version=options.model_version,
         min_area=options.min_area,
     )
-    if options.json:
-        print(json.dumps(found.as_json(), ensure_ascii=False))
-    else:
-        print(found.table())
-        print(f"\nSaved in {options.out}: {', '.join(path.name for path in found.files)}")
-    for notice in found.report.notices:
-        print(f"maskgate: {found.name}: note: {notice}", file=sys.stderr)
+    _tell(found, found.report.notices, options)
     return 0
 
 
@@ -225,6 +207,39 @@ def _models(client: Client, options: argparse.Namespace) -> int:
     rows = [["name", "task", "version", "state", "reason"]]
     print(align(rows + [[m.name, m.task or "", str(m.version or ""), m.state, m.reason] for m in models]))
     return 0 if all(model.state == "ready" for model in models) else 1
+
+
+class _Found(Protocol):
+    """What was found in one file and saved."""
+
+    @property
+    def name(self) -> str:
+        """What it is called by."""
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """What was saved."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for `--json`."""
+
+    def table(self) -> str:
+        """Return it for people."""
+
+
+def _tell(found: _Found, notices: Sequence[str], options: argparse.Namespace) -> None:
+    """Print what was found, as the options say, and the notices beside it."""
+    if options.json:
+        print(json.dumps(found.as_json(), ensure_ascii=False))
+    else:
+        print(found.table())
+        print(f"\nSaved in {options.out}: {', '.join(path.name for path in found.files)}")
+    _note(found.name, notices)
+
+
+def _note(name: str, notices: Sequence[str]) -> None:
+    for notice in notices:
+        print(f"maskgate: {name}: note: {notice}", file=sys.stderr)
 
 
 def _fail(message: str, code: int = 1) -> int:

@@ -227,18 +227,22 @@ def _read_origin(headers: httpx.Headers) -> Origin:
 
 def _read_report(response: httpx.Response) -> DamageReport:
     """Read the JSON answer."""
-    document = response.json()
-    return DamageReport(
-        model=document["model"],
-        width=document["width"],
-        height=document["height"],
-        classes=tuple(read_class(entry) for entry in document["classes"]),
-        regions=tuple(read_region(entry) for entry in document["regions"]),
-        notices=tuple(document["notices"]),
-        provenance=Provenance(**{key: document["provenance"][key] for key in Provenance.__dataclass_fields__}),
-        pictures={name: b64decode(data, validate=True) for name, data in document.pop("pictures", {}).items()},
-        document=document,
-    )
+    return DamageReport(**labelled(response.json()))
+
+
+def labelled(document: dict[str, Any]) -> dict[str, Any]:
+    """Read what the reports on a label map have in common, by attribute; `document` loses its pictures."""
+    return {
+        "model": document["model"],
+        "width": document["width"],
+        "height": document["height"],
+        "classes": tuple(read_class(entry) for entry in document["classes"]),
+        "regions": tuple(read_region(entry) for entry in document["regions"]),
+        "notices": tuple(document["notices"]),
+        "provenance": Provenance(**{key: document["provenance"][key] for key in Provenance.__dataclass_fields__}),
+        "pictures": {name: b64decode(data, validate=True) for name, data in document.pop("pictures", {}).items()},
+        "document": document,
+    }
 
 
 def read_class(entry: dict[str, Any]) -> ClassShare:

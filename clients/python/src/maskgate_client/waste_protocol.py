@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections.abc import Mapping, Sequence
 
 import httpx
 
-from maskgate_client.answers import Picture, Provenance
+from maskgate_client.answers import Picture
 from maskgate_client.images import ImageInput, image_bytes, media_type
-from maskgate_client.protocol import Call, chosen, read_class, read_region
+from maskgate_client.protocol import Call, chosen, labelled
 from maskgate_client.wastes import WasteReport
 
 
@@ -28,15 +27,4 @@ def report(
 
 
 def _read_report(response: httpx.Response) -> WasteReport:
-    document = response.json()
-    return WasteReport(
-        model=document["model"],
-        width=document["width"],
-        height=document["height"],
-        classes=tuple(read_class(entry) for entry in document["classes"]),
-        regions=tuple(read_region(entry) for entry in document["regions"]),
-        notices=tuple(document["notices"]),
-        provenance=Provenance(**{key: document["provenance"][key] for key in Provenance.__dataclass_fields__}),
-        pictures={name: b64decode(data, validate=True) for name, data in document.pop("pictures", {}).items()},
-        document=document,
-    )
+    return WasteReport(**labelled(response.json()))
