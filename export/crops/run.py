@@ -43,18 +43,14 @@ class CropRun(State):
         """Write the averaged weights with what a card says of them; ``data`` describes what they were learnt from."""
         recipe = self.recipe
         checkpoint = Checkpoint(
-            state_dict={name: value.cpu().contiguous() for name, value in self.average.state_dict().items()},
+            **self.learnt(self.average, recipe.hyperparameters()),
             architecture=recipe.network,
             width=recipe.width,
             reduction=1,
             threshold=None,
             recipe=recipe.name,
-            steps=self.step,
-            seconds=self.seconds,
-            device=self.device,
             seed=self.seed,
             data=data,
-            hyperparameters=recipe.hyperparameters(),
             depths=recipe.depths,
             size=recipe.draw.size,
         )

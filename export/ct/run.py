@@ -60,20 +60,15 @@ class SliceRun(State):
             untrained: names of the classes that the data showed none of.
         """
         recipe = self.recipe
-        started = {"started_from": self.started} if self.started else {}
         checkpoint = Checkpoint(
-            state_dict={name: value.cpu().contiguous() for name, value in self.average.state_dict().items()},
+            **self.learnt(self.average, recipe.hyperparameters()),
             architecture=recipe.network,
             width=recipe.width,
             reduction=1,
             threshold=recipe.threshold,
             recipe=recipe.name,
-            steps=self.step,
-            seconds=self.seconds,
-            device=self.device,
             seed=self.seed,
             data=data,
-            hyperparameters={**recipe.hyperparameters(), **started},
             size=recipe.size,
             window=(recipe.window.low, recipe.window.high),
             untrained=tuple(untrained),

@@ -86,9 +86,8 @@ class FilmRun(State):
     def export(self, path: Path, data: str) -> None:
         """Write the averaged weights with what a card says of them; ``data`` describes what they were learnt from."""
         recipe = self.recipe
-        started = {"started_from": self.started} if self.started else {}
         checkpoint = Checkpoint(
-            state_dict={name: value.cpu().contiguous() for name, value in self.average.state_dict().items()},
+            **self.learnt(self.average, recipe.hyperparameters()),
             architecture=recipe.network,
             width=recipe.width,
             depths=recipe.depths,
@@ -96,12 +95,8 @@ class FilmRun(State):
             reduction=1,
             threshold=THRESHOLD,
             recipe=recipe.name,
-            steps=self.step,
-            seconds=self.seconds,
-            device=self.device,
             seed=self.seed,
             data=data,
-            hyperparameters={**recipe.hyperparameters(), **started},
         )
         write_checkpoint(checkpoint, path)
 

@@ -47,19 +47,15 @@ class Run(State):
         recipe = self.recipe
         network = folded(self.average) if recipe.normalised else self.average
         checkpoint = Checkpoint(
-            state_dict={name: value.cpu().contiguous() for name, value in network.state_dict().items()},
+            **self.learnt(network, recipe.hyperparameters()),
             architecture=recipe.network,
             width=recipe.width,
             reduction=recipe.reduction,
             threshold=recipe.threshold,
             post_tint=recipe.post_tint,
             recipe=recipe.name,
-            steps=self.step,
-            seconds=self.seconds,
-            device=self.device,
             seed=self.seed,
             data=data,
-            hyperparameters=recipe.hyperparameters(),
         )
         write_checkpoint(checkpoint, path)
 

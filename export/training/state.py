@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from export.training.schedule import Schedule, average_into, learning_rate
 
 _LARGEST_GRADIENT = 5.0
+
+Hyperparameter = str | int | float | bool
 
 
 class Plan(Protocol):
@@ -109,6 +111,17 @@ class State:
         # Early on the average follows closely: else it would remember the untrained weights for long.
         average_into(self.average, self.network, min(self.plan.average, (1 + self.step) / (10 + self.step)))
         self.tick()
+
+    def learnt(self, average: nn.Module, hyperparameters: Mapping[str, Hyperparameter]) -> dict[str, Any]:
+        """Return what any checkpoint says: weights of the `average`, length, device, choices, and the start."""
+        started = {"started_from": self.started} if self.started else {}
+        return {
+            "state_dict": {name: value.cpu().contiguous() for name, value in average.state_dict().items()},
+            "steps": self.step,
+            "seconds": self.seconds,
+            "device": self.device,
+            "hyperparameters": {**hyperparameters, **started},
+        }
 
     def tick(self) -> None:
         """Add the time since the last tick to the clock."""

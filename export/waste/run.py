@@ -54,21 +54,16 @@ class WasteRun(State):
             untrained: names of the classes that the data showed none of.
         """
         recipe = self.recipe
-        started = {"started_from": self.started} if self.started else {}
         network = folded(self.average) if recipe.normalised else self.average
         checkpoint = Checkpoint(
-            state_dict={name: value.cpu().contiguous() for name, value in network.state_dict().items()},
+            **self.learnt(network, recipe.hyperparameters()),
             architecture=recipe.network,
             width=recipe.width,
             reduction=1,
             threshold=None,
             recipe=recipe.name,
-            steps=self.step,
-            seconds=self.seconds,
-            device=self.device,
             seed=self.seed,
             data=data,
-            hyperparameters={**recipe.hyperparameters(), **started},
             depths=recipe.depths or "",
             size=recipe.size,
             untrained=tuple(untrained),
