@@ -30,7 +30,10 @@ from gateway.engines.embedded import EmbeddedEngine
 from gateway.engines.triton import TritonEngine
 from gateway.ops.admission import Admission
 from gateway.ops.features import FeatureStore, MemoryFeatures, Shelf
+from gateway.ops.lanes import Turns
+from gateway.ops.pricing import Prices
 from gateway.ops.progress import ProgressBoard
+from gateway.ops.queue import Queue
 from gateway.ops.redis_link import RedisLink
 from gateway.ops.redis_sessions import RedisFeatures, RedisSessions
 from gateway.ops.sessions import MemorySessions, SessionStore
@@ -54,11 +57,16 @@ def create_app(settings: Settings) -> FastAPI:
     """
     telemetry = Telemetry()
     kept, features = _sessions(settings.sessions, telemetry)
+    work, limits = settings.work, settings.limits
+    turns = Turns(_turns(settings), work.bulk_every)
+    queue = Queue(turns, work.turn_seconds, telemetry)
     services = Services(
         settings=settings,
         telemetry=telemetry,
-        admission=Admission(settings.limits.inflight_requests, settings.limits.inflight_bytes, telemetry),
-        workers=Workers(settings.work.threads, _turns(settings)),
+        admission=Admission(
+            limits.inflight_requests, limits.inflight_bytes, limits.queue_seconds, queue, Prices(), telemetry
+        ),
+        workers=Workers(work.threads),
         engine=_engine(settings, telemetry),
         sessions=kept,
         features=features,

@@ -98,14 +98,14 @@ def test_while_a_scene_is_mapped(start: Any, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_while_waiting_for_a_turn(start: Any) -> None:
     client = start(work={"threads": 1})
-    workers = client.services.workers
+    turns = client.services.admission.queue.turns
     scope, body = scope_and_body()
 
     async def hold() -> None:
-        await workers._turns.acquire()
+        await turns.take("bulk")
 
     async def release() -> None:
-        workers._turns.release()
+        turns.give_back()
 
     client.run(hold)
     converse(client, whole_then_gone(body, lambda: asyncio.sleep(0.05)), scope)
