@@ -5,6 +5,7 @@
     │   ├── UploadIncomplete (400)   the body ended before its last boundary
     │   └── PartProblem (400)        a part is missing, doubled or unexpected
     ├── Unauthorised (401)
+    ├── Forbidden (403)              the key is known, and does not open this
     ├── NotFound (404)
     │   ├── ModelNotFound (404)
     │   ├── VersionNotFound (404)
@@ -50,6 +51,7 @@
     │   │   └── ClickOutside (422)
     │   ├── PromptUnsuitable (422)   another model would take it
     │   └── ParameterInvalid (422)
+    ├── QuotaExceeded (429)          the caller's own limit, not the gateway's
     ├── CallerLeft (499)             logged and counted, never sent
     ├── Internal (500)               a defect of ours
     ├── Unavailable (503)            try again after `retry_after` seconds
@@ -130,6 +132,12 @@ class Unauthorised(MaskgateError):
     """The call carries no key, or none that is known here."""
 
     status, code, title = 401, "unauthorised", "Unauthorised"
+
+
+class Forbidden(MaskgateError):
+    """The key is known here and lacks the scope that this needs; `scope` names it where one does."""
+
+    status, code, title = 403, "forbidden", "Forbidden"
 
 
 class NotFound(MaskgateError):
@@ -400,6 +408,12 @@ class ParameterInvalid(Unprocessable):
     """A query parameter is outside its documented values."""
 
     code, title = "parameter-invalid", "Parameter invalid"
+
+
+class QuotaExceeded(MaskgateError):
+    """The caller's key has asked as often, or for as much at once, as it may; `violated-policies` says which."""
+
+    status, code, title, retryable = 429, "quota-exceeded", "Quota exceeded", True
 
 
 class CallerLeft(MaskgateError):
