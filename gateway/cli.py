@@ -18,6 +18,7 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError
 
+from gateway.api.connections import bounded_http
 from gateway.app import create_app
 from gateway.engines.base import Status
 from gateway.ops.tenants import digest_of, new_key
@@ -98,6 +99,8 @@ def _serve(settings: Settings) -> int:
         app,
         host=settings.server.host,
         port=settings.server.port,
+        http=bounded_http(settings.server, app.state.services.telemetry),
+        ws="none",
         access_log=False,
         log_config=None,
         timeout_keep_alive=settings.server.keep_alive_seconds,

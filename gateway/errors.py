@@ -52,6 +52,7 @@
     │   ├── PromptUnsuitable (422)   another model would take it
     │   └── ParameterInvalid (422)
     ├── QuotaExceeded (429)          the caller's own limit, not the gateway's
+    ├── HeadTooLarge (431)
     ├── CallerLeft (499)             logged and counted, never sent
     ├── Internal (500)               a defect of ours
     ├── Unavailable (503)            try again after `retry_after` seconds
@@ -414,6 +415,12 @@ class QuotaExceeded(MaskgateError):
     """The caller's key has asked as often, or for as much at once, as it may; `violated-policies` says which."""
 
     status, code, title, retryable = 429, "quota-exceeded", "Quota exceeded", True
+
+
+class HeadTooLarge(MaskgateError):
+    """The request line and the header fields pass the byte limit."""
+
+    status, code, title = 431, "head-too-large", "Request header fields too large"
 
 
 class CallerLeft(MaskgateError):

@@ -49,6 +49,16 @@ class ServerSettings(_Group):
     keep_alive_seconds: int = Field(75, gt=0)
     """How long an idle connection is kept; longer than the balancer in front keeps its own."""
 
+    header_seconds: float = Field(10.0, gt=0)
+    """Time the request line and the header fields may take to arrive: from the connection on, or from the first byte
+    that follows an answer. The rest of a body that was refused may take as long."""
+
+    header_bytes: int = Field(32 * 1024, ge=1024)
+    """Longest request line and header fields, in bytes, the trailers of a chunked body included."""
+
+    send_seconds: float = Field(30.0, gt=0)
+    """A caller who reads less than 64 KiB of an answer in this time is cut off, and what it held is freed."""
+
     drain_delay_seconds: float = Field(2.0, ge=0)
     """After SIGTERM: how long `/readyz` says 503 before the socket closes. At least a probe's period."""
 
@@ -164,6 +174,10 @@ class LimitSettings(_Group):
 
     upload_seconds: float = Field(120.0, gt=0)
     """Time a request body may take to arrive."""
+
+    upload_stall_seconds: float = Field(20.0, gt=0)
+    """How far a body of declared length may fall behind the even pace at which it would arrive in `upload_seconds`: its
+    bytes are reserved from the start."""
 
 
 class EngineSettings(_Group):
