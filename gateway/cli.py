@@ -1,10 +1,11 @@
-"""`maskgate-gateway`: serve, or show the settings in force."""
+"""`maskgate-gateway`: serve, show the settings in force, or make a key."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import ipaddress
+import json
 import logging
 import signal
 import socket
@@ -17,14 +18,19 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError
 
+from gateway.api.connections import bounded_http
 from gateway.app import create_app
 from gateway.engines.base import Status
+from gateway.ops.tenants import digest_of, new_key
 from gateway.settings import EngineSettings, ModelSettings, ServerSettings, Settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     options = _parser().parse_args(arguments)
+    if options.command == "key":
+        print(_new_key(options.tenant))
+        return 0
     try:
         settings = _settings(options)
     except ValidationError as error:
@@ -47,7 +53,18 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--engine", choices=("embedded", "triton"), help="what runs the models")
     serve.add_argument("--triton-url", help="host:port of Triton's gRPC service")
     commands.add_parser("settings", help="print every setting with its value in force")
+    key = commands.add_parser("key", help="make a key, and show it once")
+    key.add_argument("--tenant", default="tenant", help="whose it will be")
     return parser
+
+
+def _new_key(tenant: str) -> str:
+    """Return a new key, and the setting that lets it in; the key is kept nowhere."""
+    key = new_key()
+    digest = digest_of(key)
+    return f"""key      {key}
+digest   {digest}
+setting  MASKGATE_AUTH_KEYS='{json.dumps({tenant: digest}, ensure_ascii=False)}'"""
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -82,6 +99,8 @@ def _serve(settings: Settings) -> int:
         app,
         host=settings.server.host,
         port=settings.server.port,
+        http=bounded_http(settings.server, app.state.services.telemetry),
+        ws="none",
         access_log=False,
         log_config=None,
         timeout_keep_alive=settings.server.keep_alive_seconds,

@@ -6,7 +6,8 @@ import re
 
 from starlette.requests import Request
 
-from gateway.errors import Forbidden, ParameterInvalid
+from gateway.api.scopes import check_scope
+from gateway.errors import ParameterInvalid
 from gateway.ops.lanes import LANES, Lane
 
 PRIORITY, DEADLINE = "Maskgate-Priority", "Maskgate-Deadline"
@@ -24,9 +25,8 @@ def lane_of(request: Request) -> Lane:
     lane = next((lane for lane in LANES if lane == asked), None)
     if lane is None:
         raise ParameterInvalid(f"{PRIORITY} is one of {' and '.join(LANES)}.", pointer=f"/{PRIORITY}")
-    caller = request.scope["state"].get("caller")
-    if lane == "emergency" and caller is not None and not caller.may("emergency"):
-        raise Forbidden("The key may not use the emergency lane.", pointer=f"/{PRIORITY}")
+    if lane == "emergency":
+        check_scope(request.scope["state"]["caller"], "emergency")
     return lane
 
 

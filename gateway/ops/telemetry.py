@@ -86,6 +86,12 @@ class Telemetry:
         self.cancelled = Counter(
             "maskgate_cancelled_total", "Requests whose caller left", ("stage",), registry=registry
         )
+        self.connections_cut = Counter(
+            "maskgate_connections_cut_total",
+            "Connections ended for a caller who was slow to ask or to read, or whose request is not one",
+            ("reason",),
+            registry=registry,
+        )
         self.tiles = Counter("maskgate_tiles_total", "Tiles inferred", ("model",), registry=registry)
         self.batch_items = Histogram(
             "maskgate_batch_items",
