@@ -245,6 +245,24 @@ def test_an_answer_that_is_not_read_is_cut_off(server: GatewayProcess) -> None:
         assert rest(connection).count(b"HTTP/1.1 200") < 1000
 
 
+def test_what_an_answer_held_is_freed_when_it_is_not_read(server: GatewayProcess) -> None:
+    picture = encode(noise(1500, 1500))
+    request = httpx.Request("POST", server.address, files={"pre": picture, "post": picture})
+    body, before = request.read(), cut(server, "slow-reader")
+    head = POST.replace(b"boundary=b", request.headers["Content-Type"].partition("; ")[2].encode())
+    with connected(server) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        deadline = time.monotonic() + 20
+        while cut(server, "slow-reader") == before:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        received = rest(connection)
+    length = int(received.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    assert 0 < len(received) < length
+    assert "maskgate_inflight_bytes 0.0" in httpx.get(f"{server.address}/metrics").text
+
+
 def test_one_that_is_read_slowly_is_not(server: GatewayProcess) -> None:
     before, received = cut(server, "slow-reader"), 0
     with connected(server) as connection:
