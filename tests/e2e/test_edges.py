@@ -76,10 +76,14 @@ def seconds_open(connection: socket.socket, first: bytes, then: bytes) -> float:
     return time.monotonic() - start
 
 
-def cut(server: GatewayProcess, reason: str) -> float:
-    name = f'maskgate_connections_cut_total{{reason="{reason}"}} '
+def metric(server: GatewayProcess, name: str) -> float:
+    """Return the value of a metric, or the sum over its labels where it is named without."""
     lines = httpx.get(f"{server.address}/metrics").text.splitlines()
-    return float(next((line.removeprefix(name) for line in lines if line.startswith(name)), "0"))
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith((f"{name} ", f"{name}{{")))
+
+
+def cut(server: GatewayProcess, reason: str) -> float:
+    return metric(server, f'maskgate_connections_cut_total{{reason="{reason}"}}')
 
 
 @pytest.mark.parametrize(
@@ -191,6 +195,21 @@ def test_pipelined_requests_are_answered_in_their_order(server: GatewayProcess) 
         answer = rest(connection)
     first, large, last = (answer.index(mark) for mark in (b"alive", b'"openapi"', b"unauthorised"))
     assert first < large < last
+
+
+def test_a_pipelining_caller_who_leaves_stops_costing(server: GatewayProcess) -> None:
+    picture = encode(noise(2000, 2000))
+    request = httpx.Request("POST", server.address, files={"pre": picture, "post": picture})
+    body, before = request.read(), metric(server, "maskgate_cancelled_total")
+    head = POST.replace(b"boundary=b", request.headers["Content-Type"].partition("; ")[2].encode())
+    with connected(server) as connection:
+        connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body + ALIVE)
+        deadline = time.monotonic() + 20
+        while metric(server, "maskgate_inflight_requests") == 0:
+            assert time.monotonic() < deadline
+    while metric(server, "maskgate_cancelled_total") == before:
+        assert time.monotonic() < deadline
+    assert metric(server, "maskgate_inflight_requests") == 0
 
 
 @pytest.mark.parametrize(
