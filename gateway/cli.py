@@ -22,16 +22,16 @@ from gateway.api.connections import bounded_http
 from gateway.app import create_app
 from gateway.engines.base import Status
 from gateway.ops.tenants import digest_of, new_key
-from gateway.settings import EngineSettings, ModelSettings, ServerSettings, Settings
+from gateway.settings import AuthSettings, EngineSettings, ModelSettings, ServerSettings, Settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     options = _parser().parse_args(arguments)
-    if options.command == "key":
-        print(_new_key(options.tenant))
-        return 0
     try:
+        if options.command == "key":
+            print(_new_key(options.tenant))
+            return 0
         settings = _settings(options)
     except ValidationError as error:
         for problem in error.errors(include_url=False, include_input=False):
@@ -59,9 +59,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _new_key(tenant: str) -> str:
-    """Return a new key, and the setting that lets it in; the key is kept nowhere."""
+    """Return a new key, and the setting that lets it in; the key is kept nowhere.
+
+    Raises:
+        ValidationError: no tenant may be named so.
+    """
     key = new_key()
     digest = digest_of(key)
+    AuthSettings.model_validate({"keys": {tenant: digest}})
     return f"""key      {key}
 digest   {digest}
 setting  MASKGATE_AUTH_KEYS='{json.dumps({tenant: digest}, ensure_ascii=False)}'"""

@@ -113,9 +113,7 @@ class RequestContext:
             self._record(scope, tally, time.perf_counter() - tally.start)
 
     def _record(self, scope: Scope, tally: _Tally, seconds: float) -> None:
-        state = scope["state"]
-        route = getattr(scope.get("route"), "path", "unmatched")
-        method = scope["method"] if scope["method"] in _METHODS else "other"
+        state, route, method = scope["state"], route_of(scope), method_of(scope)
         reason = state.get("problem")
         self.telemetry.requests.labels(route, method, f"{tally.status // 100}xx").inc()
         self.telemetry.request_seconds.labels(route, method).observe(seconds)
@@ -154,3 +152,15 @@ class RequestContext:
         named = parse_qs(scope["query_string"]).get(b"model", [b""])[0].decode("latin-1")
         name = scope.get("path_params", {}).get("model", named)
         return name if any(status.name == name for status in self.statuses()) else None
+
+
+def route_of(scope: Scope) -> str:
+    """Return the template of the route that was found, or `unmatched`."""
+    path: str = getattr(scope.get("route"), "path", "unmatched")
+    return path
+
+
+def method_of(scope: Scope) -> str:
+    """Return the method, or `other` where it is none that HTTP defines."""
+    method: str = scope["method"]
+    return method if method in _METHODS else "other"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 _log = logging.getLogger("gateway.audit")
 
@@ -41,7 +41,7 @@ class AuditEntry:
 
     def write(self) -> None:
         """Write the line; what the entry does not have is not in it."""
-        fields = {name: value for name, value in asdict(self).items() if value is not None}
+        fields = {name: value for name, value in vars(self).items() if value is not None}
         _log.info("%s", " ".join(f"{name}={_shown(value)}" for name, value in fields.items()), extra={"fields": fields})
 
 

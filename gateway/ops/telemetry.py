@@ -86,12 +86,6 @@ class Telemetry:
         self.cancelled = Counter(
             "maskgate_cancelled_total", "Requests whose caller left", ("stage",), registry=registry
         )
-        self.connections_cut = Counter(
-            "maskgate_connections_cut_total",
-            "Connections ended for a caller who was slow to ask or to read, or whose request is not one",
-            ("reason",),
-            registry=registry,
-        )
         self.tiles = Counter("maskgate_tiles_total", "Tiles inferred", ("model",), registry=registry)
         self.batch_items = Histogram(
             "maskgate_batch_items",
@@ -132,6 +126,12 @@ class Telemetry:
         )
         self.triton_transport = Gauge(
             "maskgate_triton_transport_info", "1 for how tensors travel to Triton", ("transport",), registry=registry
+        )
+        self.connections_cut = Counter(
+            "maskgate_connections_cut_total",
+            "Connections ended for a caller who was slow to ask or to read, or whose request is not one",
+            ("reason",),
+            registry=registry,
         )
         self.refreshes = Counter(
             "maskgate_repository_refreshes_total",

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from gateway import cli
 from gateway.api.scopes import costs, scope_needed
-from gateway.ops.tenants import digest_of
+from gateway.ops.tenants import Tenants, digest_of
 from gateway.settings import AuthSettings, Settings
 from tests.support.app_client import AppClient
 from tests.support.leaving import converse, scope_of
@@ -290,6 +291,34 @@ def test_keys_may_lie_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("MASKGATE_AUTH_KEYS", json.dumps({"three": digest_of("c")}))
     with pytest.raises(ValidationError, match="exclude each other"):
         Settings()
+
+
+def test_a_new_key_is_shown_once_with_the_setting_that_lets_it_in(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli.main(["key", "--tenant", "radiology"]) == 0
+    shown = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert shown["digest"] == digest_of(shown["key"])
+    name, _, value = shown["setting"].partition("=")
+    monkeypatch.setenv(name, value.strip("'"))
+    assert Tenants(Settings().auth.by_tenant()).of(shown["key"]).tenant == "radiology"
+
+
+def test_a_key_is_made_for_no_tenant_that_settings_would_refuse(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["key", "--tenant", "Jane Doe"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "keys" in captured.err
+
+
+def test_settings_are_printed_without_their_keys(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MASKGATE_AUTH_KEYS", json.dumps(KEYS))
+    assert cli.main(["settings"]) == 0
+    printed = capsys.readouterr().out
+    assert json.loads(printed)["auth"]["keys"]["reader"]["scopes"] == []
+    assert "sha256:" not in printed
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "[]", "{}", '{"one": "secret"}'])

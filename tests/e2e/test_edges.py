@@ -76,10 +76,14 @@ def seconds_open(connection: socket.socket, first: bytes, then: bytes) -> float:
     return time.monotonic() - start
 
 
-def cut(server: GatewayProcess, reason: str) -> float:
-    name = f'maskgate_connections_cut_total{{reason="{reason}"}} '
+def metric(server: GatewayProcess, name: str) -> float:
+    """Return the value of a metric, or the sum over its labels where it is named without."""
     lines = httpx.get(f"{server.address}/metrics").text.splitlines()
-    return float(next((line.removeprefix(name) for line in lines if line.startswith(name)), "0"))
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith((f"{name} ", f"{name}{{")))
+
+
+def cut(server: GatewayProcess, reason: str) -> float:
+    return metric(server, f'maskgate_connections_cut_total{{reason="{reason}"}}')
 
 
 @pytest.mark.parametrize(
@@ -193,6 +197,21 @@ def test_pipelined_requests_are_answered_in_their_order(server: GatewayProcess) 
     assert first < large < last
 
 
+def test_a_pipelining_caller_who_leaves_stops_costing(server: GatewayProcess) -> None:
+    picture = encode(noise(2000, 2000))
+    request = httpx.Request("POST", server.address, files={"pre": picture, "post": picture})
+    body, before = request.read(), metric(server, "maskgate_cancelled_total")
+    head = POST.replace(b"boundary=b", request.headers["Content-Type"].partition("; ")[2].encode())
+    with connected(server) as connection:
+        connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body + ALIVE)
+        deadline = time.monotonic() + 20
+        while metric(server, "maskgate_inflight_requests") == 0:
+            assert time.monotonic() < deadline
+    while metric(server, "maskgate_cancelled_total") == before:
+        assert time.monotonic() < deadline
+    assert metric(server, "maskgate_inflight_requests") == 0
+
+
 @pytest.mark.parametrize(
     ("key", "length", "status"),
     [(b"key", 10**11, b"413"), (b"none", 100, b"401"), (b"ct", 100, b"403")],
@@ -243,6 +262,24 @@ def test_an_answer_that_is_not_read_is_cut_off(server: GatewayProcess) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.1)
         assert rest(connection).count(b"HTTP/1.1 200") < 1000
+
+
+def test_what_an_answer_held_is_freed_when_it_is_not_read(server: GatewayProcess) -> None:
+    picture = encode(noise(1500, 1500))
+    request = httpx.Request("POST", server.address, files={"pre": picture, "post": picture})
+    body, before = request.read(), cut(server, "slow-reader")
+    head = POST.replace(b"boundary=b", request.headers["Content-Type"].partition("; ")[2].encode())
+    with connected(server) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        deadline = time.monotonic() + 20
+        while cut(server, "slow-reader") == before:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        received = rest(connection)
+    length = int(received.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    assert 0 < len(received) < length
+    assert "maskgate_inflight_bytes 0.0" in httpx.get(f"{server.address}/metrics").text
 
 
 def test_one_that_is_read_slowly_is_not(server: GatewayProcess) -> None:
