@@ -72,12 +72,13 @@ format: $(DEV)/.project ## Rewrite the sources in the house style
 	@$(DEV)/bin/ruff check --fix
 	@$(DEV)/bin/ruff format
 
-bench: $(DEV)/.project ## Time the stages of a request, the gateway's throughput, the way to Triton, clicks, CT, and whole scenes
+bench: $(DEV)/.project ## Time the stages of a request, the gateway's throughput, the way to Triton, clicks, CT, whole scenes, and overload
 	@$(DEV)/bin/python -m tests.load.bench
 	@$(DEV)/bin/python -m tests.load.transports
 	@$(DEV)/bin/python -m tests.load.clicks
 	@$(DEV)/bin/python -m tests.load.ct
 	@$(DEV)/bin/python -m tests.load.scenes
+	@$(DEV)/bin/python -m tests.load.overload
 
 perf: $(PERF)/perf_analyzer ## Fetch NVIDIA's perf_analyzer (Linux on x86-64)
 	@:
