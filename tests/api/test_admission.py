@@ -169,7 +169,7 @@ def test_a_full_queue(start: Any) -> None:
         await turns.take("bulk")
         waiting = asyncio.create_task(client._request("POST", "/v1/damage", {"files": FILES}))
         await until(lambda: turns.waiting("bulk"))
-        full = await client._request("POST", "/v1/damage", {"files": FILES})
+        full: httpx.Response = await client._request("POST", "/v1/damage", {"files": FILES})
         urgent = asyncio.create_task(
             client._request("POST", "/v1/damage", {"files": FILES, "headers": {PRIORITY: "emergency"}})
         )
@@ -191,7 +191,9 @@ def test_who_waits_too_long_is_shed_and_loses_nobody_a_turn(start: Any) -> None:
 
     async def scenario() -> httpx.Response:
         await turns.take("bulk")
-        late = await client._request("POST", "/v1/damage", {"files": FILES, "headers": {DEADLINE: "0.2"}})
+        late: httpx.Response = await client._request(
+            "POST", "/v1/damage", {"files": FILES, "headers": {DEADLINE: "0.2"}}
+        )
         turns.give_back()
         return late
 

@@ -75,7 +75,7 @@ class Callers:
     def __init__(self, address: str, path: str, headers: Mapping[str, str], body: bytes) -> None:
         """Connect to nothing yet."""
         place = urlsplit(address)
-        self._host, self._port = place.hostname, place.port
+        self._host, self._port = place.hostname or "", place.port or 80
         self._body = body
         fixed = {"Host": place.netloc, "Content-Length": str(len(body)), **headers}
         self._head = f"POST {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fixed.items())

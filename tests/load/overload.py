@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
-import platform
 import resource
 import tempfile
 import time
@@ -23,7 +21,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
 import httpx
@@ -33,6 +30,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.load.bench import SHIPPED
 from tests.load.callers import Answer, Callers, closed_loop, open_loop
+from tests.load.record import record, record_option
 from tests.support.pictures import encode
 from tests.support.processes import GatewayProcess, gateway
 from tests.support.trivial import write_trivial_model
@@ -61,7 +59,7 @@ class Figures:
     refused_share: float
     refusal_p50_ms: float
     refusal_p99_ms: float
-    shed: float
+    shed: int
     refusal_cpu_ms: float
     served_cpu_ms: float
     lag_p99_ms: float
@@ -73,22 +71,17 @@ class Figures:
 
 
 def main() -> None:
-    """Run the benchmark and print its figures, and JSON where `--json` names a file."""
+    """Run the benchmark and print its figures; keep them where `--record` says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="bd-fcn", help=f"of the shipped repository, or {TRIVIAL}")
     parser.add_argument("--seconds", type=float, default=20.0, help="length of each phase")
     parser.add_argument("--deadline", type=float, default=2.0, help="seconds that each request gives its answer")
-    parser.add_argument("--json", type=Path, help="write the figures there too")
+    record_option(parser)
     options = parser.parse_args()
     with served(options.model) as server:
         figures = asyncio.run(_measure(server, options.model, options.seconds, options.deadline))
     _print(figures)
-    if options.json:
-        machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
-        versions = {name: version(name) for name in ("maskgate", "fastapi", "uvicorn", "onnxruntime", "numpy")}
-        versions["python"] = platform.python_version()
-        text = json.dumps({"machine": machine, "versions": versions, "figures": asdict(figures)}, indent=2)
-        options.json.write_text(text + "\n", encoding="utf-8")
+    record(options.record, "overload", {"figures": asdict(figures)})
 
 
 @contextmanager
@@ -129,7 +122,10 @@ async def _measure(server: GatewayProcess, model: str, seconds: float, deadline:
     passed, after = time.monotonic() - begun, _metrics(server)
     share = (_own_cpu() - own) / passed / turns
     accepted = [answer for answer in flooded if answer.status == 200]
-    refused = [answer for answer in flooded if answer.status == 503]
+    refused = sorted((answer for answer in flooded if answer.status == 503), key=lambda answer: answer.seconds)
+    shed = round(_sum(after, "maskgate_shed_total") - _sum(before, "maskgate_shed_total"))
+    # Those that were let in and shed later are told last.
+    at_once = refused[: max(0, len(refused) - shed)]
     good = [answer for answer in accepted if answer.seconds <= deadline]
 
     alone = await open_loop(emergency, EMERGENCIES * capacity, seconds)
@@ -152,9 +148,9 @@ async def _measure(server: GatewayProcess, model: str, seconds: float, deadline:
         accepted_p99_ms=_percentile(accepted, 99),
         late=len(flooded) - len(good) - len(refused),
         refused_share=len(refused) / len(flooded),
-        refusal_p50_ms=_percentile(refused, 50),
-        refusal_p99_ms=_percentile(refused, 99),
-        shed=_sum(after, "maskgate_shed_total") - _sum(before, "maskgate_shed_total"),
+        refusal_p50_ms=_percentile(at_once, 50),
+        refusal_p99_ms=_percentile(at_once, 99),
+        shed=shed,
         refusal_cpu_ms=refusal_cpu * 1000,
         served_cpu_ms=served_cpu * 1000,
         lag_p99_ms=_lag(before, after) * 1000,
@@ -219,7 +215,7 @@ def _print(figures: Figures) -> None:
     print(f"capacity {f.capacity:.1f}/s, {f.service_ms:.0f} ms of a turn each; offered {f.offered:.1f}/s")
     print(f"{'goodput':<34}{f.goodput:>9.1f}/s  {f.goodput_share:.2f} of capacity (aim 0.90)")
     print(f"{'accepted, p50 and p99':<34}{f.accepted_p50_ms:>9.0f} ms {f.accepted_p99_ms:.0f} ms; late {f.late}")
-    print(f"{'refused':<34}{f.refused_share:>9.0%}     {f.shed:.0f} of them shed while they waited")
+    print(f"{'refused':<34}{f.refused_share:>9.0%}     {f.shed} of them shed while they waited")
     print(f"{'time to refuse, p50 and p99':<34}{f.refusal_p50_ms:>9.1f} ms {f.refusal_p99_ms:.1f} ms")
     print(f"{'processor, refused and served':<34}{f.refusal_cpu_ms:>9.2f} ms {f.served_cpu_ms:.2f} ms")
     print(f"{'event loop lag p99':<34}{f.lag_p99_ms:>9.1f} ms (aim 10)")
