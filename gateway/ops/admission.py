@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from gateway.errors import Draining, Overloaded, QueueFull, WouldBeLate
 from gateway.ops.lanes import Lane
-from gateway.ops.pricing import Kind, Prices, Unit
+from gateway.ops.pricing import Kind, Price, Prices, Unit
 from gateway.ops.queue import Queue, Ticket
 from gateway.ops.telemetry import Telemetry
 from gateway.ops.timeline import Timeline
@@ -120,7 +120,7 @@ class Admission:
             )
         self._check_room(timeline.lane)
         price = self.prices.predict(kind, kind.unit, length if kind.unit == "byte" else 1)
-        self._check_time(timeline, price.ample)
+        self._check_time(timeline, price)
         with self.queue.expect(timeline, price) as ticket:
             self._held_requests += 1
             reservation = Reservation(self, kind, ticket)
@@ -152,8 +152,9 @@ class Admission:
         # What is held by either lane is given back when both have been worked off.
         return Overloaded(f"Too many {what} are in flight.", retry_after=self.queue.retry_after("bulk"))
 
-    def _check_time(self, timeline: Timeline, cost: float) -> None:
+    def _check_time(self, timeline: Timeline, price: Price) -> None:
         wait, lane = self.queue.wait(timeline.lane), timeline.lane
+        cost = price.ample if wait else price.seconds
         if wait > self._queue_seconds:
             raise QueueFull(
                 f"The queue is full: a request would wait longer than {self._queue_seconds:g} seconds.",

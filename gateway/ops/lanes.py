@@ -74,6 +74,11 @@ class Turns:
         self._free = count
         self._lanes: Lanes[asyncio.Future[None]] = Lanes(bulk_every)
 
+    @property
+    def free(self) -> int:
+        """How many turns nobody holds."""
+        return self._free
+
     def waiting(self, lane: Lane) -> int:
         """Return how many wait in a lane."""
         return self._lanes.waiting(lane)

@@ -106,6 +106,7 @@ class Ticket:
         self._queue = queue
         self._holds = False
         self._since = 0.0
+        self._moved = False
         self._breathing = asyncio.Lock()
 
     @asynccontextmanager
@@ -136,7 +137,7 @@ class Ticket:
         self.price = price
         if not self.begun:
             self._queue.comes(self)
-        elif self.timeline.remaining() < price.ample:
+        elif self.timeline.remaining() < price.seconds:
             raise self._shed()
 
     def left(self) -> float:
@@ -144,7 +145,9 @@ class Ticket:
         return max(0.0, min(self.price.seconds, self._queue.turn_seconds) - (self._queue.clock() - self._since))
 
     async def _first(self) -> None:
-        spare = self.timeline.remaining() - self.price.ample
+        # Who has to wait is to have ample time left after it; who has not may try its luck.
+        needed = self.price.seconds if self._queue.turns.free else self.price.ample
+        spare = self.timeline.remaining() - needed
         if spare <= 0:
             raise self._shed()
         try:
@@ -160,9 +163,15 @@ class Ticket:
         self._holds = True
 
     async def _breathe(self) -> None:
-        """Let emergencies in, and others too where the turn has lasted its slice; return with a turn again."""
+        """Let emergencies in, and others too where the turn has lasted its slice; return with a turn again.
+
+        Each turn lasts for a step at least: else who was let in after waiting would let others in before it moved.
+        """
         # Steps side by side wait for the one turn that all of them work in.
         async with self._breathing:
+            if not self._moved:
+                self._moved = True
+                return
             turns, lane = self._queue.turns, self.timeline.lane
             over = self._queue.clock() - self._since >= self._queue.turn_seconds
             if over and any(map(turns.waiting, LANES)):
@@ -177,9 +186,12 @@ class Ticket:
                 async with self._in_time():
                     await pause(lane)
             self._begin()
+            # The step that waited is made in this turn.
+            self._moved = True
 
     def _begin(self) -> None:
         self.begun = self._holds = True
+        self._moved = False
         self._since = self._queue.clock()
         self._queue.begins(self)
 
@@ -195,6 +207,6 @@ class Ticket:
         lane, timeline = self.timeline.lane, self.timeline
         self._queue.telemetry.shed.labels(lane).inc()
         return WouldBeLate(
-            "The request waited too long to be answered before its deadline, and was not worked on.",
+            "By now the request would be answered after its deadline; it was not worked on.",
             retry_after=self._queue.retry_after(lane, timeline.allowed - self.price.ample),
         )
