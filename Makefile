@@ -3,6 +3,7 @@
 PORT ?= 8080
 HOST ?= 127.0.0.1
 MODELS ?= model_repository
+WORKERS ?= 1
 ENGINE ?= embedded
 TRITON_URL ?= localhost:8001
 HTTP_PORT ?= 8000
@@ -40,8 +41,8 @@ PROJECT_ITSELF := --no-deps --no-build-isolation --editable . --editable clients
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-serve: $(SERVE)/.project ## Start the gateway (PORT=8080 HOST=127.0.0.1 MODELS=model_repository; ENGINE=triton TRITON_URL=localhost:8001)
-	@exec $(SERVE)/bin/maskgate-gateway serve --host $(HOST) --port $(PORT) --models $(MODELS) \
+serve: $(SERVE)/.project ## Start the gateway (PORT=8080 HOST=127.0.0.1 WORKERS=1 MODELS=model_repository; ENGINE=triton TRITON_URL=localhost:8001)
+	@exec $(SERVE)/bin/maskgate-gateway serve --host $(HOST) --port $(PORT) --workers $(WORKERS) --models $(MODELS) \
 		--engine $(ENGINE) --triton-url $(TRITON_URL)
 
 triton: $(TRITON)/.locked ## Start Triton without Docker (HTTP_PORT=8000 GRPC_PORT=8001 METRICS_PORT=8002)

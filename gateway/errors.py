@@ -52,6 +52,7 @@
     │   └── ParameterInvalid (422)
     ├── CallerLeft (499)             logged and counted, never sent
     ├── Internal (500)               a defect of ours
+    ├── SessionsUnshared (501)       several processes, and no place where they share sessions
     ├── Unavailable (503)            try again after `retry_after` seconds
     │   ├── Overloaded (503)
     │   ├── Draining (503)
@@ -157,7 +158,7 @@ class SessionNotFound(NotFound):
 
 
 class RequestNotFound(NotFound):
-    """No request of that id of this caller runs in this process; it ended, or another replica has it."""
+    """No request of that id of this caller runs in this process; it ended, or another process has it."""
 
     code, title = "request-not-found", "Request not found"
 
@@ -410,6 +411,12 @@ class CallerLeft(MaskgateError):
 
 class Internal(MaskgateError):
     """A defect of ours; the log has the request id and the trace."""
+
+
+class SessionsUnshared(MaskgateError):
+    """The gateway runs as several processes, and a session would be known to one of them alone."""
+
+    status, code, title = 501, "sessions-unshared", "Sessions not offered"
 
 
 class Unavailable(MaskgateError):

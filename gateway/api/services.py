@@ -16,6 +16,7 @@ from gateway.engines.base import Engine, Model
 from gateway.errors import CallerLeft
 from gateway.ops.admission import Admission, Reservation
 from gateway.ops.features import FeatureStore
+from gateway.ops.place import Tally
 from gateway.ops.progress import ProgressBoard
 from gateway.ops.sessions import SessionStore
 from gateway.ops.telemetry import Telemetry
@@ -42,6 +43,7 @@ class Services:
     sessions: SessionStore
     features: FeatureStore
     progress: ProgressBoard
+    refreshes: Tally
 
 
 def _services(request: Request) -> Services:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gateway.errors import Draining, Overloaded
+from gateway.ops.place import Tallies
 from gateway.ops.telemetry import Telemetry
 
 
@@ -28,21 +29,21 @@ class Reservation:
 
 
 class Admission:
-    """The process's budget of requests and bytes. Lives on the event loop, so it needs no lock.
+    """The gateway's budget of requests and bytes. Lives on the event loop, so it needs no lock.
 
     Args:
-        requests: task requests held at once.
+        requests: task requests held at once by all processes.
         budget: bytes held at once over all requests.
         telemetry: where bytes in flight are shown.
+        held: what all processes hold.
     """
 
-    def __init__(self, requests: int, budget: int, telemetry: Telemetry) -> None:
+    def __init__(self, requests: int, budget: int, telemetry: Telemetry, held: Tallies) -> None:
         """Open the gate."""
         self._requests = requests
         self._budget = budget
         self._telemetry = telemetry
-        self._held_requests = 0
-        self._held_bytes = 0
+        self._held = held
         self._mean_seconds = 1.0
         self.draining = False
 
@@ -60,14 +61,13 @@ class Admission:
                 retry_after=1,
                 headers={"Connection": "close"},
             )
-        if self._held_requests >= self._requests:
-            raise Overloaded("Too many requests are in flight.", retry_after=self._retry_after())
-        self._held_requests += 1
         reservation = Reservation(self)
         try:
+            if self._held.requests.add(1) > self._requests:
+                raise Overloaded("Too many requests are in flight.", retry_after=self._retry_after())
             yield reservation
         finally:
-            self._held_requests -= 1
+            self._held.requests.add(-1)
             self.take(-reservation.held)
 
     def take(self, amount: int) -> None:
@@ -76,10 +76,10 @@ class Admission:
         Raises:
             Overloaded: the budget has no room for them.
         """
-        if amount > 0 and self._held_bytes + amount > self._budget:
+        if self._held.bytes.add(amount) > self._budget and amount > 0:
+            self._held.bytes.add(-amount)
             raise Overloaded("Too many bytes are in flight.", retry_after=self._retry_after())
-        self._held_bytes += amount
-        self._telemetry.inflight_bytes.set(self._held_bytes)
+        self._telemetry.inflight_bytes.set(self._held.bytes.own)
 
     def served(self, seconds: float) -> None:
         """Learn how long a request took to serve, as a moving mean; `Retry-After` is computed from it."""
@@ -87,4 +87,4 @@ class Admission:
 
     def _retry_after(self) -> int:
         """Return whole seconds until about half of what is held should be done."""
-        return max(1, min(60, round(self._mean_seconds * self._held_requests / 2)))
+        return max(1, min(60, round(self._mean_seconds * self._held.requests.own / 2)))

@@ -6,12 +6,13 @@ import pytest
 
 from gateway.errors import Draining, Overloaded
 from gateway.ops.admission import Admission
+from gateway.ops.place import tallies
 from gateway.ops.telemetry import Telemetry
 
 
 @pytest.fixture
 def admission() -> Admission:
-    return Admission(requests=2, budget=100, telemetry=Telemetry())
+    return Admission(requests=2, budget=100, telemetry=Telemetry(), held=tallies(None))
 
 
 def held(admission: Admission) -> float | None:
