@@ -61,10 +61,11 @@ class Admission:
                 retry_after=1,
                 headers={"Connection": "close"},
             )
+        if self._held.requests.add(1) > self._requests:
+            self._held.requests.add(-1)
+            raise Overloaded("Too many requests are in flight.", retry_after=self._retry_after())
         reservation = Reservation(self)
         try:
-            if self._held.requests.add(1) > self._requests:
-                raise Overloaded("Too many requests are in flight.", retry_after=self._retry_after())
             yield reservation
         finally:
             self._held.requests.add(-1)
