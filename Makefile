@@ -75,6 +75,7 @@ format: $(DEV)/.project ## Rewrite the sources in the house style
 
 bench: $(DEV)/.project ## Time the stages of a request, the gateway's throughput, the way to Triton, clicks, CT, and whole scenes
 	@$(DEV)/bin/python -m tests.load.bench
+	@$(DEV)/bin/python -m tests.load.processes
 	@$(DEV)/bin/python -m tests.load.transports
 	@$(DEV)/bin/python -m tests.load.clicks
 	@$(DEV)/bin/python -m tests.load.ct

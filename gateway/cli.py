@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import socket
 import sys
 from collections.abc import Sequence
@@ -11,11 +12,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from gateway.ops.listening import bind_together, listen, port_of
 from gateway.ops.place import Place
 from gateway.processes import supervise
 from gateway.settings import EngineSettings, ModelSettings, ServerSettings, Settings
-
-_BACKLOG = 2048  # connections that wait to be accepted; uvicorn's own figure
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     work = commands.add_parser("work", parents=[settings])
     work.add_argument("number", type=int)
     work.add_argument("folder", type=Path)
-    work.add_argument("handed")
+    work.add_argument("lifeline", type=int)
     return parser
 
 
@@ -83,12 +83,19 @@ def _serve(settings: Settings, arguments: Sequence[str]) -> int:
         return 2
     host, port = settings.server.host, settings.server.port
     try:
-        sockets = _listen(host, port)
+        sockets = listen(host, port)
+        if settings.server.workers > 1:
+            # Only now is it known that nobody else listens there: whoever binds together, binds with anybody.
+            port = port_of(sockets)
+            for each in sockets:
+                each.close()
+            sockets = bind_together(host, port)
     except OSError as error:
-        print(f"The gateway cannot listen on {host}:{port}: {error.strerror}.", file=sys.stderr)
+        reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+        print(f"The gateway cannot listen on {host}:{port}: {reason}.", file=sys.stderr)
         return 1
     if settings.server.workers > 1:
-        return supervise(settings.server, sockets, arguments)
+        return supervise(settings.server, (*arguments, "--port", str(port)))
     # Here and not above: a supervisor serves nothing, and would hold all that serving needs for nothing.
     from gateway.serving import serve
 
@@ -99,21 +106,7 @@ def _work(settings: Settings, options: argparse.Namespace) -> int:
     from gateway.serving import serve_at
 
     place = Place(options.number, settings.server.workers, options.folder)
-    return serve_at(place, settings, [int(descriptor) for descriptor in options.handed.split(",")])
-
-
-def _listen(host: str, port: int) -> list[socket.socket]:
-    """Return a listening socket for each address of `host`, all on one port.
-
-    Raises:
-        OSError: the host has no address, or one of its addresses is not ours or taken.
-    """
-    sockets: list[socket.socket] = []
-    for family, *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE):
-        if sockets:
-            address = (address[0], sockets[0].getsockname()[1], *address[2:])
-        sockets.append(socket.create_server(address, family=family, backlog=_BACKLOG))
-    return sockets
+    return serve_at(place, settings, options.lifeline)
 
 
 if __name__ == "__main__":

@@ -3,17 +3,14 @@
 `uvicorn.supervisors.Multiprocess` is not it: it runs uvicorn's own server and not ours, starts a process that fails at
 once again and again without a pause, asks nobody to leave twice, and leaves its processes behind when it is killed.
 
-The supervisor answers nothing itself and imports nothing that does. All processes accept on the sockets that it bound:
-whichever is idle takes the next connection, and what waits to be accepted is lost with none of them. With a socket each
-(SO_REUSEPORT) the kernel would choose by hash, busy or not, and reset what waits for a process that dies. Of eight
-connections to two processes, the busier one had 4.4 on average with one socket and 5.1 with two.
+The supervisor answers nothing itself and imports nothing that does; how connections reach the processes, see
+gateway/ops/listening.py.
 """
 
 from __future__ import annotations
 
 import logging
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -191,20 +188,18 @@ class Worker:
 
     Args:
         place: of the process.
-        sockets: what it listens on.
         arguments: of the command line, those of `serve`.
     """
 
-    def __init__(self, place: Place, sockets: Sequence[socket.socket], arguments: Sequence[str]) -> None:
+    def __init__(self, place: Place, arguments: Sequence[str]) -> None:
         """Start it."""
         self.lifeline, theirs = Pipe()
         with theirs:
-            handed = [theirs.fileno(), *(each.fileno() for each in sockets)]
-            where = [str(place.number), str(place.folder), ",".join(map(str, handed))]
+            where = [str(place.number), str(place.folder), str(theirs.fileno())]
             self._process = subprocess.Popen(  # noqa: S603 - this very program
                 [sys.executable, "-m", "gateway.cli", "work", *where, *arguments],
                 stdin=subprocess.DEVNULL,
-                pass_fds=handed,
+                pass_fds=[theirs.fileno()],
                 process_group=0,
             )
         self.pid = self._process.pid
@@ -229,12 +224,11 @@ class Worker:
         self.lifeline.close()
 
 
-def supervise(settings: ServerSettings, sockets: Sequence[socket.socket], arguments: Sequence[str]) -> int:
+def supervise(settings: ServerSettings, arguments: Sequence[str]) -> int:
     """Serve from `settings.workers` processes until a signal ends it, and return the exit status.
 
     Args:
         settings: how many, and how they leave.
-        sockets: what they listen on; closed here at the first signal, there when nothing more is taken in.
         arguments: of the command line, those of `serve`; each process reads the settings anew.
     """
     with tempfile.TemporaryDirectory(prefix="maskgate-", ignore_cleanup_errors=True) as folder:
@@ -243,7 +237,7 @@ def supervise(settings: ServerSettings, sockets: Sequence[socket.socket], argume
         workers: dict[int, Worker] = {}
 
         def start(number: int) -> Process:
-            workers[number] = Worker(places[number], sockets, arguments)
+            workers[number] = Worker(places[number], arguments)
             return workers[number]
 
         supervisor = Supervisor(
@@ -261,8 +255,6 @@ def supervise(settings: ServerSettings, sockets: Sequence[socket.socket], argume
             lifelines = [worker.lifeline for worker in workers.values() if not worker.lifeline.closed]
             wait([signals, *lifelines], pause)
             while signals.poll():
-                for each in sockets:
-                    each.close()
                 supervisor.leave(signals.recv_bytes()[0])
 
 

@@ -19,6 +19,7 @@ from fastapi import FastAPI
 
 from gateway.app import create_app
 from gateway.engines.base import Status
+from gateway.ops.listening import bind_together
 from gateway.ops.place import Place
 from gateway.settings import Settings
 
@@ -30,20 +31,18 @@ def serve(settings: Settings, sockets: Sequence[socket.socket]) -> int:
     return 0 if server.started else 1
 
 
-def serve_at(place: Place, settings: Settings, descriptors: Sequence[int]) -> int:
+def serve_at(place: Place, settings: Settings, lifeline: int) -> int:
     """Serve as one of several processes until a signal or the supervisor's end does it; return the exit status.
 
     Args:
         place: which of them this is.
         settings: of the whole gateway.
-        descriptors: of what the supervisor handed down: the lifeline, then the listening sockets.
+        lifeline: descriptor of a connection to the supervisor, which handed it down.
     """
-    for descriptor in descriptors:
-        os.set_inheritable(descriptor, False)
-    lifeline = Connection(descriptors[0])
+    os.set_inheritable(lifeline, False)
     app = create_app(settings.of_each_process(), place)
-    server = CrewServer(settings, app, lifeline)
-    server.run([socket.socket(fileno=descriptor) for descriptor in descriptors[1:]])
+    server = CrewServer(settings, app, Connection(lifeline))
+    server.run(bind_together(settings.server.host, settings.server.port))
     if server.orphaned:
         shutil.rmtree(place.folder, ignore_errors=True)
     return 0

@@ -33,6 +33,7 @@ GOOD = encode(noise(96, 96))
 SLOW = encode(noise(3000, 3000))
 ALONE = {"WORK_THREADS": "2", "ENGINE_LANES": "2", "SERVER_WORKERS": "2"}
 PREPARED = httpx.Request("POST", "http://x", files={"pre": GOOD, "post": GOOD})
+MANY = 20
 BODY, CONTENT_TYPE = PREPARED.read(), PREPARED.headers["Content-Type"]
 
 
@@ -101,14 +102,15 @@ def test_one_greeting_for_all(server: GatewayProcess) -> None:
 
 
 def test_connections_are_spread_and_metrics_added_up(server: GatewayProcess) -> None:
-    connections = [connect(server) for _ in range(8)]
+    # The kernel throws a coin for each.
+    connections = [connect(server) for _ in range(MANY)]
     before = sample(server, "maskgate_images_decoded_total")
-    assert [post(connection) for connection in connections] == [200] * 8
+    assert [post(connection) for connection in connections] == [200] * MANY
     spread = Counter(holder(server, connection) for connection in connections)
     assert set(spread) == set(workers(server))
     for connection in connections:
         text = get(connection, "/metrics")[1].decode()
-        assert samples(text)["maskgate_images_decoded_total[]"] == before + 16
+        assert samples(text)["maskgate_images_decoded_total[]"] == before + 2 * MANY
         assert samples(text)["maskgate_processes[]"] == 2
         connection.close()
 
@@ -148,7 +150,7 @@ def test_one_that_is_killed_loses_its_own_requests_alone(server: GatewayProcess)
             failed[pid] += 1
             connection.close()
 
-    askers = [threading.Thread(target=ask) for _ in range(8)]
+    askers = [threading.Thread(target=ask) for _ in range(MANY)]
     for asker in askers:
         asker.start()
     try:
@@ -173,7 +175,7 @@ def test_one_that_is_killed_loses_its_own_requests_alone(server: GatewayProcess)
         for asker in askers:
             asker.join(60)
     assert set(failed) <= {victim, 0}, "another process's request was lost"
-    assert 1 <= sum(failed.values()) <= 8
+    assert 1 <= sum(failed.values()) <= MANY
     assert sample(server, "maskgate_inflight_requests") == 0
     assert f"process {victim} was killed by SIGKILL" in "".join(server.output)
     assert "Traceback" not in "".join(server.output)

@@ -89,9 +89,9 @@ def main() -> None:
         options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
-def drawn_request() -> Request:
-    """Return a drawn pair of 1024² pixels as a request."""
-    scene = draw_scene(1, SIDE)
+def drawn_request(side: int = SIDE) -> Request:
+    """Return a drawn pair of `side`² pixels as a request."""
+    scene = draw_scene(1, side)
     pre, post = encode(scene.pre), encode(scene.post)
     prepared = httpx.Request("POST", "http://x", files={"pre": ("pre", pre), "post": ("post", post)})
     return Request(pre, post, prepared.headers["Content-Type"], prepared.read())
