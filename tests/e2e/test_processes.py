@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -138,23 +138,21 @@ def test_one_that_is_killed_loses_its_own_requests_alone(server: GatewayProcess)
 
     def ask() -> None:
         while go_on.is_set():
-            connection = connect(server)
             pid = 0
-            with suppress(OSError, http.client.HTTPException):
-                while go_on.is_set():
-                    assert post(connection) == 200
-                    pid = pid or holder(server, connection)
-                    answered[pid] += 1
-                connection.close()
-                return
-            failed[pid] += 1
-            connection.close()
+            try:
+                with closing(connect(server)) as connection:
+                    while go_on.is_set():
+                        assert post(connection) == 200
+                        pid = pid or holder(server, connection)
+                        answered[pid] += 1
+            except (OSError, http.client.HTTPException):
+                failed[pid] += 1
 
     askers = [threading.Thread(target=ask) for _ in range(MANY)]
     for asker in askers:
         asker.start()
     try:
-        until(lambda: len(answered) == 2, "one process answers all")
+        until(lambda: len(answered) >= 2, "one process answers all")
         seen = samples(httpx.get(f"{server.address}/metrics", timeout=30).text)
         due = seen["maskgate_process_starts_total[]"] + 1
         os.kill(victim, signal.SIGKILL)
