@@ -8,9 +8,7 @@ sleepers (of 100 the latest but one), and how eight kept connections were spread
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import statistics
 import tempfile
 from collections import Counter
@@ -22,6 +20,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.load.bench import CONCURRENCY, WORKERS, drawn_request, load
+from tests.load.record import record, record_option
 from tests.support.crew import connect, get, holder
 from tests.support.processes import GatewayProcess, gateway
 from tests.support.trivial import write_trivial_model
@@ -41,11 +40,11 @@ class Result:
 
 
 def main() -> None:
-    """Run the comparison and print a table, and JSON where `--json` names a file."""
+    """Run the comparison and print a table; keep the figures where `--record` says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--windows", type=int, default=5, help="pairs of windows per size")
     parser.add_argument("--seconds", type=float, default=6.0, help="length of a window")
-    parser.add_argument("--json", type=Path, help="write the figures there too")
+    record_option(parser)
     options = parser.parse_args()
     results = [_measure(side, options.windows, options.seconds) for side in SIDES]
     print(f"\nTrivial model, {os.cpu_count()} cores, {CONCURRENCY} concurrent requests")
@@ -55,10 +54,7 @@ def main() -> None:
         rates = "".join(f"{rate:>12.1f}/s" for rate in result.pairs_per_second)
         lags = "".join(f"{f'≤ {lag:g} ms':>14}" for lag in result.lag_p99_ms)
         print(f"{f'{result.side}²':<10}{rates}{result.share:>8.2f}{lags}{result.busier_of_two:>9.1f}")
-    if options.json:
-        machine = {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count()}
-        figures = {**machine, "results": [asdict(result) for result in results]}
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    record(options.record, "processes", {"results": [asdict(result) for result in results]})
 
 
 def _measure(side: int, windows: int, seconds: float) -> Result:
