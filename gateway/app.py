@@ -28,9 +28,11 @@ from gateway.api.services import Services
 from gateway.engines.base import Engine
 from gateway.engines.embedded import EmbeddedEngine
 from gateway.engines.triton import TritonEngine
+from gateway.engines.watch import follow
 from gateway.ops.admission import Admission
 from gateway.ops.features import FeatureStore, MemoryFeatures, Shelf
 from gateway.ops.lanes import Turns
+from gateway.ops.place import Place, tallies
 from gateway.ops.pricing import Prices
 from gateway.ops.progress import ProgressBoard
 from gateway.ops.queue import Queue
@@ -50,13 +52,18 @@ documents whose `type` can be fetched here. The models are research demonstratio
 """
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
     """Return the gateway as an ASGI app.
 
     Models load while the app already answers `/healthz` and `/readyz`; the task that
-    loads them is `app.state.loading`.
+    loads them is `app.state.loading`. One of several processes starts when they are loaded:
+    the others answer meanwhile.
+
+    Args:
+        settings: in force in this process.
+        place: which of several processes this is; None where it is alone.
     """
-    telemetry = Telemetry()
+    telemetry, together = Telemetry(place), tallies(place)
     kept, features = _sessions(settings.sessions, telemetry)
     work, limits = settings.work, settings.limits
     turns = Turns(_turns(settings), work.bulk_every)
@@ -65,22 +72,28 @@ def create_app(settings: Settings) -> FastAPI:
         settings=settings,
         telemetry=telemetry,
         admission=Admission(
-            limits.inflight_requests, limits.inflight_bytes, limits.queue_seconds, queue, Prices(), telemetry
+            limits.inflight_requests, limits.inflight_bytes, limits.queue_seconds, queue, Prices(), telemetry, together
         ),
         workers=Workers(work.threads),
         engine=_engine(settings, telemetry),
         sessions=kept,
         features=features,
         progress=ProgressBoard(),
+        refreshes=together.refreshes,
     )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with telemetry.watch_loop():
             app.state.loading = loading = asyncio.create_task(services.engine.start(), name="load-models")
+            tasks = [loading]
+            if place:
+                tasks.append(asyncio.create_task(follow(together.refreshes, services.engine.refresh), name="follow"))
+                await asyncio.wait({loading})
             yield
-            loading.cancel()
-            await asyncio.gather(loading, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await services.engine.close()
             await services.sessions.close()
             services.workers.close()
@@ -123,6 +136,5 @@ def _sessions(settings: SessionSettings, telemetry: Telemetry) -> tuple[SessionS
         settings.idle_seconds,
         telemetry,
     )
-    near: Shelf[str, object] = Shelf(settings.local_bytes)
-    telemetry.session_bytes.set_function(lambda: near.held)
+    near: Shelf[str, object] = Shelf(settings.local_bytes, moved=telemetry.session_bytes.inc)
     return RedisSessions(link, near), RedisFeatures(link, near, telemetry)

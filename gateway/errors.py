@@ -55,6 +55,7 @@
     ├── HeadTooLarge (431)
     ├── CallerLeft (499)             logged and counted, never sent
     ├── Internal (500)               a defect of ours
+    ├── SessionsUnshared (501)       several processes, and no place where they share sessions
     ├── Unavailable (503)            try again after `retry_after` seconds
     │   ├── Overloaded (503)
     │   │   ├── QueueFull (503)
@@ -168,7 +169,7 @@ class SessionNotFound(NotFound):
 
 
 class RequestNotFound(NotFound):
-    """No request of that id of this caller runs in this process; it ended, or another replica has it."""
+    """No request of that id of this caller runs in this process; it ended, or another process has it."""
 
     code, title = "request-not-found", "Request not found"
 
@@ -433,6 +434,12 @@ class CallerLeft(MaskgateError):
 
 class Internal(MaskgateError):
     """A defect of ours; the log has the request id and the trace."""
+
+
+class SessionsUnshared(MaskgateError):
+    """The gateway runs as several processes, and a session would be known to one of them alone."""
+
+    status, code, title = 501, "sessions-unshared", "Sessions not offered"
 
 
 class Unavailable(MaskgateError):

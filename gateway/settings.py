@@ -2,7 +2,8 @@
 
 Each field is read from the environment as ``MASKGATE_<GROUP>_<FIELD>``, for example
 ``MASKGATE_LIMITS_BODY_BYTES=1048576``. `maskgate-gateway settings` prints the tree with
-its values in force.
+its values in force. Where the gateway runs as several processes, a setting is what all of them have together,
+unless it says otherwise.
 """
 
 from __future__ import annotations
@@ -45,6 +46,9 @@ class ServerSettings(_Group):
 
     port: int = Field(8080, ge=0, le=65535)
     """TCP port; 0 lets the system choose one, and the start-up text names it."""
+
+    workers: int = Field(1, ge=1, le=64)
+    """Processes that answer side by side, on one port; threads, lanes and caches are shared out among them."""
 
     keep_alive_seconds: int = Field(75, gt=0)
     """How long an idle connection is kept; longer than the balancer in front keeps its own."""
@@ -161,10 +165,10 @@ class LimitSettings(_Group):
     """Longest side of a radiograph, in pixels; detectors for a chest have 4,300 at most."""
 
     inflight_bytes: int = Field(6 * 1024 * MIB, gt=0)
-    """Uploads, decoded pixels and label maps held at once, in bytes, over all requests."""
+    """Uploads, decoded pixels and label maps held at once, in bytes, over all requests of all processes."""
 
     inflight_requests: int = Field(256, gt=0)
-    """Task requests held at once, waiting ones included."""
+    """Task requests held at once by all processes, waiting ones included."""
 
     queue_seconds: float = Field(120.0, gt=0)
     """Longest time that a task request is expected to wait for its turn; it is refused where that would be longer."""
@@ -193,7 +197,8 @@ class EngineSettings(_Group):
     """ONNX Runtime execution provider; cuda needs the `gpu` extra."""
 
     lanes: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
-    """Batches computed side by side. On CPU each lane is one core; on CUDA two keep the device fed."""
+    """Batches computed side by side. On CPU each lane is one core; on CUDA two keep the device fed. Every process has
+    one at least."""
 
     triton_url: str = Field("localhost:8001", pattern=r"^[^/\s]+:[0-9]+$")
     """``host:port`` of Triton's gRPC service."""
@@ -212,7 +217,7 @@ class WorkSettings(_Group):
     """How much is decoded, stitched and encoded at once."""
 
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
-    """Threads for decoding, stitching and encoding."""
+    """Threads for decoding, stitching and encoding. Every process has one at least."""
 
     turns: int = Field(0, ge=0)
     """Requests being worked on at once. 0: as many as threads; on Triton, where they mostly wait, eight times that."""
@@ -299,7 +304,7 @@ class SessionSettings(_Group):
 
     url: SecretStr | None = None
     """``redis://…``, ``rediss://…`` (TLS) or ``unix://…`` of a Redis, so that any replica answers any session; without
-    it sessions live in this process, and a caller must come back to it."""
+    it sessions live in the process, and a caller must come back to it. Several processes offer none without it."""
 
     bytes: int = Field(1024 * MIB, gt=0)
     """Images and features of all sessions together; on Redis over all replicas, which must agree on it. Features give
@@ -312,7 +317,7 @@ class SessionSettings(_Group):
     """Most steps that one session keeps, those of all its objects together."""
 
     local_bytes: int = Field(256 * MIB, gt=0)
-    """With Redis: images and features kept in this process too, so that clicks on one replica fetch none again."""
+    """With Redis: images and features kept in the replica too, so that clicks on it fetch none again."""
 
     connections: int = Field(8, gt=0)
     """Connections to Redis, a thread each."""
@@ -350,6 +355,32 @@ class Settings(BaseSettings):
     auth: AuthSettings = Field(default_factory=AuthSettings)
     sessions: SessionSettings = Field(default_factory=SessionSettings)
     log: LogSettings = Field(default_factory=LogSettings)
+
+    def of_each_process(self) -> Settings:
+        """Return the tree with what one of `server.workers` processes has of threads, lanes and caches.
+
+        `limits.inflight_bytes` and `limits.inflight_requests` stay: all processes count them together, so that one
+        request may take the whole of them.
+        """
+
+        def share(group: BaseModel, *fields: str) -> BaseModel:
+            shares = {field: max(1, getattr(group, field) // self.server.workers) for field in fields}
+            return group.model_copy(update=shares)
+
+        turns = ("turns",) if self.work.turns else ()
+        kept = ("local_bytes", "connections") if self.sessions.url else ("bytes",)
+        return self.model_copy(
+            update={
+                "engine": share(self.engine, "lanes", "triton_inflight_bytes"),
+                "work": share(self.work, "threads", *turns),
+                "sessions": share(self.sessions, *kept),
+            }
+        )
+
+    @property
+    def keeps_sessions(self) -> bool:
+        """Whether whichever process answers knows every session."""
+        return self.server.workers == 1 or self.sessions.url is not None
 
     @model_validator(mode="after")
     def _largest_request_fits(self) -> Self:

@@ -41,8 +41,8 @@ async def readyz(services: InjectedServices, response: Response) -> Readiness:
 
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
-async def metrics(services: InjectedServices) -> Response:
-    """Return the metrics in Prometheus' text format."""
+def metrics(services: InjectedServices) -> Response:
+    """Return the metrics in Prometheus' text format. In a thread: adding up many processes takes its time."""
     return Response(services.telemetry.exposition(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 

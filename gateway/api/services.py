@@ -19,6 +19,7 @@ from gateway.engines.base import Engine, Model
 from gateway.errors import CallerLeft, DeadlineExceeded
 from gateway.ops.admission import Admission, Reservation
 from gateway.ops.features import FeatureStore
+from gateway.ops.place import Tally
 from gateway.ops.pricing import Kind
 from gateway.ops.progress import ProgressBoard
 from gateway.ops.sessions import SessionStore
@@ -46,6 +47,7 @@ class Services:
     sessions: SessionStore
     features: FeatureStore
     progress: ProgressBoard
+    refreshes: Tally
 
 
 def _services(request: Request) -> Services:

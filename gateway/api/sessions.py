@@ -20,13 +20,33 @@ from gateway.api.services import InjectedServices, Job, Services, serve_admitted
 from gateway.api.session_answers import SessionAnswer, session_answer
 from gateway.api.sittings import Sitting, begin
 from gateway.api.uploads import read_body, read_parts
+from gateway.errors import SessionsUnshared
 from gateway.ops.admission import Reservation
 from gateway.ops.pricing import Kind
 from gateway.ops.sessions import Session
 from gateway.settings import LimitSettings
 from gateway.tasks.interactive import TASK, choose_selector
 
-router = APIRouter(prefix="/v1/interactive/sessions", tags=[TASK])
+
+async def _offered(services: InjectedServices) -> None:
+    """Refuse before a body is read where the next request may reach a process that knows nothing of this one.
+
+    Raises:
+        SessionsUnshared: the gateway runs as several processes without a Redis.
+    """
+    if not services.settings.keeps_sessions:
+        raise SessionsUnshared(
+            "This gateway runs as several processes, which share sessions in a Redis alone; its operator names one by "
+            "MASKGATE_SESSIONS_URL. POST /v1/interactive answers without a session."
+        )
+
+
+router = APIRouter(
+    prefix="/v1/interactive/sessions",
+    tags=[TASK],
+    dependencies=[Depends(_offered)],
+    responses=problems({501: "The gateway runs as several processes and has no Redis for sessions."}),
+)
 
 _MASK: dict[int | str, Documentation] = {
     200: {

@@ -183,7 +183,7 @@ class EmbeddedEngine:
     def _forget(self, name: str) -> None:
         del self._statuses[name]
         self._taken.pop(name, None)
-        self._telemetry.model_ready.remove(name)
+        self._telemetry.forget_model(name)
         _log.info("model %s is gone", name)
 
     def _stand(self, status: Status) -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from gateway.errors import Draining, Overloaded, QueueFull, WouldBeLate
 from gateway.ops.lanes import Lane
+from gateway.ops.place import Tallies
 from gateway.ops.pricing import Kind, Price, Prices, Unit
 from gateway.ops.queue import Queue, Ticket
 from gateway.ops.telemetry import Telemetry
@@ -72,19 +73,29 @@ class Reservation:
 
 
 class Admission:
-    """The process's budget of requests, bytes and work. Lives on the event loop, so it needs no lock.
+    """The gateway's budget of requests and bytes, and of the work of this process.
+
+    Lives on the event loop, so it needs no lock.
 
     Args:
-        requests: task requests held at once; the last eighth is for emergencies.
-        budget: bytes held at once over all requests; once all but an eighth is, only emergencies are let in.
+        requests: task requests held at once by all processes; the last eighth is for emergencies.
+        budget: bytes held at once over all of them; once all but an eighth is, only emergencies are let in.
         queue_seconds: longest wait for a turn that is let in to.
         queue: where they wait; it knows for how long.
         prices: what they cost.
         telemetry: where bytes in flight are shown.
+        held: what all processes hold.
     """
 
     def __init__(
-        self, requests: int, budget: int, queue_seconds: float, queue: Queue, prices: Prices, telemetry: Telemetry
+        self,
+        requests: int,
+        budget: int,
+        queue_seconds: float,
+        queue: Queue,
+        prices: Prices,
+        telemetry: Telemetry,
+        held: Tallies,
     ) -> None:
         """Open the gate."""
         self.prices = prices
@@ -93,8 +104,7 @@ class Admission:
         self._queue_seconds = queue_seconds
         self.queue = queue
         self._telemetry = telemetry
-        self._held_requests = 0
-        self._held_bytes = 0
+        self._held = held
         self.draining = False
 
     @contextmanager
@@ -118,17 +128,22 @@ class Admission:
                 retry_after=1,
                 headers={"Connection": "close"},
             )
-        self._check_room(timeline.lane)
-        price = self.prices.predict(kind, kind.unit, length if kind.unit == "byte" else 1)
-        self._check_time(timeline, price)
-        with self.queue.expect(timeline, price) as ticket:
-            self._held_requests += 1
-            reservation = Reservation(self, kind, ticket)
-            try:
-                yield reservation
-            finally:
-                self._held_requests -= 1
-                self.take(-reservation.held)
+        lane = timeline.lane
+        try:
+            if self._held.requests.add(1) > self._requests - _kept(self._requests, lane):
+                raise self._overloaded("requests")
+            if self._held.bytes.total > self._budget - _kept(self._budget, lane):
+                raise self._overloaded("bytes")
+            price = self.prices.predict(kind, kind.unit, length if kind.unit == "byte" else 1)
+            self._check_time(timeline, price)
+            with self.queue.expect(timeline, price) as ticket:
+                reservation = Reservation(self, kind, ticket)
+                try:
+                    yield reservation
+                finally:
+                    self.take(-reservation.held)
+        finally:
+            self._held.requests.add(-1)
 
     def take(self, amount: int) -> None:
         """Reserve `amount` bytes, or give them back where it is negative.
@@ -136,17 +151,10 @@ class Admission:
         Raises:
             Overloaded: the budget has no room for them.
         """
-        if amount > 0 and self._held_bytes + amount > self._budget:
+        if self._held.bytes.add(amount) > self._budget and amount > 0:
+            self._held.bytes.add(-amount)
             raise self._overloaded("bytes")
-        self._held_bytes += amount
-        self._telemetry.inflight_bytes.set(self._held_bytes)
-
-    def _check_room(self, lane: Lane) -> None:
-        kept = 0 if lane == "emergency" else 1
-        if self._held_requests >= self._requests - kept * (self._requests // _KEPT):
-            raise self._overloaded("requests")
-        if kept and self._held_bytes > self._budget - self._budget // _KEPT:
-            raise self._overloaded("bytes")
+        self._telemetry.inflight_bytes.set(self._held.bytes.own)
 
     def _overloaded(self, what: str) -> Overloaded:
         # What is held by either lane is given back when both have been worked off.
@@ -166,3 +174,8 @@ class Admission:
                 "are left until its deadline.",
                 retry_after=self.queue.retry_after(lane, timeline.allowed - cost),
             )
+
+
+def _kept(whole: int, lane: Lane) -> int:
+    """Return how much of `whole` is kept from a lane."""
+    return 0 if lane == "emergency" else whole // _KEPT

@@ -183,6 +183,7 @@ BOUNDS = {
 ELSEWHERE = {
     "inflight_bytes": "tests/unit/ops/test_admission.py::test_a_refused_growth_holds_nothing_more",
     "inflight_requests": "tests/unit/ops/test_admission.py::test_one_request_too_many",
+    "queue_seconds": "tests/unit/ops/test_admission.py::test_the_queue_is_bounded",
     "deadline_seconds": "tests/api/test_bad_input.py::test_deadline",
     "scene_deadline_seconds": "tests/api/test_limits.py::test_a_scene_may_take_longer",
     "upload_seconds": "tests/api/test_slow_uploads.py::test_a_body_that_takes_too_long",

@@ -5,11 +5,23 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 
 from gateway.ops.admission import Admission, Reservation
-from gateway.ops.lanes import Lane
-from gateway.ops.pricing import Kind
+from gateway.ops.lanes import Lane, Turns
+from gateway.ops.place import Place, tallies
+from gateway.ops.pricing import Kind, Prices
+from gateway.ops.queue import Queue
+from gateway.ops.telemetry import Telemetry
 from gateway.ops.timeline import Timeline
 
 KIND = Kind("task", "model")
+
+
+def new_admission(
+    requests: int = 2, budget: int = 100, queue_seconds: float = 1000, place: Place | None = None
+) -> Admission:
+    """Return a gate with one turn behind it, on a clock that stands still."""
+    telemetry = Telemetry()
+    queue = Queue(Turns(1, 10), 100, telemetry)
+    return Admission(requests, budget, queue_seconds, queue, Prices(lambda: 0), telemetry, tallies(place))
 
 
 def admit(

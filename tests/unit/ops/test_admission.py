@@ -6,16 +6,8 @@ import pytest
 
 from gateway.errors import Draining, Overloaded, QueueFull, WouldBeLate
 from gateway.ops.admission import Admission
-from gateway.ops.lanes import Lane, Turns
-from gateway.ops.pricing import Prices
-from gateway.ops.queue import Queue
-from gateway.ops.telemetry import Telemetry
-from tests.support.admitted import KIND, admit
-
-
-def new_admission(requests: int = 2, budget: int = 100, queue_seconds: float = 1000) -> Admission:
-    telemetry = Telemetry()
-    return Admission(requests, budget, queue_seconds, Queue(Turns(1, 10), 100, telemetry), Prices(lambda: 0), telemetry)
+from gateway.ops.lanes import Lane
+from tests.support.admitted import KIND, admit, new_admission
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 from gateway.errors import WouldBeLate
 from gateway.ops.admission import Admission
 from gateway.ops.lanes import Lane, Turns
+from gateway.ops.place import tallies
 from gateway.ops.pricing import Prices
 from gateway.ops.queue import Queue
 from gateway.ops.telemetry import Telemetry
@@ -37,7 +38,7 @@ class Flood:
         telemetry = Telemetry()
         clock = lambda: time.monotonic()  # noqa: E731
         queue = Queue(Turns(TURNS, 10), 5, telemetry, clock)
-        self.admission = Admission(256, 1 << 40, 120, queue, Prices(clock), telemetry)
+        self.admission = Admission(256, 1 << 40, 120, queue, Prices(clock), telemetry, tallies(None))
         self.random = np.random.default_rng(7)
 
     async def one(self, lane: Lane) -> None:
