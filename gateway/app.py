@@ -25,17 +25,20 @@ from gateway.api import (
 from gateway.api.authentication import Authentication
 from gateway.api.middleware import RequestContext
 from gateway.api.services import Services
+from gateway.api.tracing import Tracing
 from gateway.engines.base import Engine
 from gateway.engines.embedded import EmbeddedEngine
 from gateway.engines.triton import TritonEngine
 from gateway.ops.admission import Admission
 from gateway.ops.features import FeatureStore, MemoryFeatures, Shelf
+from gateway.ops.pools import MeteredPool
 from gateway.ops.progress import ProgressBoard
 from gateway.ops.redis_link import RedisLink
 from gateway.ops.redis_sessions import RedisFeatures, RedisSessions
 from gateway.ops.sessions import MemorySessions, SessionStore
 from gateway.ops.telemetry import Telemetry
 from gateway.ops.tenants import Tenants
+from gateway.ops.tracing import Tracer
 from gateway.ops.workers import Workers
 from gateway.settings import SessionSettings, Settings
 
@@ -53,12 +56,17 @@ def create_app(settings: Settings) -> FastAPI:
     loads them is `app.state.loading`.
     """
     telemetry = Telemetry()
+    tracer = _tracer(settings, telemetry)
     kept, features = _sessions(settings.sessions, telemetry)
     services = Services(
         settings=settings,
         telemetry=telemetry,
         admission=Admission(settings.limits.inflight_requests, settings.limits.inflight_bytes, telemetry),
-        workers=Workers(settings.work.threads, _turns(settings)),
+        workers=Workers(
+            settings.work.threads,
+            _turns(settings),
+            MeteredPool("worker", settings.work.threads, telemetry),
+        ),
         engine=_engine(settings, telemetry),
         sessions=kept,
         features=features,
@@ -75,18 +83,38 @@ def create_app(settings: Settings) -> FastAPI:
             await services.engine.close()
             await services.sessions.close()
             services.workers.close()
+            if tracer is not None:
+                await tracer.close()
 
-    app = FastAPI(title="Maskgate", version=__version__, description=_DESCRIPTION, lifespan=lifespan)
+    app = FastAPI(
+        title="Maskgate",
+        version=__version__,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        # What FastAPI by itself would tell a collector has paths, queries and the words of exceptions in it.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
     app.state.services = services
     # The one added last is the outermost.
     app.add_middleware(
         Authentication, tenants=Tenants({t: key.get_secret_value() for t, key in settings.auth.keys.items()})
     )
     app.add_middleware(RequestContext, telemetry=telemetry)
+    if tracer is not None:
+        app.add_middleware(Tracing, tracer=tracer)
     problems.install(app)
     for room in (damage, ct, radiograph, waste, interactive, sessions, oip, progress, service, repository, problems):
         app.include_router(room.router)
     return app
+
+
+def _tracer(settings: Settings, telemetry: Telemetry) -> Tracer | None:
+    """Return what traces go to; where that is nothing, what makes and sends them is not even imported."""
+    if settings.tracing.endpoint is None:
+        return None
+    from gateway.ops.otlp import OtlpTracer
+
+    return OtlpTracer(settings.tracing, telemetry)
 
 
 def _turns(settings: Settings) -> int:

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from gateway.app import create_app
 from gateway.engines.base import Status
+from gateway.ops import logs
 from gateway.settings import EngineSettings, ModelSettings, ServerSettings, Settings
 
 
@@ -71,7 +72,7 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def _serve(settings: Settings) -> int:
-    logging.basicConfig(level=settings.log.level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logs.configure(settings.log)
     # Its start-up lines say what the greeting says; its errors still come through.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     if not settings.models.repository.is_dir():

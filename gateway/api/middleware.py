@@ -13,7 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.api.problems import problem
 from gateway.errors import Internal
+from gateway.ops import logs
 from gateway.ops.telemetry import Telemetry
+from gateway.ops.tracing import exemplar
 
 _log = logging.getLogger("gateway.access")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -39,6 +41,7 @@ class RequestContext:
         request_id = offered if _REQUEST_ID.fullmatch(offered) else uuid.uuid4().hex
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
+        logs.request_id.set(request_id)
         status = 0
         body_bytes = 0
         start = time.perf_counter()
@@ -58,8 +61,8 @@ class RequestContext:
 
         try:
             await self.app(scope, count_in, mark_out)
-        except Exception:
-            _log.exception("request %s failed", request_id)
+        except Exception as error:
+            _log.error("request %s failed: %s", request_id, logs.where(error))
             state["problem"] = Internal.code
             if status:
                 raise
@@ -69,10 +72,9 @@ class RequestContext:
             self._record(scope, status, body_bytes, time.perf_counter() - start)
 
     def _record(self, scope: Scope, status: int, body_bytes: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "unmatched")
-        method = scope["method"] if scope["method"] in _METHODS else "other"
+        route, method = route_of(scope), method_of(scope)
         self.telemetry.requests.labels(route, method, f"{status // 100}xx").inc()
-        self.telemetry.request_seconds.labels(route, method).observe(seconds)
+        self.telemetry.request_seconds.labels(route, method).observe(seconds, exemplar())
         if body_bytes:
             self.telemetry.body_bytes.labels(route).observe(body_bytes)
         reason = scope["state"].get("problem")
@@ -87,3 +89,15 @@ class RequestContext:
             seconds * 1000,
             f" {reason}" if reason else "",
         )
+
+
+def route_of(scope: Scope) -> str:
+    """Return the template of the route that was found, or `unmatched`."""
+    path: str = getattr(scope.get("route"), "path", "unmatched")
+    return path
+
+
+def method_of(scope: Scope) -> str:
+    """Return the method, or `other` where it is none that HTTP defines."""
+    method: str = scope["method"]
+    return method if method in _METHODS else "other"

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
 
 from gateway import __version__
+from gateway.ops.tracing import exemplar
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -73,6 +75,25 @@ class Telemetry:
         self.cancelled = Counter(
             "maskgate_cancelled_total", "Requests whose caller left", ("stage",), registry=registry
         )
+        self.pool_threads = Gauge(
+            "maskgate_pool_threads",
+            "Threads that decode and encode, and those that run models",
+            ("pool",),
+            registry=registry,
+        )
+        self.pool_busy_seconds = Counter(
+            "maskgate_pool_busy_seconds_total",
+            "Time that threads were busy, all together",
+            ("pool",),
+            registry=registry,
+        )
+        self.pool_wait_seconds = Histogram(
+            "maskgate_pool_wait_seconds",
+            "Time a call waited for a thread",
+            ("pool",),
+            buckets=_STAGE_SECONDS,
+            registry=registry,
+        )
         self.tiles = Counter("maskgate_tiles_total", "Tiles inferred", ("model",), registry=registry)
         self.batch_items = Histogram(
             "maskgate_batch_items",
@@ -95,8 +116,21 @@ class Telemetry:
             buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1),
             registry=registry,
         )
+        self.pair_shift = Histogram(
+            "maskgate_pair_shift_pixels",
+            "Shift measured between the images of a pair, where it is sure",
+            buckets=(0.25, 0.5, 1, 2, 4, 8, 16, 32),
+            registry=registry,
+        )
         self.model_ready = Gauge(
             "maskgate_model_ready", "1 where the model answers requests, else 0", ("model",), registry=registry
+        )
+        self.engine_seconds = Histogram(
+            "maskgate_engine_run_duration_seconds",
+            "Time a batch kept one lane of the embedded engine",
+            ("model", "version"),
+            buckets=_STAGE_SECONDS,
+            registry=registry,
         )
         self.triton_seconds = Histogram(
             "maskgate_triton_request_duration_seconds",
@@ -138,12 +172,24 @@ class Telemetry:
             buckets=_LAG_SECONDS,
             registry=registry,
         )
+        self.spans = Counter(
+            "maskgate_trace_spans_total",
+            "Spans sent to the collector of traces, or lost",
+            ("outcome",),
+            registry=registry,
+        )
+        ProcessCollector(registry=registry)
         build = Gauge("maskgate_build_info", "Always 1; the labels tell the build", ("version",), registry=registry)
         build.labels(__version__).set(1)
 
     def exposition(self) -> bytes:
         """Return all metrics in Prometheus' text format 0.0.4."""
         return generate_latest(self.registry)
+
+    def openmetrics(self) -> bytes:
+        """Return all metrics as OpenMetrics 1.0, which has exemplars: they lead to traces."""
+        text: bytes = openmetrics.generate_latest(self.registry)  # type: ignore[no-untyped-call]
+        return text
 
     @contextmanager
     def task(self, task: str, timeline: Timeline) -> Iterator[None]:
@@ -154,7 +200,7 @@ class Telemetry:
         finally:
             self.inflight_requests.dec()
             for stage, seconds in timeline.seconds.items():
-                self.stage_seconds.labels(task, stage).observe(seconds)
+                self.stage_seconds.labels(task, stage).observe(seconds, exemplar())
             if "queue" in timeline.seconds:
                 self.queue_seconds.observe(timeline.seconds["queue"])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -23,11 +23,12 @@ class Workers:
     Args:
         threads: size of the pool.
         turns: requests worked on at once; more than threads where they also wait for another process.
+        pool: the threads, where they are not to be its own.
     """
 
-    def __init__(self, threads: int, turns: int) -> None:
+    def __init__(self, threads: int, turns: int, pool: Executor | None = None) -> None:
         """Start no thread before it is needed."""
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="worker")
+        self._pool = pool or ThreadPoolExecutor(threads, thread_name_prefix="worker")
         self._turns = asyncio.Semaphore(turns)
 
     @asynccontextmanager
