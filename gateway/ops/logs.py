@@ -1,7 +1,7 @@
 """How log lines look: text for people, or one JSON object each for machines.
 
-A record may carry more than its message, as ``extra={"fields": {"status": 200, …}}``: members of the JSON object, and
-``key=value`` after the message in text.
+A record may carry what its message says to people as ``extra={"fields": {"status": 200, …}}`` for machines: members of
+the JSON object.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from gateway.ops import tracing
 from gateway.settings import LogSettings
 
+_TEXT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """Id of the request being served; set at its begin, in its own task, and gone with that."""
 
@@ -23,22 +25,9 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 def configure(settings: LogSettings) -> None:
     """Let every logger of the process, and Python's warnings, write to standard error in the form of the settings."""
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter() if settings.format == "json" else TextFormatter())
+    handler.setFormatter(JsonFormatter() if settings.format == "json" else logging.Formatter(_TEXT))
     logging.basicConfig(level=settings.level, handlers=[handler], force=True)
     logging.captureWarnings(True)
-
-
-class TextFormatter(logging.Formatter):
-    """Time, level, logger, message, and the fields as ``key=value``."""
-
-    def __init__(self) -> None:
-        """Take no options."""
-        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
-
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        """Return the line without the stack of an exception."""
-        pairs = (f"{key}={value}" for key, value in _fields(record).items())
-        return " ".join((super().formatMessage(record), *pairs))
 
 
 class JsonFormatter(logging.Formatter):
@@ -56,7 +45,8 @@ class JsonFormatter(logging.Formatter):
             line["request_id"] = served
         if (span := tracing.current()) is not None:
             line["trace_id"] = span.trace_id
-        line = dict(_fields(record)) | line
+        fields: Mapping[str, object] = getattr(record, "fields", {})
+        line = {**fields, **line}
         if record.exc_info:
             line["stack"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=str)
@@ -77,8 +67,3 @@ def _stack(error: BaseException) -> Iterator[str]:
     yield f"{type(error).__module__}.{type(error).__qualname__}, raised in"
     for frame in traceback.extract_tb(error.__traceback__):
         yield f"  {frame.filename}:{frame.lineno} {frame.name}"
-
-
-def _fields(record: logging.LogRecord) -> Mapping[str, object]:
-    fields: Mapping[str, object] = getattr(record, "fields", {})
-    return fields
