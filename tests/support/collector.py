@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as SentSpan
@@ -64,9 +67,10 @@ class Collector:
         self._server.shutdown()
         self._server.server_close()
 
-    def take(self, body: bytes) -> None:
+    def take(self, body: bytes, media_type: str) -> None:
         """Keep what one message says."""
-        for batch in ExportTraceServiceRequest.FromString(body).resource_spans:
+        message = _from_json(body) if media_type == "application/json" else ExportTraceServiceRequest.FromString(body)
+        for batch in message.resource_spans:
             service = str(_attributes(batch.resource.attributes).get("service.name"))
             self.spans += [_span(service, span) for scope in batch.scope_spans for span in scope.spans]
 
@@ -113,6 +117,16 @@ def _lines(spans: Sequence[Span], span: Span, start: int, depth: int) -> Iterato
         yield from _lines(spans, child, start, depth + 1)
 
 
+def _from_json(body: bytes) -> ExportTraceServiceRequest:
+    """Return a message as Triton writes it: identifiers in hexadecimal, where Protobuf's own JSON has base64."""
+    text = re.sub(
+        rb'"(traceId|spanId|parentSpanId)":"([0-9a-f]*)"',
+        lambda found: b'"%s":"%s"' % (found[1], b64encode(bytes.fromhex(found[2].decode()))),
+        body,
+    )
+    return json_format.Parse(text, ExportTraceServiceRequest())
+
+
 def _span(service: str, span: SentSpan) -> Span:
     return Span(
         service=service,
@@ -138,7 +152,7 @@ def _handler(collector: Collector) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             time.sleep(collector.delay)
             if collector.status == 200:
-                collector.take(body)
+                collector.take(body, self.headers["Content-Type"])
             self.send_response(collector.status)
             self.end_headers()
 
