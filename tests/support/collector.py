@@ -21,6 +21,9 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as SentSpan
 from opentelemetry.proto.trace.v1.trace_pb2 import Status as SentStatus
 
+# Longer than senders wait until they send the next spans of a trace.
+_REST_SECONDS = 6
+
 
 @dataclass(frozen=True)
 class Span:
@@ -167,13 +170,13 @@ def main() -> None:
     running = Collector(int(sys.argv[1]))
     threading.Thread(target=running.serve, daemon=True).start()
     print(f"collecting at {running.url}", flush=True)
-    shown = 0
+    shown = seen = 0
     while True:
-        time.sleep(1)
-        spans = running.spans[shown:]
-        shown += len(spans)
-        if spans:
-            print(tree(spans), flush=True)
+        time.sleep(_REST_SECONDS)
+        if seen == len(running.spans) > shown:
+            print(tree(running.spans[shown:seen]), flush=True)
+            shown = seen
+        seen = len(running.spans)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What Triton is told of a trace: each tile carries the step of the request that waits for it."""
+"""What is shown of the way to Triton, and what Triton is told of a trace."""
 
 from __future__ import annotations
 
@@ -50,6 +50,29 @@ def test_each_tile_carries_its_own_span(tmp_path: Path, share: bool) -> None:
     assert {(trace_id, span_id) for _, trace_id, span_id, _ in told} == sent
     assert {(version, int(flags, 16) & 1) for version, _, _, flags in told} == {("00", 1)}
     assert parents[TILES:] == [None] * TILES, "of what is not traced, nothing is told"
+
+
+def test_bytes_on_their_way_are_shown_until_they_are_there(tmp_path: Path) -> None:
+    write_trivial_model(tmp_path, "pair")
+    seen: list[float | None] = []
+
+    async def run() -> float | None:
+        async with fake_triton(tmp_path) as fake:
+            telemetry = Telemetry()
+            engine = TritonEngine(tmp_path, fake.url, True, 64 * 1024 * 1024, telemetry)
+            await engine.start()
+
+            async def look(request: Any, context: Any) -> None:
+                seen.append(telemetry.registry.get_sample_value("maskgate_triton_inflight_bytes"))
+
+            fake.hook = look
+            inputs = {name: np.zeros((1, 64, 64, 3), np.uint8) for name in ("pre", "post")}
+            await engine.infer(choose(engine, "damage", "pair"), inputs, ["label_map"], Timeline(30))
+            await engine.close()
+            return telemetry.registry.get_sample_value("maskgate_triton_inflight_bytes")
+
+    assert asyncio.run(run()) == 0
+    assert seen == [7 * 64 * 64], "two pictures of three bytes a pixel, and a label map"
 
 
 def heard(fake: FakeTriton) -> list[str | None]:
