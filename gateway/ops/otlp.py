@@ -58,6 +58,8 @@ class OtlpSpan:
 
     def child(self, name: str, attributes: Attributes) -> OtlpSpan:
         """Begin a step of this one."""
+        if not self._span.is_recording():
+            return self  # ending it again and again is nothing to it
         within = trace.set_span_in_context(self._span, Context())
         return OtlpSpan(self._tracer, self._tracer.start_span(name, within, attributes=attributes))
 
