@@ -25,6 +25,7 @@ from gateway.api import (
 from gateway.api.authentication import Authentication
 from gateway.api.middleware import AnswersInPieces, RequestContext
 from gateway.api.services import Services
+from gateway.api.tracing import Tracing
 from gateway.engines.base import Engine
 from gateway.engines.embedded import EmbeddedEngine
 from gateway.engines.triton import TritonEngine
@@ -33,6 +34,7 @@ from gateway.ops.admission import Admission
 from gateway.ops.features import FeatureStore, MemoryFeatures, Shelf
 from gateway.ops.lanes import Turns
 from gateway.ops.place import Place, tallies
+from gateway.ops.pools import MeteredPool
 from gateway.ops.pricing import Prices
 from gateway.ops.progress import ProgressBoard
 from gateway.ops.queue import Queue
@@ -42,6 +44,7 @@ from gateway.ops.redis_sessions import RedisFeatures, RedisSessions
 from gateway.ops.sessions import MemorySessions, SessionStore
 from gateway.ops.telemetry import Telemetry
 from gateway.ops.tenants import Tenants
+from gateway.ops.tracing import Tracer
 from gateway.ops.workers import Workers
 from gateway.settings import SessionSettings, Settings
 
@@ -64,6 +67,7 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         place: which of several processes this is; None where it is alone.
     """
     telemetry, together = Telemetry(place), tallies(place)
+    tracer = _tracer(settings, telemetry)
     kept, features = _sessions(settings.sessions, telemetry)
     work, limits = settings.work, settings.limits
     turns = Turns(_turns(settings), work.bulk_every)
@@ -74,7 +78,7 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         admission=Admission(
             limits.inflight_requests, limits.inflight_bytes, limits.queue_seconds, queue, Prices(), telemetry, together
         ),
-        workers=Workers(work.threads),
+        workers=Workers(MeteredPool("worker", work.threads, telemetry)),
         engine=_engine(settings, telemetry),
         sessions=kept,
         features=features,
@@ -97,17 +101,37 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
             await services.engine.close()
             await services.sessions.close()
             services.workers.close()
+            if tracer is not None:
+                await tracer.close()
 
-    app = FastAPI(title="Maskgate", version=__version__, description=_DESCRIPTION, lifespan=lifespan)
+    app = FastAPI(
+        title="Maskgate",
+        version=__version__,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        # What FastAPI by itself would tell a collector has paths, queries and the words of exceptions in it.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
     app.state.services = services
     # The one added last is the outermost.
     app.add_middleware(Authentication, tenants=Tenants(settings.auth.by_tenant()), quotas=Quotas())
     app.add_middleware(RequestContext, telemetry=telemetry, statuses=services.engine.statuses)
+    if tracer is not None:
+        app.add_middleware(Tracing, tracer=tracer)
     app.add_middleware(AnswersInPieces)
     problems.install(app)
     for room in (damage, ct, radiograph, waste, interactive, sessions, oip, progress, service, repository, problems):
         app.include_router(room.router)
     return app
+
+
+def _tracer(settings: Settings, telemetry: Telemetry) -> Tracer | None:
+    """Return what traces go to; where that is nothing, what makes and sends them is not even imported."""
+    if settings.tracing.endpoint is None:
+        return None
+    from gateway.ops.otlp import OtlpTracer
+
+    return OtlpTracer(settings.tracing, telemetry)
 
 
 def _turns(settings: Settings) -> int:

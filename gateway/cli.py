@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
 import socket
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from gateway.ops import logs
 from gateway.ops.listening import bind_together, listen, port_of
 from gateway.ops.place import Place
 from gateway.ops.tenants import digest_of, new_key
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "settings":
         print(settings.model_dump_json(indent=2))
         return 0
-    logging.basicConfig(level=settings.log.level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logs.configure(settings.log)
     if options.command == "work":
         return _work(settings, options)
     return _serve(settings, given[1:])

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -339,6 +340,33 @@ class LogSettings(_Group):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Lowest level written. Nothing of an image, and no file name, is logged at any level."""
 
+    format: Literal["text", "json"] = "text"
+    """Lines for people, or one JSON object each: time (UTC), level, logger, message, request_id, trace_id and more."""
+
+
+class TracingSettings(_Group):
+    """Where traces of requests go. OpenTelemetry's own `OTEL_EXPORTER_OTLP_HEADERS` and the like hold as well."""
+
+    endpoint: str | None = Field(None, pattern=r"^https?://[^\s@]+$")
+    """OTLP/HTTP address that spans are sent to, such as ``http://collector:4318/v1/traces``; needs the extra `otel`.
+    None: nothing is traced, and what would is not loaded."""
+
+    sample_ratio: float = Field(1.0, ge=0, le=1)
+    """Share of the requests whose trace is recorded, drawn by lot."""
+
+    trust_sampling: bool = False
+    """Whether to follow a caller whose `traceparent` says that the trace is recorded, or that it is not."""
+
+    service_name: str = Field("maskgate", min_length=1)
+    """`service.name` of the spans."""
+
+    @field_validator("endpoint")
+    @classmethod
+    def _can_be_sent_to(cls, endpoint: str | None) -> str | None:
+        if endpoint is not None and find_spec("opentelemetry.exporter") is None:
+            raise ValueError("needs OpenTelemetry: install the extra `otel`")
+        return endpoint
+
 
 class Settings(BaseSettings):
     """The whole tree."""
@@ -355,6 +383,7 @@ class Settings(BaseSettings):
     auth: AuthSettings = Field(default_factory=AuthSettings)
     sessions: SessionSettings = Field(default_factory=SessionSettings)
     log: LogSettings = Field(default_factory=LogSettings)
+    tracing: TracingSettings = Field(default_factory=TracingSettings)
 
     def of_each_process(self) -> Settings:
         """Return the tree with what one of `server.workers` processes has of threads, lanes and caches.

@@ -17,8 +17,10 @@ from gateway.api.problems import problem
 from gateway.api.scopes import costs
 from gateway.engines.base import Status
 from gateway.errors import Forbidden, Internal, Unauthorised
+from gateway.ops import logs
 from gateway.ops.audit import AuditEntry
 from gateway.ops.telemetry import Telemetry
+from gateway.ops.tracing import exemplar
 
 _log = logging.getLogger("gateway.access")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -85,6 +87,7 @@ class RequestContext:
         request_id = offered if _REQUEST_ID.fullmatch(offered) else uuid.uuid4().hex
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
+        logs.request_id.set(request_id)
         tally = _Tally(time.perf_counter())
 
         async def count_in() -> Message:
@@ -102,8 +105,8 @@ class RequestContext:
 
         try:
             await self.app(scope, count_in, mark_out)
-        except Exception:
-            _log.exception("request %s failed", request_id)
+        except Exception as error:
+            _log.error("request %s failed: %s", request_id, logs.where(error))
             state["problem"] = Internal.code
             if tally.status:
                 raise
@@ -116,7 +119,7 @@ class RequestContext:
         state, route, method = scope["state"], route_of(scope), method_of(scope)
         reason = state.get("problem")
         self.telemetry.requests.labels(route, method, f"{tally.status // 100}xx").inc()
-        self.telemetry.request_seconds.labels(route, method).observe(seconds)
+        self.telemetry.request_seconds.labels(route, method).observe(seconds, exemplar())
         if tally.bytes_in:
             self.telemetry.body_bytes.labels(route).observe(tally.bytes_in)
         if reason:

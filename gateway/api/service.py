@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS
 
 from gateway.api.answers import ModelAnswer, ModelCardAnswer, ModelsAnswer, Readiness, model_answer
 from gateway.api.services import InjectedServices, Services
@@ -41,8 +42,13 @@ async def readyz(services: InjectedServices, response: Response) -> Readiness:
 
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
-def metrics(services: InjectedServices) -> Response:
-    """Return the metrics in Prometheus' text format. In a thread: adding up many processes takes its time."""
+def metrics(request: Request, services: InjectedServices) -> Response:
+    """Return the metrics in Prometheus' text format, or as OpenMetrics where that is accepted.
+
+    In a thread: adding up many processes takes its time.
+    """
+    if "application/openmetrics-text" in request.headers.get("accept", ""):
+        return Response(services.telemetry.openmetrics(), headers={"Content-Type": OPENMETRICS})
     return Response(services.telemetry.exposition(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import onnxruntime as ort
+from numpy.typing import NDArray
 
 from gateway.engines.base import Model, Refreshed, Status, Tensors, VersionStatus
 from gateway.engines.onnx import Provider, open_session, warm_up
 from gateway.engines.standing import compare, ready_versions, standing
 from gateway.engines.watch import watch
 from gateway.errors import DeadlineExceeded, ModelNotReady, Unavailable
+from gateway.ops.pools import MeteredPool
 from gateway.ops.telemetry import Telemetry
 from gateway.ops.timeline import Timeline
+from gateway.ops.tracing import exemplar, step
 from gateway.repository.changes import Digests, Stamp, listing
 from gateway.repository.store import Repository, StoredModel, scan
 
@@ -63,7 +67,7 @@ class EmbeddedEngine:
         self._lanes = lanes
         self._telemetry = telemetry
         self._watch_seconds = watch_seconds
-        self._pool = ThreadPoolExecutor(lanes, thread_name_prefix="lane")
+        self._pool = MeteredPool("lane", lanes, telemetry)
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self._sessions: WeakKeyDictionary[Model, ort.InferenceSession] = WeakKeyDictionary()
         self._statuses: dict[str, Status] = {}
@@ -105,7 +109,7 @@ class EmbeddedEngine:
         feeds = [{name: batch[a:b] for name, batch in inputs.items()} for a, b in pairwise(bounds)]
         for size in np.diff(bounds).tolist():
             self._telemetry.batch_items.labels(model.name).observe(size)
-        runs = (_in(self._pool, session.run, list(outputs), feed) for feed in feeds)
+        runs = (self._run(session, model, list(outputs), feed) for feed in feeds)
         try:
             async with asyncio.timeout(timeline.remaining()):
                 answers = await asyncio.gather(*runs)
@@ -114,6 +118,16 @@ class EmbeddedEngine:
         if len(answers) == 1:
             return dict(zip(outputs, answers[0], strict=True))
         return {name: np.concatenate([a[i] for a in answers]) for i, name in enumerate(outputs)}
+
+    async def _run(
+        self, session: ort.InferenceSession, model: Model, outputs: list[str], feed: Tensors
+    ) -> list[NDArray[Any]]:
+        """Return the outputs of one batch, from a lane."""
+        answers: list[NDArray[Any]]
+        with step("lane", model=model.name, version=model.version, items=len(next(iter(feed.values())))):
+            answers, seconds = await _in(self._pool, _clocked, session.run, outputs, feed)
+        self._telemetry.engine_seconds.labels(model.name, model.version).observe(seconds, exemplar())
+        return answers
 
     async def refresh(self) -> Refreshed:
         """Take in what has changed in the repository; see `Engine.refresh`.
@@ -198,6 +212,12 @@ class EmbeddedEngine:
 
 async def _in(pool: Executor, function: Callable[..., T], *arguments: object) -> T:
     return await asyncio.get_running_loop().run_in_executor(pool, partial(function, *arguments))
+
+
+def _clocked(function: Callable[..., T], *arguments: object) -> tuple[T, float]:
+    """Return `function(*arguments)` and how many seconds it took."""
+    start = time.perf_counter()
+    return function(*arguments), time.perf_counter() - start
 
 
 def _model(stored: StoredModel, number: int) -> Model:

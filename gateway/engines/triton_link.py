@@ -17,6 +17,7 @@ from gateway.errors import DeadlineExceeded, Internal, MaskgateError, ModelNotRe
 from gateway.ops.budget import ByteBudget
 from gateway.ops.telemetry import Telemetry
 from gateway.ops.timeline import Timeline
+from gateway.ops.tracing import exemplar, step
 
 _log = logging.getLogger(__name__)
 
@@ -97,7 +98,8 @@ class Link:
             async with asyncio.timeout(timeline.remaining()), self._budget.hold(call.nbytes):
                 self._telemetry.triton_inflight_bytes.set(self._budget.held)
                 start = time.perf_counter()
-                await self._run(call, timeline)
+                with step("triton", model=call.model.name, version=call.model.version):
+                    await self._run(call, timeline)
                 seconds = time.perf_counter() - start
         except TimeoutError as late:
             self._telemetry.triton_errors.labels(DeadlineExceeded.code).inc()
@@ -107,7 +109,7 @@ class Link:
             raise
         finally:
             self._telemetry.triton_inflight_bytes.set(self._budget.held)
-        self._telemetry.triton_seconds.labels(call.model.name, call.model.version).observe(seconds)
+        self._telemetry.triton_seconds.labels(call.model.name, call.model.version).observe(seconds, exemplar())
 
     async def run_all(self, calls: Sequence[Call], timeline: Timeline) -> None:
         """Run all `calls` at once; where one fails or the caller leaves, cancel the others and wait for their end.

@@ -17,6 +17,7 @@ from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 from gateway.engines.base import Model
 from gateway.errors import DeadlineExceeded, Internal, MaskgateError, ModelNotReady, Overloaded
+from gateway.ops import tracing
 
 RpcError: TypeAlias = AioRpcError
 
@@ -94,7 +95,10 @@ class Channel:
         Raises:
             RpcError: Triton refused, was not there, or took longer than `seconds`.
         """
-        answer: bytes = await self._infer(request, timeout=seconds)
+        span = tracing.current()
+        # Triton with `--trace-config mode=opentelemetry` continues the trace.
+        metadata = (("traceparent", span.traceparent),) if span else None
+        answer: bytes = await self._infer(request, timeout=seconds, metadata=metadata)
         return answer
 
     async def live(self) -> None:

@@ -9,16 +9,22 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import time
 from collections.abc import Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from itertools import count
+from pathlib import Path
+from resource import getpagesize
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from gateway import __version__
+from gateway.ops.tracing import exemplar
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,6 +38,8 @@ _STAGE_SECONDS = (0.0005, 0.001, 0.0025, *_SECONDS)
 _LAG_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1)
 _BYTES = tuple(4.0**power * 1024 for power in range(11))
 _LAG_PERIOD = 0.05
+_BEATS_PER_LOOK = 20
+_PROCESS = Path("/proc/self")
 
 
 class Telemetry:
@@ -108,6 +116,26 @@ class Telemetry:
         self.cancelled = Counter(
             "maskgate_cancelled_total", "Requests whose caller left", ("stage",), registry=registry
         )
+        self.pool_threads = Gauge(
+            "maskgate_pool_threads",
+            "Threads that decode and encode (worker), and that run models (lane)",
+            ("pool",),
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.pool_busy_seconds = Counter(
+            "maskgate_pool_busy_seconds_total",
+            "Time that threads were busy, all together",
+            ("pool",),
+            registry=registry,
+        )
+        self.pool_wait_seconds = Histogram(
+            "maskgate_pool_wait_seconds",
+            "Time a call waited for a thread",
+            ("pool",),
+            buckets=_STAGE_SECONDS,
+            registry=registry,
+        )
         self.tiles = Counter("maskgate_tiles_total", "Tiles inferred", ("model",), registry=registry)
         self.batch_items = Histogram(
             "maskgate_batch_items",
@@ -130,12 +158,25 @@ class Telemetry:
             buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1),
             registry=registry,
         )
+        self.pair_shift = Histogram(
+            "maskgate_pair_shift_pixels",
+            "Shift measured between the images of a pair, where it is sure",
+            buckets=(0.25, 0.5, 1, 2, 4, 8, 16, 32),
+            registry=registry,
+        )
         self.model_ready = Gauge(
             "maskgate_model_ready",
             "1 where the model answers requests, in every process, else 0",
             ("model",),
             registry=registry,
             multiprocess_mode="livemin",
+        )
+        self.engine_seconds = Histogram(
+            "maskgate_engine_run_duration_seconds",
+            "Time a batch kept one lane of the embedded engine",
+            ("model", "version"),
+            buckets=_STAGE_SECONDS,
+            registry=registry,
         )
         self.triton_seconds = Histogram(
             "maskgate_triton_request_duration_seconds",
@@ -208,6 +249,19 @@ class Telemetry:
             registry=registry,
             multiprocess_mode="livemax",
         )
+        self.spans = Counter(
+            "maskgate_trace_spans_total",
+            "Spans sent to the collector of traces, or lost",
+            ("outcome",),
+            registry=registry,
+        )
+        self.cpu_seconds = Counter("maskgate_cpu_seconds_total", "Processor time spent", registry=registry)
+        self.resident_bytes = Gauge(
+            "maskgate_resident_memory_bytes", "Memory resident", registry=registry, multiprocess_mode="livesum"
+        )
+        self.open_files = Gauge(
+            "maskgate_open_files", "File descriptors open", registry=registry, multiprocess_mode="livesum"
+        )
         build.labels(__version__).set(1)
         self.process_starts.inc()
         self.processes.set(1)
@@ -232,6 +286,11 @@ class Telemetry:
         together.register(_Together(self._folder))
         return together
 
+    def openmetrics(self) -> bytes:
+        """Return all metrics as OpenMetrics 1.0, which has exemplars: they lead to traces."""
+        text: bytes = openmetrics.generate_latest(self._exposed())  # type: ignore[no-untyped-call]
+        return text
+
     @contextmanager
     def task(self, task: str, timeline: Timeline) -> Iterator[None]:
         """Count one task request as in flight; publish its stages when it ends, however it ends."""
@@ -241,17 +300,20 @@ class Telemetry:
         finally:
             self.inflight_requests.dec()
             for stage, seconds in timeline.seconds.items():
-                self.stage_seconds.labels(task, stage).observe(seconds)
+                self.stage_seconds.labels(task, stage).observe(seconds, exemplar())
             if "queue" in timeline.seconds:
                 self.queue_seconds.labels(timeline.lane).observe(timeline.seconds["queue"])
 
     @asynccontextmanager
     async def watch_loop(self) -> AsyncIterator[None]:
-        """Measure the event loop's lag while inside."""
+        """Measure the event loop's lag while inside, and now and then what the process takes."""
 
         async def watch() -> None:
             loop = asyncio.get_running_loop()
-            while True:
+            measured = 0.0
+            for beat in count():
+                if beat % _BEATS_PER_LOOK == 0:
+                    measured = self._look_at_process(measured)
                 due = loop.time() + _LAG_PERIOD
                 await asyncio.sleep(_LAG_PERIOD)
                 self.loop_lag.observe(max(0.0, loop.time() - due))
@@ -263,6 +325,18 @@ class Telemetry:
             watcher.cancel()
             with suppress(asyncio.CancelledError):
                 await watcher
+
+    def _look_at_process(self, measured: float) -> float:
+        """Publish what the process takes, and return the processor time it has spent; `measured` is that of before.
+
+        By hand: prometheus_client's own collector knows one process alone. What Linux alone tells stays 0 elsewhere.
+        """
+        spent = time.process_time()
+        self.cpu_seconds.inc(spent - measured)
+        with suppress(OSError):
+            self.resident_bytes.set(int((_PROCESS / "statm").read_text().split()[1]) * getpagesize())
+            self.open_files.set(len(list((_PROCESS / "fd").iterdir())))
+        return spent
 
 
 class _Together(Collector):

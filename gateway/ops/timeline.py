@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 from gateway.errors import DeadlineExceeded
 from gateway.ops.lanes import Lane
+from gateway.ops.tracing import step
 
 Stage = Literal["receive", "queue", "decode", "infer", "finish", "encode", "send"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -55,7 +56,8 @@ class Timeline:
             self._since[stage] = time.perf_counter()
         self._running[stage] = self._running.get(stage, 0) + 1
         try:
-            yield
+            with step(stage):
+                yield
         finally:
             self._running[stage] -= 1
             if not self._running[stage]:

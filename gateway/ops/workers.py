@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import TypeVar
 
 from gateway.ops.timeline import Stage, Timeline
@@ -13,18 +13,18 @@ T = TypeVar("T")
 
 
 class Workers:
-    """`threads` threads.
+    """A pool of threads that requests share.
 
     A request waits once, for its turn (`gateway/ops/queue.py`), holding no more than its upload; from then on its
     steps find a thread free, or soon. OpenCV, NumPy and ISA-L release the GIL in them.
 
     Args:
-        threads: size of the pool.
+        pool: the threads.
     """
 
-    def __init__(self, threads: int) -> None:
-        """Start no thread before it is needed."""
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="worker")
+    def __init__(self, pool: Executor) -> None:
+        """Take the pool over: `close` ends it."""
+        self._pool = pool
 
     async def run(self, timeline: Timeline, stage: Stage, function: Callable[..., T], *arguments: object) -> T:
         """Return `function(*arguments)`, computed in a thread, its time counted under `stage`.

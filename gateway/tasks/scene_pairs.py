@@ -141,7 +141,10 @@ async def _together(
             f"were compared agree, {SURE:.0%} are needed. With align=auto they are taken as they lie.",
             pointer="/post",
         )
-    corrected = shift.sure and bool(np.hypot(shift.x, shift.y) >= _WORTH)
+    length = float(np.hypot(shift.x, shift.y))
+    if shift.sure:
+        segmenter.telemetry.pair_shift.observe(length)
+    corrected = shift.sure and length >= _WORTH
     if corrected:
         post = await run(moved, (shift.x, shift.y))
     return ScenePair(pre, post, Alignment(align, shift, corrected, share))

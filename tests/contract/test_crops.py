@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ def test_a_pair_is_found_and_graded(new_engine: Factory, fused: Path) -> None:
 
     async def run(engine: Engine) -> DamageReport:
         await engine.start()
-        workers, timeline, telemetry = Workers(2), Timeline(30), Telemetry()
+        workers, timeline, telemetry = Workers(ThreadPoolExecutor(2)), Timeline(30), Telemetry()
         try:
             finder, grader = choose(engine, "damage", "bd-fcn"), choose(engine, CROP_TASK, "bd-cnn")
             parts = [Segmenter(model, engine, workers, telemetry, timeline) for model in (finder, grader)]
@@ -87,7 +88,7 @@ def test_a_composition_is_never_asked_for_tiles(fused: Path) -> None:
 
     async def run() -> None:
         await engine.start()
-        workers, timeline, telemetry = Workers(1), Timeline(30), Telemetry()
+        workers, timeline, telemetry = Workers(ThreadPoolExecutor(1)), Timeline(30), Telemetry()
         try:
             finder, grader = choose(engine, "damage", "bd-fcn"), choose(engine, CROP_TASK, "bd-cnn")
             parts = [Segmenter(model, engine, workers, telemetry, timeline) for model in (finder, grader)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ def waste(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ask(engine: Engine, photo: np.ndarray) -> tuple[WasteMap, tuple[Region, ...]]:
     async def run() -> tuple[WasteMap, tuple[Region, ...]]:
-        workers = Workers(2)
+        workers = Workers(ThreadPoolExecutor(2))
         await engine.start()
         try:
             model = choose(engine, "waste", "waste-fanet")

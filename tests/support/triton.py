@@ -30,11 +30,13 @@ class TritonProcess:
     Args:
         models: its repository.
         log: where it writes.
+        options: what else to start it with.
     """
 
-    def __init__(self, models: Path, log: Path) -> None:
+    def __init__(self, models: Path, log: Path, *options: str) -> None:
         self._models = models
         self._log = log
+        self._options = options
         self.http, self.grpc, self.metrics = _free_ports(3)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -50,7 +52,7 @@ class TritonProcess:
         command = [str(ENVIRONMENT / "bin" / "python"), str(ROOT / "deploy" / "triton-local" / "serve.py")]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, f"--model-repository={self._models}", *addresses, *ports],
+                [*command, f"--model-repository={self._models}", *addresses, *ports, *self._options],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={key: value for key, value in os.environ.items() if not key.startswith("COVERAGE")},
@@ -132,11 +134,11 @@ class Tritons:
 
 
 @contextmanager
-def triton(models: Path, log: Path) -> Iterator[TritonProcess]:
+def triton(models: Path, log: Path, *options: str) -> Iterator[TritonProcess]:
     """Run a server until the context ends; skips the test where it cannot be installed."""
     if reason := unavailable():
         pytest.skip(reason)
-    process = TritonProcess(models, log)
+    process = TritonProcess(models, log, *options)
     process.start()
     try:
         yield process

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -15,7 +16,7 @@ from gateway.ops.workers import Workers
 
 def test_work_runs_off_the_loop_and_is_timed() -> None:
     async def scenario() -> tuple[str, Timeline]:
-        workers, timeline = Workers(1), Timeline(10)
+        workers, timeline = Workers(ThreadPoolExecutor(1)), Timeline(10)
         name = await workers.run(timeline, "decode", lambda: threading.current_thread().name)
         workers.close()
         return name, timeline
@@ -28,7 +29,7 @@ def test_work_runs_off_the_loop_and_is_timed() -> None:
 
 def test_nothing_starts_after_the_deadline() -> None:
     async def scenario() -> None:
-        workers, timeline = Workers(1), Timeline(0.001)
+        workers, timeline = Workers(ThreadPoolExecutor(1)), Timeline(0.001)
         time.sleep(0.002)  # noqa: ASYNC251 - the deadline must pass, and nothing else runs on this loop
         with pytest.raises(DeadlineExceeded):
             await workers.run(timeline, "decode", pytest.fail)
@@ -63,7 +64,7 @@ def test_overlapping_steps_of_a_stage_count_once(monkeypatch: pytest.MonkeyPatch
 
 def test_who_is_cancelled_goes_on_when_the_thread_is_through() -> None:
     async def scenario() -> list[str]:
-        workers, events = Workers(1), list[str]()
+        workers, events = Workers(ThreadPoolExecutor(1)), list[str]()
         begun = threading.Event()
 
         def work() -> None:

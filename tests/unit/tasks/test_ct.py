@@ -6,6 +6,7 @@ import asyncio
 import tracemalloc
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,7 @@ def find(
     keep: Any = None,
 ) -> CtFindings:
     async def run() -> CtFindings:
-        workers = Workers(2)
+        workers = Workers(ThreadPoolExecutor(2))
         segmenter = Segmenter(model, engine or BandEngine(), workers, telemetry or Telemetry(), Timeline(60))
         try:
             return await find_lesions(segmenter, volume, keep)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tracemalloc
 from collections.abc import Awaitable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ class Desk:
         self.loop = asyncio.new_event_loop()
         self.telemetry = Telemetry()
         self.engine = EmbeddedEngine(repository, "cpu", 1, self.telemetry)
-        self.workers = Workers(2)
+        self.workers = Workers(ThreadPoolExecutor(2))
         self.do(self.engine.start())
 
     def do(self, work: Awaitable[Any]) -> Any:

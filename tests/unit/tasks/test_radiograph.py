@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ def model_of(tmp_path: Path) -> Callable[..., Model]:
 
 @pytest.fixture
 def workers() -> Iterator[Workers]:
-    pool = Workers(2)
+    pool = Workers(ThreadPoolExecutor(2))
     yield pool
     pool.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 def segment(model: Model, image: NDArray[np.uint8], method: str, engine: TableEngine | None = None) -> Any:
     async def run() -> Any:
-        workers = Workers(1)
+        workers = Workers(ThreadPoolExecutor(1))
         segmenter = Segmenter(model, engine or TableEngine(), workers, Telemetry(), Timeline(60))
         try:
             return await getattr(segmenter, method)({"pre": image, "post": image})
