@@ -65,7 +65,8 @@ class EmbeddedEngine:
         self._telemetry = telemetry
         self._watch_seconds = watch_seconds
         self._pool = ThreadPoolExecutor(lanes, thread_name_prefix="lane")
-        self._turns = Turns(lanes)
+        # One batch waits behind each that runs, so that no lane ever waits for the event loop.
+        self._turns = Turns(2 * lanes)
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self._sessions: WeakKeyDictionary[Model, ort.InferenceSession] = WeakKeyDictionary()
         self._statuses: dict[str, Status] = {}
@@ -118,7 +119,7 @@ class EmbeddedEngine:
         return {name: np.concatenate([a[i] for a in answers]) for i, name in enumerate(outputs)}
 
     async def _run(self, session: ort.InferenceSession, outputs: list[str], feed: Tensors, lane: Lane) -> list[Any]:
-        """Return the outputs of one batch, computed when a lane of the engine is free; emergencies go first."""
+        """Return the outputs of one batch; those of emergencies go before all others that wait for a lane."""
         async with self._turns.held(lane):
             answers: list[Any] = await _in(self._pool, session.run, outputs, feed)
         return answers

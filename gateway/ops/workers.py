@@ -7,7 +7,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from gateway.ops.lanes import Turns
 from gateway.ops.timeline import Stage, Timeline
 
 T = TypeVar("T")
@@ -17,7 +16,7 @@ class Workers:
     """`threads` threads.
 
     A request waits once, for its turn (`gateway/ops/queue.py`), holding no more than its upload; from then on its
-    steps find a thread free, or soon, and those of emergencies sooner. OpenCV, NumPy and ISA-L release the GIL in them.
+    steps find a thread free, or soon. OpenCV, NumPy and ISA-L release the GIL in them.
 
     Args:
         threads: size of the pool.
@@ -26,7 +25,6 @@ class Workers:
     def __init__(self, threads: int) -> None:
         """Start no thread before it is needed."""
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="worker")
-        self._threads = Turns(threads)
 
     async def run(self, timeline: Timeline, stage: Stage, function: Callable[..., T], *arguments: object) -> T:
         """Return `function(*arguments)`, computed in a thread, its time counted under `stage`.
@@ -36,8 +34,7 @@ class Workers:
         """
         timeline.remaining()
         with timeline.measure(stage):
-            async with self._threads.held(timeline.lane):
-                return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+            return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
 
     async def run_to_end(self, timeline: Timeline, stage: Stage, function: Callable[..., T], *arguments: object) -> T:
         """Return what `run` returns; where the caller is cancelled, it goes on when `function` has returned.
