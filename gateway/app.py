@@ -70,7 +70,8 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
     tracer = _tracer(settings, telemetry)
     kept, features = _sessions(settings.sessions, telemetry)
     work, limits = settings.work, settings.limits
-    turns = Turns(_turns(settings), work.bulk_every)
+    count = _turns(settings)
+    turns = Turns(count, work.bulk_every, extra=max(1, count // 8))
     queue = Queue(turns, work.turn_seconds, telemetry)
     services = Services(
         settings=settings,

@@ -213,10 +213,11 @@ async def _unless_caller_leaves(request: Request, work: Coroutine[Any, Any, T]) 
         CallerLeft: the caller hung up.
     """
     working = asyncio.create_task(work)
-    leaving = asyncio.create_task(_disconnected(request))
+    leaving = asyncio.create_task(_left(request, working))
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
+        # To one who left while it was sent an answer seems sent at the same moment: the server drops the rest.
+        if not working.done() or (leaving.done() and await leaving):
             raise CallerLeft("The caller hung up before it had the answer.")
         return await working
     finally:
@@ -226,6 +227,8 @@ async def _unless_caller_leaves(request: Request, work: Coroutine[Any, Any, T]) 
         await asyncio.gather(working, leaving, return_exceptions=True)
 
 
-async def _disconnected(request: Request) -> None:
+async def _left(request: Request, working: asyncio.Task[T]) -> bool:
+    """Return, when nothing more comes from the caller, whether that was before the work was done."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
+    return not working.done()

@@ -23,6 +23,7 @@ from gateway.engines.onnx import Provider, open_session, warm_up
 from gateway.engines.standing import compare, ready_versions, standing
 from gateway.engines.watch import watch
 from gateway.errors import DeadlineExceeded, ModelNotReady, Unavailable
+from gateway.ops.lanes import Lane, Turns
 from gateway.ops.pools import MeteredPool
 from gateway.ops.telemetry import Telemetry
 from gateway.ops.timeline import Timeline
@@ -68,6 +69,8 @@ class EmbeddedEngine:
         self._telemetry = telemetry
         self._watch_seconds = watch_seconds
         self._pool = MeteredPool("lane", lanes, telemetry)
+        # One batch waits behind each that runs, so that no lane ever waits for the event loop.
+        self._turns = Turns(2 * lanes)
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self._sessions: WeakKeyDictionary[Model, ort.InferenceSession] = WeakKeyDictionary()
         self._statuses: dict[str, Status] = {}
@@ -109,7 +112,7 @@ class EmbeddedEngine:
         feeds = [{name: batch[a:b] for name, batch in inputs.items()} for a, b in pairwise(bounds)]
         for size in np.diff(bounds).tolist():
             self._telemetry.batch_items.labels(model.name).observe(size)
-        runs = (self._run(session, model, list(outputs), feed) for feed in feeds)
+        runs = (self._run(session, model, list(outputs), feed, timeline.lane) for feed in feeds)
         try:
             async with asyncio.timeout(timeline.remaining()):
                 answers = await asyncio.gather(*runs)
@@ -120,12 +123,13 @@ class EmbeddedEngine:
         return {name: np.concatenate([a[i] for a in answers]) for i, name in enumerate(outputs)}
 
     async def _run(
-        self, session: ort.InferenceSession, model: Model, outputs: list[str], feed: Tensors
+        self, session: ort.InferenceSession, model: Model, outputs: list[str], feed: Tensors, lane: Lane
     ) -> list[NDArray[Any]]:
-        """Return the outputs of one batch, from a lane."""
+        """Return the outputs of one batch; those of emergencies go before all others that wait for a lane."""
         answers: list[NDArray[Any]]
         with step("lane", model=model.name, version=model.version, items=len(next(iter(feed.values())))):
-            answers, seconds = await _in(self._pool, _clocked, session.run, outputs, feed)
+            async with self._turns.held(lane):
+                answers, seconds = await _in(self._pool, _clocked, session.run, outputs, feed)
         self._telemetry.engine_seconds.labels(model.name, model.version).observe(seconds, exemplar())
         return answers
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable
+from contextlib import asynccontextmanager
 from typing import Generic, Literal, TypeVar, get_args
 
 Lane = Literal["emergency", "bulk"]
 LANES: tuple[Lane, ...] = get_args(Lane)
 """The first goes before the second."""
+
+BULK_EVERY = 10
+"""Of so many turns one is bulk's while both lanes wait, unless somebody says otherwise."""
 
 T = TypeVar("T", bound=Hashable)
 
@@ -60,28 +64,41 @@ class Lanes(Generic[T]):
 class Turns:
     """`count` turns, held by as many callers at once; the others wait in lanes. Lives on one event loop.
 
+    Emergencies may hold `extra` turns beyond these, so that they begin at once where all others are taken; whoever
+    holds one then shares the machine with more than it was made for, until one of them ends, or lends its turn.
+
     A caller who is cancelled while it waits holds no turn, and none is lost.
 
     Args:
         count: at least 1.
         bulk_every: see `Lanes`.
+        extra: turns for emergencies beyond `count`.
     """
 
-    def __init__(self, count: int, bulk_every: int) -> None:
+    def __init__(self, count: int, bulk_every: int = BULK_EVERY, extra: int = 0) -> None:
         """Have every turn free."""
         self.count = count
-        # One is free only while nobody waits: a turn that is given back goes to the next at once.
-        self._free = count
+        self._extra = extra
+        self._held = 0
         self._lanes: Lanes[asyncio.Future[None]] = Lanes(bulk_every)
 
     @property
     def free(self) -> int:
-        """How many turns nobody holds."""
-        return self._free
+        """How many turns anybody may take at once; below 0, how many more are held than there are for all."""
+        return self.count - self._held
 
     def waiting(self, lane: Lane) -> int:
         """Return how many wait in a lane."""
         return self._lanes.waiting(lane)
+
+    @asynccontextmanager
+    async def held(self, lane: Lane) -> AsyncIterator[None]:
+        """Hold a turn while inside, taken after all who wait in the lane."""
+        await self.take(lane)
+        try:
+            yield
+        finally:
+            self.give_back()
 
     async def take(self, lane: Lane) -> None:
         """Return when the caller holds a turn, after all who wait in its lane."""
@@ -100,17 +117,21 @@ class Turns:
         await self._pass_on(lane, self._lanes.add_first)
 
     def give_back(self) -> None:
-        """Give a turn to the next, or have it free."""
-        while (waiting := self._lanes.pop()) is not None:
+        """Give a turn to the next who may have it."""
+        self._held -= 1
+        while self._may(self._lanes.waiting("emergency") > 0) and (next_one := self._lanes.pop()) is not None:
             # Who was cancelled just now has not left its lane yet.
-            if not waiting.done():
-                waiting.set_result(None)
-                return
-        self._free += 1
+            if not next_one.done():
+                self._held += 1
+                next_one.set_result(None)
+
+    def _may(self, urgent: bool) -> bool:
+        return self._held < self.count + (self._extra if urgent else 0)
 
     async def _take(self, lane: Lane, join: Callable[[Lane, asyncio.Future[None]], None]) -> None:
-        if self._free:
-            self._free -= 1
+        # Nobody waits for what is free: a turn that is given back goes to the next at once.
+        if self._may(lane == "emergency"):
+            self._held += 1
             return
         turn = asyncio.get_running_loop().create_future()
         join(lane, turn)

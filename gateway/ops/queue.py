@@ -146,7 +146,7 @@ class Ticket:
 
     async def _first(self) -> None:
         # Who has to wait is to have ample time left after it; who has not may try its luck.
-        needed = self.price.seconds if self._queue.turns.free else self.price.ample
+        needed = self.price.seconds if self._queue.turns.free > 0 else self.price.ample
         spare = self.timeline.remaining() - needed
         if spare <= 0:
             raise self._shed()
@@ -176,7 +176,7 @@ class Ticket:
             over = self._queue.clock() - self._since >= self._queue.turn_seconds
             if over and any(map(turns.waiting, LANES)):
                 pause = turns.pass_on
-            elif lane != LANES[0] and turns.waiting(LANES[0]):
+            elif lane == "bulk" and (turns.waiting("emergency") or turns.free < 0):
                 pause = turns.lend
             else:
                 return

@@ -170,12 +170,11 @@ def test_a_full_queue(start: Any) -> None:
         waiting = asyncio.create_task(client._request("POST", "/v1/damage", {"files": FILES}))
         await until(lambda: turns.waiting("bulk"))
         full: httpx.Response = await client._request("POST", "/v1/damage", {"files": FILES})
-        urgent = asyncio.create_task(
-            client._request("POST", "/v1/damage", {"files": FILES, "headers": {PRIORITY: "emergency"}})
-        )
-        await until(lambda: turns.waiting("emergency"))
+        headers = {PRIORITY: "emergency"}
+        urgent = await client._request("POST", "/v1/damage", {"files": FILES, "headers": headers})
+        assert turns.waiting("bulk") == 1
         turns.give_back()
-        assert {(await one).status_code for one in (waiting, urgent)} == {200}
+        assert (urgent.status_code, (await waiting).status_code) == (200, 200)
         return full
 
     # Some five seconds each: one may wait, and no other behind it.

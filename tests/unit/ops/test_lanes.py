@@ -69,7 +69,7 @@ class TurnsOfCallers(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
-        self.turns = Turns(2, 3)
+        self.turns = Turns(2, 3, extra=1)
         self.holding: list[Lane] = []
         self.waiting: list[tuple[Lane, asyncio.Task[None]]] = []
 
@@ -116,8 +116,10 @@ class TurnsOfCallers(RuleBasedStateMachine):
 
     @invariant()
     def no_turn_is_lost_or_made(self) -> None:
-        assert len(self.holding) <= 2
-        assert not self.waiting or len(self.holding) == 2
+        assert self.turns.free == 2 - len(self.holding)
+        assert len(self.holding) <= 3
+        assert not self.waiting or len(self.holding) >= 2
+        assert not self.turns.waiting("emergency") or len(self.holding) == 3
         assert sum(self.turns.waiting(lane) for lane in LANES) == len(self.waiting)
 
     def teardown(self) -> None:
@@ -162,3 +164,49 @@ def test_who_passes_a_turn_on_waits_last_and_who_lends_it_first(step: str, expec
         return order
 
     assert " ".join(asyncio.run(scenario())) == expected
+
+
+def test_an_emergency_begins_beyond_the_turns_and_bulk_waits_until_it_ends() -> None:
+    async def scenario() -> None:
+        turns = Turns(1, 10, extra=1)
+        await turns.take("bulk")
+        await asyncio.wait_for(turns.take("emergency"), 1)
+        assert turns.free == -1
+        waiting = [asyncio.create_task(turns.take(lane)) for lane in ("bulk", "emergency")]
+        await asyncio.sleep(0)
+        turns.give_back()
+        await asyncio.sleep(0)
+        assert [task.done() for task in waiting] == [False, True]
+        turns.give_back()
+        await asyncio.sleep(0)
+        assert not waiting[0].done()
+        turns.give_back()
+        await asyncio.wait_for(waiting[0], 1)
+        assert turns.free == 0
+
+    asyncio.run(scenario())
+
+
+def test_bulk_has_its_share_of_the_turns_beyond_too() -> None:
+    """Else emergencies that never end would hold one more than there are, and nobody else ever one."""
+
+    async def scenario() -> list[Lane]:
+        turns, order = Turns(1, 3, extra=1), list[Lane]()
+        for _ in range(2):
+            await turns.take("emergency")
+
+        async def one(lane: Lane) -> None:
+            await turns.take(lane)
+            order.append(lane)
+
+        tasks = [asyncio.create_task(one(lane)) for lane in ("bulk", "bulk", *["emergency"] * 9)]  # type: ignore[arg-type]
+        for _ in range(9):
+            await asyncio.sleep(0)
+            turns.give_back()
+        await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return order
+
+    assert [place for place, lane in enumerate(asyncio.run(scenario()), 1) if lane == "bulk"] == [3, 6]

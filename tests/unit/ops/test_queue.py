@@ -271,3 +271,15 @@ def test_a_second_turn_goes_before_those_who_have_not_begun(run: Callable[[Scena
         assert await two == pytest.approx(5)
 
     run(scenario)
+
+
+def test_long_bulk_work_pauses_while_an_emergency_runs_beyond_the_turns(run: Callable[[Scenario], Any]) -> None:
+    async def scenario() -> None:
+        queue = Queue(Turns(1, 10, extra=1), 1000, Telemetry(), lambda: time.monotonic())
+        (long,) = begin(serve(queue, 20, steps=10))
+        await asyncio.sleep(5)
+        # It begins at once; the step that runs meanwhile ends at 6, and the next begins when the emergency is done.
+        assert await serve(queue, 7, "emergency") == pytest.approx(12)
+        assert await long == pytest.approx(26)
+
+    run(scenario)
