@@ -106,7 +106,8 @@ class RequestContext:
         try:
             await self.app(scope, count_in, mark_out)
         except Exception as error:
-            _log.error("request %s failed: %s", request_id, logs.where(error))
+            stack = logs.where(error)
+            _log.error("request %s failed: %s", request_id, stack, extra={"fields": {"stack": stack}})
             state["problem"] = Internal.code
             if tally.status:
                 raise
