@@ -1,19 +1,21 @@
 """What `locust -f clients/locust/locustfile.py --host http://…` plays; `--help` names the options of a load.
 
+`--arrivals` has requests come whatever became of earlier ones; with `--arrivals closed`, or where classes are named
+(`… Pairs Clicks`), each of `-u` users waits for its answer before it asks again.
+
 A key, where the gateway wants one, is read from MASKGATE_KEY.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from locust import events
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
-from maskgate_load.load import Load, scenarios_of
+from maskgate_load.load import Load, headers, scenarios_of
 from maskgate_load.options import add_to, read
 from maskgate_load.users import Arrivals, Clicks, Films, Pairs, Slices, Tensors, Visitor, Waste, classes_of
 
@@ -33,12 +35,10 @@ def prepare(environment: Environment, **_: Any) -> None:
     parsed = environment.parsed_options
     if parsed is None or not environment.host:
         raise SystemExit("Name the gateway with --host http://…")
-    key = os.environ.get("MASKGATE_KEY", "").strip()
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
     options = read(parsed)
-    load = Load(options, scenarios_of(environment.host, headers, options))
-    Visitor.default_headers = headers
-    environment.user_classes = list(classes_of(load))
+    load = Load(options, scenarios_of(environment.host, headers(), options))
+    Visitor.default_headers = headers()
+    environment.user_classes = list(classes_of(load, parsed.user_classes))
 
     def begin(**_: Any) -> None:
         load.begin()
@@ -47,5 +47,5 @@ def prepare(environment: Environment, **_: Any) -> None:
         if parsed.figures is not None:
             parsed.figures.write_text(json.dumps(load.to_json()), encoding="utf-8")
 
-    environment.events.test_start.add_listener(begin)
-    environment.events.quitting.add_listener(write)
+    environment.events.test_start.add_listener(begin)  # type: ignore[no-untyped-call]
+    environment.events.quitting.add_listener(write)  # type: ignore[no-untyped-call]

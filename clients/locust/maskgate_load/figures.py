@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,9 @@ def figures(run: Mapping[str, Any], samples: Sequence[Sample], gateway: str, mod
         for at, cells in ledger.windows()
         if at < run["seconds"]
     ]
-    told = {name: run[name] for name in ("began", "seconds", "options", "turned_away", "failures", "interrupted")}
+    told = {
+        name: run[name] for name in ("began", "seconds", "options", "visits", "turned_away", "failures", "interrupted")
+    }
     return {
         **told,
         "machine": machine(),
@@ -66,7 +69,7 @@ def machine() -> dict[str, Any]:
 
 def row(task: str, lane: str, cell: Cell) -> dict[str, Any]:
     """Return a line of the table; times in milliseconds, None where nothing was answered."""
-    outcomes = {outcome: cell.outcomes[outcome] for outcome in OUTCOMES}
+    outcomes: dict[str, Any] = {outcome: cell.outcomes[outcome] for outcome in OUTCOMES}
     unfinished = cell.offered - cell.outcomes.total()
     return {
         "task": task,
@@ -90,17 +93,14 @@ def knee(windows: Sequence[Mapping[str, Any]], deadline: float | None) -> float 
     if not early:
         return None
     promise = deadline * 1000 if deadline else _PROMISE * sorted(early)[len(early) // 2]
-    kept = 0.0
-    behind = 0
-    for window in windows:
-        if not window["offered"]:
-            continue
-        in_time = window["answered"] * (1.0 if window["p95"] is not None and window["p95"] <= promise else 0.0)
-        behind = 0 if in_time >= _KEPT_UP * window["offered"] else behind + 1
+    kept, behind = 0.0, 0
+    for window in filter(lambda window: window["offered"], windows):
+        answered = window["answered"] >= _KEPT_UP * window["offered"]
+        behind = 0 if answered and window["p95"] <= promise else behind + 1
         if behind == 2:
             return kept
         if not behind:
-            kept = max(kept, float(window["planned"]))
+            kept = float(window["planned"])
     return None
 
 
@@ -143,9 +143,10 @@ def _planned(plan: Any, at: float, width: float) -> float | None:
 def _seen(samples: Sequence[Sample], began: float) -> list[dict[str, Any]]:
     """Return what the gateway was like between each two looks."""
     seen = []
-    for before, after in zip(samples, samples[1:], strict=False):
+    for before, after in pairwise(samples):
         waits = {
-            f"queue_{name}": _milliseconds(quantile(before.queue, after.queue, q)) for name, q in _QUANTILES.items()
+            f"queue_{name}": _milliseconds(quantile(before.queue, after.queue, share))
+            for name, share in _QUANTILES.items()
         }
         busy = None
         if before.cpu_seconds is not None and after.cpu_seconds is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,7 @@ class Load:
         scenarios: as given.
         rng: of everything drawn by lot.
         ledger: what came of every request; its times count from `begin`.
+        visits: arrivals that have done what they came for, or given up.
         turned_away: arrivals for which there was no room in this process: the gateway never heard of them.
     """
 
@@ -42,7 +44,7 @@ class Load:
         self.scenarios = scenarios
         self.rng = Random(options.seed)  # noqa: S311 a load may be guessed
         self.ledger = Ledger()
-        self.turned_away = 0
+        self.visits = self.turned_away = 0
         self._failures: Counter[tuple[str, str]] = Counter()
         self.begin()
 
@@ -76,11 +78,18 @@ class Load:
             "began": self._began,
             "seconds": self.now(),
             "options": vars(self.options) | {"tasks": {s.task: self.options.tasks[s.task] for s in self.scenarios}},
+            "visits": self.visits,
             "turned_away": self.turned_away,
             "generator_cpu_seconds": time.process_time() - self._cpu,
             "ledger": self.ledger.to_json(),
             "failures": [[task, reason, count] for (task, reason), count in self._failures.most_common()],
         }
+
+
+def headers() -> dict[str, str]:
+    """Return what every request carries: the key in MASKGATE_KEY, where there is one."""
+    key = os.environ.get("MASKGATE_KEY", "").strip()
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def scenarios_of(address: str, headers: Mapping[str, str], options: Options) -> list[Scenario]:

@@ -6,6 +6,7 @@ Only locust may import this: its import makes the process's sockets and clocks g
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import ClassVar
 
 import gevent
@@ -108,11 +109,21 @@ class Visitor(FastHttpUser):
         """Let a guest do what it came for, and return it."""
         guest = Guest(self.load, self.client, self.load.lane(), due)
         scenario.play(guest)
+        self.load.visits += 1
         return guest
 
 
+class Regular(Visitor):
+    """Comes again and again, each time when the last answer has come and it may come back, for what it draws by lot."""
+
+    @task
+    def play(self) -> None:
+        """Do one thing."""
+        gevent.sleep(self.receive(self.load.draw(), self.load.now()).refrain)
+
+
 class TaskVisitor(Visitor):
-    """Does one task again and again, each time when the last answer has come and it may come back."""
+    """Comes again and again for one task."""
 
     abstract = True
     task_name: ClassVar[str]
@@ -160,6 +171,9 @@ class Tensors(TaskVisitor):
     task_name = "tensors"
 
 
+TASK_VISITORS: tuple[type[TaskVisitor], ...] = (Pairs, Slices, Films, Waste, Clicks, Tensors)
+
+
 class Arrivals(Visitor):
     """Lets guests come when they are due, as an open loop, and ends the load when the last has left."""
 
@@ -184,16 +198,17 @@ class Arrivals(Visitor):
         self.environment.runner.quit()
 
 
-def classes_of(load: Load) -> list[type[Visitor]]:
-    """Return who takes part in a load, each told of it."""
+def classes_of(load: Load, named: Sequence[str]) -> list[type[Visitor]]:
+    """Return who takes part in a load, each told of it: those `named` of which the task is served, where any are named.
+
+    Else arrivals where the load has a pattern, and regulars where it is closed.
+    """
     Visitor.load = load
-    if load.options.arrivals in PATTERNS:
-        return [Arrivals]
     served = {scenario.task for scenario in load.scenarios}
-    chosen = [kind for kind in (Pairs, Slices, Films, Waste, Clicks, Tensors) if kind.task_name in served]
+    chosen = [kind for kind in TASK_VISITORS if kind.__name__ in named and kind.task_name in served]
     for kind in chosen:
         kind.weight = load.options.tasks[kind.task_name]
-    return list(chosen)
+    return list(chosen) or [Arrivals if load.options.arrivals in PATTERNS else Regular]
 
 
 def _reply(response: ResponseContextManager) -> Reply:

@@ -1,0 +1,88 @@
+"""`make soak`: keep a gateway busy with every task in mixed sizes, and see whether its memory grows.
+
+Runs until it is stopped, or until `--requests` and `--sessions` are reached; a line per 1,000 requests. The exit status
+is 1 where memory clearly grew, 2 where requests failed. Callers wait for their answers and do not think: what matters
+is how often everything happens, not when.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import httpx
+from maskgate_load.figures import machine
+from maskgate_load.options import CLOSED, add_to, read
+from maskgate_load.process import LoadFailed, run
+from maskgate_load.soak import told, verdict
+from maskgate_load.watch import Watch
+
+from tests.load.load import target, where_to
+
+_SESSION_BYTES = str(32 * 1024 * 1024)
+"""Small, so that what sessions keep is full before the warm-up ends."""
+_FOREVER = 30 * 24 * 3600.0
+_STEP = 1000
+
+
+def main() -> int:
+    """Run the soak and return its exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    where_to(parser)
+    add_to(parser)
+    parser.add_argument("--requests", type=int, default=0, help="end after as many; 0: when stopped")
+    parser.add_argument("--sessions", type=int, default=0, help="end after as many click sessions; 0: when stopped")
+    parser.add_argument("--users", type=int, default=8, help="callers side by side")
+    parser.add_argument("--tolerance", type=float, default=0.25, help="MiB per 1,000 requests that are no growth")
+    parser.add_argument("--json", type=Path, help="write the verdict and what was seen there too")
+    parsed = parser.parse_args()
+    options = replace(read(parsed), arrivals=CLOSED, seconds=_FOREVER, think=0.0, attempts=5)
+    try:
+        with (
+            target(parsed.url, parsed.pid, parsed.models, SESSIONS_BYTES=_SESSION_BYTES) as server,
+            Watch(server.address, server.pid, period=2.0) as watch,
+        ):
+            follower = _Follower(watch, parsed.requests, parsed.sessions, parsed.tolerance)
+            failures = run(server.address, options, parsed.users, follower.enough)["failures"]
+    except (LoadFailed, httpx.HTTPError) as error:
+        print(f"No soak: {error}", file=sys.stderr)
+        return 2
+    found = verdict(watch.samples, parsed.tolerance)
+    if parsed.json:
+        seen = {"verdict": found and asdict(found), "samples": [sample.to_json() for sample in watch.samples]}
+        parsed.json.write_text(
+            json.dumps({"machine": machine(), "failures": failures, **seen}) + "\n", encoding="utf-8"
+        )
+    for task, reason, count in failures:
+        print(f"failed {count}×: {task}: {reason}")
+    if found is None:
+        print("Nothing is known of its memory: name its process with --pid.")
+        return 2 if failures else 0
+    print(f"\nIn all\n{told(found)}\n{'Its memory grows.' if found.grows else 'Its memory does not grow.'}")
+    return 1 if found.grows else 2 if failures else 0
+
+
+class _Follower:
+    """Prints how it goes, and says when it is enough."""
+
+    def __init__(self, watch: Watch, requests: int, sessions: int, tolerance: float) -> None:
+        self._watch, self._requests, self._sessions, self._tolerance = watch, requests, sessions, tolerance
+        self._next = _STEP
+
+    def enough(self) -> bool:
+        """Return whether there were as many requests and sessions as wanted; never where none are."""
+        found = verdict(self._watch.samples, self._tolerance)
+        first, last = self._watch.samples[0], self._watch.samples[-1]
+        requests, sessions = last.requests - first.requests, last.sessions - first.sessions
+        if found is not None and requests >= self._next:
+            print(told(found), flush=True)
+            self._next = (requests // _STEP + 1) * _STEP
+        wanted = [pair for pair in ((requests, self._requests), (sessions, self._sessions)) if pair[1]]
+        return bool(wanted) and all(seen >= most for seen, most in wanted)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
