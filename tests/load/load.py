@@ -57,7 +57,7 @@ def main() -> int:
     where_to(parser)
     add_to(parser)
     parser.add_argument("--out", type=Path, default=Path("build/load"), help="folder of the report")
-    parser.set_defaults(arrivals="step", rate=0.0)
+    parser.set_defaults(arrivals="step", rate=0.0, seconds=48.0)
     parsed = parser.parse_args()
     options = read(parsed)
     try:

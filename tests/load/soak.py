@@ -52,10 +52,9 @@ def main() -> int:
         return 2
     found = verdict(watch.samples, parsed.tolerance)
     if parsed.json:
-        seen = {"verdict": found and asdict(found), "samples": [sample.to_json() for sample in watch.samples]}
-        parsed.json.write_text(
-            json.dumps({"machine": machine(), "failures": failures, **seen}) + "\n", encoding="utf-8"
-        )
+        seen = [sample.to_json() for sample in watch.samples]
+        written = {"machine": machine(), "verdict": found and asdict(found), "failures": failures, "samples": seen}
+        parsed.json.write_text(json.dumps(written) + "\n", encoding="utf-8")
     for task, reason, count in failures:
         print(f"failed {count}×: {task}: {reason}")
     if found is None:
@@ -70,15 +69,15 @@ class _Follower:
 
     def __init__(self, watch: Watch, requests: int, sessions: int, tolerance: float) -> None:
         self._watch, self._requests, self._sessions, self._tolerance = watch, requests, sessions, tolerance
-        self._next = _STEP
+        self._next: float = _STEP
 
     def enough(self) -> bool:
         """Return whether there were as many requests and sessions as wanted; never where none are."""
-        found = verdict(self._watch.samples, self._tolerance)
         first, last = self._watch.samples[0], self._watch.samples[-1]
         requests, sessions = last.requests - first.requests, last.sessions - first.sessions
-        if found is not None and requests >= self._next:
-            print(told(found), flush=True)
+        if requests >= self._next:
+            found = verdict(self._watch.samples, self._tolerance)
+            print(told(found) if found else f"{requests:>9,.0f} requests", flush=True)
             self._next = (requests // _STEP + 1) * _STEP
         wanted = [pair for pair in ((requests, self._requests), (sessions, self._sessions)) if pair[1]]
         return bool(wanted) and all(seen >= most for seen, most in wanted)

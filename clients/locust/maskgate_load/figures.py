@@ -37,11 +37,9 @@ def figures(run: Mapping[str, Any], samples: Sequence[Sample], gateway: str, mod
         for at, cells in ledger.windows()
         if at < run["seconds"]
     ]
-    told = {
-        name: run[name] for name in ("began", "seconds", "options", "visits", "turned_away", "failures", "interrupted")
-    }
+    names = ("began", "seconds", "options", "visits", "turned_away", "failures", "interrupted")
     return {
-        **told,
+        **{name: run[name] for name in names},
         "machine": machine(),
         "versions": {"gateway": gateway, "python": platform.python_version(), **_versions()},
         "models": list(models),

@@ -22,6 +22,8 @@ _QUEUE, _LAG = "maskgate_queue_wait_seconds", "maskgate_event_loop_lag_seconds"
 _REQUESTS, _REJECTED = "maskgate_http_requests_total", "maskgate_rejected_total"
 _HELD, _BYTES = "maskgate_inflight_requests", "maskgate_inflight_bytes"
 _TASKS = ("/v1/", "/v2/")
+_MOST = 4000
+"""Samples; one more, and every other is dropped and looks are half as often, or a watch of days would itself grow."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,8 @@ class Watch:
             self.missed += 1
             return
         self._samples.append(Sample(at, **seen, **own))
+        if len(self._samples) > _MOST:
+            self._samples, self._period = self._samples[::2], 2 * self._period
 
 
 def _children(pid: int) -> list[int]:
