@@ -40,6 +40,8 @@ class Stretch:
 
         The root of the parabola that expected arrivals are, in the form that a constant rate does not divide by zero.
         """
+        if arrivals <= 0:
+            return 0.0
         growth = (self.end - self.begin) / self.seconds
         return 2 * arrivals / (self.begin + math.sqrt(max(0.0, self.begin**2 + 2 * growth * arrivals)))
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import httpx
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from maskgate_load.ledger import Outcome
 
@@ -116,7 +116,7 @@ def judge(ask: Ask, reply: Reply, has_deadline: bool) -> Verdict:
         return Verdict("failed", reply.error or f"{reply.status} {_code(reply)}".strip())
     try:
         wrong = ask.check(reply)
-    except (ValueError, KeyError, TypeError, IndexError, OSError, SyntaxError, UnidentifiedImageError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, OSError, SyntaxError) as error:
         wrong = f"unreadable: {type(error).__name__}"
     return Verdict("failed", wrong) if wrong else Verdict("answered")
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-_WIDTH, _HEIGHT = 640, 230
+_WIDTH, _HEIGHT = 560, 200
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 12, 26
 _TICKS = (1, 2, 5)
 _MOST_TICKS = 5
@@ -126,7 +126,7 @@ def _path(line: Line, seconds: float, scale: _Linear | _Logarithmic) -> str:
 
 def _piece(piece: Sequence[tuple[float, float]], style: str) -> str:
     if len(piece) == 1:
-        return f'<circle class="lone {style}" cx="{piece[0][0]}" cy="{piece[0][1]}" r="2"/>'
+        return f'<circle class="lone {style}" cx="{piece[0][0]}" cy="{piece[0][1]}" r="2.2"/>'
     way = " ".join(f"{x},{y}" for x, y in piece)
     line = f'<polyline class="line {style}" points="{way}"/>'
     if "area" not in style:

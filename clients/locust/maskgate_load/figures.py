@@ -16,6 +16,8 @@ from maskgate_load.watch import Sample, quantile
 
 _QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 _PACKAGES = ("locust", "gevent", "geventhttpclient", "numpy", "pillow")
+_WINDOWS = 40
+"""At most: fewer requests each, and their percentiles would be noise."""
 _KEPT_UP = 0.95
 _PROMISE = 5
 """Times the median of the first windows: an answer that took longer did not keep up, where there is no deadline."""
@@ -31,6 +33,7 @@ def figures(run: Mapping[str, Any], samples: Sequence[Sample], gateway: str, mod
         models: those it serves.
     """
     ledger, options = Ledger.from_json(run["ledger"]), run["options"]
+    ledger.coarsen(_WINDOWS)
     plan = _plan(options)
     windows = [
         {"at": at, "planned": _planned(plan, at, ledger.width), **_window(cells, ledger.width)}

@@ -99,6 +99,11 @@ class Ledger:
         for number in range(max(self._windows, default=-1) + 1):
             yield number * self.width, dict(self._windows.get(number, {}))
 
+    def coarsen(self, most: int) -> None:
+        """Let there be `most` windows at most, of twice, four times … the width."""
+        while max(self._windows, default=0) >= most:
+            self._halve()
+
     def totals(self) -> dict[Key, Cell]:
         """Return what all windows add up to."""
         return merged(cells for _, cells in self.windows())

@@ -13,7 +13,7 @@ from maskgate_load.charts import Line, chart, log_chart, number
 
 _COLUMNS = ("offered", "answered", "late", "refused", "expired", "failed", "unfinished", "p50", "p95", "p99", "max")
 _PAGE = Template((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
-_COLOURS = ("c1", "c2", "c3", "c4", "c5", "c6")
+_TIMES = (("max", "c4"), ("p99", "c3"), ("p95", "c2"), ("p50", "c1"))
 
 
 def page(told: Mapping[str, Any]) -> str:
@@ -105,10 +105,7 @@ def _charts(told: Mapping[str, Any]) -> list[str]:
             ("failed", "failed", "c4"),
         )
     ]
-    times = [
-        Line(name, _windows(told, name, scaled=False), colour)
-        for name, colour in zip(("p50", "p95", "p99", "max"), _COLOURS, strict=False)
-    ]
+    times = [Line(name, _windows(told, name, scaled=False), colour) for name, colour in _TIMES]
     sittings = "A click session is one planned arrival and several offered requests." if open_loop else ""
     return [
         chart("Rate", "requests per second", rates, seconds, note=sittings),
@@ -147,8 +144,8 @@ def _task_charts(told: Mapping[str, Any]) -> list[str]:
             key.replace("|", ", "),
             "ms",
             [
-                Line(name, [(_middle(window), window["tasks"].get(key, {}).get(name)) for window in told["windows"]], c)
-                for name, c in zip(("p50", "p95", "p99", "max"), _COLOURS, strict=False)
+                Line(name, [(_middle(w), w["tasks"].get(key, {}).get(name)) for w in told["windows"]], colour)
+                for name, colour in _TIMES
             ],
             told["seconds"],
         )
@@ -191,13 +188,19 @@ def _setting(told: Mapping[str, Any]) -> list[tuple[str, str]]:
     versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
     machine = told["machine"]
     return [
-        ("load", ", ".join(f"{name} {value}" for name, value in told["options"].items())),
+        ("load", ", ".join(f"{name.replace('_', ' ')} {_worded(value)}" for name, value in told["options"].items())),
         ("machine", f"{machine['processor']}, {machine['cores']} cores, {machine['system']}"),
         ("busy with", f"{machine['load_1min']} processes in the last minute, all that runs here counted"),
         ("versions", versions),
         ("models", ", ".join(told["models"])),
         ("what sent the requests", f"used {told['generator_cpu_share']:.0%} of a core on this machine"),
     ]
+
+
+def _worded(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return " + ".join(f"{weight} {task}" for task, weight in value.items())
+    return "none" if value is None else number(value) if isinstance(value, float) else str(value)
 
 
 def _cell(value: float | str | None) -> str:
