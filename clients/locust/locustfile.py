@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import gevent
 from locust import events
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
@@ -37,6 +38,8 @@ def prepare(environment: Environment, **_: Any) -> None:
         raise SystemExit("Name the gateway with --host http://…")
     options = read(parsed)
     load = Load(options, scenarios_of(environment.host, headers(), options))
+    # Drawing took seconds, of which gevent's loop knows nothing yet: timers would count from before.
+    gevent.get_hub().loop.update_now()
     Visitor.default_headers = headers()
     environment.user_classes = list(classes_of(load, parsed.user_classes))
 

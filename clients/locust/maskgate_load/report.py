@@ -21,7 +21,7 @@ def page(told: Mapping[str, Any]) -> str:
     return _PAGE.substitute(
         heading=escape(_heading(told)),
         when=datetime.fromtimestamp(told["began"], UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        tiles="".join(f'<div class="tile"><b>{escape(value)}</b>{escape(name)}</div>' for name, value in _tiles(told)),
+        tiles="".join(_tile(name, value) for name, value in _tiles(told)),
         warnings="".join(f'<p class="warning">{escape(warning)}</p>' for warning in _warnings(told)),
         charts="".join(_charts(told)),
         tasks="".join(_task_charts(told)),
@@ -70,6 +70,11 @@ def _tiles(told: Mapping[str, Any]) -> list[tuple[str, str]]:
         knee = told["knee"]
         found.append(("kept up to, per second", "all of it" if knee is None else number(knee)))
     return found
+
+
+def _tile(name: str, value: str) -> str:
+    size = ' class="long"' if len(value) > 12 else ""
+    return f'<div class="tile"><b{size}>{escape(value)}</b>{escape(name)}</div>'
 
 
 def _warnings(told: Mapping[str, Any]) -> list[str]:
