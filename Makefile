@@ -86,11 +86,11 @@ bench: $(DEV)/.project ## Time the stages of a request, the gateway's throughput
 	@$(DEV)/bin/python -m tests.load.scenes --record $(RESULTS)
 
 load: $(DEV)/.project ## Load the gateway for a minute and write build/load/report.html (URL= RATE= ARRIVALS=step OPTIONS=)
-	@$(LOCUST) $(DEV)/bin/python -m tests.load.load $(RUNNING) $(if $(RATE),--rate $(RATE)) \
+	@$(LOCUST) $(DEV)/bin/python -m tests.load.load --record $(RESULTS) $(RUNNING) $(if $(RATE),--rate $(RATE)) \
 		$(if $(ARRIVALS),--arrivals $(ARRIVALS)) $(OPTIONS)
 
 soak: $(DEV)/.project ## Keep the gateway busy until stopped, and see whether its memory grows (REQUESTS= SESSIONS= URL= PID= OPTIONS=)
-	@$(LOCUST) $(DEV)/bin/python -m tests.load.soak $(RUNNING) $(if $(REQUESTS),--requests $(REQUESTS)) \
+	@$(LOCUST) $(DEV)/bin/python -m tests.load.soak --record $(RESULTS) $(RUNNING) $(if $(REQUESTS),--requests $(REQUESTS)) \
 		$(if $(SESSIONS),--sessions $(SESSIONS)) $(OPTIONS)
 
 perf: $(PERF)/perf_analyzer ## Fetch NVIDIA's perf_analyzer (Linux on x86-64)

@@ -11,6 +11,7 @@ import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -52,12 +53,12 @@ def command(program: str, *arguments: str) -> subprocess.Popen[str]:
 
 
 def test_five_seconds_of_every_task_are_reported(server: GatewayProcess, tmp_path: Path) -> None:
-    target = ["--url", server.address, "--pid", str(server.process.pid), "--out", str(tmp_path)]
+    target = ["--url", server.address, "--pid", str(server.process.pid), "--record", str(tmp_path)]
     load = ["--arrivals", "steady", "--rate", "8", "--seconds", "5", "--think", "0.05", "--emergency-share", "0.3"]
     process = command("load", *target, *load)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
-    told = json.loads((tmp_path / "figures.json").read_text())
+    told = kept(tmp_path)
     assert {row["task"] for row in told["tasks"]} == ({*MIX} - {"clicks"}) | STEPS
     assert {row["lane"] for row in told["tasks"]} == {"emergency", "bulk"}
     total = told["total"]
@@ -96,12 +97,12 @@ def test_what_is_not_served_is_not_asked_for(models: Path, tmp_path: Path) -> No
 
 
 def test_a_soak_is_stopped_at_its_bound_and_says_what_memory_does(server: GatewayProcess, tmp_path: Path) -> None:
-    target = ["--url", server.address, "--pid", str(server.process.pid), "--json", str(tmp_path / "soak.json")]
+    target = ["--url", server.address, "--pid", str(server.process.pid), "--record", str(tmp_path)]
     process = command("soak", *target, "--requests", "60", "--users", "4", "--load-tasks", "slices=2,clicks")
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
     assert "does not grow" in output
-    told = json.loads((tmp_path / "soak.json").read_text())
+    told = kept(tmp_path)
     assert told["verdict"]["requests"] >= 60
     assert told["verdict"]["sessions"] >= 1
     assert len(told["samples"]) >= 2
@@ -109,7 +110,7 @@ def test_a_soak_is_stopped_at_its_bound_and_says_what_memory_does(server: Gatewa
 
 def test_ctrl_c_ends_a_load_with_its_report(server: GatewayProcess, tmp_path: Path) -> None:
     load = ["--rate", "5", "--seconds", "600", "--load-tasks", "slices"]
-    process = command("load", "--url", server.address, "--out", str(tmp_path), *load)
+    process = command("load", "--url", server.address, "--record", str(tmp_path), *load)
     before, deadline = answered(server), time.monotonic() + 60
     while answered(server) < before + 5:
         assert time.monotonic() < deadline
@@ -117,10 +118,15 @@ def test_ctrl_c_ends_a_load_with_its_report(server: GatewayProcess, tmp_path: Pa
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert "Interrupted before its end." in output
-    told = json.loads((tmp_path / "figures.json").read_text())
+    told = kept(tmp_path)
     assert told["interrupted"]
     assert told["total"]["answered"] >= 3
     assert (tmp_path / "report.html").is_file()
+
+
+def kept(folder: Path) -> Any:
+    (path,) = folder.glob("*.json")
+    return json.loads(path.read_text())
 
 
 def answered(server: GatewayProcess) -> float:

@@ -18,9 +18,10 @@ import httpx
 from maskgate_load.measure import capacity, measure
 from maskgate_load.options import CLOSED, add_to, read
 from maskgate_load.process import LoadFailed
-from maskgate_load.report import table
+from maskgate_load.report import page, table
 
 from tests.load.bench import SHIPPED
+from tests.load.record import machine, record, record_option, versions
 from tests.support.processes import gateway
 
 
@@ -52,12 +53,12 @@ def where_to(parser: argparse.ArgumentParser) -> None:
 
 
 def main() -> int:
-    """Run the load, write build/load and print a table; return 1 where requests failed."""
+    """Run the load, print a table, keep figures and report; return 1 where requests failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     where_to(parser)
     add_to(parser)
-    parser.add_argument("--out", type=Path, default=Path("build/load"), help="folder of the report")
-    parser.set_defaults(arrivals="step", rate=0.0, seconds=48.0)
+    record_option(parser)
+    parser.set_defaults(arrivals="step", rate=0.0, seconds=48.0, record=Path("build/load"))
     parsed = parser.parse_args()
     options = read(parsed)
     try:
@@ -69,14 +70,19 @@ def main() -> int:
                 f"{options.rate:.1f} arrivals per second are the measure of a load of {options.seconds:.0f} s …",
                 flush=True,
             )
-            told = measure(server.address, server.pid, options, parsed.out)
+            told = measure(server.address, server.pid, options)
     except (LoadFailed, httpx.HTTPError) as error:
         print(f"No load: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
     print(table(told))
-    print(f"\n{parsed.out / 'report.html'}")
+    # The packages of this machine; the gateway, which may run elsewhere, has told its own version.
+    told |= {"machine": machine(), "versions": versions() | told["versions"]}
+    record(parsed.record, "load", told)
+    report = parsed.record / "report.html"
+    report.write_text(page(told), encoding="utf-8")
+    print(report)
     return 1 if told["failures"] else 0
 
 

@@ -8,22 +8,27 @@ is how often everything happens, not when.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import httpx
-from maskgate_load.figures import machine
 from maskgate_load.options import CLOSED, add_to, read
 from maskgate_load.process import LoadFailed, run
 from maskgate_load.soak import told, verdict
 from maskgate_load.watch import Watch
 
 from tests.load.load import target, where_to
+from tests.load.record import record, record_option
+from tests.support.trivial_all import SETTINGS, write_trivial_repository
 
 _SESSION_BYTES = str(32 * 1024 * 1024)
 """Small, so that what sessions keep is full before the warm-up ends."""
+_MIX = {"pairs": 8, "slices": 5, "films": 2, "waste": 2, "tensors": 3, "clicks": 5}
+"""So that 2,000 click sessions and 20,000 requests are about as far."""
 _FOREVER = 30 * 24 * 3600.0
 _STEP = 1000
 
@@ -37,12 +42,15 @@ def main() -> int:
     parser.add_argument("--sessions", type=int, default=0, help="end after as many click sessions; 0: when stopped")
     parser.add_argument("--users", type=int, default=8, help="callers side by side")
     parser.add_argument("--tolerance", type=float, default=0.25, help="MiB per 1,000 requests that are no growth")
-    parser.add_argument("--json", type=Path, help="write the verdict and what was seen there too")
+    record_option(parser)
+    parser.add_argument("--trivial", action="store_true", help="models that cost next to nothing, for more requests")
+    parser.set_defaults(load_tasks=_MIX)
     parsed = parser.parse_args()
     options = replace(read(parsed), arrivals=CLOSED, seconds=_FOREVER, think=0.0, attempts=5)
     try:
         with (
-            target(parsed.url, parsed.pid, parsed.models, SESSIONS_BYTES=_SESSION_BYTES) as server,
+            _models(parsed.models, parsed.trivial) as (models, settings),
+            target(parsed.url, parsed.pid, models, SESSIONS_BYTES=_SESSION_BYTES, **settings) as server,
             Watch(server.address, server.pid, period=2.0) as watch,
         ):
             follower = _Follower(watch, parsed.requests, parsed.sessions, parsed.tolerance)
@@ -51,10 +59,8 @@ def main() -> int:
         print(f"No soak: {error}", file=sys.stderr)
         return 2
     found = verdict(watch.samples, parsed.tolerance)
-    if parsed.json:
-        seen = [sample.to_json() for sample in watch.samples]
-        written = {"machine": machine(), "verdict": found and asdict(found), "failures": failures, "samples": seen}
-        parsed.json.write_text(json.dumps(written) + "\n", encoding="utf-8")
+    seen = [sample.to_json() for sample in watch.samples]
+    record(parsed.record, "soak", {"verdict": found and asdict(found), "failures": failures, "samples": seen})
     for task, reason, count in failures:
         print(f"failed {count}×: {task}: {reason}")
     if found is None:
@@ -62,6 +68,16 @@ def main() -> int:
         return 2 if failures else 0
     print(f"\nIn all\n{told(found)}\n{'Its memory grows.' if found.grows else 'Its memory does not grow.'}")
     return 1 if found.grows else 2 if failures else 0
+
+
+@contextmanager
+def _models(shipped: Path, trivial: bool) -> Iterator[tuple[Path, Mapping[str, str]]]:
+    """Yield a repository, and what a gateway that serves it has to be told."""
+    if not trivial:
+        yield shipped, {}
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield write_trivial_repository(Path(folder)), SETTINGS
 
 
 class _Follower:

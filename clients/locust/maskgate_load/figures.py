@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from maskgate_load.arrivals import PATTERNS, rate_at, schedule
@@ -15,7 +13,7 @@ from maskgate_load.ledger import OUTCOMES, Cell, Key, Ledger, merged
 from maskgate_load.watch import Sample, quantile
 
 _QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
-_PACKAGES = ("locust", "gevent", "geventhttpclient", "numpy", "pillow")
+_PACKAGES = ("locust", "gevent", "geventhttpclient")
 _WINDOWS = 40
 """At most: fewer requests each, and their percentiles would be noise."""
 _KEPT_UP = 0.95
@@ -24,7 +22,7 @@ _PROMISE = 5
 
 
 def figures(run: Mapping[str, Any], samples: Sequence[Sample], gateway: str, models: Sequence[str]) -> dict[str, Any]:
-    """Return everything there is to tell.
+    """Return everything there is to tell, but of the machine.
 
     Args:
         run: what `process.run` returned.
@@ -43,8 +41,8 @@ def figures(run: Mapping[str, Any], samples: Sequence[Sample], gateway: str, mod
     names = ("began", "seconds", "options", "visits", "turned_away", "failures", "interrupted")
     return {
         **{name: run[name] for name in names},
-        "machine": machine(),
-        "versions": {"gateway": gateway, "python": platform.python_version(), **_versions()},
+        "load_1min": round(os.getloadavg()[0], 1),
+        "versions": {"gateway": gateway} | {name: version(name) for name in _PACKAGES},
         "models": list(models),
         "generator_cpu_share": round(run["generator_cpu_seconds"] / max(run["seconds"], 1e-9), 3),
         "width": ledger.width,
@@ -53,18 +51,6 @@ def figures(run: Mapping[str, Any], samples: Sequence[Sample], gateway: str, mod
         "total": row("all", "", _sum(ledger.totals().values())),
         "knee": knee(windows, options["deadline"]) if options["arrivals"] == "ramp" else None,
         "gateway": _seen(samples, run["began"]),
-    }
-
-
-def machine() -> dict[str, Any]:
-    """Return what the machine is, without its name."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    return {
-        "system": f"{platform.system()} {platform.machine()}",
-        "processor": model or platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "load_1min": round(os.getloadavg()[0], 1),
     }
 
 
@@ -155,13 +141,3 @@ def _seen(samples: Sequence[Sample], began: float) -> list[dict[str, Any]]:
         told = after.to_json() | {"at": round(after.at - began, 3), "cpu_share": busy, **waits}
         seen.append(told | {"lag_p99": _milliseconds(quantile(before.lag, after.lag, 0.99))})
     return seen
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

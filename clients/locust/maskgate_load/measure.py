@@ -1,12 +1,10 @@
-"""A load from its calibration to its report, on a gateway that runs."""
+"""A load from its calibration to its figures, on a gateway that runs."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,7 +13,6 @@ from maskgate_load.figures import figures
 from maskgate_load.load import headers
 from maskgate_load.options import CLOSED, Options
 from maskgate_load.process import LoadFailed, run
-from maskgate_load.report import page
 from maskgate_load.watch import Watch
 
 
@@ -36,14 +33,13 @@ def capacity(address: str, options: Options, seconds: float = 8.0) -> float:
     return float(told["visits"] / told["seconds"])
 
 
-def measure(address: str, pid: int | None, options: Options, folder: Path) -> dict[str, Any]:
-    """Return the figures of a load, having written them to `folder` as figures.json and report.html.
+def measure(address: str, pid: int | None, options: Options) -> dict[str, Any]:
+    """Return the figures of a load.
 
     Args:
         address: ``http://…`` of the gateway.
         pid: its process, where it runs on this machine.
         options: what arrives.
-        folder: is made.
 
     Raises:
         LoadFailed: there are no figures.
@@ -52,11 +48,7 @@ def measure(address: str, pid: int | None, options: Options, folder: Path) -> di
     version, models = _introduced(address)
     with Watch(address, pid) as watch:
         told = run(address, options)
-    result = figures(told, watch.samples, version, models)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "figures.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    (folder / "report.html").write_text(page(result), encoding="utf-8")
-    return result
+    return figures(told, watch.samples, version, models)
 
 
 def _introduced(address: str) -> tuple[str, list[str]]:

@@ -17,7 +17,7 @@ _TIMES = (("max", "c4"), ("p99", "c3"), ("p95", "c2"), ("p50", "c1"))
 
 
 def page(told: Mapping[str, Any]) -> str:
-    """Return a page of HTML that needs nothing else, for what `figures.figures` returned."""
+    """Return a page of HTML that needs nothing else, for what `figures.figures` returned and a `machine` besides."""
     return _PAGE.substitute(
         heading=escape(_heading(told)),
         when=datetime.fromtimestamp(told["began"], UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -195,7 +195,7 @@ def _setting(told: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         ("load", ", ".join(f"{name.replace('_', ' ')} {_worded(value)}" for name, value in told["options"].items())),
         ("machine", f"{machine['processor']}, {machine['cores']} cores, {machine['system']}"),
-        ("busy with", f"{machine['load_1min']} processes in the last minute, all that runs here counted"),
+        ("busy with", f"{told['load_1min']} processes in the last minute, all that runs here counted"),
         ("versions", versions),
         ("models", ", ".join(told["models"])),
         ("what sent the requests", f"used {told['generator_cpu_share']:.0%} of a core on this machine"),

@@ -59,4 +59,5 @@ def samples() -> list[Sample]:
 
 @pytest.fixture
 def told(run: dict[str, Any], samples: list[Sample]) -> dict[str, Any]:
-    return figures(run, samples, "1.2.3", ["bd-fcn"])
+    machine = {"processor": "abacus", "cores": 2, "system": "Linux"}
+    return figures(run, samples, "1.2.3", ["bd-fcn"]) | {"machine": machine}

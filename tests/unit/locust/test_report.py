@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from maskgate_load.charts import Line, chart, log_chart
-from maskgate_load.figures import figures, machine
+from maskgate_load.figures import figures
 from maskgate_load.report import page, table
 from maskgate_load.soak import told as told_of
 from maskgate_load.soak import verdict
@@ -29,7 +29,6 @@ def test_figures_add_up_and_are_json(told: dict[str, Any]) -> None:
         (task, lane) for task in ("pairs", "clicks: click") for lane in ("emergency", "bulk")
     }
     assert told["generator_cpu_share"] >= 0
-    assert machine()["cores"] >= 1
 
 
 def test_the_knee_is_where_answers_begin_to_lag(told: dict[str, Any]) -> None:
@@ -70,9 +69,9 @@ def test_the_table_has_a_line_for_each_and_names_what_went_wrong(told: dict[str,
     assert "kept up to, per second" in text
 
 
-def test_a_load_of_which_nothing_came_still_has_a_page(run: dict[str, Any]) -> None:
+def test_a_load_of_which_nothing_came_still_has_a_page(run: dict[str, Any], told: dict[str, Any]) -> None:
     run["ledger"]["windows"] = {}
-    html = page(figures(run, [], "1", []))
+    html = page(figures(run, [], "1", []) | {"machine": told["machine"]})
     assert "Nothing to show." in html
     assert "–" in html
 
