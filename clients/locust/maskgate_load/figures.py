@@ -132,12 +132,15 @@ def _seen(samples: Sequence[Sample], began: float) -> list[dict[str, Any]]:
     seen = []
     for before, after in pairwise(samples):
         waits = {
-            f"queue_{name}": _milliseconds(quantile(before.queue, after.queue, share))
-            for name, share in _QUANTILES.items()
+            lane: {
+                name: _milliseconds(quantile(before.queue.get(lane, {}), buckets, share))
+                for name, share in _QUANTILES.items()
+            }
+            for lane, buckets in after.queue.items()
         }
         busy = None
         if before.cpu_seconds is not None and after.cpu_seconds is not None:
             busy = round((after.cpu_seconds - before.cpu_seconds) / max(after.at - before.at, 1e-9), 3)
-        told = after.to_json() | {"at": round(after.at - began, 3), "cpu_share": busy, **waits}
+        told = after.to_json() | {"at": round(after.at - began, 3), "cpu_share": busy, "queue": waits}
         seen.append(told | {"lag_p99": _milliseconds(quantile(before.lag, after.lag, 0.99))})
     return seen

@@ -10,6 +10,7 @@ from string import Template
 from typing import Any
 
 from maskgate_load.charts import Line, chart, log_chart, number
+from maskgate_load.options import CLOSED
 
 _COLUMNS = ("offered", "answered", "late", "refused", "expired", "failed", "unfinished", "p50", "p95", "p99", "max")
 _PAGE = Template((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
@@ -46,7 +47,7 @@ def table(told: Mapping[str, Any]) -> str:
 
 def _heading(told: Mapping[str, Any]) -> str:
     options = told["options"]
-    if options["arrivals"] == "closed":
+    if options["arrivals"] == CLOSED:
         return f"Closed loop, {told['seconds']:.0f} s"
     return f"{options['arrivals'].capitalize()} arrivals about {number(options['rate'])}/s, {told['seconds']:.0f} s"
 
@@ -81,7 +82,7 @@ def _warnings(told: Mapping[str, Any]) -> list[str]:
     lags = [window["lag_p99"] for window in told["windows"] if window["lag_p99"] is not None]
     late = max(lags, default=0)
     warnings = []
-    if told["options"]["arrivals"] != "closed" and late > 100:
+    if told["options"]["arrivals"] != CLOSED and late > 100:
         warnings.append(
             f"Requests were sent up to {late:,.0f} ms (p99) after they were due: their sender was too busy."
         )
@@ -94,7 +95,6 @@ def _warnings(told: Mapping[str, Any]) -> list[str]:
 
 def _charts(told: Mapping[str, Any]) -> list[str]:
     seconds, seen = told["seconds"], told["gateway"]
-    open_loop = told["options"]["arrivals"] != "closed"
     rates = [
         Line("planned arrivals", _windows(told, "planned", scaled=False), "c6 dashed"),
         Line("offered", _windows(told, "offered"), "c1"),
@@ -111,22 +111,18 @@ def _charts(told: Mapping[str, Any]) -> list[str]:
         )
     ]
     times = [Line(name, _windows(told, name, scaled=False), colour) for name, colour in _TIMES]
-    sittings = "A click session is one planned arrival and several offered requests." if open_loop else ""
+    planned = told["options"]["arrivals"] != CLOSED and "clicks" in told["options"]["tasks"]
+    sittings = "A click session is one planned arrival and several offered requests." if planned else ""
     return [
         chart("Rate", "requests per second", rates, seconds, note=sittings),
         log_chart("Latency", "ms, from when a request was due", times, seconds),
         chart("Refused, late and failed", "requests per second", wrong, seconds),
-        log_chart(
-            "Queue wait",
-            "ms, by the gateway's metrics",
-            [Line(name, _seen(seen, f"queue_{name}"), colour) for name, colour in (("p50", "c1"), ("p99", "c3"))],
-            seconds,
-        ),
+        log_chart("Queue wait", "ms, by the gateway's metrics", _waits(seen, seconds), seconds),
         log_chart(
             "Lateness",
             "ms, p99",
             [
-                Line("the gateway's event loop", _seen(seen, "lag_p99"), "c2"),
+                Line("the gateway's event loop", _seen(seen, "lag_p99", seconds), "c2"),
                 Line("the sender's own", _windows(told, "lag_p99", scaled=False), "c6 dashed"),
             ],
             seconds,
@@ -134,11 +130,14 @@ def _charts(told: Mapping[str, Any]) -> list[str]:
         chart(
             "Memory",
             "MiB resident",
-            [Line("all", _seen(seen, "rss_mib"), "c1"), Line("without files", _seen(seen, "anonymous_mib"), "c2 area")],
+            [
+                Line("all", _seen(seen, "rss_mib", seconds), "c1"),
+                Line("without files", _seen(seen, "anonymous_mib", seconds), "c2 area"),
+            ],
             seconds,
         ),
-        chart("Requests held", "at once", [Line("in flight", _seen(seen, "held"), "c1 area")], seconds),
-        chart("Processor", "cores busy", [Line("the gateway", _seen(seen, "cpu_share"), "c2 area")], seconds),
+        chart("Requests held", "at once", [Line("in flight", _seen(seen, "held", seconds), "c1 area")], seconds),
+        chart("Processor", "cores busy", [Line("the gateway", _seen(seen, "cpu_share", seconds), "c2 area")], seconds),
     ]
 
 
@@ -171,8 +170,22 @@ def _middle(window: Mapping[str, Any]) -> float:
     return float(window["at"] + window["width"] / 2)
 
 
-def _seen(seen: Sequence[Mapping[str, Any]], key: str) -> list[tuple[float, float | None]]:
-    return [(look["at"], look[key]) for look in seen if look["at"] >= 0]
+def _seen(seen: Sequence[Mapping[str, Any]], key: str, seconds: float) -> list[tuple[float, float | None]]:
+    return [(look["at"], look[key]) for look in seen if 0 <= look["at"] <= seconds]
+
+
+def _waits(seen: Sequence[Mapping[str, Any]], seconds: float) -> list[Line]:
+    """Return the median and the tail of each lane's waits for a turn."""
+    lanes = sorted({lane for look in seen for lane in look["queue"]})
+    return [
+        Line(
+            f"{lane} {name}",
+            [(look["at"], look["queue"].get(lane, {}).get(name)) for look in seen if 0 <= look["at"] <= seconds],
+            colour,
+        )
+        for lane, colours in zip(lanes, (("c1", "c2"), ("c3", "c4")), strict=False)
+        for name, colour in zip(("p50", "p99"), colours, strict=True)
+    ]
 
 
 def _table_row(row: Mapping[str, Any]) -> str:

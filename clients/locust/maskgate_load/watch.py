@@ -37,7 +37,7 @@ class Sample:
         rejected: problem documents by reason since then.
         held: requests in flight.
         held_bytes: bytes reserved by them.
-        queue: waits for a turn, in seconds.
+        queue: lane → waits for a turn, in seconds.
         lag: of the event loop, in seconds.
         rss_mib: resident memory of all its processes; None where they are not on this machine, or not known.
         anonymous_mib: that of it which no file is behind.
@@ -50,7 +50,7 @@ class Sample:
     rejected: Mapping[str, float] = field(default_factory=dict)
     held: float = 0
     held_bytes: float = 0
-    queue: Buckets = field(default_factory=dict)
+    queue: Mapping[str, Buckets] = field(default_factory=dict)
     lag: Buckets = field(default_factory=dict)
     rss_mib: float | None = None
     anonymous_mib: float | None = None
@@ -65,14 +65,15 @@ def read_metrics(text: str) -> dict[str, Any]:
     """Return what an exposition says, as fields of a `Sample`; what it does not hold is left out of them."""
     totals: dict[str, float] = {}
     rejected: dict[str, float] = {}
-    histograms: dict[str, dict[float, float]] = {_QUEUE: {}, _LAG: {}}
+    queue: dict[str, dict[float, float]] = {}
+    lag: dict[float, float] = {}
     sessions = 0.0
     for family in text_string_to_metric_families(text):
         for name, labels, value, *_ in family.samples:
-            base = name.removesuffix("_bucket")
-            if base in histograms and "le" in labels:
+            if name in (f"{_QUEUE}_bucket", f"{_LAG}_bucket"):
+                buckets = lag if name.startswith(_LAG) else queue.setdefault(labels.get("lane", "all"), {})
                 edge = float(labels["le"])
-                histograms[base][edge] = histograms[base].get(edge, 0) + value
+                buckets[edge] = buckets.get(edge, 0) + value
             elif name == _REQUESTS and labels["route"].startswith(_TASKS):
                 totals[name] = totals.get(name, 0) + value
                 ended = labels["route"].endswith("/sessions/{session}") and labels["method"] == "DELETE"
@@ -87,8 +88,8 @@ def read_metrics(text: str) -> dict[str, Any]:
         "rejected": rejected,
         "held": totals.get(_HELD, 0),
         "held_bytes": totals.get(_BYTES, 0),
-        "queue": histograms[_QUEUE],
-        "lag": histograms[_LAG],
+        "queue": queue,
+        "lag": lag,
     }
 
 

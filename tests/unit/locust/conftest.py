@@ -47,7 +47,7 @@ def samples() -> list[Sample]:
         Sample(
             at=1000.0 + second,
             requests=5 * second,
-            queue={0.003: 0, 0.005: 5 * second, float("inf"): 5 * second},
+            queue={"bulk": {0.003: 0, 0.005: 5 * second, float("inf"): 5 * second}},
             lag={0.002: 20 * second, float("inf"): 20 * second},
             rss_mib=300.0 + second % 2,
             anonymous_mib=200.0,

@@ -42,7 +42,7 @@ def test_a_load_that_is_kept_up_with_has_no_knee(run: dict[str, Any], samples: l
 
 
 def test_what_the_gateway_says_is_told_per_look(told: dict[str, Any]) -> None:
-    assert {look["queue_p50"] for look in told["gateway"]} == {4.0}
+    assert {look["queue"]["bulk"]["p50"] for look in told["gateway"]} == {4.0}
     assert {look["cpu_share"] for look in told["gateway"]} == {0.5}
     assert all(look["lag_p99"] == pytest.approx(1.98) for look in told["gateway"])
     assert {look["rss_mib"] for look in told["gateway"]} == {300.0, 301.0}
@@ -100,7 +100,7 @@ def test_quantiles_of_buckets_are_prometheus_own() -> None:
     assert quantile({}, {}, 0.5) is None
 
 
-def test_an_exposition_is_read_and_its_lanes_and_processes_are_added() -> None:
+def test_an_exposition_is_read_and_its_processes_are_added() -> None:
     text = """
 # TYPE maskgate_http_requests_total counter
 maskgate_http_requests_total{route="/v1/damage",method="POST",status_class="2xx"} 5
@@ -120,7 +120,7 @@ maskgate_inflight_requests{pid="2"} 3
 """
     seen = read_metrics(text)
     assert (seen["requests"], seen["sessions"], seen["held"]) == (9, 3, 5)
-    assert seen["queue"] == {0.1: 5, INFINITY: 6}
+    assert seen["queue"] == {"bulk": {0.1: 1, INFINITY: 2}, "emergency": {0.1: 4, INFINITY: 4}}
     assert seen["rejected"] == {"overloaded": 2}
     assert (seen["lag"], seen["held_bytes"]) == ({}, 0)
 
