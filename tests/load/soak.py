@@ -58,6 +58,8 @@ def main() -> int:
     except (LoadFailed, httpx.HTTPError) as error:
         print(f"No soak: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     found = verdict(watch.samples, parsed.tolerance)
     seen = [sample.to_json() for sample in watch.samples]
     record(parsed.record, "soak", {"verdict": found and asdict(found), "failures": failures, "samples": seen})
