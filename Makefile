@@ -36,9 +36,13 @@ PYTEST := $(DEV)/bin/python -m pytest --cov --cov-report= --cov-fail-under=0
 PIP := -m pip --disable-pip-version-check -qq install
 PROJECT_ITSELF := --no-deps --no-build-isolation --editable . --editable clients/python
 
+# `clients/locust` is used from where it lies; URL and PID name a gateway that runs, in the place of one that is started.
+LOCUST := PYTHONPATH=clients/locust$(if $(PYTHONPATH),:$(PYTHONPATH))
+RUNNING = $(if $(URL),--url $(URL)) $(if $(PID),--pid $(PID))
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve triton test check format bench perf clean lock
+.PHONY: help serve triton test check format bench load soak perf clean lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,7 +71,7 @@ check: $(DEV)/.project ## Run the checks alone: style, imports, types
 	@echo '── ruff format'
 	@$(DEV)/bin/ruff format --check
 	@echo '── import contracts'
-	@$(DEV)/bin/lint-imports --no-logo
+	@$(LOCUST) $(DEV)/bin/lint-imports --no-logo
 	@echo '── mypy'
 	@$(DEV)/bin/mypy
 
@@ -83,6 +87,14 @@ bench: $(DEV)/.project ## Time the stages of a request, the gateway's throughput
 	@$(DEV)/bin/python -m tests.load.ct --record $(RESULTS)
 	@$(DEV)/bin/python -m tests.load.scenes --record $(RESULTS)
 	@$(DEV)/bin/python -m tests.load.overload --record $(RESULTS)
+
+load: $(DEV)/.project ## Load the gateway for a minute and write build/load/report.html (URL= RATE= ARRIVALS=step OPTIONS=)
+	@$(LOCUST) $(DEV)/bin/python -m tests.load.load --record $(RESULTS) $(RUNNING) $(if $(RATE),--rate $(RATE)) \
+		$(if $(ARRIVALS),--arrivals $(ARRIVALS)) $(OPTIONS)
+
+soak: $(DEV)/.project ## Keep the gateway busy until stopped, and see whether its memory grows (REQUESTS= SESSIONS= URL= PID= OPTIONS=)
+	@$(LOCUST) $(DEV)/bin/python -m tests.load.soak --record $(RESULTS) $(RUNNING) $(if $(REQUESTS),--requests $(REQUESTS)) \
+		$(if $(SESSIONS),--sessions $(SESSIONS)) $(OPTIONS)
 
 perf: $(PERF)/perf_analyzer ## Fetch NVIDIA's perf_analyzer (Linux on x86-64)
 	@:

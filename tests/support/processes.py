@@ -42,8 +42,15 @@ def gateway(models: Path, **settings: str) -> Iterator[GatewayProcess]:
     """
     environment = os.environ | {f"MASKGATE_{key}": value for key, value in settings.items()}
     command = [sys.executable, "-m", "gateway.cli", "serve", "--port", "0", "--models", str(models)]
+    # A session of its own: Ctrl-C in a terminal is for us, who end it when we have finished with it.
     process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        bufsize=1,
+        start_new_session=True,
     )
     output: list[str] = []
     found = threading.Event()
