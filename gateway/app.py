@@ -30,6 +30,7 @@ from gateway.engines.embedded import EmbeddedEngine
 from gateway.engines.triton import TritonEngine
 from gateway.ops.admission import Admission
 from gateway.ops.features import FeatureStore, MemoryFeatures, Shelf
+from gateway.ops.memory import keep_freed
 from gateway.ops.progress import ProgressBoard
 from gateway.ops.redis_link import RedisLink
 from gateway.ops.redis_sessions import RedisFeatures, RedisSessions
@@ -67,6 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        keep_freed(settings.work.kept_bytes)
         async with telemetry.watch_loop():
             app.state.loading = loading = asyncio.create_task(services.engine.start(), name="load-models")
             yield

@@ -15,7 +15,6 @@ from struct import pack, unpack, unpack_from
 import cv2
 import numpy as np
 import numpy.typing as npt
-import rasterio
 from isal import isal_zlib
 from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
@@ -98,7 +97,7 @@ def _unfilter(header: memoryview, rows: bytes, pixels: UInt8) -> bool:
     """Make `pixels`, uint8 (height, width, samples), of the filtered rows, and return whether that could be done."""
     file = b"".join([PNG_SIGNATURE, *chunk(b"IHDR", header), *chunk(b"IDAT", *_stored(rows)), *chunk(b"IEND")])
     try:
-        with contained(), MemoryFile(file) as memory, rasterio.open(memory.name, driver="PNG") as dataset:
+        with contained(), MemoryFile(file) as memory, memory.open(driver="PNG") as dataset:
             # A view in GDAL's order of axes: with samples side by side it decodes straight into the array.
             dataset.read(out=pixels.transpose(2, 0, 1))
     except RasterioError:
