@@ -120,7 +120,7 @@ PEER_NAMES := fastapi litserve bentoml ray
 
 $(PEERS)/%/.locked: $(LOCKS)/peers/%.txt | $(DEV)/.locked
 	$(new-environment)
-	@$(DEV)/bin/uv pip install --quiet --python $(@D)/bin/python --require-hashes -r $< 2>$(@D).log || { cat $(@D).log >&2; exit 1; }
+	@$(DEV)/bin/uv pip install --quiet --compile-bytecode --python $(@D)/bin/python --require-hashes -r $< 2>$(@D).log || { cat $(@D).log >&2; exit 1; }
 	@touch $@
 
 %/.project: %/.locked $(PROJECTS)

@@ -44,7 +44,7 @@ class Services:
     progress: ProgressBoard
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 
