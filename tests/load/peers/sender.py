@@ -13,6 +13,11 @@ from tests.load.bench import Request
 
 CONCURRENCY = 8
 
+
+class PeerMissing(Exception):
+    """A server that is not there, or does not answer as it should; the message says why."""
+
+
 Answered = tuple[float, float]
 """When an answer was there and how long it took, in seconds."""
 
@@ -34,15 +39,20 @@ def load(url: str, request: Request, seconds: float) -> Window:
     """Keep `CONCURRENCY` requests under way for so long, and until each sender has had two answers or so.
 
     Raises:
-        RuntimeError: an answer was not 200.
+        PeerMissing: an answer was not 200, or there was none.
     """
     answered: list[Answered] = []
-    failures: list[int] = []
+    failures: list[str] = []
     stop = threading.Event()
     parts = urlsplit(url)
 
     def send() -> None:
-        connection = http.client.HTTPConnection(parts.netloc, timeout=120)
+        try:
+            send_on(http.client.HTTPConnection(parts.netloc, timeout=120))
+        except (OSError, http.client.HTTPException) as error:
+            failures.append(f"gave no answer under load: {type(error).__name__}")
+
+    def send_on(connection: http.client.HTTPConnection) -> None:
         while not stop.is_set() and not failures:
             start = time.perf_counter()
             connection.request(
@@ -53,7 +63,7 @@ def load(url: str, request: Request, seconds: float) -> Window:
             end = time.perf_counter()
             answered.append((end, end - start))
             if answer.status != 200:
-                failures.append(answer.status)
+                failures.append(f"answered {answer.status} under load")
         connection.close()
 
     senders = [threading.Thread(target=send, daemon=True) for _ in range(CONCURRENCY)]
@@ -67,7 +77,7 @@ def load(url: str, request: Request, seconds: float) -> Window:
     for sender in senders:
         sender.join(120)
     if failures:
-        raise RuntimeError(f"answered {sorted(set(failures))}")
+        raise PeerMissing(failures[0])
     return window([entry for entry in answered if entry[0] <= end])
 
 

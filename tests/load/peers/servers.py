@@ -16,18 +16,15 @@ from pathlib import Path
 import httpx
 
 from tests.load.bench import Request
+from tests.load.peers.sender import PeerMissing
 from tests.load.peers.services.work import REPOSITORY
 
 ENVIRONMENTS = Path(".venv/peers")
 _SERVICES = "tests.load.peers.services"
-_START_SECONDS = 180
+_START_SECONDS = 90
 _READY = "import importlib.metadata as m, sys; print(*(f'{n}=={m.version(n)}' for n in sys.argv[1:]))"
 # Of what every peer does the work with, besides its own.
 _LIBRARIES = ("numpy", "onnxruntime", "opencv-python-headless")
-
-
-class PeerMissing(Exception):
-    """A peer that is not there, or does not answer; the message says why."""
 
 
 @dataclass(frozen=True)

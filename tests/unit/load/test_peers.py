@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from pathlib import Path
 
@@ -9,8 +10,8 @@ import pytest
 
 from tests.load.bench import Request
 from tests.load.peers.report import BARE, GATEWAY, Windows, figures, plot, readings, shortfalls, table
-from tests.load.peers.sender import CONCURRENCY, Window, window
-from tests.load.peers.servers import PEERS, PeerMissing, serving, versions_of
+from tests.load.peers.sender import CONCURRENCY, PeerMissing, Window, load, window
+from tests.load.peers.servers import PEERS, serving, versions_of
 
 AIMS = {512: 0.95, 1024: 1.05}
 
@@ -100,3 +101,11 @@ def test_a_peer_that_does_not_start_says_why(tmp_path: Path) -> None:
         serving(PEERS[1], Path(sys.executable), tmp_path, request),
     ):
         pass
+
+
+def test_a_server_that_is_gone_is_told_of() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/pair"
+        with pytest.raises(PeerMissing, match="no answer under load: ConnectionRefusedError"):
+            load(url, Request(b"", b"", "text/plain", b""), 0.01)

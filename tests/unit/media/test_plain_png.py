@@ -73,7 +73,9 @@ def test_plain_pictures_equal_opencv(
 
 def test_more_than_one_stored_block() -> None:
     data = png(header(300, 250), chunk(b"IDAT", zlib.compress(rows(300, 250))))
-    assert np.array_equal(decode_plain(data), by_opencv(data))
+    pixels = decode_plain(data)
+    assert pixels is not None
+    assert np.array_equal(pixels, by_opencv(data))
 
 
 WHOLE = rows(40, 30)

@@ -49,5 +49,5 @@ def test_the_environment_has_the_last_word(monkeypatch: pytest.MonkeyPatch, name
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: object())
+    monkeypatch.setattr("ctypes.CDLL", lambda _: object())
     assert not memory.keep_freed(1 << 20)
