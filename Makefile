@@ -23,6 +23,7 @@ SERVE := .venv/serve
 DEV := .venv/dev
 TRITON := .venv/triton
 PERF := .venv/perf
+PEERS := .venv/peers
 LOCKS := deploy/locks
 PROJECTS := pyproject.toml clients/python/pyproject.toml
 
@@ -42,10 +43,10 @@ RUNNING = $(if $(URL),--url $(URL)) $(if $(PID),--pid $(PID))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve triton test check format bench load soak perf clean lock
+.PHONY: help serve triton test check format bench bench-peers load soak perf clean lock
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: $(SERVE)/.project ## Start the gateway (PORT=8080 HOST=127.0.0.1 WORKERS=1 MODELS=model_repository; ENGINE=triton TRITON_URL=localhost:8001)
 	@exec $(SERVE)/bin/maskgate-gateway serve --host $(HOST) --port $(PORT) --workers $(WORKERS) --models $(MODELS) \
@@ -96,6 +97,11 @@ soak: $(DEV)/.project ## Keep the gateway busy until stopped, and see whether it
 	@$(LOCUST) $(DEV)/bin/python -m tests.load.soak --record $(RESULTS) $(RUNNING) $(if $(REQUESTS),--requests $(REQUESTS)) \
 		$(if $(SESSIONS),--sessions $(SESSIONS)) $(OPTIONS)
 
+# Each in an environment of its own. One that cannot be installed is named in the table, with what its log says last.
+bench-peers: $(DEV)/.project ## Set the gateway beside FastAPI, LitServe, BentoML and Ray Serve on the same work (six minutes)
+	@$(MAKE) --no-print-directory --keep-going $(PEER_NAMES:%=$(PEERS)/%/.locked) || echo 'Not every peer can be had here'
+	@$(DEV)/bin/python -m tests.load.peers --record $(RESULTS)
+
 perf: $(PERF)/perf_analyzer ## Fetch NVIDIA's perf_analyzer (Linux on x86-64)
 	@:
 
@@ -123,6 +129,13 @@ $(TRITON)/.locked: override PYTHON := $(TRITON_PYTHON)
 $(TRITON)/.locked: $(LOCKS)/triton.txt
 	$(new-environment)
 	@$(TRITON)/bin/python $(PIP) -r $(LOCKS)/triton.txt
+	@touch $@
+
+PEER_NAMES := fastapi litserve bentoml ray
+
+$(PEERS)/%/.locked: $(LOCKS)/peers/%.txt | $(DEV)/.locked
+	$(new-environment)
+	@$(DEV)/bin/uv pip install --quiet --compile-bytecode --python $(@D)/bin/python --require-hashes -r $< 2>$(@D).log || { cat $(@D).log >&2; exit 1; }
 	@touch $@
 
 %/.project: %/.locked $(PROJECTS)
@@ -165,3 +178,6 @@ lock: $(DEV)/.locked ## Pin the dependencies again (UPGRADE=--upgrade takes newe
 		-c $(LOCKS)/serve.txt -c $(LOCKS)/build.txt -o $(LOCKS)/dev.txt
 	$(COMPILE_FOR) --python-platform x86_64-manylinux_2_35 $(LOCKS)/triton.in -o $(LOCKS)/triton.txt
 	$(COMPILE) --no-deps $(LOCKS)/perf.in -o $(LOCKS)/perf.txt
+	$(COMPILE) -c $(LOCKS)/serve.txt $(LOCKS)/peers/work.in -o $(LOCKS)/peers/work.txt
+	for peer in $(PEER_NAMES); do \
+		$(COMPILE) -c $(LOCKS)/peers/work.txt $(LOCKS)/peers/$$peer.in -o $(LOCKS)/peers/$$peer.txt || exit 1; done

@@ -33,6 +33,7 @@ from gateway.engines.watch import follow
 from gateway.ops.admission import Admission
 from gateway.ops.features import FeatureStore, MemoryFeatures, Shelf
 from gateway.ops.lanes import Turns
+from gateway.ops.memory import keep_freed
 from gateway.ops.place import Place, tallies
 from gateway.ops.pools import MeteredPool
 from gateway.ops.pricing import Prices
@@ -89,6 +90,7 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        keep_freed(settings.work.kept_bytes)
         async with telemetry.watch_loop():
             app.state.loading = loading = asyncio.create_task(services.engine.start(), name="load-models")
             tasks = [loading]

@@ -50,7 +50,7 @@ class Services:
     refreshes: Tally
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 

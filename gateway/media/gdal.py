@@ -4,9 +4,6 @@ Every call of rasterio is made inside `contained` or `reading_raster`: GDAL then
 it reads, neither auxiliary files nor overviews or masks of their own. Files are in memory, under names of our making;
 only the driver that is named may open one. PROJ asks no network, unless its own settings on this machine tell it to.
 
-rasterio is imported where it is used, because it takes some 25 MiB and a third of a second, which a gateway that reads
-no GeoTIFF should not pay.
-
 Options: https://gdal.org/user/configoptions.html.
 """
 

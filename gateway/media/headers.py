@@ -22,8 +22,8 @@ Colour = Literal["grey", "rgb", "palette", "cmyk"]
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_SIGNATURE = b"\xff\xd8\xff"
 
-# More chunks or segments than pictures of a sensible writer have, and still walked in milliseconds.
-_MAX_PARTS = 1 << 16
+MAX_PARTS = 1 << 16
+"""More chunks or segments than pictures of a sensible writer have, and still walked in milliseconds."""
 
 _PNG_COLOURS: dict[int, Colour] = {0: "grey", 2: "rgb", 3: "palette", 4: "grey", 6: "rgb"}
 _PNG_WITH_ALPHA = frozenset({4, 6})
@@ -138,7 +138,7 @@ def read_orientation(exif: memoryview) -> int:
 def _png_chunks(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     """Yield (name, body) of each whole chunk."""
     at = len(PNG_SIGNATURE)
-    for _ in range(_MAX_PARTS):
+    for _ in range(MAX_PARTS):
         if at + 8 > len(data):
             return
         length, name = unpack_from(">I4s", data, at)
@@ -152,7 +152,7 @@ def _png_chunks(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
 def jpeg_segments(data: memoryview) -> Iterator[tuple[int, memoryview]]:
     """Yield (marker, body) of each whole segment before the first scan."""
     at = 2  # the start-of-image marker
-    for _ in range(_MAX_PARTS):
+    for _ in range(MAX_PARTS):
         found = _MARKER.search(data, at)
         if found is None:
             return

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from gateway.errors import ImageTooLarge, ImageUnreadable, ImageUnsuitable, UnsupportedMedia
 from gateway.media.headers import JPEG_SIGNATURE, PNG_SIGNATURE, ImageInfo, read_jpeg, read_png
+from gateway.media.plain_png import decode_plain
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -102,12 +103,8 @@ def decode(data: bytes | memoryview, info: ImageInfo) -> DecodedImage:
     Raises:
         ImageUnreadable: the data is cut short, damaged, or not what its header declares.
     """
-    # The orientation is applied below, from the one place it was read: OpenCV would not see every PNG's.
-    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | cv2.IMREAD_ANYDEPTH
-    try:
-        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:  # more than 2³⁰ pixels, where the limits set here allow them
-        decoded = None
+    plain = decode_plain(data) if info.format == "png" else None
+    decoded = _decode_any(data) if plain is None else plain
     if decoded is None or (decoded.shape[1], decoded.shape[0]) != info.stored_size:
         raise ImageUnreadable(
             f"The {info.format.upper()} image is cut short, damaged, or not what its header declares."
@@ -119,6 +116,16 @@ def decode(data: bytes | memoryview, info: ImageInfo) -> DecodedImage:
         decoded = cv2.convertScaleAbs(decoded, alpha=1 / 257)
         notices.append("16-bit samples reduced to 8 bits")
     return DecodedImage(np.asarray(_upright(decoded, info.orientation), np.uint8), tuple(notices))
+
+
+def _decode_any(data: bytes | memoryview) -> cv2.typing.MatLike | None:
+    """Return what OpenCV makes of an image, (height, width, 3), RGB, of 8 or 16 bits; None where it refuses it."""
+    # The orientation is applied later, from the one place it was read: OpenCV would not see every PNG's.
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | cv2.IMREAD_ANYDEPTH
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:  # more than 2³⁰ pixels, where the limits set here allow them
+        return None
 
 
 def _upright(image: cv2.typing.MatLike, orientation: int) -> cv2.typing.MatLike:

@@ -16,6 +16,7 @@ from isal import isal_zlib
 from gateway.media.headers import PNG_SIGNATURE
 
 UInt8 = npt.NDArray[np.uint8]
+Piece = bytes | memoryview
 
 _GREY, _RGB, _INDEXED = 0, 2, 3
 _UP = 2
@@ -36,7 +37,7 @@ def indexed_png(width: int, height: int, depth: int, palette: bytes, scanlines: 
         palette: three bytes per index, RGB.
         scanlines: bands of rows from top to bottom, uint8, (rows, 1 + bytes per row): filter type, then the row.
     """
-    return _assemble(width, height, depth, _INDEXED, _chunk(b"PLTE", palette), scanlines)
+    return _assemble(width, height, depth, _INDEXED, chunk(b"PLTE", palette), scanlines)
 
 
 def rgb_png(width: int, height: int, scanlines: Iterable[UInt8]) -> bytes:
@@ -73,14 +74,27 @@ def up_filtered(pictures: Iterable[UInt8], width: int) -> Iterator[UInt8]:
         yield scanlines
 
 
+def chunk(name: bytes, *body: Piece) -> tuple[Piece, ...]:
+    """Return the pieces of one chunk whose body is given in pieces; all are to be joined once."""
+    checksum = isal_zlib.crc32(name)
+    for piece in body:
+        checksum = isal_zlib.crc32(piece, checksum)
+    return pack(">I", sum(map(len, body))), name, *body, pack(">I", checksum)
+
+
 def _assemble(
-    width: int, height: int, depth: int, colour_type: int, palette: Iterable[bytes], scanlines: Iterable[UInt8]
+    width: int,
+    height: int,
+    depth: int,
+    colour_type: int,
+    palette: Iterable[bytes | memoryview],
+    scanlines: Iterable[UInt8],
 ) -> bytes:
     header = pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
-    pieces = [PNG_SIGNATURE, *_chunk(b"IHDR", header), *palette]
+    pieces: list[Piece] = [PNG_SIGNATURE, *chunk(b"IHDR", header), *palette]
     for compressed in _deflated(scanlines):
-        pieces += _chunk(b"IDAT", compressed)
-    pieces += _chunk(b"IEND", b"")
+        pieces += chunk(b"IDAT", compressed)
+    pieces += chunk(b"IEND", b"")
     return b"".join(pieces)
 
 
@@ -91,8 +105,3 @@ def _deflated(scanlines: Iterable[UInt8]) -> Iterator[bytes]:
         if compressed := stream.compress(band):
             yield compressed
     yield stream.flush()
-
-
-def _chunk(name: bytes, body: bytes) -> tuple[bytes, ...]:
-    """Return the pieces of one chunk; they are joined once, with all the others."""
-    return pack(">I", len(body)), name, body, pack(">I", isal_zlib.crc32(body, isal_zlib.crc32(name)))

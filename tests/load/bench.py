@@ -97,7 +97,7 @@ def _measure(root: Path, model: StoredModel, request: Request, windows: int, sec
     settings = {"WORK_THREADS": str(WORKERS), "ENGINE_LANES": str(WORKERS), "MODELS_DAMAGE": model.name}
     with gateway(root, LOG_LEVEL="WARNING", **settings) as server:
         stages = _stages(server.address, request)
-        with _bare_loops(model, request) as bare, load(server.address, request, CONCURRENCY) as loaded:
+        with bare_loops(model, request) as bare, load(server.address, request, CONCURRENCY) as loaded:
             bare(1.0)
             loaded(1.0)
             pairs = [(bare(seconds), loaded(seconds)) for _ in range(windows)]
@@ -127,8 +127,8 @@ def _stages(address: str, request: Request, repeats: int = 9) -> dict[str, float
 
 
 @contextmanager
-def _bare_loops(model: StoredModel, request: Request) -> Iterator[Callable[[float], float]]:
-    """Yield a function that runs the loops for some seconds and returns pairs per second."""
+def bare_loops(model: StoredModel, request: Request) -> Iterator[Callable[[float], float]]:
+    """Yield a function that runs two bare loops for some seconds and returns pairs per second."""
     context = multiprocessing.get_context("spawn")
     done = context.Value("L", 0)
     go, leave = context.Event(), context.Event()
@@ -162,11 +162,12 @@ def _bare_loop(
     session = ort.InferenceSession(model.versions[model.newest], options, providers=["CPUExecutionProvider"])
     parts = {"pre": np.frombuffer(pre, np.uint8), "post": np.frombuffer(post, np.uint8)}
     card = model.card
-    grid = plan(SIDE, SIDE, card.tile, card.overlap)
     ready.wait()
     while not leave.is_set():
         go.wait()
         images = {name: np.asarray(cv2.imdecode(part, cv2.IMREAD_COLOR_RGB)) for name, part in parts.items()}
+        height, width = images["pre"].shape[:2]
+        grid = plan(height, width, card.tile, card.overlap)
         rows = range(len(grid.rows))
         feed = {t.name: np.concatenate([gather(images[t.name], grid, row) for row in rows]) for t in card.inputs}
         if grid.tiles == 1:

@@ -30,15 +30,19 @@ def record_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--record", type=Path, help="folder to keep the figures in, as <name>-<date>.json")
 
 
-def record(folder: Path | None, name: str, figures: Mapping[str, object]) -> None:
-    """Write `figures` into `folder` as ``<name>-<date>.json``, over those of the same day; nowhere without a folder."""
+def record(folder: Path | None, name: str, figures: Mapping[str, object]) -> Path | None:
+    """Write `figures` into `folder` as ``<name>-<date>.json``, over those of the same day, and return the file.
+
+    Nothing is written without a folder.
+    """
     if folder is None:
-        return
+        return None
     folder.mkdir(parents=True, exist_ok=True)
     kept = {"machine": machine(), "versions": versions(), **figures}
     path = folder / f"{name}-{datetime.datetime.now(datetime.UTC):%Y-%m-%d}.json"
     path.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
     print(f"\nKept in {path}")
+    return path
 
 
 def machine() -> dict[str, Any]:
