@@ -177,10 +177,10 @@ class Buildings:
 
 @dataclass(frozen=True)
 class _Row:
-    """A row of tiles after the model: probabilities uint8 (columns, tile, tile, classes)."""
+    """A row of tiles after the model: their probabilities, uint8 (tile, tile, classes) each."""
 
     window: Window
-    probabilities: UInt8
+    probabilities: Sequence[UInt8]
 
 
 class _Rows:
@@ -200,13 +200,15 @@ class _Rows:
         shown = [number for number, x in enumerate(grid.columns) if window.seen[:, x : x + grid.tile].any()]
         unseen = [number for number in range(len(grid.columns)) if number not in set(shown)]
         classes = len(segmenter.model.card.classes)
-        probabilities = np.empty((len(grid.columns), grid.tile, grid.tile, classes), np.uint8)
-        probabilities[unseen] = 0
+        # Replaced where something is shown. Tiles stay in the batches that they come in: one copy less of the most that
+        # is held.
+        probabilities = [np.zeros((grid.tile, grid.tile, classes), np.uint8)] * len(grid.columns)
         self._advance(len(unseen))
 
         async def keep(inferred: tuple[list[int], UInt8]) -> None:
             numbers, tiles = inferred
-            probabilities[numbers] = tiles
+            for number, tile in zip(numbers, tiles, strict=True):
+                probabilities[number] = tile
             self._advance(len(numbers))
 
         size = min(_BATCH, segmenter.model.card.max_batch_size)

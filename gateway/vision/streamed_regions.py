@@ -8,9 +8,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from gateway.vision.regions import Region, Ring, regions
+from gateway.vision.regions import Region, Ring, regions, regions_of
 
 UInt8 = npt.NDArray[np.uint8]
+Int32 = npt.NDArray[np.int32]
+Mask = npt.NDArray[np.bool_]
 
 TALLEST = 2048
 """Rows over which a region is kept open, a kilometre at half a metre: nothing that tall is a building."""
@@ -48,40 +50,53 @@ class RegionStream:
         """
         if self._labels is not None and self._sureness is not None:
             labels, sureness = np.vstack([self._labels, labels]), np.vstack([self._sureness, sureness])
-        held, first_row = self._open_rows(labels)
-        ended = labels.copy()
-        ended[first_row:][held > 0] = 0
-        found = self._regions(ended, sureness)
+        if not labels.any():
+            self._top += len(labels)
+            self._labels = self._sureness = None
+            return []
+        count, labelled = cv2.connectedComponents(labels, connectivity=8, ltype=cv2.CV_32S)
+        components = np.asarray(labelled, np.int32)
+        is_open = self._open(components, count)
+        first_row, ended = _top(components, is_open), labels
+        going_on = first_row < len(labels)
+        if going_on:
+            inside = is_open[components[first_row:]]
+            held = labels[first_row:] * inside
+            ended = np.concatenate([labels[:first_row], labels[first_row:] * ~inside])
+        found = [
+            _lowered(region, self._top)
+            for region in regions_of(ended, sureness, components, count, min_area=self._min_area)
+        ]
         self._top += first_row
-        self._labels, self._sureness = (held, sureness[first_row:].copy()) if len(held) else (None, None)
+        self._labels, self._sureness = (held, sureness[first_row:].copy()) if going_on else (None, None)
         return found
 
     def finish(self) -> list[Region]:
         """Return the regions that the last row ends."""
         if self._labels is None or self._sureness is None:
             return []
-        found = self._regions(self._labels, self._sureness)
+        found = regions(self._labels, self._sureness, min_area=self._min_area)
         self._labels = self._sureness = None
-        return found
+        return [_lowered(region, self._top) for region in found]
 
-    def _open_rows(self, labels: UInt8) -> tuple[UInt8, int]:
-        """Return what may go on below the last row, alone in its rows, and the first of these rows."""
-        if not labels[-1].any():
-            return labels[:0], len(labels)
-        count, components = cv2.connectedComponents(labels, connectivity=8, ltype=cv2.CV_32S)
-        reaching = np.zeros(count, np.bool_)
-        reaching[components[-1]] = True
-        reaching[0] = False
-        beginning = components[: max(0, len(labels) - self._tallest)]
-        too_tall = reaching & np.isin(np.arange(count), beginning)
-        self.cut += int(np.count_nonzero(too_tall))
-        is_open = (reaching & ~too_tall)[components]
-        rows = np.flatnonzero(is_open.any(axis=1))
-        first_row = int(rows[0]) if rows.size else len(labels)
-        return labels[first_row:] * is_open[first_row:], first_row
+    def _open(self, components: Int32, count: int) -> Mask:
+        """Return which of `count` components may go on below the last row, bool (count,)."""
+        is_open = np.zeros(count, np.bool_)
+        is_open[components[-1]] = True
+        is_open[0] = False
+        too_tall = np.zeros(count, np.bool_)
+        too_tall[components[: max(0, len(components) - self._tallest)]] = True
+        self.cut += int(np.count_nonzero(is_open & too_tall))
+        return is_open & ~too_tall
 
-    def _regions(self, labels: UInt8, sureness: UInt8) -> list[Region]:
-        return [_lowered(region, self._top) for region in regions(labels, sureness, min_area=self._min_area)]
+
+def _top(components: Int32, is_open: Mask) -> int:
+    """Return the first row of those components that are open, all of which reach the last one."""
+    # Rows of connected pixels follow each other: above a row that has none of them there are no more.
+    for row in range(len(components) - 1, -1, -1):
+        if not is_open[components[row]].any():
+            return row + 1
+    return 0
 
 
 def _lowered(region: Region, rows: int) -> Region:
