@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from gateway.media.georeference import GeoGrid, applied, transformed
 from gateway.media.geotiff import GeoTiff
-from gateway.media.rasters import RasterInfo
 
 UInt8 = npt.NDArray[np.uint8]
 Bool = npt.NDArray[np.bool_]
@@ -42,8 +41,8 @@ class Coordinates:
     """Where the pixels of one raster lie in another.
 
     Attributes:
-        nodes: float64 (2, rows, columns): x and y in the other of the centre of every `STEP`-th pixel, and of one behind
-            the last; a centre is at whole numbers.
+        nodes: float64 (2, rows, columns): x and y in the other of the centre of every `STEP`-th pixel, and of one
+            behind the last; a centre is at whole numbers.
     """
 
     nodes: Float64
@@ -139,7 +138,7 @@ def coordinates(source: GeoGrid, target: GeoGrid, shift: tuple[float, float]) ->
 
 
 def _places(source: GeoGrid, target: GeoGrid, shift: tuple[float, float], x: Float64, y: Float64) -> Float64:
-    """Return coordinates in `source` of the pixels in columns `x` and rows `y` of `target`, float64 (2, rows, columns)."""
+    """Return where the pixels in columns `x` and rows `y` of `target` lie in `source`, float64 (2, rows, columns)."""
     grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2) + 0.5 + shift
     points = applied(target.affine, grid)
     if source.crs != target.crs:
