@@ -20,7 +20,8 @@ from gateway.media.vectors import feature_collection
 from gateway.media.xbd import xbd_document, xbd_metadata
 from gateway.media.xview2 import xview2_zip
 from gateway.repository.card import Card
-from gateway.tasks.scenes import Band, SceneMap
+from gateway.tasks.scene_bands import Band
+from gateway.tasks.scenes import SceneMap
 from gateway.vision.quicklook import Quicklook
 
 UInt8 = npt.NDArray[np.uint8]

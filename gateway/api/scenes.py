@@ -27,8 +27,9 @@ from gateway.errors import ParameterInvalid
 from gateway.media.cog import LabelMapFile
 from gateway.media.districts import count_districts
 from gateway.media.geotiff import is_tiff
+from gateway.tasks.scene_bands import Sink
 from gateway.tasks.scene_pairs import Align, Alignment, ScenePair
-from gateway.tasks.scenes import SceneMap, Sink, map_scene
+from gateway.tasks.scenes import SceneMap, map_scene
 from gateway.vision.quicklook import Quicklook
 
 # Per pixel of one row of tiles, and of what is read ahead of it: three rows on their way, both images and the

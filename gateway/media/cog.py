@@ -22,6 +22,8 @@ UInt8 = npt.NDArray[np.uint8]
 NOT_OBSERVED = 255
 """Label value of pixels where one of the images shows nothing."""
 
+# That compress the answer: at the end of a request, when lanes have nothing more of it to do.
+_THREADS = 2
 _FAILED = "The label map could not be written."
 
 
@@ -83,7 +85,9 @@ class LabelMapFile:
         ):
             whole.update_tags(**tags)
             whole.update_tags(1, **{f"class_{value}": name for value, name in enumerate(names)})
-            rasterio.shutil.copy(whole, target.name, driver="COG", COMPRESS="DEFLATE", BLOCKSIZE=TILE)
+            rasterio.shutil.copy(
+                whole, target.name, driver="COG", COMPRESS="DEFLATE", BLOCKSIZE=TILE, NUM_THREADS=_THREADS
+            )
             return bytes(target.getbuffer())
 
     def close(self) -> None:

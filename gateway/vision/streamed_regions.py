@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -54,21 +54,15 @@ class RegionStream:
             self._top += len(labels)
             self._labels = self._sureness = None
             return []
-        count, labelled = cv2.connectedComponents(labels, connectivity=8, ltype=cv2.CV_32S)
-        components = np.asarray(labelled, np.int32)
-        is_open = self._open(components, count)
-        first_row, ended = _top(components, is_open), labels
-        going_on = first_row < len(labels)
-        if going_on:
-            inside = is_open[components[first_row:]]
-            held = labels[first_row:] * inside
-            ended = np.concatenate([labels[:first_row], labels[first_row:] * ~inside])
+        split = split_open(labels, self._tallest)
+        self.cut += split.cut
         found = [
             _lowered(region, self._top)
-            for region in regions_of(ended, sureness, components, count, min_area=self._min_area)
+            for region in regions_of(split.ended, sureness, split.components, split.count, min_area=self._min_area)
         ]
+        first_row, going_on = split.first_row, split.first_row < len(labels)
         self._top += first_row
-        self._labels, self._sureness = (held, sureness[first_row:].copy()) if going_on else (None, None)
+        self._labels, self._sureness = (split.open, sureness[first_row:].copy()) if going_on else (None, None)
         return found
 
     def finish(self) -> list[Region]:
@@ -79,15 +73,48 @@ class RegionStream:
         self._labels = self._sureness = None
         return [_lowered(region, self._top) for region in found]
 
-    def _open(self, components: Int32, count: int) -> Mask:
-        """Return which of `count` components may go on below the last row, bool (count,)."""
-        is_open = np.zeros(count, np.bool_)
-        is_open[components[-1]] = True
-        is_open[0] = False
-        too_tall = np.zeros(count, np.bool_)
-        too_tall[components[: max(0, len(components) - self._tallest)]] = True
-        self.cut += int(np.count_nonzero(is_open & too_tall))
-        return is_open & ~too_tall
+
+@dataclass(frozen=True)
+class Split:
+    """The regions of some rows: those that have ended, and those that may go on below the last row.
+
+    Attributes:
+        components: int32 (rows, width), a number for each region.
+        count: of these numbers.
+        ended: uint8 (rows, width), the label map without those that may go on.
+        first_row: the first row of those; the number of rows where there are none.
+        open: uint8 (rows − first_row, width), the label map of those alone.
+        cut: how many were taken for ended because they are too tall.
+    """
+
+    components: Int32
+    count: int
+    ended: UInt8
+    first_row: int
+    open: UInt8
+    cut: int
+
+
+def split_open(labels: UInt8, tallest: int) -> Split:
+    """Return the regions above 0 of a label map, uint8 (rows, width), that goes on below.
+
+    Args:
+        labels: at least one row.
+        tallest: rows from which a region is taken for ended that reaches the last one.
+    """
+    count, labelled = cv2.connectedComponents(labels, connectivity=8, ltype=cv2.CV_32S)
+    components = np.asarray(labelled, np.int32)
+    reaching, too_tall = np.zeros((2, count), np.bool_)
+    reaching[components[-1]] = True
+    reaching[0] = False
+    too_tall[components[: max(0, len(labels) - tallest)]] = True
+    is_open = reaching & ~too_tall
+    first_row, ended = _top(components, is_open), labels
+    inside = is_open[components[first_row:]]
+    if len(inside):
+        ended = np.concatenate([labels[:first_row], labels[first_row:] * ~inside])
+    cut = int(np.count_nonzero(reaching & too_tall))
+    return Split(components, count, ended, first_row, labels[first_row:] * inside, cut)
 
 
 def _top(components: Int32, is_open: Mask) -> int:
