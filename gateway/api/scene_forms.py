@@ -36,6 +36,9 @@ PICTURES: tuple[Picture, ...] = ("label_map", "overlay", "quicklook")
 WHOLE: tuple[Picture, ...] = ("label_map", "overlay")
 """Pictures of the size of the scene, which are held decoded to be made."""
 
+WITHOUT_NODATA: tuple[SceneForm, ...] = (*PICTURES, "xview2")
+"""Forms that have no value for what was not observed, and show background there."""
+
 _ROWS = 512
 _DAMAGE = ("no-damage", "minor-damage", "major-damage", "destroyed")
 

@@ -124,9 +124,7 @@ def coordinates(source: GeoGrid, target: GeoGrid, shift: tuple[float, float]) ->
     Raises:
         GeometryUnsuitable: there is no way from one coordinate reference system to the other.
     """
-    y, x = (np.arange(0, side - 1 + STEP, STEP, dtype=np.float64) for side in (target.height, target.width))
-    # An image one pixel wide or high has its second node, too.
-    y, x = (np.append(side, STEP) if len(side) == 1 else side for side in (y, x))
+    y, x = (STEP * np.arange((side - 1) // STEP + 2, dtype=np.float64) for side in (target.height, target.width))
     nodes = _places(source, target, shift, x, y)
     between = _places(source, target, shift, x[:-1] + STEP / 2, y[:-1] + STEP / 2)
     if not (np.isfinite(nodes).all() and np.isfinite(between).all()):

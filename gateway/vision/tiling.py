@@ -19,6 +19,8 @@ import numpy.typing as npt
 Blend = Literal["linear", "mean"]
 UInt8 = npt.NDArray[np.uint8]
 
+_ROWS = 64
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -122,13 +124,24 @@ def _segments(origins: tuple[int, ...], tile: int, side: int, blend: Blend) -> I
 
 
 def _weighted(parts: list[UInt8], weights: npt.NDArray[np.uint16]) -> UInt8:
-    """Return the blend of equally shaped `parts`, rounded to the nearest level; `weights[i]` broadcasts to part i."""
-    total = np.multiply(parts[0], weights[0], dtype=np.uint16)
-    for part, weight in zip(parts[1:], weights[1:], strict=True):
-        total += np.multiply(part, weight, dtype=np.uint16)
-    total += 128
-    total >>= 8
-    return np.asarray(total, np.uint8)
+    """Return the blend of equally shaped `parts`, rounded to the nearest level.
+
+    Args:
+        parts: uint8 (rows, n) each.
+        weights: uint16 (len(parts), rows, n), or 1 for rows or n where all have the same.
+    """
+    blend = np.empty(parts[0].shape, np.uint8)
+    # Some rows at a time: sums take four times what they are rounded to.
+    for start in range(0, len(blend), _ROWS):
+        rows = slice(start, start + _ROWS)
+        own = weights[:, rows] if weights.shape[1] > 1 else weights
+        total = np.multiply(parts[0][rows], own[0], dtype=np.uint16)
+        for part, weight in zip(parts[1:], own[1:], strict=True):
+            total += np.multiply(part[rows], weight, dtype=np.uint16)
+        total += 128
+        total >>= 8
+        blend[rows] = total
+    return blend
 
 
 class Stitcher:
@@ -191,7 +204,11 @@ class Stitcher:
                 for i in segment.tiles
             ]
             out = strip[:, segment.start * classes : segment.stop * classes]
-            out[...] = parts[0] if len(parts) == 1 else _weighted(parts, segment.weights.repeat(classes, axis=1))
+            out[...] = (
+                parts[0]
+                if len(parts) == 1
+                else _weighted(parts, segment.weights.repeat(classes, axis=1)[:, np.newaxis])
+            )
         return strip
 
     def _band(self, segment: _Segment) -> UInt8:
