@@ -8,6 +8,8 @@ TRITON_URL ?= localhost:8001
 HTTP_PORT ?= 8000
 GRPC_PORT ?= 8001
 METRICS_PORT ?= 8002
+# Where benchmarks keep their figures; those in the repository are in tests/load/results.
+RESULTS ?= build/load
 # The newest Python that can make an environment; `make serve PYTHON=/path/to/python` names another.
 PYTHON ?= $(or $(shell for python in python3.14 python3.13 python3.12 python3.11 python3; do \
 	$$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$python && break; \
@@ -73,11 +75,11 @@ format: $(DEV)/.project ## Rewrite the sources in the house style
 	@$(DEV)/bin/ruff format
 
 bench: $(DEV)/.project ## Time the stages of a request, the gateway's throughput, the way to Triton, clicks, CT, and whole scenes
-	@$(DEV)/bin/python -m tests.load.bench
-	@$(DEV)/bin/python -m tests.load.transports
-	@$(DEV)/bin/python -m tests.load.clicks
-	@$(DEV)/bin/python -m tests.load.ct
-	@$(DEV)/bin/python -m tests.load.scenes
+	@$(DEV)/bin/python -m tests.load.bench --record $(RESULTS)
+	@$(DEV)/bin/python -m tests.load.transports --record $(RESULTS)
+	@$(DEV)/bin/python -m tests.load.clicks --record $(RESULTS)
+	@$(DEV)/bin/python -m tests.load.ct --record $(RESULTS)
+	@$(DEV)/bin/python -m tests.load.scenes --record $(RESULTS)
 
 perf: $(PERF)/perf_analyzer ## Fetch NVIDIA's perf_analyzer (Linux on x86-64)
 	@:

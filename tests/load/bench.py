@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import argparse
 import http.client
-import json
 import multiprocessing
 import os
-import platform
 import statistics
 import tempfile
 import threading
@@ -37,6 +35,7 @@ from maskgate_client.scenes import draw_scene
 from gateway.repository.store import StoredModel, scan
 from gateway.vision.labels import decide
 from gateway.vision.tiling import Stitcher, gather, plan
+from tests.load.record import record, record_option
 from tests.support.pictures import encode
 from tests.support.processes import gateway
 from tests.support.trivial import write_trivial_model
@@ -69,11 +68,11 @@ class Result:
 
 
 def main() -> None:
-    """Run the benchmark and print a table, and JSON where `--json` names a file."""
+    """Run the benchmark and print a table; keep the figures where `--record` says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--windows", type=int, default=5, help="pairs of windows per model")
     parser.add_argument("--seconds", type=float, default=6.0, help="length of a window")
-    parser.add_argument("--json", type=Path, help="write the figures there too")
+    record_option(parser)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         trivial = Path(folder)
@@ -83,10 +82,7 @@ def main() -> None:
         request = drawn_request()
         results = [_measure(root, model, request, options.windows, options.seconds) for root, model in models]
     _print(results)
-    if options.json:
-        machine = {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count()}
-        figures = {**machine, "results": [vars(result) for result in results]}
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    record(options.record, "pairs", {"results": [vars(result) for result in results]})
 
 
 def drawn_request() -> Request:

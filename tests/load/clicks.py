@@ -21,7 +21,6 @@ import json
 import logging
 import math
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -39,6 +38,7 @@ from maskgate_client.scenes import draw_scene
 
 from gateway.repository.store import StoredModel, scan
 from tests.load.bench import SHIPPED, SIDE, WORKERS
+from tests.load.record import record, record_option
 from tests.support.full_width import write_full_width
 from tests.support.pictures import UInt8, encode
 from tests.support.processes import GatewayProcess, gateway
@@ -79,12 +79,12 @@ class Result:
 
 
 def main() -> None:
-    """Run the benchmark and print a table, and JSON where `--json` names a file."""
+    """Run the benchmark and print a table; keep the figures where `--record` says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9, help="sessions per model")
     parser.add_argument("--models", type=Path, default=SHIPPED, help="repository")
     parser.add_argument("--quick", action="store_true", help="a small network in the place of the full width")
-    parser.add_argument("--json", type=Path, help="write the figures there too")
+    record_option(parser)
     options = parser.parse_args()
     picture = draw_scene(1, SIDE).pre
     with tempfile.TemporaryDirectory() as folder:
@@ -98,10 +98,7 @@ def main() -> None:
             print(f"\nNo model in {options.models} takes further clicks: only the untrained one is measured.")
         results = [_measure(*each, picture, options.rounds) for each in [*shipped, *built]]
     _print(results)
-    if options.json:
-        machine = {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count()}
-        figures = {**machine, "results": [vars(result) for result in results]}
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    record(options.record, "clicks", {"results": [vars(result) for result in results]})
 
 
 def _with_encoder(root: Path) -> list[tuple[Path, StoredModel, StoredModel]]:

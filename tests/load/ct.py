@@ -11,9 +11,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import statistics
 import tempfile
 import time
@@ -46,6 +43,7 @@ from gateway.media.slices import VolumeLimits
 from gateway.repository.store import StoredModel, scan
 from gateway.vision.windowing import to_grid
 from tests.load.bench import SHIPPED, WORKERS
+from tests.load.record import record, record_option
 from tests.support.dicoms import compressed, ct, lossless_jpeg, saved, saved_as
 from tests.support.processes import GatewayProcess, gateway
 
@@ -89,12 +87,12 @@ class Result:
 
 
 def main() -> None:
-    """Run the benchmark and print tables, and JSON where `--json` names a file."""
+    """Run the benchmark and print tables; keep the figures where `--record` says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--slices", type=int, default=300, help="of the smaller volume; the other has twice as many")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each volume per model")
     parser.add_argument("--models", type=Path, default=SHIPPED, help="repository")
-    parser.add_argument("--json", type=Path, help="write the figures there too")
+    record_option(parser)
     options = parser.parse_args()
     decoding = dict(_decoding())
     models = [model for model in scan(options.models).models.values() if model.card.task == "ct"]
@@ -104,10 +102,7 @@ def main() -> None:
         result for model in models for result in _measure(options.models, model, volumes, max(1, options.rounds))
     ]
     _print(decoding, results)
-    if options.json:
-        machine = {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count()}
-        figures = {**machine, "decode_ms": decoding, "results": [vars(result) for result in results]}
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    record(options.record, "ct", {"decode_ms": decoding, "results": [vars(result) for result in results]})
 
 
 def drawn_volume(count: int, tile: int) -> Volume:

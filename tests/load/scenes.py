@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import tempfile
@@ -31,6 +30,7 @@ from gateway.repository.store import StoredModel, scan
 from gateway.vision.streamed_regions import RegionStream
 from gateway.vision.tiling import plan
 from tests.load.bench import SHIPPED, WORKERS
+from tests.load.record import record, record_option
 from tests.support.geotiffs import grid
 from tests.support.large import write_large
 from tests.support.processes import gateway
@@ -57,11 +57,11 @@ class Result:
 
 
 def main() -> None:
-    """Run the benchmark and print tables, and JSON where `--json` names a file."""
+    """Run the benchmark and print tables; keep the figures where `--record` says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="bd-siamunet", help="one of the repository's damage models")
     parser.add_argument("--large", action="store_true", help=f"measure {LARGEST} megapixels too")
-    parser.add_argument("--json", type=Path, help="write the figures there too")
+    record_option(parser)
     options = parser.parse_args()
     model = scan(SHIPPED).models[options.model]
     sizes = (*MEGAPIXELS, LARGEST) if options.large else MEGAPIXELS
@@ -69,9 +69,7 @@ def main() -> None:
         results = [_measure(model, Path(folder), size, warped) for size in sizes for warped in (False, True)]
     parts = {"polygons_per_second": _polygons(), "cog_mp_per_second": _cog()}
     _print(options.model, results, parts)
-    if options.json:
-        figures = {"cores": os.cpu_count(), **parts, "results": [vars(result) for result in results]}
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    record(options.record, "scenes", {**parts, "results": [vars(result) for result in results]})
 
 
 def _measure(model: StoredModel, folder: Path, megapixels: int, warped: bool) -> Result:

@@ -38,6 +38,7 @@ from gateway.engines.triton import TritonEngine
 from gateway.ops.telemetry import Telemetry
 from gateway.ops.timeline import Timeline
 from tests.load.bench import WORKERS, drawn_request, load
+from tests.load.record import record, record_option
 from tests.support.processes import gateway
 from tests.support.triton import TritonProcess, triton, unavailable
 from tests.support.trivial import write_trivial_model
@@ -54,11 +55,11 @@ Pair = Callable[[], Awaitable[None]]
 
 
 def main() -> None:
-    """Run both and print their tables, and JSON where `--json` names a file."""
+    """Run both and print their tables; keep the figures where `--record` says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=40, help="pairs per transport")
     parser.add_argument("--seconds", type=float, default=6.0, help="length of a window of the gateway")
-    parser.add_argument("--json", type=Path, help="write the figures there too")
+    record_option(parser)
     options = parser.parse_args()
     if reason := unavailable():
         print(f"\nThe way to Triton is not measured: {reason}")
@@ -72,9 +73,7 @@ def main() -> None:
                 name: _gateway(models, server, options.seconds, settings) for name, settings in _ENGINES.items()
             }
     _print(milliseconds, gateways)
-    if options.json:
-        figures = {"milliseconds": milliseconds, "gateways": gateways}
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    record(options.record, "transports", {"milliseconds": milliseconds, "gateways": gateways})
 
 
 async def _transports(models: Path, server: TritonProcess, rounds: int) -> dict[str, float]:
