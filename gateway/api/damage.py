@@ -17,7 +17,7 @@ from gateway.api.negotiation import JSON, PNG, Wish
 from gateway.api.pairs import PARTS, decode_pair, digest_of_pair
 from gateway.api.scene_answers import SceneAnswer
 from gateway.api.scene_forms import GEOJSON, TIFF, WHOLE, ZIP, SceneForm, wish
-from gateway.api.scene_parts import DISTRICTS
+from gateway.api.scene_parts import DISTRICTS, check_formats
 from gateway.api.scenes import answer_scene, is_scene
 from gateway.api.services import InjectedServices, Job, serve_admitted
 from gateway.api.uploads import read_parts
@@ -50,7 +50,8 @@ _RESPONSES: dict[int | str, Documentation] = {
         "description": "By `Accept`: an indexed PNG of the pre image's size whose values are the classes of the "
         "model's card (default), or the overlay as an RGB PNG; the damage map in numbers; of GeoTIFF one GeoJSON "
         "feature per building in WGS 84; the label map as Cloud-Optimised GeoTIFF, 255 where nothing was observed; or "
-        "a zip of the two PNGs of xView2.",
+        "a zip of the two PNGs of xView2. PNGs have no value for what was not observed: it is 0 there, and a notice "
+        "says how much that is.",
         "model": DamageAnswer | SceneAnswer,
         "content": {PNG: BINARY, GEOJSON: BINARY, TIFF: BINARY, ZIP: BINARY},
     },
@@ -118,6 +119,7 @@ async def damage(
     limits = services.settings.limits
 
     async def answer(job: Job[Parts]) -> Response:
+        check_formats(job.body)
         if not plain or is_scene(job.body):
             async with job.turn():
                 return await answer_scene(job, chosen, wished, align)

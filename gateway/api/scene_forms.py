@@ -20,7 +20,8 @@ from gateway.media.vectors import feature_collection
 from gateway.media.xbd import xbd_document, xbd_metadata
 from gateway.media.xview2 import xview2_zip
 from gateway.repository.card import Card
-from gateway.tasks.scenes import Band, SceneMap
+from gateway.tasks.scene_bands import Band
+from gateway.tasks.scenes import SceneMap
 from gateway.vision.quicklook import Quicklook
 
 UInt8 = npt.NDArray[np.uint8]
@@ -34,6 +35,9 @@ DIRECT: Mapping[str, SceneForm] = {PNG: "label_map", GEOJSON: "geojson", TIFF: "
 PICTURES: tuple[Picture, ...] = ("label_map", "overlay", "quicklook")
 WHOLE: tuple[Picture, ...] = ("label_map", "overlay")
 """Pictures of the size of the scene, which are held decoded to be made."""
+
+WITHOUT_NODATA: tuple[SceneForm, ...] = (*PICTURES, "xview2")
+"""Forms that have no value for what was not observed, and show background there."""
 
 _ROWS = 512
 _DAMAGE = ("no-damage", "minor-damage", "major-damage", "destroyed")

@@ -12,10 +12,10 @@ from gateway.api.pairs import PARTS, digest_of_pair, said_of
 from gateway.api.services import Job
 from gateway.api.uploads import naming_part
 from gateway.engines.base import Model
-from gateway.errors import GeographyMissing, PairMismatch
+from gateway.errors import GeographyMissing, PairMismatch, UnsupportedMedia
 from gateway.media.districts import District, DistrictLimits, read_districts
 from gateway.media.geotiff import GeoTiff, is_tiff, open_geotiff
-from gateway.media.images import ImageLimits, probe
+from gateway.media.images import ImageLimits, is_picture, probe
 from gateway.media.pictures import Picture
 from gateway.settings import LimitSettings
 from gateway.tasks.damage import check_pair
@@ -48,6 +48,19 @@ class Opened:
     def on_earth(self) -> bool:
         """Whether both images say where on Earth they lie."""
         return all(tiff is not None and tiff.info.grid is not None for tiff in (self.pre, self.post))
+
+
+def check_formats(parts: Parts) -> None:
+    """Check that both images are of a kind that is read, as their first bytes have it.
+
+    Raises:
+        UnsupportedMedia: one is not, pointing at the part.
+    """
+    for name in PARTS:
+        with naming_part(name):
+            # Of nothing at all something else is to be said.
+            if len(parts[name]) and not (is_tiff(parts[name]) or is_picture(parts[name])):
+                raise UnsupportedMedia("Satellite images are read as GeoTIFF, PNG or JPEG; this is none of them.")
 
 
 async def open_parts(job: Job[Parts], held: ExitStack) -> Opened:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 from starlette.responses import Response
@@ -19,7 +20,17 @@ from gateway.api.scene_answers import (
     scene_classes,
     scene_regions,
 )
-from gateway.api.scene_forms import GEOJSON, PICTURES, WHOLE, MapSink, QuicklookSink, Scene, SceneForm, unfit
+from gateway.api.scene_forms import (
+    GEOJSON,
+    PICTURES,
+    WHOLE,
+    WITHOUT_NODATA,
+    MapSink,
+    QuicklookSink,
+    Scene,
+    SceneForm,
+    unfit,
+)
 from gateway.api.scene_parts import DISTRICTS, Opened, open_parts, take_pair
 from gateway.api.services import Job
 from gateway.engines.base import Model
@@ -27,8 +38,9 @@ from gateway.errors import ParameterInvalid
 from gateway.media.cog import LabelMapFile
 from gateway.media.districts import count_districts
 from gateway.media.geotiff import is_tiff
+from gateway.tasks.scene_bands import Sink
 from gateway.tasks.scene_pairs import Align, Alignment, ScenePair
-from gateway.tasks.scenes import SceneMap, Sink, map_scene
+from gateway.tasks.scenes import SceneMap, map_scene
 from gateway.vision.quicklook import Quicklook
 
 # Per pixel of one row of tiles, and of what is read ahead of it: three rows on their way, both images and the
@@ -66,7 +78,7 @@ async def answer_scene(job: Job[Parts], model: Model, wish: Wish[SceneForm], ali
         quicklook = Quicklook(info.height, info.width) if "quicklook" in forms else None
         sinks: list[Sink] = [MapSink(label_map), *([QuicklookSink(quicklook)] if quicklook else [])]
         found = await map_scene(job.segmenter(model), pair.pre, pair.post, sinks)
-        notices = (*notices, *_said_of(pair.alignment), *_said_of_map(found, info.width * info.height))
+        notices = (*notices, *_said_of(pair.alignment), *_said_of_map(found, info.width * info.height, forms))
         answer = await job.run("encode", _answer, job, opened, pair, found, notices)
         scene = Scene(answer, found, model.card, pair.post, info.grid, label_map, quicklook)
         body = await job.services.workers.run_to_end(job.timeline, "encode", _encoded, scene, media_type, forms)
@@ -106,8 +118,11 @@ def _said_of(alignment: Alignment) -> tuple[str, ...]:
     return ()
 
 
-def _said_of_map(found: SceneMap, pixels: int) -> tuple[str, ...]:
+def _said_of_map(found: SceneMap, pixels: int, forms: Sequence[SceneForm]) -> tuple[str, ...]:
     said = []
+    lost = pixels - sum(found.counts)
+    if lost and any(form in WITHOUT_NODATA for form in forms):
+        said.append(f"{lost / pixels:.1%} of the scene not observed or not classified, which is background in PNGs")
     if found.featureless:
         said.append(
             f"{found.featureless / pixels:.1%} of the scene not classified: one of the images is blank there, or as "

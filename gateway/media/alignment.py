@@ -18,6 +18,7 @@ from gateway.media.gdal import contained, reading_raster
 from gateway.media.georeference import GeoGrid
 from gateway.media.geotiff import GeoTiff, read_window
 from gateway.media.rasters import Raster, RasterInfo
+from gateway.media.remapping import RemappedRaster, coordinates
 
 if TYPE_CHECKING:
     from rasterio.crs import CRS
@@ -100,13 +101,20 @@ def aligned(post: GeoTiff, grid: GeoGrid, shift: tuple[float, float] = (0.0, 0.0
         raise GeographyMissing("The image does not say where it lies on Earth.")
     if post.info.grid == grid and shift == (0.0, 0.0):
         return BorrowedRaster(post)
+    if found := coordinates(post.info.grid, grid, shift):
+        return RemappedRaster(post, grid, found)
+    return warped(post, post.info.grid, grid, shift)
+
+
+def warped(post: GeoTiff, source: GeoGrid, grid: GeoGrid, shift: tuple[float, float]) -> Raster:
+    """Return `post`, which lies on `source`, on another grid by GDAL's own warping; see `aligned`."""
     with reading_raster(_APART, GeometryUnsuitable), ExitStack() as closing:
-        frame = _Frame(post.info.grid, grid, shift)
+        frame = _Frame(source, grid, shift)
         pool = DatasetPool(lambda stack: frame.warped(post.dataset(stack), stack))
         closing.callback(pool.close)
         collar = None
         if post.collar is not None:
-            memory: MemoryFile = collar_mask(post.collar, post.info.grid)
+            memory: MemoryFile = collar_mask(post.collar, source)
             closing.callback(memory.close)
             collar = DatasetPool(lambda stack: frame.warped_mask(memory, stack))
             closing.callback(collar.close)

@@ -1,30 +1,29 @@
 """Label maps as Cloud-Optimised GeoTIFF, held compressed while they are made.
 
 Value 0 is background, 255 stands for "not observed" and is the file's nodata value. Nothing is written to disk: the map
-lies in GDAL's memory file system as deflated tiles, some hundredth of its pixels for scenes of buildings.
+lies in GDAL's memory file system as compressed tiles, some hundredth of its pixels for scenes of buildings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from gateway.errors import Internal
-from gateway.media.gdal import contained, reading_raster
+from gateway.media.gdal import reading_raster
 from gateway.media.georeference import GeoGrid
-
-if TYPE_CHECKING:
-    from rasterio.io import MemoryFile
+from gateway.media.layers import TILE, LayerFile
 
 UInt8 = npt.NDArray[np.uint8]
 
 NOT_OBSERVED = 255
 """Label value of pixels where one of the images shows nothing."""
 
-_TILE = 512
+# That compress the answer: at the end of a request, when lanes have nothing more of it to do.
+_THREADS = 2
 _FAILED = "The label map could not be written."
 
 
@@ -44,14 +43,10 @@ class LabelMapFile:
             grid: where its pixels lie; None: nobody knows.
         """
         self.width, self.height = width, height
-        self._palette, self._grid = palette, grid
-        self._rows = np.empty((_TILE, width), np.uint8)
-        self._waiting = self._written = 0
+        place = {"crs": grid.crs, "transform": grid.affine} if grid else {}
         with reading_raster(_FAILED, Internal):
-            from rasterio.io import MemoryFile
-
-            self._memory: MemoryFile = MemoryFile(ext=".tif")
-            self._file: Any = self._begin()
+            self._layer = LayerFile(width, height, nodata=NOT_OBSERVED, **place)
+            self._layer.colour(palette)
 
     def __enter__(self) -> Self:
         """Return the map itself."""
@@ -63,20 +58,13 @@ class LabelMapFile:
 
     def write(self, rows: UInt8) -> None:
         """Take the next rows, uint8 (n, width): class values or `NOT_OBSERVED`."""
-        while len(rows):
-            taken = rows[: min(_TILE, self.height - self._written) - self._waiting]
-            self._rows[self._waiting : self._waiting + len(taken)] = taken
-            self._waiting += len(taken)
-            rows = rows[len(taken) :]
-            if self._waiting == min(_TILE, self.height - self._written):
-                self._flush()
+        with reading_raster(_FAILED, Internal):
+            self._layer.write(rows)
 
     def read(self, rows: slice, columns: slice) -> UInt8:
         """Return a window of rows written before, uint8 (rows, columns); all of them must have been written."""
-        from rasterio.windows import Window
-
         with reading_raster(_FAILED, Internal):
-            return np.asarray(self._file.read(1, window=Window.from_slices(rows, columns)), np.uint8)
+            return self._layer.read(rows, columns)
 
     def geotiff(self, names: Sequence[str], tags: Mapping[str, str]) -> bytes:
         """Return the whole map as a Cloud-Optimised GeoTIFF: deflated, with a palette, and overviews by majority.
@@ -85,51 +73,23 @@ class LabelMapFile:
             names: of the classes, written as tags of the band.
             tags: what else the file says of itself.
         """
+        import rasterio
         import rasterio.shutil
         from rasterio.io import MemoryFile
 
-        with reading_raster(_FAILED, Internal), MemoryFile(ext=".tif") as target:
-            self._file.update_tags(**tags)
-            self._file.update_tags(1, **{f"class_{value}": name for value, name in enumerate(names)})
+        with (
+            reading_raster(_FAILED, Internal),
+            MemoryFile(self._layer.described(), ext=".vrt") as described,
+            rasterio.open(described.name, "r+", driver="VRT") as whole,
+            MemoryFile(ext=".tif") as target,
+        ):
+            whole.update_tags(**tags)
+            whole.update_tags(1, **{f"class_{value}": name for value, name in enumerate(names)})
             rasterio.shutil.copy(
-                self._file,
-                target.name,
-                driver="COG",
-                COMPRESS="DEFLATE",
-                BLOCKSIZE=_TILE,
-                OVERVIEW_RESAMPLING="MODE",
+                whole, target.name, driver="COG", COMPRESS="DEFLATE", BLOCKSIZE=TILE, NUM_THREADS=_THREADS
             )
             return bytes(target.getbuffer())
 
     def close(self) -> None:
         """Give back its memory."""
-        with contained():
-            self._file.close()
-            self._memory.close()
-
-    def _begin(self) -> Any:
-        place = {"crs": self._grid.crs, "transform": self._grid.affine} if self._grid else {}
-        file = self._memory.open(
-            driver="GTiff",
-            width=self.width,
-            height=self.height,
-            count=1,
-            dtype="uint8",
-            nodata=NOT_OBSERVED,
-            tiled=True,
-            blockxsize=_TILE,
-            blockysize=_TILE,
-            compress="deflate",
-            zlevel=1,
-            **place,
-        )
-        file.write_colormap(1, {value: tuple(colour) for value, colour in enumerate(self._palette.tolist())})
-        return file
-
-    def _flush(self) -> None:
-        from rasterio.windows import Window
-
-        with reading_raster(_FAILED, Internal):
-            self._file.write(self._rows[: self._waiting], 1, window=Window(0, self._written, self.width, self._waiting))
-        self._written += self._waiting
-        self._waiting = 0
+        self._layer.close()

@@ -70,11 +70,16 @@ class GeoGrid:
         Places that the coordinate reference system cannot hold are infinite. In degrees the turn is taken that is
         nearest to the centre.
         """
-        points = transformed(lon_lat_crs(), self.crs, np.asarray(places, np.float64))
+        return self.pixels_at(transformed(lon_lat_crs(), self.crs, np.asarray(places, np.float64)))
+
+    def pixels_at(self, points: Float64) -> Float64:
+        """Return pixel coordinates of points of `crs`, both float64 (N, 2), with turns as in `from_lon_lat`."""
         if self.crs.is_geographic:
-            middle = self._placed([(self.width / 2, self.height / 2)])[0, 0]
-            points[:, 0] = middle + (points[:, 0] - middle + 180) % 360 - 180
-        return _applied(~self.affine, points)
+            middle = self._placed([(self.width / 2, self.height / 2)])[0]
+            with np.errstate(invalid="ignore"):
+                turned = middle[0] + (points[:, 0] - middle[0] + 180) % 360 - 180
+            points = np.stack([turned, points[:, 1]], axis=1)
+        return applied(~self.affine, points)
 
     @cached_property
     def centre(self) -> LonLat:
@@ -126,7 +131,7 @@ class GeoGrid:
             return CRS.from_dict(proj="laea", lon_0=longitude, lat_0=latitude, datum="WGS84", units="m")
 
     def _placed(self, points: npt.ArrayLike) -> Float64:
-        return _applied(self.affine, np.asarray(points, np.float64))
+        return applied(self.affine, np.asarray(points, np.float64))
 
 
 def lon_lat_crs() -> CRS:
@@ -150,7 +155,8 @@ def transformed(source: CRS, target: CRS, points: Float64) -> Float64:
     return np.array([*columns][:2], np.float64).T
 
 
-def _applied(affine: Affine, points: Float64) -> Float64:
+def applied(affine: Affine, points: Float64) -> Float64:
+    """Return what an affine makes of points, both float64 (N, 2)."""
     matrix = np.array([[affine.a, affine.b], [affine.d, affine.e]], np.float64)
     # What lies nowhere is infinite already, and what a broken transform leads to becomes so.
     with np.errstate(all="ignore"):

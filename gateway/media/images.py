@@ -63,6 +63,11 @@ class DecodedImage:
     notices: tuple[str, ...]
 
 
+def is_picture(data: bytes | memoryview) -> bool:
+    """Return whether `data` begins like a PNG or JPEG file."""
+    return any(bytes(data[: len(signature)]) == signature for signature in (PNG_SIGNATURE, JPEG_SIGNATURE))
+
+
 def probe(data: bytes | memoryview, limits: ImageLimits) -> ImageInfo:
     """Judge an upload by its header alone; no pixel is decoded and nothing of the image's size is allocated.
 

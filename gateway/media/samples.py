@@ -43,14 +43,24 @@ class Samples:
 
     def read(self, dataset: DatasetReader, window: Window) -> tuple[UInt8, Bool]:
         """Return a window of the file, or of one warped from it: uint8 (h, w, 3), RGB, and bool (h, w): observed."""
-        planes = dataset.read(self.bands, window=window)
+        shape = int(window.height), int(window.width), len(self.bands)
+        samples = np.empty(shape, np.result_type(*(dataset.dtypes[band - 1] for band in self.bands)))
+        # Written as pixels, as most files have them, and not as planes that would be merged again.
+        planes = dataset.read(self.bands, window=window, out=np.moveaxis(samples, 2, 0))
         observed = observed_in(dataset, self.bands, window)
         if planes.dtype.kind == "f":
             observed &= np.isfinite(planes).all(axis=0)
-        colours = [self._reduced(plane, number) for number, plane in enumerate(planes)]
-        pixels = np.asarray(cv2.merge(colours if len(colours) == 3 else colours * 3), np.uint8)
-        pixels[~observed] = 0
+        pixels = samples if self._are_rgb(samples) else self._merged(planes)
+        if not observed.all():
+            pixels[~observed] = 0
         return pixels, observed
+
+    def _are_rgb(self, samples: npt.NDArray[Any]) -> bool:
+        return self.low is None and samples.dtype == np.uint8 and samples.shape[2] == 3
+
+    def _merged(self, planes: npt.NDArray[Any]) -> UInt8:
+        colours = [self._reduced(plane, number) for number, plane in enumerate(planes)]
+        return np.asarray(cv2.merge(colours if len(colours) == 3 else colours * 3), np.uint8)
 
     def _reduced(self, plane: npt.NDArray[Any], number: int) -> UInt8:
         if self.low is None or self.high is None:
@@ -134,7 +144,13 @@ def _percentiles(values: npt.NDArray[Any]) -> tuple[float, float]:
 
 def observed_in(dataset: DatasetReader, bands: tuple[int, ...], window: Window) -> Bool:
     """Return where a window has something by its mask, alpha or nodata value, which counts where all bands have it."""
-    observed: Bool = (dataset.read_masks(bands, window=window) >= _OPAQUE).any(axis=0)
+    from rasterio.enums import MaskFlags
+
+    if all(dataset.mask_flag_enums[band - 1] == [MaskFlags.all_valid] for band in bands):
+        # To read masks that say nothing takes a third of the time that the image does.
+        observed = np.ones((int(window.height), int(window.width)), np.bool_)
+    else:
+        observed = (dataset.read_masks(bands, window=window) >= _OPAQUE).any(axis=0)
     # GDAL takes alpha for a mask in 8 and 16 bits only, and warps it in any type, to whatever stands for opaque there.
     for number, colour in enumerate(dataset.colorinterp, 1):
         if colour.name == "alpha":

@@ -6,22 +6,23 @@ To everything around it the two are one model of damage, whose card is put toget
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gateway.engines.base import Model
-from gateway.errors import ModelUnsuitable
 from gateway.repository.card import CropSpec, TensorSpec
 from gateway.tasks.ahead import in_order
 from gateway.tasks.segmentation import Pixels, Segmenter
 from gateway.vision.buildings import Buildings, cut_crops, find_buildings
 
 T = TypeVar("T")
+Boxes = NDArray[np.int32]
+Scores = NDArray[np.float32]
 
 FUSED = "fused"
 """What `?model=` names the composition."""
@@ -53,45 +54,44 @@ class FusedSegmenter(Segmenter):
         return await self._aside(buildings.graded, scores)
 
     async def label_map_and_confidence(self, images: Mapping[str, Pixels]) -> tuple[Pixels, Pixels]:
-        """Return the label map and how sure both models are of it, by `Segmenter.label_map_and_confidence`.
-
-        Where there is a building that is the product of the finder's probability for the pixel and the grader's for
-        the building, elsewhere the finder's probability of background.
-        """
+        """Return the label map and how sure both models are of it; see `Buildings.merged`."""
         mask, sureness = await self.finder.label_map_and_confidence(images)
         buildings, scores = await self._graded(mask, images[_POST])
-        return await self._aside(_merged, buildings, scores, mask, sureness)
+        return await self._aside(buildings.merged, scores, mask, sureness)
 
-    async def infer(self, batch: Mapping[str, NDArray[Any]], role: str) -> Pixels:
-        """Refuse: a building may be cut by the border of a tile, so that pairs are taken whole.
+    async def grade(self, boxes: Boxes, cut: Callable[[Boxes, float, int], Pixels]) -> Scores:
+        """Return the score of each building per grade, float32 (n, grades).
+
+        Args:
+            boxes: int32 (n, 4), as `Box`.
+            cut: returns crops, uint8 (n, size, size, 3), around some of the boxes, in a thread; the other arguments
+                are those of `cut_crop`.
 
         Raises:
-            ModelUnsuitable: always.
+            MaskgateError: as `cut` and `Engine.infer`.
         """
-        raise ModelUnsuitable(
-            f"{FUSED} takes a pair whole, as PNG or JPEG; ask another model for scenes that are mapped in bands.",
-            pointer="/model",
-        )
+        card = self.grader.model.card
+        scores = np.empty((len(boxes), len(card.classes)), np.float32)
+        grow = _crop(card.crop).grow
 
-    async def _graded(self, mask: Pixels, post: Pixels) -> tuple[Buildings, NDArray[np.float32]]:
-        """Return the buildings of a mask, and the score of each per grade, float32 (n, grades)."""
-        buildings = await self._aside(find_buildings, mask)
-        scores = np.empty((len(buildings.boxes), len(self.grader.model.card.classes)), np.float32)
+        async def graded(some: slice) -> tuple[slice, Scores]:
+            run = self.workers.run_to_end
+            crops = await run(self.timeline, "finish", cut, boxes[some], grow, card.tile)
+            (answer,) = await self.grader.outputs({card.inputs[0].name: crops}, "scores")
+            return some, answer
 
-        async def keep(batch: tuple[slice, NDArray[Any]]) -> None:
+        async def keep(batch: tuple[slice, Scores]) -> None:
             scores[batch[0]] = batch[1]
 
-        await in_order((partial(self._grade, post, buildings, some) for some in self._batches(len(scores))), keep)
-        return buildings, scores
+        most = card.max_batch_size
+        batches = (slice(first, first + most) for first in range(0, len(boxes), most))
+        await in_order((partial(graded, some) for some in batches), keep)
+        return scores
 
-    async def _grade(self, post: Pixels, buildings: Buildings, some: slice) -> tuple[slice, NDArray[Any]]:
-        card = self.grader.model.card
-        crops = await self._aside(cut_crops, post, buildings.boxes[some].tolist(), _crop(card.crop).grow, card.tile)
-        return some, await self.grader.infer({card.inputs[0].name: crops}, "scores")
-
-    def _batches(self, count: int) -> Iterator[slice]:
-        most = self.grader.model.card.max_batch_size
-        return (slice(first, min(first + most, count)) for first in range(0, count, most))
+    async def _graded(self, mask: Pixels, post: Pixels) -> tuple[Buildings, Scores]:
+        """Return the buildings of a mask, and the scores of each."""
+        buildings = await self._aside(find_buildings, mask)
+        return buildings, await self.grade(buildings.boxes, partial(cut_crops, post))
 
     async def _aside(self, function: Callable[..., T], *arguments: object) -> T:
         return await self.workers.run(self.timeline, "finish", function, *arguments)
@@ -118,13 +118,3 @@ def _crop(crop: CropSpec | None) -> CropSpec:
     if crop is None:
         raise ValueError("a model of crops says how they are cut")
     return crop
-
-
-def _merged(buildings: Buildings, scores: NDArray[np.float32], mask: Pixels, sureness: Pixels) -> tuple[Pixels, Pixels]:
-    labels = buildings.graded(scores)
-    graded = buildings.filled(np.rint(255 * scores.max(axis=1, initial=0)).astype(np.uint8))
-    inside = labels > 0
-    # What is too small to be graded was found to be a building, and is called background all the same.
-    merged = np.where((mask > 0) & ~inside, 255 - sureness, sureness)
-    merged[inside] = (merged[inside].astype(np.uint16) * graded[inside] + 127) // 255
-    return labels, merged

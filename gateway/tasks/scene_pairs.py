@@ -17,6 +17,7 @@ from gateway.media.georeference import GeoGrid
 from gateway.media.geotiff import GeoTiff
 from gateway.media.pictures import Picture, shifted
 from gateway.media.rasters import Raster
+from gateway.tasks.ahead import together
 from gateway.tasks.segmentation import Segmenter
 from gateway.vision.registration import SURE, Block, Float32, Shift, agree, blocks, correlate
 
@@ -134,7 +135,7 @@ async def _together(
     post = await run(moved, (0.0, 0.0))
     if align == "off":
         return ScenePair(pre, post, Alignment(align, None, False, share))
-    shift = await run(_measured, pre, post, common)
+    shift = await _measured(segmenter, pre, post, common)
     if align == "require" and not shift.sure:
         raise PairUnaligned(
             f"What the images show does not say how they lie to each other: {shift.confidence:.0%} of the places that "
@@ -150,9 +151,10 @@ async def _together(
     return ScenePair(pre, post, Alignment(align, shift, corrected, share))
 
 
-def _measured(pre: Raster, post: Raster, common: Polygon) -> Shift:
-    """Return the shift between two images of one grid, from a few blocks of what they have in common."""
+async def _measured(segmenter: Segmenter, pre: Raster, post: Raster, common: Polygon) -> Shift:
+    """Return the shift between two images of one grid, from a few blocks of what they have in common, side by side."""
     x0, y0, x1, y1 = (round(bound) for bound in common.bounds)
+    run = partial(segmenter.workers.run_to_end, segmenter.timeline, "decode")
 
     def compared(block: Block) -> Float32 | None:
         rows = slice(y0 + block.y, y0 + block.y + block.side)
@@ -160,4 +162,5 @@ def _measured(pre: Raster, post: Raster, common: Polygon) -> Shift:
         (first, first_seen), (second, second_seen) = pre.read(rows, columns), post.read(rows, columns)
         return correlate(first, second, first_seen & second_seen)
 
-    return agree(map(compared, blocks(y1 - y0, x1 - x0)))
+    surfaces = await together(run(compared, block) for block in blocks(y1 - y0, x1 - x0))
+    return await run(agree, surfaces)

@@ -10,22 +10,21 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from gateway.engines.base import Model
 from gateway.media.cog import NOT_OBSERVED
-from gateway.media.georeference import GeoGrid
 from gateway.media.rasters import Raster
 from gateway.tasks.ahead import in_order
+from gateway.tasks.fused import FusedSegmenter
+from gateway.tasks.scene_bands import Band, Buildings, Sink, Tally
+from gateway.tasks.scene_grading import Grading
 from gateway.tasks.scene_reader import SceneReader, Window
 from gateway.tasks.segmentation import Segmenter
-from gateway.vision.buildings import SMALLEST_BUILDING
-from gateway.vision.labels import class_counts, confidence, decide
+from gateway.vision.labels import confidence, decide
 from gateway.vision.regions import Region
-from gateway.vision.streamed_regions import RegionStream
 from gateway.vision.tiling import Grid, Stitcher, gather, plan
 
 UInt8 = npt.NDArray[np.uint8]
@@ -35,28 +34,6 @@ UInt8 = npt.NDArray[np.uint8]
 _BATCH = 4
 # Rows decided at once: what that takes per pixel, several times its probabilities, stays small.
 _ROWS = 64
-
-
-@dataclass(frozen=True)
-class Band:
-    """Some rows of the answer, final.
-
-    Attributes:
-        window: the rows of both images that they are of.
-        labels: uint8 (rows, width), class values, or `NOT_OBSERVED` where the ground is not seen.
-        sureness: uint8 (rows, width), 255 times the probability of these values; 0 where the ground is not seen.
-    """
-
-    window: Window
-    labels: UInt8
-    sureness: UInt8
-
-
-class Sink(Protocol):
-    """What takes the answer as it comes, in threads, one band after the other from top to bottom."""
-
-    def write(self, band: Band) -> None:
-        """Take the next band, and change nothing in it."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +66,8 @@ async def map_scene(segmenter: Segmenter, pre: Raster, post: Raster, sinks: Sequ
     work on what the caller holds.
 
     Args:
-        segmenter: a model of the task and its request, which is told of each batch of tiles that is done.
+        segmenter: a model of the task and its request, which is told of each batch of tiles that is done. Of a fused
+            one the finder maps, and each building is graded as soon as it is known whole.
         pre: before the disaster; its grid is the answer's.
         post: after it, on that grid.
         sinks: what takes the label map.
@@ -97,17 +75,27 @@ async def map_scene(segmenter: Segmenter, pre: Raster, post: Raster, sinks: Sequ
     Raises:
         MaskgateError: as `Raster.read` and `Engine.infer`.
     """
-    card, info = segmenter.model.card, pre.info
+    info = pre.info
+    finder, grading = segmenter, None
+    if isinstance(segmenter, FusedSegmenter):
+        finder, grading = segmenter.finder, Grading(segmenter, post)
+    card = finder.model.card
     grid = plan(info.height, info.width, card.tile, card.overlap)
-    tally, buildings = Tally(len(card.classes), info.grid), Buildings()
-    rows = _Rows(segmenter, grid, SceneReader(pre, post, grid))
+    tally, buildings = Tally(len(segmenter.model.card.classes), info.grid), Buildings()
+    rows = _Rows(finder, grid, SceneReader(pre, post, grid))
     finisher = _Finisher(Stitcher(grid, len(card.classes)), card.threshold, (tally, buildings, *sinks))
+    run = partial(segmenter.workers.run_to_end, segmenter.timeline, "finish")
     segmenter.timeline.advance(0, grid.tiles)
 
     async def finish(row: _Row) -> None:
-        await segmenter.workers.run_to_end(segmenter.timeline, "finish", finisher.add, row)
+        if grading is None:
+            await run(finisher.add, row)
+        else:
+            await run(finisher.hand_on, await grading.add(await run(finisher.band, row)))
 
     await in_order((partial(rows.infer, row) for row in range(len(grid.rows))), finish)
+    if grading is not None:
+        await run(finisher.hand_on, await grading.end())
     found = await segmenter.workers.run(segmenter.timeline, "finish", buildings.all)
     if any(tally.counts):
         segmenter.publish_shares(tally.counts)
@@ -118,69 +106,16 @@ async def map_scene(segmenter: Segmenter, pre: Raster, post: Raster, sinks: Sequ
         unseen=info.height * info.width - sum(tally.counts) - rows.reader.featureless,
         featureless=rows.reader.featureless,
         buildings=found,
-        cut=buildings.stream.cut,
+        cut=buildings.stream.cut + (0 if grading is None else grading.cut),
     )
-
-
-class Tally:
-    """Counts classes as bands come.
-
-    Args:
-        classes: number of label values.
-        grid: where the pixels lie; None: nobody knows.
-    """
-
-    def __init__(self, classes: int, grid: GeoGrid | None) -> None:
-        """Count from nothing."""
-        self._grid = grid
-        self._counts = np.zeros(classes, np.int64)
-        self._areas = np.zeros(classes)
-
-    @property
-    def counts(self) -> tuple[int, ...]:
-        """Pixels per class value."""
-        return tuple(self._counts.tolist())
-
-    @property
-    def areas_m2(self) -> tuple[float, ...] | None:
-        """Square metres per class value, the pixels of a band taken to be of one size."""
-        return None if self._grid is None else tuple(self._areas.tolist())
-
-    def write(self, band: Band) -> None:
-        """Count a band; see `Sink`."""
-        counts = class_counts(band.labels, len(self._counts))
-        self._counts += counts
-        if self._grid is not None:
-            middle = (self._grid.width / 2, (band.window.top + band.window.stop) / 2)
-            self._areas += counts * self._grid.pixel_areas([middle])
-
-
-class Buildings:
-    """Finds buildings as bands come."""
-
-    def __init__(self) -> None:
-        """Find nothing yet."""
-        self.stream = RegionStream(SMALLEST_BUILDING)
-        self._found: list[Region] = []
-
-    def write(self, band: Band) -> None:
-        """Take a band; see `Sink`."""
-        # What is not observed is neither a building nor between two.
-        labels = np.where(band.labels == NOT_OBSERVED, np.uint8(0), band.labels)
-        self._found += self.stream.add(labels, band.sureness)
-
-    def all(self) -> tuple[Region, ...]:
-        """Return all buildings in reading order; nothing may be written any more."""
-        self._found += self.stream.finish()
-        return tuple(sorted(self._found, key=lambda region: (region.box[1], region.box[0])))
 
 
 @dataclass(frozen=True)
 class _Row:
-    """A row of tiles after the model: probabilities uint8 (columns, tile, tile, classes)."""
+    """A row of tiles after the model: their probabilities, uint8 (tile, tile, classes) each."""
 
     window: Window
-    probabilities: UInt8
+    probabilities: Sequence[UInt8]
 
 
 class _Rows:
@@ -200,13 +135,15 @@ class _Rows:
         shown = [number for number, x in enumerate(grid.columns) if window.seen[:, x : x + grid.tile].any()]
         unseen = [number for number in range(len(grid.columns)) if number not in set(shown)]
         classes = len(segmenter.model.card.classes)
-        probabilities = np.empty((len(grid.columns), grid.tile, grid.tile, classes), np.uint8)
-        probabilities[unseen] = 0
+        # Replaced where something is shown. Tiles stay in the batches that they come in: one copy less of the most that
+        # is held.
+        probabilities = [np.zeros((grid.tile, grid.tile, classes), np.uint8)] * len(grid.columns)
         self._advance(len(unseen))
 
         async def keep(inferred: tuple[list[int], UInt8]) -> None:
             numbers, tiles = inferred
-            probabilities[numbers] = tiles
+            for number, tile in zip(numbers, tiles, strict=True):
+                probabilities[number] = tile
             self._advance(len(numbers))
 
         size = min(_BATCH, segmenter.model.card.max_batch_size)
@@ -241,6 +178,16 @@ class _Finisher:
 
     def add(self, row: _Row) -> None:
         """Take the next row, and hand on what it makes final."""
+        self.hand_on([self.band(row)])
+
+    def hand_on(self, bands: Sequence[Band]) -> None:
+        """Hand bands to the sinks, one after the other."""
+        for band in bands:
+            for sink in self._sinks:
+                sink.write(band)
+
+    def band(self, row: _Row) -> Band:
+        """Take the next row, and return what it makes final."""
         bands = self._stitcher.add(row.probabilities)
         top, rows = bands[0][0], sum(len(band) for _, band in bands)
         labels, sureness = np.empty((2, rows, bands[0][1].shape[1]), np.uint8)
@@ -253,5 +200,4 @@ class _Finisher:
         window = row.window.part(top, top + rows)
         labels[~window.seen] = NOT_OBSERVED
         sureness[~window.seen] = 0
-        for sink in self._sinks:
-            sink.write(Band(window, labels, sureness))
+        return Band(window, labels, sureness)

@@ -45,6 +45,26 @@ class Buildings:
         table[self.numbers] = values
         return table[self.components]
 
+    def merged(self, scores: npt.NDArray[np.float32], mask: UInt8, sureness: UInt8) -> tuple[UInt8, UInt8]:
+        """Return the label map of `graded`, and how sure both are of it who found the buildings and who graded them.
+
+        Args:
+            scores: float32 (n, grades), 0–1.
+            mask: uint8 (H, W), the one that they were found in.
+            sureness: uint8 (H, W), 255 times the probability that the mask is right.
+
+        Returns:
+            uint8 (H, W) twice. The second is the product of both probabilities where there is a building, elsewhere
+            that of background.
+        """
+        labels = self.graded(scores)
+        graded = self.filled(np.rint(255 * scores.max(axis=1, initial=0)).astype(np.uint8))
+        inside = labels > 0
+        # What is too small to be graded was found to be a building, and is called background all the same.
+        merged = np.where((mask > 0) & ~inside, 255 - sureness, sureness)
+        merged[inside] = (merged[inside].astype(np.uint16) * graded[inside] + 127) // 255
+        return labels, merged
+
 
 def find_buildings(mask: UInt8, min_area: int = SMALLEST_BUILDING) -> Buildings:
     """Return the 8-connected regions above 0 of a mask, uint8 (H, W), that have so many pixels at least."""
@@ -73,22 +93,40 @@ def cut_crop(image: UInt8, box: Box, grow: float, size: int) -> UInt8:
     Returns:
         uint8 (size, size, 3): averaged where the box is much larger than that, else bilinear.
     """
-    x0, y0, x1, y1 = box
-    width, height = (x1 - x0) * (1 + 2 * grow), (y1 - y0) * (1 + 2 * grow)
-    left, top = (x0 + x1 - width) / 2, (y0 + y1 - height) / 2
+    left, top, width, height = _grown(box, grow)
     # Only what the crop shows is averaged: no crop costs more than the image's own pixels.
-    x, y = max(0, math.floor(left) - 1), max(0, math.floor(top) - 1)
-    shown = image[y : math.ceil(top + height) + 1, x : math.ceil(left + width) + 1]
+    down, across = crop_window(box, grow, image.shape[:2])
+    x, y, shown = across.start, down.start, image[down, across]
     rows, columns = shown.shape[:2]
     factor = int(min(width, height) // size)
     if factor > 1:
         smaller = (math.ceil(columns / factor), math.ceil(rows / factor))
         shown = cv2.resize(shown, smaller, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-    along, down = shown.shape[1] / columns, shown.shape[0] / rows
-    step_x, step_y = width / size * along, height / size * down
+    per_column, per_row = shown.shape[1] / columns, shown.shape[0] / rows
+    step_x, step_y = width / size * per_column, height / size * per_row
     # Centres of pixels lie at halves.
-    first_x, first_y = (left - x) * along + step_x / 2 - 0.5, (top - y) * down + step_y / 2 - 0.5
+    first_x, first_y = (left - x) * per_column + step_x / 2 - 0.5, (top - y) * per_row + step_y / 2 - 0.5
     transform = np.array([[step_x, 0, first_x], [0, step_y, first_y]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     crop = cv2.warpAffine(shown, transform, (size, size), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
     return np.asarray(crop, np.uint8)
+
+
+def crop_window(box: Box, grow: float, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Return rows and columns of an image of `shape` (height, width) that `cut_crop` looks at, no others.
+
+    The crop of these alone, with the box counted from where they begin, is the same.
+    """
+    left, top, width, height = _grown(box, grow)
+    return _between(top, height, shape[0]), _between(left, width, shape[1])
+
+
+def _grown(box: Box, grow: float) -> tuple[float, float, float, float]:
+    """Return left, top, width and height of what a crop shows."""
+    x0, y0, x1, y1 = box
+    width, height = (x1 - x0) * (1 + 2 * grow), (y1 - y0) * (1 + 2 * grow)
+    return (x0 + x1 - width) / 2, (y0 + y1 - height) / 2, width, height
+
+
+def _between(start: float, length: float, side: int) -> slice:
+    return slice(max(0, math.floor(start) - 1), min(side, math.ceil(start + length) + 1))

@@ -61,6 +61,21 @@ def class_counts(label_map: UInt8, classes: int) -> npt.NDArray[np.int64]:
     return np.array([np.count_nonzero(label_map == value) for value in range(classes)], dtype=np.int64)
 
 
+def halved(labels: UInt8) -> UInt8:
+    """Return a label map of half the size, uint8 (⌈H/2⌉, ⌈W/2⌉): of each square of four the value most of them have.
+
+    Of equally many it is that of the first, row by row.
+    """
+    rows, columns = len(labels) % 2, labels.shape[1] % 2
+    if rows or columns:
+        labels = np.pad(labels, ((0, rows), (0, columns)), "edge")
+    a, b, c, d = (np.ascontiguousarray(labels[y::2, x::2]) for y in (0, 1) for x in (0, 1))
+    result = np.where(c == d, c, a)
+    np.copyto(result, b, where=(b == c) | (b == d))
+    np.copyto(result, a, where=(a == b) | (a == c) | (a == d))
+    return result
+
+
 def _planes(probabilities: UInt8) -> UInt8:
     """Return one contiguous plane per class, (C, pixels): loops over bytes of one plane use SIMD, argmax does not."""
     return np.asarray(cv2.transpose(probabilities.reshape(-1, probabilities.shape[-1])), np.uint8)

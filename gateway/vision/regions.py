@@ -50,7 +50,22 @@ def regions(label_map: UInt8, confidence: UInt8 | None = None, *, min_area: int 
         min_area: regions of fewer pixels are left out.
     """
     count, labelled = cv2.connectedComponents(label_map, connectivity=8, ltype=cv2.CV_32S)
-    components = np.asarray(labelled, np.int32)
+    return regions_of(label_map, confidence, np.asarray(labelled, np.int32), count, min_area=min_area)
+
+
+def regions_of(
+    label_map: UInt8, confidence: UInt8 | None, components: npt.NDArray[np.int32], count: int, *, min_area: int = 1
+) -> list[Region]:
+    """Return what `regions` does, of regions that were told apart before.
+
+    Args:
+        label_map: as of `regions`.
+        confidence: as of `regions`.
+        components: int32, (height, width), below `count`: the same number for pixels of one region. Where `label_map`
+            is 0 it does not matter.
+        count: of the numbers.
+        min_area: as of `regions`.
+    """
     areas, values, means = _contents(label_map, confidence, components, count)
     # One pass over the whole map finds all outlines; cutting regions out one by one would take
     # quadratic time where boxes nest. An outline's first point tells whose it is.

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from gateway.vision.regions import Region, Ring, regions
+from gateway.vision.regions import Region, Ring, regions, regions_of
 
 UInt8 = npt.NDArray[np.uint8]
+Int32 = npt.NDArray[np.int32]
+Mask = npt.NDArray[np.bool_]
 
 TALLEST = 2048
 """Rows over which a region is kept open, a kilometre at half a metre: nothing that tall is a building."""
@@ -48,40 +50,80 @@ class RegionStream:
         """
         if self._labels is not None and self._sureness is not None:
             labels, sureness = np.vstack([self._labels, labels]), np.vstack([self._sureness, sureness])
-        held, first_row = self._open_rows(labels)
-        ended = labels.copy()
-        ended[first_row:][held > 0] = 0
-        found = self._regions(ended, sureness)
+        if not labels.any():
+            self._top += len(labels)
+            self._labels = self._sureness = None
+            return []
+        split = split_open(labels, self._tallest)
+        self.cut += split.cut
+        found = [
+            _lowered(region, self._top)
+            for region in regions_of(split.ended, sureness, split.components, split.count, min_area=self._min_area)
+        ]
+        first_row, going_on = split.first_row, split.first_row < len(labels)
         self._top += first_row
-        self._labels, self._sureness = (held, sureness[first_row:].copy()) if len(held) else (None, None)
+        self._labels, self._sureness = (split.open, sureness[first_row:].copy()) if going_on else (None, None)
         return found
 
     def finish(self) -> list[Region]:
         """Return the regions that the last row ends."""
         if self._labels is None or self._sureness is None:
             return []
-        found = self._regions(self._labels, self._sureness)
+        found = regions(self._labels, self._sureness, min_area=self._min_area)
         self._labels = self._sureness = None
-        return found
+        return [_lowered(region, self._top) for region in found]
 
-    def _open_rows(self, labels: UInt8) -> tuple[UInt8, int]:
-        """Return what may go on below the last row, alone in its rows, and the first of these rows."""
-        if not labels[-1].any():
-            return labels[:0], len(labels)
-        count, components = cv2.connectedComponents(labels, connectivity=8, ltype=cv2.CV_32S)
-        reaching = np.zeros(count, np.bool_)
-        reaching[components[-1]] = True
-        reaching[0] = False
-        beginning = components[: max(0, len(labels) - self._tallest)]
-        too_tall = reaching & np.isin(np.arange(count), beginning)
-        self.cut += int(np.count_nonzero(too_tall))
-        is_open = (reaching & ~too_tall)[components]
-        rows = np.flatnonzero(is_open.any(axis=1))
-        first_row = int(rows[0]) if rows.size else len(labels)
-        return labels[first_row:] * is_open[first_row:], first_row
 
-    def _regions(self, labels: UInt8, sureness: UInt8) -> list[Region]:
-        return [_lowered(region, self._top) for region in regions(labels, sureness, min_area=self._min_area)]
+@dataclass(frozen=True)
+class Split:
+    """The regions of some rows: those that have ended, and those that may go on below the last row.
+
+    Attributes:
+        components: int32 (rows, width), a number for each region.
+        count: of these numbers.
+        ended: uint8 (rows, width), the label map without those that may go on.
+        first_row: the first row of those; the number of rows where there are none.
+        open: uint8 (rows − first_row, width), the label map of those alone.
+        cut: how many were taken for ended because they are too tall.
+    """
+
+    components: Int32
+    count: int
+    ended: UInt8
+    first_row: int
+    open: UInt8
+    cut: int
+
+
+def split_open(labels: UInt8, tallest: int) -> Split:
+    """Return the regions above 0 of a label map, uint8 (rows, width), that goes on below.
+
+    Args:
+        labels: at least one row.
+        tallest: rows from which a region is taken for ended that reaches the last one.
+    """
+    count, labelled = cv2.connectedComponents(labels, connectivity=8, ltype=cv2.CV_32S)
+    components = np.asarray(labelled, np.int32)
+    reaching, too_tall = np.zeros((2, count), np.bool_)
+    reaching[components[-1]] = True
+    reaching[0] = False
+    too_tall[components[: max(0, len(labels) - tallest)]] = True
+    is_open = reaching & ~too_tall
+    first_row, ended = _top(components, is_open), labels
+    inside = is_open[components[first_row:]]
+    if len(inside):
+        ended = np.concatenate([labels[:first_row], labels[first_row:] * ~inside])
+    cut = int(np.count_nonzero(reaching & too_tall))
+    return Split(components, count, ended, first_row, labels[first_row:] * inside, cut)
+
+
+def _top(components: Int32, is_open: Mask) -> int:
+    """Return the first row of those components that are open, all of which reach the last one."""
+    # Rows of connected pixels follow each other: above a row that has none of them there are no more.
+    for row in range(len(components) - 1, -1, -1):
+        if not is_open[components[row]].any():
+            return row + 1
+    return 0
 
 
 def _lowered(region: Region, rows: int) -> Region:

@@ -7,7 +7,7 @@ width × tile. Training, evaluation and serving tile with these functions, so th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
@@ -18,6 +18,8 @@ import numpy.typing as npt
 
 Blend = Literal["linear", "mean"]
 UInt8 = npt.NDArray[np.uint8]
+
+_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -122,13 +124,24 @@ def _segments(origins: tuple[int, ...], tile: int, side: int, blend: Blend) -> I
 
 
 def _weighted(parts: list[UInt8], weights: npt.NDArray[np.uint16]) -> UInt8:
-    """Return the blend of equally shaped `parts`, rounded to the nearest level; `weights[i]` broadcasts to part i."""
-    total = np.multiply(parts[0], weights[0], dtype=np.uint16)
-    for part, weight in zip(parts[1:], weights[1:], strict=True):
-        total += np.multiply(part, weight, dtype=np.uint16)
-    total += 128
-    total >>= 8
-    return np.asarray(total, np.uint8)
+    """Return the blend of equally shaped `parts`, rounded to the nearest level.
+
+    Args:
+        parts: uint8 (rows, n) each.
+        weights: uint16 (len(parts), rows, n), or 1 for rows or n where all have the same.
+    """
+    blend = np.empty(parts[0].shape, np.uint8)
+    # Some rows at a time: sums take four times what they are rounded to.
+    for start in range(0, len(blend), _ROWS):
+        rows = slice(start, start + _ROWS)
+        own = weights[:, rows] if weights.shape[1] > 1 else weights
+        total = np.multiply(parts[0][rows], own[0], dtype=np.uint16)
+        for part, weight in zip(parts[1:], own[1:], strict=True):
+            total += np.multiply(part[rows], weight, dtype=np.uint16)
+        total += 128
+        total >>= 8
+        blend[rows] = total
+    return blend
 
 
 class Stitcher:
@@ -152,11 +165,11 @@ class Stitcher:
         self._strips: dict[int, UInt8] = {}
         self._row = 0
 
-    def add(self, tiles: UInt8) -> list[tuple[int, UInt8]]:
+    def add(self, tiles: Sequence[UInt8] | UInt8) -> list[tuple[int, UInt8]]:
         """Take the next row of tiles and return what has become final.
 
         Args:
-            tiles: uint8, (columns, tile, tile, C), in the order of `gather`.
+            tiles: uint8, (columns, tile, tile, C), in the order of `gather`, or a sequence of its tiles.
 
         Returns:
             (y, band) pairs from top to bottom, band uint8, (rows, width, C). Over all rows of tiles the
@@ -166,9 +179,10 @@ class Stitcher:
             ValueError: all rows are there already, or the shape is not this grid's.
         """
         grid = self._grid
-        expected = (len(grid.columns), grid.tile, grid.tile, self._classes)
-        if self._row == len(grid.rows) or tiles.shape != expected:
-            raise ValueError(f"row {self._row} of {len(grid.rows)}: tiles of {tiles.shape}, expected {expected}")
+        expected = [(grid.tile, grid.tile, self._classes)] * len(grid.columns)
+        shapes = [tile.shape for tile in tiles]
+        if self._row == len(grid.rows) or shapes != expected:
+            raise ValueError(f"row {self._row} of {len(grid.rows)}: tiles of {shapes}, expected {expected}")
         self._strips[self._row] = self._strip(tiles)
         begin = grid.rows[self._row]
         self._row += 1
@@ -178,19 +192,23 @@ class Stitcher:
         self._strips = {i: strip for i, strip in self._strips.items() if grid.rows[i] + grid.tile > end}
         return bands
 
-    def _strip(self, tiles: UInt8) -> UInt8:
+    def _strip(self, tiles: Sequence[UInt8] | UInt8) -> UInt8:
         """Blend along x: (columns, tile, tile, C) → (rows, width · C)."""
         # Pixels and classes are one axis here, so that numpy's inner loops run over whole rows.
         classes, columns = self._classes, self._grid.columns
-        flat = tiles.reshape(len(columns), self._grid.tile, -1)[:, : self._grid.height]
-        strip = np.empty((flat.shape[1], self._grid.width * classes), np.uint8)
+        flat = [tile.reshape(self._grid.tile, -1)[: self._grid.height] for tile in tiles]
+        strip = np.empty((len(flat[0]), self._grid.width * classes), np.uint8)
         for segment in self._across:
             parts = [
-                flat[i, :, (segment.start - columns[i]) * classes : (segment.stop - columns[i]) * classes]
+                flat[i][:, (segment.start - columns[i]) * classes : (segment.stop - columns[i]) * classes]
                 for i in segment.tiles
             ]
             out = strip[:, segment.start * classes : segment.stop * classes]
-            out[...] = parts[0] if len(parts) == 1 else _weighted(parts, segment.weights.repeat(classes, axis=1))
+            out[...] = (
+                parts[0]
+                if len(parts) == 1
+                else _weighted(parts, segment.weights.repeat(classes, axis=1)[:, np.newaxis])
+            )
         return strip
 
     def _band(self, segment: _Segment) -> UInt8:

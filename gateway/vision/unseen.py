@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 UInt8 = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
+Float32 = npt.NDArray[np.float32]
 
 CELL = 128
 """Side of the squares that are judged as a whole, in pixels: 64 m at half a metre, larger than most white roofs."""
@@ -19,6 +20,8 @@ CELL = 128
 # nine are, white roofs all of them.
 _BRIGHT, _BRIGHT_SHARE, _EVEN = 160, 0.95, 20.0
 _STEP = 4
+# What single precision may make of no deviation at all, and more.
+_HARDLY = 4.0
 
 
 def featureless(image: UInt8, observed: Mask) -> Mask:
@@ -34,22 +37,29 @@ def featureless(image: UInt8, observed: Mask) -> Mask:
         observed: bool (H, W); other pixels do not count.
     """
     rows, columns = edges(len(image)), edges(image.shape[1])
-    sampled, seen = image[::_STEP, ::_STEP], observed[::_STEP, ::_STEP]
+    # As planes, since numpy takes the extremes of three values in a row a pixel at a time.
+    planes = np.ascontiguousarray(np.moveaxis(image[::_STEP, ::_STEP], 2, 0))
+    seen = np.ascontiguousarray(observed[::_STEP, ::_STEP])
     starts = [np.asarray(side[:-1]) // _STEP for side in (rows, columns)]
 
-    def totals(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def totals(values: Float32) -> Float32:
         return np.asarray(np.add.reduceat(np.add.reduceat(values, starts[0], axis=0), starts[1], axis=1))
 
     weight = seen.astype(np.float32)
     count = np.maximum(totals(weight), 1)
-    grey = cv2.cvtColor(np.ascontiguousarray(sampled), cv2.COLOR_RGB2GRAY).astype(np.float32)
+    grey = cv2.cvtColor(cv2.merge(list(planes)), cv2.COLOR_RGB2GRAY).astype(np.float32)
     mean = totals(grey * weight) / count
     deviation = np.sqrt(np.maximum(totals(grey**2 * weight) / count - mean**2, 0))
-    bright = totals((sampled.min(axis=2) >= _BRIGHT) * weight) / count
-    clouded = (bright >= _BRIGHT_SHARE) & (deviation <= _EVEN)
-    shown = clouded | _of_one_colour(sampled, seen, starts)
-    whole = np.repeat(np.repeat(shown, np.diff(rows), axis=0), np.diff(columns), axis=1)
-    return whole & observed
+    bright = totals((planes.min(axis=0) >= _BRIGHT) * weight) / count
+    shown = (bright >= _BRIGHT_SHARE) & (deviation <= _EVEN)
+    for row, column in np.argwhere((deviation <= _HARDLY) & ~shown).tolist():
+        square = np.s_[slice(*_ends(starts[0], row)), slice(*_ends(starts[1], column))]
+        shown[row, column] = _of_one_colour(planes[:, *square][:, seen[square]])
+    blank = np.zeros_like(observed)
+    for row, column in np.argwhere(shown).tolist():
+        square = np.s_[rows[row] : rows[row + 1], columns[column] : columns[column + 1]]
+        blank[square] = observed[square]
+    return blank
 
 
 def edges(length: int) -> list[int]:
@@ -57,12 +67,11 @@ def edges(length: int) -> list[int]:
     return [*(round(CELL * i) for i in range(max(1, round(length / CELL)))), length]
 
 
-def _of_one_colour(sampled: UInt8, seen: Mask, starts: list[npt.NDArray[np.int64]]) -> Mask:
-    """Return which squares are seen in one colour alone, bool (rows, columns) of squares."""
+def _ends(starts: npt.NDArray[np.int64], number: int) -> tuple[int, int | None]:
+    """Return where a square begins and ends along a side."""
+    return int(starts[number]), int(starts[number + 1]) if number + 1 < len(starts) else None
 
-    def reduced(values: UInt8, extreme: np.ufunc) -> UInt8:
-        return np.asarray(extreme.reduceat(extreme.reduceat(values, starts[0], axis=0), starts[1], axis=1))
 
-    inside = seen[:, :, np.newaxis]
-    highest, lowest = reduced(sampled * inside, np.maximum), reduced(np.where(inside, sampled, 255), np.minimum)
-    return np.asarray((highest <= lowest).all(axis=2))
+def _of_one_colour(samples: UInt8) -> bool:
+    """Return whether samples (bands, n) are the same throughout, as those of none are."""
+    return bool((samples == samples[:, :1]).all())

@@ -88,6 +88,8 @@ def test_bad_image(client: AppClient, name: str, part: str) -> None:
     assert problem["errors"][0]["pointer"] == f"/{part}"
     if status == 413:
         assert problem["limit"] == 60_000
+    if status == 415:
+        assert "GeoTIFF, PNG or JPEG" in problem["detail"]
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import json
+import zipfile
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rasterio.io import MemoryFile
 
 from gateway.app import create_app
+from gateway.media.gdal import contained
 from gateway.settings import Settings
 from tests.support.app_client import AppClient, running
-from tests.support.pictures import decode, encode
+from tests.support.geotiffs import grid, write
+from tests.support.pictures import decode, encode, noise
 from tests.support.trivial import PALETTE, write_trivial_model
 from tests.support.trivial_crops import GRADES, write_trivial_crops
 
@@ -96,3 +103,38 @@ def test_fused_without_its_models_says_which_is_missing(client: AppClient) -> No
     answer = client.post(FUSED, files=scene()[0])
     assert answer.status_code == 404
     assert "damage" in answer.json()["detail"]
+
+
+def test_geotiffs_are_answered_in_every_form_as_pictures_are(fusing: AppClient) -> None:
+    """Two houses, darker and brighter after the disaster, on ground that is no cloud."""
+    pre, post = noise(400, 400) // 8 + 1, noise(400, 400, seed=1) // 8 + 1
+    post[:, 200:] += 140
+    for y, x in ((40, 50), (200, 300)):
+        pre[y : y + 40, x : x + 30] = 255
+    where = grid(400, 400)
+    files = {name: (name, write(image, where)) for name, image in (("pre", pre), ("post", post))}
+
+    def ask(accept: str, **params: str) -> bytes:
+        asked = {"model": "fused", **params}
+        answer = fusing.post("/v1/damage", files=files, headers={"Accept": accept}, params=asked)
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["Maskgate-Model"] == "fused"
+        return bytes(answer.content)
+
+    pictures = {"pre": ("pre", encode(pre)), "post": ("post", encode(post))}
+    expected = decode(fusing.post(FUSED, files=pictures).content)
+    assert sorted(np.unique(expected)) == [0, 1, 3]
+    np.testing.assert_array_equal(decode(ask("image/png")), expected)
+    with contained(), MemoryFile(ask("image/tiff")) as memory, memory.open() as labels:
+        np.testing.assert_array_equal(labels.read(1), expected)
+    features = json.loads(ask("application/geo+json"))["features"]
+    assert [(f["properties"]["class"], f["properties"]["pixels"]) for f in features] == [
+        (GRADES[0], 1200),
+        (GRADES[2], 1200),
+    ]
+    with zipfile.ZipFile(io.BytesIO(ask("application/zip"))) as archive:
+        assert (decode(archive.read("test_damage_00000_prediction.png")) == expected).all()
+    report = json.loads(ask("application/json", include="xbd"))
+    assert [c["pixels"] for c in report["classes"]] == np.bincount(expected.ravel(), minlength=5).tolist()
+    assert [part["model"] for part in report["provenance"]["parts"]] == ["bd-fcn", "bd-cnn"]
+    assert len(json.loads(b64decode(report["files"]["xbd"]))["features"]["xy"]) == 2

@@ -187,6 +187,18 @@ def test_nodata_is_not_classified(client: AppClient) -> None:
     assert [building["box"][0] >= 100 for building in report["regions"]] == [True, True]
 
 
+@pytest.mark.parametrize("accept", ["image/png", ZIP])
+def test_pngs_say_how_much_they_cannot_show(client: AppClient, accept: str) -> None:
+    post = scene()
+    post[:, :100] = 7
+    whole, part = write(scene(), grid(SIDE, SIDE)), write(post, grid(SIDE, SIDE), nodata=7)
+    for second, said in ((part, True), (whole, False)):
+        answer = client.post("/v1/damage", files=parts(whole, second), headers={"Accept": accept})
+        assert answer.status_code == 200, answer.text
+        notices = answer.headers.get("Maskgate-Notices", "")
+        assert ("25.0% of the scene not observed or not classified, which is background" in notices) is said
+
+
 def test_clouds_are_said(client: AppClient) -> None:
     post = scene()
     post[128:256, 128:256] = 245

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from gateway.engines.base import Engine, Tensors, choose
-from gateway.engines.embedded import EmbeddedEngine
-from gateway.errors import ModelUnsuitable
+from gateway.media.pictures import Picture
 from gateway.ops.telemetry import Telemetry
 from gateway.ops.timeline import Timeline
 from gateway.ops.workers import Workers
 from gateway.tasks.damage import DamageReport, report_damage
 from gateway.tasks.fused import CROP_TASK, FusedSegmenter, fuse
+from gateway.tasks.scene_bands import Band
+from gateway.tasks.scenes import SceneMap, map_scene
 from gateway.tasks.segmentation import Segmenter
 from tests.support.pictures import noise
 from tests.support.trivial import write_trivial_model
@@ -82,22 +83,44 @@ def test_a_pair_is_found_and_graded(new_engine: Factory, fused: Path) -> None:
     assert [building.confidence for building in report.buildings] == pytest.approx([230 / 255 * CERTAIN] * 5, abs=5e-3)
 
 
-def test_a_composition_is_never_asked_for_tiles(fused: Path) -> None:
-    """What maps a scene band by band meets a refusal, not half of the composition."""
-    engine = EmbeddedEngine(fused, "cpu", 1, Telemetry())
+def test_a_scene_is_graded_in_bands_as_at_once(new_engine: Factory, fused: Path) -> None:
+    """Bars from a few pixels to hundreds high, whose crops are darker by where they stand; none is bright as clouds."""
+    rng = np.random.default_rng(5)
+    pre = rng.integers(0, 100, (1500, 400, 3), np.uint8)
+    post = np.broadcast_to(np.linspace(10, 155, 1500).astype(np.uint8)[:, None, None], pre.shape).copy()
+    post[:, :200] //= 2
+    post += rng.integers(0, 5, post.shape, np.uint8)
+    for x in range(10, 390, 20):
+        top, height = int(rng.integers(0, 1400)), int(rng.choice([2, 9, 40, 300, 900]))
+        pre[top : top + height, x : x + 12] = 255
+    labels, sureness = [], []
 
-    async def run() -> None:
+    class Kept:
+        def write(self, band: Band) -> None:
+            labels.append(band.labels.copy())
+            sureness.append(band.sureness.copy())
+
+    async def run(engine: Engine) -> tuple[SceneMap, DamageReport, tuple[np.ndarray, np.ndarray]]:
         await engine.start()
-        workers, timeline, telemetry = Workers(ThreadPoolExecutor(1)), Timeline(30), Telemetry()
+        workers, timeline, telemetry = Workers(ThreadPoolExecutor(2)), Timeline(60), Telemetry()
         try:
             finder, grader = choose(engine, "damage", "bd-fcn"), choose(engine, CROP_TASK, "bd-cnn")
             parts = [Segmenter(model, engine, workers, telemetry, timeline) for model in (finder, grader)]
             whole = FusedSegmenter(
                 fuse(finder, grader), engine, workers, telemetry, timeline, finder=parts[0], grader=parts[1]
             )
-            with pytest.raises(ModelUnsuitable, match="takes a pair whole"):
-                await whole.infer({}, "probabilities")
+            before, after = (Picture(image, np.ones(image.shape[:2], np.bool_)) for image in (pre, post))
+            found = await map_scene(whole, before, after, [Kept()])
+            at_once = await whole.label_map_and_confidence({"pre": pre, "post": post})
+            return found, await report_damage(whole, pre, post), at_once
         finally:
             await engine.close()
+            workers.close()
 
-    asyncio.run(run())
+    found, report, at_once = asyncio.run(run(new_engine(fused)))
+    np.testing.assert_array_equal(np.concatenate(labels), at_once[0])
+    np.testing.assert_array_equal(np.concatenate(sureness), at_once[1])
+    assert found.buildings == report.buildings
+    assert found.counts == report.map.counts
+    assert len({building.value for building in found.buildings}) > 2
+    assert found.cut == 0

@@ -14,7 +14,8 @@ from gateway.media.pictures import Picture
 from gateway.ops.telemetry import Telemetry
 from gateway.ops.timeline import Timeline
 from gateway.ops.workers import Workers
-from gateway.tasks.scenes import Band, SceneMap, map_scene
+from gateway.tasks.scene_bands import Band
+from gateway.tasks.scenes import SceneMap, map_scene
 from gateway.tasks.segmentation import Segmenter
 from tests.support.pictures import noise
 from tests.support.trivial import label_table

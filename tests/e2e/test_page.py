@@ -18,6 +18,7 @@ from tests.support.processes import GatewayProcess, gateway
 from tests.support.trivial import write_trivial_model
 from tests.support.trivial_interactive import write_trivial_interactive
 from tests.support.trivial_radiograph import write_trivial_radiograph
+from tests.support.trivial_waste import write_trivial_waste
 
 pytestmark = pytest.mark.e2e
 WIDTH, HEIGHT = 400, 300
@@ -29,6 +30,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]
     models = write_trivial_interactive(tmp_path_factory.mktemp("models"))
     write_trivial_model(models, "bd-siamunet")
     write_trivial_radiograph(models, "cxr-a")
+    write_trivial_waste(models)
     with gateway(models) as process:
         yield process
 
@@ -154,3 +156,25 @@ def test_a_film_is_scored_and_a_photograph_refused(page: Page, photo: Path, tmp_
     press_in(page, "filming")
     page.until("document.getElementById('objection').textContent.includes('of colour')")
     assert page.evaluate("document.getElementById('verdict').children.length") == 0
+
+
+def test_waste_is_shown_with_its_legend_and_counted(page: Page, photo: Path, tmp_path: Path) -> None:
+    page.until("!document.getElementById('wastes').hidden")
+    page.choose("#sorting input", photo)
+    press_in(page, "sorting")
+    page.until("document.querySelector('#sorted img')?.complete")
+    size = "(image => [image.naturalHeight, image.naturalWidth])(document.querySelector('#sorted img'))"
+    height, width = page.evaluate(size)
+    assert width == WIDTH
+    assert height > HEIGHT  # the legend
+    cells = page.evaluate(
+        "[...document.querySelectorAll('#sorted tr')].map(row => [...row.children].map(c => c.textContent))"
+    )
+    assert [row[0] for row in cells] == ["class", "background", "rigid_plastic", "cardboard"]
+    assert sum(int(row[2]) for row in cells[1:]) == WIDTH * HEIGHT
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(photo.read_bytes()[:200])
+    page.choose("#sorting input", broken)
+    press_in(page, "sorting")
+    page.until("document.getElementById('complaint').textContent.includes('cut short')")
+    assert page.evaluate("document.getElementById('sorted').children.length") == 0

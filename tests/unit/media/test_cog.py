@@ -110,7 +110,7 @@ def test_nothing_touches_the_disk_and_memory_is_given_back(tmp_path: Path, monke
     assert list(tmp_path.iterdir()) == []
     assert _held() == before
     with LabelMapFile(1300, 1100, PALETTE, None):
-        assert len(_held()) == len(before) + 1
+        assert len(_held()) == len(before) + 3
 
 
 def _held() -> list[str]:

@@ -25,8 +25,9 @@ from gateway.ops.telemetry import Telemetry
 from gateway.ops.timeline import Timeline
 from gateway.ops.workers import Workers
 from gateway.repository.card import read_card
+from gateway.tasks.scene_bands import Band, Sink
 from gateway.tasks.scene_reader import SceneReader
-from gateway.tasks.scenes import Band, SceneMap, Sink, map_scene
+from gateway.tasks.scenes import SceneMap, map_scene
 from gateway.tasks.segmentation import Segmenter
 from gateway.vision.buildings import SMALLEST_BUILDING
 from gateway.vision.regions import regions

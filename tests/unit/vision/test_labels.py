@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gateway.vision.labels import class_counts, confidence, decide
+from gateway.vision.labels import class_counts, confidence, decide, halved
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -63,3 +63,13 @@ def test_bands_are_views_and_need_not_be_copied() -> None:
     maps = np.random.default_rng(0).integers(0, 256, (20, 30, 5), dtype=np.uint8)
     assert np.array_equal(decide(maps[4:9], None), maps.argmax(-1)[4:9])
     assert np.array_equal(decide(maps[:, 3:7], None), maps.argmax(-1)[:, 3:7])
+
+
+@given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.integers(0, 3)))
+def test_half_a_map_has_what_most_of_four_pixels_have(labels: UInt8) -> None:
+    half = halved(labels)
+    assert half.shape == (-(-labels.shape[0] // 2), -(-labels.shape[1] // 2))
+    for (y, x), value in np.ndenumerate(half):
+        four = labels[2 * y : 2 * y + 2, 2 * x : 2 * x + 2].ravel().tolist()
+        # Python counts the first of equals.
+        assert value == max(four, key=four.count)
