@@ -130,7 +130,7 @@ async def serve_admitted(
 
     Raises:
         MaskgateError: any of the tree; see `Admission.admit`, `gateway/api/urgency.py`, `gateway/api/uploads.py` and
-            `work`. All but those of the first two are raised where the answer is sent.
+            `work`. What the caller says of its urgency is judged here, all else where the answer is sent.
     """
     limits, state = services.settings.limits, request.scope["state"]
     deadline = deadline_of(request, limits.deadline_seconds) or longest or limits.deadline_seconds
