@@ -9,7 +9,7 @@ from affine import Affine
 
 from gateway.media.alignment import AlignedRaster, aligned, warped
 from gateway.media.gdal import contained
-from gateway.media.georeference import GeoGrid
+from gateway.media.georeference import GeoGrid, applied
 from gateway.media.remapping import CLOSE, RemappedRaster, coordinates
 from tests.support.geotiffs import grid, ground, opened, whole, write
 
@@ -28,17 +28,12 @@ COARSE = grid(10_000, 10_000, affine=Affine(10, 0, 310_000, 0, -10, 4_150_000))
 WIDE = grid(12_000, 10_000, "EPSG:4326", Affine(1.2e-4, 0, -95.3, 0, -9e-5, 37.6))
 
 
-def mapped(affine: Affine, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f
-
-
 def exact(source: GeoGrid, target: GeoGrid, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return where the centres of pixels of `target` lie in `source`, pixel by pixel, as PROJ has it."""
-    eastings, northings = mapped(target.affine, x + 0.5, y + 0.5)
+    places = applied(target.affine, np.stack([x + 0.5, y + 0.5], axis=1))
     with contained():
-        moved = rasterio.warp.transform(target.crs, source.crs, eastings.tolist(), northings.tolist())
-    columns, rows = mapped(~source.affine, np.array(moved[0]), np.array(moved[1]))
-    return np.stack([columns - 0.5, rows - 0.5])
+        moved = rasterio.warp.transform(target.crs, source.crs, places[:, 0].tolist(), places[:, 1].tolist())
+    return applied(~source.affine, np.stack(moved[:2], axis=1)).T - 0.5
 
 
 @pytest.mark.parametrize(
