@@ -89,7 +89,8 @@ def drawn_request(side: int = SIDE) -> Request:
     """Return a drawn pair of `side`² pixels as a request."""
     scene = draw_scene(1, side)
     pre, post = encode(scene.pre), encode(scene.post)
-    prepared = httpx.Request("POST", "http://x", files={"pre": ("pre", pre), "post": ("post", post)})
+    files = {name: (f"{name}.png", part, "image/png") for name, part in (("pre", pre), ("post", post))}
+    prepared = httpx.Request("POST", "http://x", files=files)
     return Request(pre, post, prepared.headers["Content-Type"], prepared.read())
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -156,4 +157,6 @@ def _expected(request: Request) -> UInt8:
 
 if __name__ == "__main__":
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    # Ended from outside, it takes its servers along.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
     main()

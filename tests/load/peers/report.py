@@ -147,8 +147,8 @@ def plot(read: Readings, aims: Mapping[int, float], path: Path) -> None:
             axes.bar_label(bars, fmt=form, fontsize=8)
         shares.hlines(aims[side], places[0] - 0.2, places[0] + 0.2, colors="#d62728", linewidth=1.5)
     shares.axhline(1, color="0.4", linewidth=0.8, linestyle="--")
-    shares.set_title("Throughput as a share of the bare loop (dashed); aims in red")
-    slowest.set_title(f"99th percentile at {CONCURRENCY} concurrent requests, ms")
+    shares.set_title("Throughput as a share of the bare loop (dashed); aims in red", fontsize=10)
+    slowest.set_title(f"99th percentile at {CONCURRENCY} concurrent requests, ms", fontsize=10)
     for axes in (shares, slowest):
         axes.set_xticks(range(len(names)), names)
         axes.spines[["top", "right"]].set_visible(False)

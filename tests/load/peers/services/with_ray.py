@@ -4,8 +4,7 @@ As in https://docs.ray.io/en/latest/serve/http-guide.html (FastAPI, uploads) and
 https://docs.ray.io/en/latest/serve/configure-serve-deployment.html (replicas, cores).
 """
 
-from __future__ import annotations
-
+# No postponed annotations: Ray sends the class to its replicas, where FastAPI would not find what they name.
 import sys
 from typing import Annotated
 
