@@ -75,13 +75,14 @@ format: $(DEV)/.project ## Rewrite the sources in the house style
 	@$(DEV)/bin/ruff check --fix
 	@$(DEV)/bin/ruff format
 
-bench: $(DEV)/.project ## Time the stages of a request, the gateway's throughput, the way to Triton, clicks, CT, and whole scenes
+bench: $(DEV)/.project ## Time the stages of a request, the gateway's throughput, the way to Triton, clicks, CT, whole scenes, and overload
 	@$(DEV)/bin/python -m tests.load.bench --record $(RESULTS)
 	@$(DEV)/bin/python -m tests.load.processes --record $(RESULTS)
 	@$(DEV)/bin/python -m tests.load.transports --record $(RESULTS)
 	@$(DEV)/bin/python -m tests.load.clicks --record $(RESULTS)
 	@$(DEV)/bin/python -m tests.load.ct --record $(RESULTS)
 	@$(DEV)/bin/python -m tests.load.scenes --record $(RESULTS)
+	@$(DEV)/bin/python -m tests.load.overload --record $(RESULTS)
 
 perf: $(PERF)/perf_analyzer ## Fetch NVIDIA's perf_analyzer (Linux on x86-64)
 	@:

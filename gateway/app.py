@@ -31,8 +31,11 @@ from gateway.engines.triton import TritonEngine
 from gateway.engines.watch import follow
 from gateway.ops.admission import Admission
 from gateway.ops.features import FeatureStore, MemoryFeatures, Shelf
+from gateway.ops.lanes import Turns
 from gateway.ops.place import Place, tallies
+from gateway.ops.pricing import Prices
 from gateway.ops.progress import ProgressBoard
+from gateway.ops.queue import Queue
 from gateway.ops.redis_link import RedisLink
 from gateway.ops.redis_sessions import RedisFeatures, RedisSessions
 from gateway.ops.sessions import MemorySessions, SessionStore
@@ -61,11 +64,17 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
     """
     telemetry, together = Telemetry(place), tallies(place)
     kept, features = _sessions(settings.sessions, telemetry)
+    work, limits = settings.work, settings.limits
+    count = _turns(settings)
+    turns = Turns(count, work.bulk_every, extra=max(1, count // 8))
+    queue = Queue(turns, work.turn_seconds, telemetry)
     services = Services(
         settings=settings,
         telemetry=telemetry,
-        admission=Admission(settings.limits.inflight_requests, settings.limits.inflight_bytes, telemetry, together),
-        workers=Workers(settings.work.threads, _turns(settings)),
+        admission=Admission(
+            limits.inflight_requests, limits.inflight_bytes, limits.queue_seconds, queue, Prices(), telemetry, together
+        ),
+        workers=Workers(work.threads),
         engine=_engine(settings, telemetry),
         sessions=kept,
         features=features,

@@ -5,6 +5,7 @@
     │   ├── UploadIncomplete (400)   the body ended before its last boundary
     │   └── PartProblem (400)        a part is missing, doubled or unexpected
     ├── Unauthorised (401)
+    ├── Forbidden (403)             the caller is known, and may not
     ├── NotFound (404)
     │   ├── ModelNotFound (404)
     │   ├── VersionNotFound (404)
@@ -55,6 +56,8 @@
     ├── SessionsUnshared (501)       several processes, and no place where they share sessions
     ├── Unavailable (503)            try again after `retry_after` seconds
     │   ├── Overloaded (503)
+    │   │   ├── QueueFull (503)
+    │   │   └── WouldBeLate (503)    refused, or dropped while it waited, before any work was done
     │   ├── Draining (503)
     │   ├── ModelNotReady (503)
     │   ├── SessionsFull (503)
@@ -131,6 +134,12 @@ class Unauthorised(MaskgateError):
     """The call carries no key, or none that is known here."""
 
     status, code, title = 401, "unauthorised", "Unauthorised"
+
+
+class Forbidden(MaskgateError):
+    """The caller is known, and may not do this; `detail` says what."""
+
+    status, code, title = 403, "forbidden", "Forbidden"
 
 
 class NotFound(MaskgateError):
@@ -429,6 +438,22 @@ class Overloaded(Unavailable):
     """Too much work or too many bytes are in flight already."""
 
     code, title = "overloaded", "Overloaded"
+
+
+class QueueFull(Overloaded):
+    """So much work waits already that the request would wait longer than any may; it was not read."""
+
+    code, title = "queue-full", "Queue full"
+
+
+class WouldBeLate(Overloaded):
+    """By what such requests take, and by what waits before it, it would not be answered before its deadline.
+
+    It was refused at once, or dropped while it waited, and never worked on. `Maskgate-Deadline` says how many seconds
+    a request may take.
+    """
+
+    code, title = "would-be-late", "Would be answered too late"
 
 
 class Draining(Unavailable):

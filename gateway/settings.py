@@ -145,8 +145,11 @@ class LimitSettings(_Group):
     inflight_requests: int = Field(256, gt=0)
     """Task requests held at once by all processes, waiting ones included."""
 
+    queue_seconds: float = Field(120.0, gt=0)
+    """Longest time that a task request is expected to wait for its turn; it is refused where that would be longer."""
+
     deadline_seconds: float = Field(600.0, gt=0)
-    """Time a task request may take, from its first byte on."""
+    """Time a task request may take, from its first byte on, and the most that `Maskgate-Deadline` may ask for."""
 
     scene_deadline_seconds: float = Field(4 * 3600.0, gt=0)
     """The same for a pair of TIFF images, which may be hundreds of times as large."""
@@ -189,6 +192,12 @@ class WorkSettings(_Group):
 
     turns: int = Field(0, ge=0)
     """Requests being worked on at once. 0: as many as threads; on Triton, where they mostly wait, eight times that."""
+
+    turn_seconds: float = Field(5.0, gt=0)
+    """How long one request is worked on while others wait; then the next has its turn, and it goes on later."""
+
+    bulk_every: int = Field(10, ge=2)
+    """Of so many turns one goes to the bulk lane while emergencies wait too; all others are theirs."""
 
 
 class AuthSettings(_Group):

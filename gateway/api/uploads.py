@@ -71,7 +71,7 @@ async def _receive(
         # Images are compressed already, and raw tensors are for callers beside the gateway: inflating
         # what may be a bomb would cost more than it could save.
         raise UnsupportedMedia("Bodies are read uncompressed.", headers={"Accept-Encoding": "identity"})
-    declared = _declared_length(request)
+    declared = declared_length(request)
     if declared is not None:
         _check_length(declared, limits)
         reservation.grow(declared)
@@ -104,7 +104,12 @@ def naming_part(name: str) -> Iterator[None]:
         raise
 
 
-def _declared_length(request: Request) -> int | None:
+def declared_length(request: Request) -> int | None:
+    """Return the bytes that a body has by its header; None: it does not say.
+
+    Raises:
+        BadRequest: the header is no number.
+    """
     value = request.headers.get("content-length")
     if value is None:
         return None

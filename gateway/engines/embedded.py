@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -21,6 +21,7 @@ from gateway.engines.onnx import Provider, open_session, warm_up
 from gateway.engines.standing import compare, ready_versions, standing
 from gateway.engines.watch import watch
 from gateway.errors import DeadlineExceeded, ModelNotReady, Unavailable
+from gateway.ops.lanes import Lane, Turns
 from gateway.ops.telemetry import Telemetry
 from gateway.ops.timeline import Timeline
 from gateway.repository.changes import Digests, Stamp, listing
@@ -64,6 +65,7 @@ class EmbeddedEngine:
         self._telemetry = telemetry
         self._watch_seconds = watch_seconds
         self._pool = ThreadPoolExecutor(lanes, thread_name_prefix="lane")
+        self._turns = Turns(lanes)
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self._sessions: WeakKeyDictionary[Model, ort.InferenceSession] = WeakKeyDictionary()
         self._statuses: dict[str, Status] = {}
@@ -105,7 +107,7 @@ class EmbeddedEngine:
         feeds = [{name: batch[a:b] for name, batch in inputs.items()} for a, b in pairwise(bounds)]
         for size in np.diff(bounds).tolist():
             self._telemetry.batch_items.labels(model.name).observe(size)
-        runs = (_in(self._pool, session.run, list(outputs), feed) for feed in feeds)
+        runs = (self._run(session, list(outputs), feed, timeline.lane) for feed in feeds)
         try:
             async with asyncio.timeout(timeline.remaining()):
                 answers = await asyncio.gather(*runs)
@@ -114,6 +116,12 @@ class EmbeddedEngine:
         if len(answers) == 1:
             return dict(zip(outputs, answers[0], strict=True))
         return {name: np.concatenate([a[i] for a in answers]) for i, name in enumerate(outputs)}
+
+    async def _run(self, session: ort.InferenceSession, outputs: list[str], feed: Tensors, lane: Lane) -> list[Any]:
+        """Return the outputs of one batch, computed when a lane of the engine is free; emergencies go first."""
+        async with self._turns.held(lane):
+            answers: list[Any] = await _in(self._pool, session.run, outputs, feed)
+        return answers
 
     async def refresh(self) -> Refreshed:
         """Take in what has changed in the repository; see `Engine.refresh`.

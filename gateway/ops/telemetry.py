@@ -77,7 +77,21 @@ class Telemetry:
         self.queue_seconds = Histogram(
             "maskgate_queue_wait_seconds",
             "Time a task request waited to be worked on",
+            ("lane",),
             buckets=_STAGE_SECONDS,
+            registry=registry,
+        )
+        self.queued_seconds = Gauge(
+            "maskgate_queued_work_seconds",
+            "Predicted work of task requests that were let in and wait, one at a time for no more than a slice of work",
+            ("lane",),
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.shed = Counter(
+            "maskgate_shed_total",
+            "Task requests let in and dropped before they were worked on, since they would have been late",
+            ("lane",),
             registry=registry,
         )
         self.inflight_requests = Gauge(
@@ -224,7 +238,7 @@ class Telemetry:
             for stage, seconds in timeline.seconds.items():
                 self.stage_seconds.labels(task, stage).observe(seconds)
             if "queue" in timeline.seconds:
-                self.queue_seconds.observe(timeline.seconds["queue"])
+                self.queue_seconds.labels(timeline.lane).observe(timeline.seconds["queue"])
 
     @asynccontextmanager
     async def watch_loop(self) -> AsyncIterator[None]:

@@ -8,8 +8,12 @@ import pytest
 
 from gateway.errors import Overloaded
 from gateway.ops.admission import Admission
+from gateway.ops.lanes import Turns
 from gateway.ops.place import Place, lay, tallies
+from gateway.ops.pricing import Prices
+from gateway.ops.queue import Queue
 from gateway.ops.telemetry import Telemetry
+from tests.support.admitted import admit
 
 
 @pytest.fixture
@@ -43,15 +47,20 @@ def test_one_that_is_alone_shares_with_nobody() -> None:
 
 
 def test_one_budget_is_for_the_requests_of_all_processes(places: list[Place]) -> None:
-    first, second = (Admission(2, 100, Telemetry(), tallies(place)) for place in places[:2])
-    with first.admit() as here:
+    first, second = map(admission, places[:2])
+    with admit(first) as here:
         here.grow(70)
-        with second.admit() as there:
+        with admit(second) as there:
             there.grow(30)
             with pytest.raises(Overloaded):
                 here.grow(1)
-            with pytest.raises(Overloaded), second.admit():
+            with pytest.raises(Overloaded), admit(second):
                 pass
         here.grow(30)
-    with second.admit() as there:
+    with admit(second) as there:
         there.grow(100)
+
+
+def admission(place: Place) -> Admission:
+    telemetry = Telemetry()
+    return Admission(2, 100, 1000, Queue(Turns(1, 10), 100, telemetry), Prices(lambda: 0), telemetry, tallies(place))
