@@ -23,7 +23,7 @@ from gateway.api import (
     waste,
 )
 from gateway.api.authentication import Authentication
-from gateway.api.middleware import RequestContext
+from gateway.api.middleware import AnswersInPieces, RequestContext
 from gateway.api.services import Services
 from gateway.engines.base import Engine
 from gateway.engines.embedded import EmbeddedEngine
@@ -36,6 +36,7 @@ from gateway.ops.place import Place, tallies
 from gateway.ops.pricing import Prices
 from gateway.ops.progress import ProgressBoard
 from gateway.ops.queue import Queue
+from gateway.ops.quotas import Quotas
 from gateway.ops.redis_link import RedisLink
 from gateway.ops.redis_sessions import RedisFeatures, RedisSessions
 from gateway.ops.sessions import MemorySessions, SessionStore
@@ -101,10 +102,9 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
     app = FastAPI(title="Maskgate", version=__version__, description=_DESCRIPTION, lifespan=lifespan)
     app.state.services = services
     # The one added last is the outermost.
-    app.add_middleware(
-        Authentication, tenants=Tenants({t: key.get_secret_value() for t, key in settings.auth.keys.items()})
-    )
-    app.add_middleware(RequestContext, telemetry=telemetry)
+    app.add_middleware(Authentication, tenants=Tenants(settings.auth.by_tenant()), quotas=Quotas())
+    app.add_middleware(RequestContext, telemetry=telemetry, statuses=services.engine.statuses)
+    app.add_middleware(AnswersInPieces)
     problems.install(app)
     for room in (damage, ct, radiograph, waste, interactive, sessions, oip, progress, service, repository, problems):
         app.include_router(room.router)

@@ -1,8 +1,9 @@
-"""`maskgate-gateway`: serve, or show the settings in force."""
+"""`maskgate-gateway`: serve, show the settings in force, or make a key."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import socket
@@ -14,8 +15,9 @@ from pydantic import ValidationError
 
 from gateway.ops.listening import bind_together, listen, port_of
 from gateway.ops.place import Place
+from gateway.ops.tenants import digest_of, new_key
 from gateway.processes import supervise
-from gateway.settings import EngineSettings, ModelSettings, ServerSettings, Settings
+from gateway.settings import AuthSettings, EngineSettings, ModelSettings, ServerSettings, Settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,6 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(given)
     try:
+        if options.command == "key":
+            print(_new_key(options.tenant))
+            return 0
         settings = _settings(options)
     except ValidationError as error:
         for problem in error.errors(include_url=False, include_input=False):
@@ -46,15 +51,31 @@ def _parser() -> argparse.ArgumentParser:
     settings.add_argument("--engine", choices=("embedded", "triton"), help="what runs the models")
     settings.add_argument("--triton-url", help="host:port of Triton's gRPC service")
     parser = argparse.ArgumentParser(prog="maskgate-gateway", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{serve,settings}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{serve,settings,key}")
     commands.add_parser("serve", help="start the gateway", parents=[settings])
     commands.add_parser("settings", help="print every setting with its value in force", parents=[settings])
+    key = commands.add_parser("key", help="make a key, and show it once")
+    key.add_argument("--tenant", default="tenant", help="whose it will be")
     # What a supervisor starts; see gateway/processes.py.
     work = commands.add_parser("work", parents=[settings])
     work.add_argument("number", type=int)
     work.add_argument("folder", type=Path)
     work.add_argument("lifeline", type=int)
     return parser
+
+
+def _new_key(tenant: str) -> str:
+    """Return a new key, and the setting that lets it in; the key is kept nowhere.
+
+    Raises:
+        ValidationError: no tenant may be named so.
+    """
+    key = new_key()
+    digest = digest_of(key)
+    AuthSettings.model_validate({"keys": {tenant: digest}})
+    return f"""key      {key}
+digest   {digest}
+setting  MASKGATE_AUTH_KEYS='{json.dumps({tenant: digest}, ensure_ascii=False)}'"""
 
 
 def _settings(options: argparse.Namespace) -> Settings:

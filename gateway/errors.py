@@ -5,7 +5,7 @@
     │   ├── UploadIncomplete (400)   the body ended before its last boundary
     │   └── PartProblem (400)        a part is missing, doubled or unexpected
     ├── Unauthorised (401)
-    ├── Forbidden (403)             the caller is known, and may not
+    ├── Forbidden (403)              the key is known, and does not open this
     ├── NotFound (404)
     │   ├── ModelNotFound (404)
     │   ├── VersionNotFound (404)
@@ -51,6 +51,8 @@
     │   │   └── ClickOutside (422)
     │   ├── PromptUnsuitable (422)   another model would take it
     │   └── ParameterInvalid (422)
+    ├── QuotaExceeded (429)          the caller's own limit, not the gateway's
+    ├── HeadTooLarge (431)
     ├── CallerLeft (499)             logged and counted, never sent
     ├── Internal (500)               a defect of ours
     ├── SessionsUnshared (501)       several processes, and no place where they share sessions
@@ -137,7 +139,7 @@ class Unauthorised(MaskgateError):
 
 
 class Forbidden(MaskgateError):
-    """The caller is known, and may not do this; `detail` says what."""
+    """The key is known here and lacks the scope that this needs; `scope` names it where one does."""
 
     status, code, title = 403, "forbidden", "Forbidden"
 
@@ -410,6 +412,18 @@ class ParameterInvalid(Unprocessable):
     """A query parameter is outside its documented values."""
 
     code, title = "parameter-invalid", "Parameter invalid"
+
+
+class QuotaExceeded(MaskgateError):
+    """The caller's key has asked as often, or for as much at once, as it may; `violated-policies` says which."""
+
+    status, code, title, retryable = 429, "quota-exceeded", "Quota exceeded", True
+
+
+class HeadTooLarge(MaskgateError):
+    """The request line and the header fields pass the byte limit."""
+
+    status, code, title = 431, "head-too-large", "Request header fields too large"
 
 
 class CallerLeft(MaskgateError):

@@ -17,6 +17,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from gateway.api.connections import bounded_http
 from gateway.app import create_app
 from gateway.engines.base import Status
 from gateway.ops.listening import bind_together
@@ -66,6 +67,8 @@ class GatewayServer(uvicorn.Server):
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
         config = uvicorn.Config(
             app,
+            http=bounded_http(settings.server, app.state.services.telemetry),
+            ws="none",
             access_log=False,
             log_config=None,
             timeout_keep_alive=settings.server.keep_alive_seconds,

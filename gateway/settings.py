@@ -8,15 +8,30 @@ unless it says otherwise.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
+
+Scope = Literal["damage", "ct", "radiograph", "waste", "interactive", "infer", "emergency", "admin"]
+"""What a key may be restricted to."""
+
+TenantName = Annotated[str, StringConstraints(pattern=r"^[\w.@:+-]{1,64}$")]
+"""Names of tenants stand in log lines, so they hold neither blanks nor quotes."""
 
 
 class _Group(BaseModel):
@@ -37,6 +52,16 @@ class ServerSettings(_Group):
 
     keep_alive_seconds: int = Field(75, gt=0)
     """How long an idle connection is kept; longer than the balancer in front keeps its own."""
+
+    header_seconds: float = Field(10.0, gt=0)
+    """Time the request line and the header fields may take to arrive: from the connection on, or from the first byte
+    that follows an answer. The rest of a body that was refused may take as long."""
+
+    header_bytes: int = Field(32 * 1024, ge=1024)
+    """Longest request line and header fields, in bytes, the trailers of a chunked body included."""
+
+    send_seconds: float = Field(30.0, gt=0)
+    """A caller who reads less than 64 KiB of an answer in this time is cut off, and what it held is freed."""
 
     drain_delay_seconds: float = Field(2.0, ge=0)
     """After SIGTERM: how long `/readyz` says 503 before the socket closes. At least a probe's period."""
@@ -157,6 +182,10 @@ class LimitSettings(_Group):
     upload_seconds: float = Field(120.0, gt=0)
     """Time a request body may take to arrive."""
 
+    upload_stall_seconds: float = Field(20.0, gt=0)
+    """How far a body of declared length may fall behind the even pace at which it would arrive in `upload_seconds`: its
+    bytes are reserved from the start."""
+
 
 class EngineSettings(_Group):
     """How models are run. `provider` and `lanes` are the embedded engine's, `triton_…` the other's."""
@@ -200,22 +229,74 @@ class WorkSettings(_Group):
     """Of so many turns one goes to the bulk lane while emergencies wait too; all others are theirs."""
 
 
-class AuthSettings(_Group):
-    """Who may call."""
+class KeySettings(_Group):
+    """What one tenant's key opens, and how much it may ask for."""
 
-    keys: dict[str, SecretStr] = Field(default_factory=dict)
-    """Tenant → ``sha256:<hex>`` of its key, as a JSON object; `printf %s "$KEY" | sha256sum` has the hex. A call under
-    `/v1` or `/v2` then carries a key. None: every caller is the tenant "public"."""
+    digest: tuple[SecretStr, ...] = Field(min_length=1)
+    """``sha256:<hex>`` of the key; or a list of several, each of which is taken: the old and the new one, while callers
+    change over. They count as one."""
+
+    scopes: frozenset[Scope] | None = None
+    """The tasks it opens, `infer` (inference under `/v2`), `emergency` (the lane) and `admin` (refreshing the
+    repository). Without, all of them. Cards, health and the progress of own requests take any key."""
+
+    requests_per_minute: int | None = Field(None, gt=0)
+    """Requests to what needs a scope: so many at once, then as many a minute. Those that the gateway itself has no room
+    for (503) count for none. Each process counts on its own, so with several a caller may get so much from each."""
+
+    inflight: int | None = Field(None, gt=0)
+    """Of those, how many may be under way at once, each counted until its answer is sent; in each process."""
+
+    @field_validator("digest", mode="before")
+    @classmethod
+    def _one_is_a_list_of_one(cls, digest: object) -> object:
+        return (digest,) if isinstance(digest, str | SecretStr) else digest
+
+
+class AuthSettings(_Group):
+    """Who may call, with what, and how often. `maskgate-gateway key` makes a key and its digest."""
+
+    keys: dict[TenantName, SecretStr | KeySettings] = Field(default_factory=dict)
+    """Tenant → ``sha256:<hex>`` of its key, which opens everything, or an object with `digest`, `scopes`,
+    `requests_per_minute` and `inflight`, all but the first optional; as a JSON object. A call under `/v1` or `/v2` then
+    carries a key. None: every caller is the tenant "public"."""
+
+    keys_file: Path | None = None
+    """A file with the same JSON, for example a mounted secret; instead of `keys`, and read once, at the start."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_keys_file(cls, values: object) -> object:
+        if not isinstance(values, dict) or values.get("keys_file") is None:
+            return values
+        if values.get("keys"):
+            raise ValueError("keys and keys_file exclude each other")
+        try:
+            keys = json.loads(Path(str(values["keys_file"])).read_bytes())
+        except (OSError, ValueError):
+            raise ValueError("keys_file cannot be read as JSON") from None
+        if not (isinstance(keys, dict) and keys):
+            # Else an empty secret would open the gateway to everybody.
+            raise ValueError("keys_file has no keys")
+        return {**values, "keys": keys}
 
     @field_validator("keys")
     @classmethod
-    def _are_distinct_digests(cls, keys: dict[str, SecretStr]) -> dict[str, SecretStr]:
-        digests = [digest.get_secret_value() for digest in keys.values()]
+    def _are_distinct_digests(cls, keys: dict[str, SecretStr | KeySettings]) -> dict[str, SecretStr | KeySettings]:
+        digests = [digest.get_secret_value() for key in keys.values() for digest in _spelt_out(key).digest]
         if not all(re.fullmatch("sha256:[0-9a-f]{64}", digest) for digest in digests):
-            raise ValueError("each must be sha256: and 64 hexadecimal digits in lower case")
+            raise ValueError("each digest must be sha256: and 64 hexadecimal digits in lower case")
         if len(set(digests)) < len(digests):
-            raise ValueError("two tenants have one key")
+            raise ValueError("a key is there twice")
         return keys
+
+    def by_tenant(self) -> dict[str, KeySettings]:
+        """Return what each tenant's key opens, digests alone spelt out."""
+        return {tenant: _spelt_out(key) for tenant, key in self.keys.items()}
+
+
+def _spelt_out(key: SecretStr | KeySettings) -> KeySettings:
+    return KeySettings(digest=(key,)) if isinstance(key, SecretStr) else key
 
 
 class SessionSettings(_Group):

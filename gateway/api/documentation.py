@@ -51,6 +51,9 @@ def image_part(description: str) -> Documentation:
 def problems(meanings: Mapping[int, str]) -> dict[int | str, Documentation]:
     """Return the problem documents of a route by status, those that every task route has among them."""
     common = {
+        401: "Where keys are configured: no key, or none that is known.",
+        403: "The key lacks the scope.",
+        429: "The key's own limits are used up; see `Retry-After` and `RateLimit`.",
         503: "Overloaded, draining, the model is not ready, or the answer would come after its deadline; see "
         "`Retry-After`.",
         504: "The deadline passed.",

@@ -45,10 +45,13 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         status: {"description": meaning, **_PROBLEM}
         for status, meaning in {
             400: "The request is malformed.",
+            401: "Where keys are configured: no key, or none that is known.",
+            403: "The key lacks the scope `infer`.",
             404: "No such model or version.",
             413: "The body or its JSON is over its limit; `limit` says which.",
             415: "The body is compressed.",
             422: "Names, types, shapes, batch or values do not fit the model's card.",
+            429: "The key's own limits are used up; see `Retry-After` and `RateLimit`.",
             503: "Overloaded, draining, the model is not ready, or the answer would come after its deadline; see "
             "`Retry-After`.",
             504: "The deadline passed.",

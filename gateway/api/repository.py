@@ -22,8 +22,8 @@ async def refresh(services: InjectedServices) -> RefreshAnswer:
     with. Where the gateway runs as several processes, the others begin when this one is done. What cannot be served in
     its new form stays as it was and is named under `failed`.
 
-    For operators: whoever may call this makes the gateway read and load whatever lies in the repository. Let no proxy
-    pass it on to the outside.
+    For operators: whoever may call this makes the gateway read and load whatever lies in the repository. A key with
+    scopes needs `admin` for it; where keys have none, or there are none, let no proxy pass it on to the outside.
     """
     refreshed = await services.engine.refresh()
     services.refreshes.add(1)

@@ -73,7 +73,7 @@ class Reservation:
 
 
 class Admission:
-    """The gateway's budget of requests and bytes, and the process's of work. Lives on the event loop, so it needs no lock.
+    """The gateway's budget of requests and bytes, the process's of work. Lives on the event loop, so it needs no lock.
 
     Args:
         requests: task requests held at once by all processes; the last eighth is for emergencies.

@@ -161,6 +161,12 @@ class Telemetry:
             registry=registry,
             multiprocess_mode="livemax",
         )
+        self.connections_cut = Counter(
+            "maskgate_connections_cut_total",
+            "Connections ended for a caller who was slow to ask or to read, or whose request is not one",
+            ("reason",),
+            registry=registry,
+        )
         self.refreshes = Counter(
             "maskgate_repository_refreshes_total",
             "Looks into the model repository: unchanged, changed, or failed where something in it is not served",

@@ -47,15 +47,15 @@ def test_counters_histograms_and_gauges_are_those_of_all(begin: Callable[[int], 
         telemetry = begin(number)
         telemetry.images_decoded.inc(3)
         telemetry.tiles.labels("m").inc(number + 1)
-        telemetry.queue_seconds.observe(0.3)
+        telemetry.loop_lag.observe(0.3)
         telemetry.inflight_bytes.set(10)
         telemetry.model_ready.labels("m").set(1)
         telemetry.model_ready.labels("half").set(number)
     assert of(telemetry, "images_decoded_total") == 6
     assert of(telemetry, "tiles_total", model="m") == 3
-    assert of(telemetry, "queue_wait_seconds_count") == 2
-    assert of(telemetry, "queue_wait_seconds_bucket", le="0.25") == 0
-    assert of(telemetry, "queue_wait_seconds_bucket", le="0.5") == 2
+    assert of(telemetry, "event_loop_lag_seconds_count") == 2
+    assert of(telemetry, "event_loop_lag_seconds_bucket", le="0.25") == 0
+    assert of(telemetry, "event_loop_lag_seconds_bucket", le="0.5") == 2
     assert of(telemetry, "inflight_bytes") == 20
     assert of(telemetry, "model_ready", model="m") == 1
     assert of(telemetry, "model_ready", model="half") == 0, "ready in every process, or not ready"
