@@ -3,6 +3,7 @@
 PORT ?= 8080
 HOST ?= 127.0.0.1
 MODELS ?= model_repository
+WORKERS ?= 1
 ENGINE ?= embedded
 TRITON_URL ?= localhost:8001
 HTTP_PORT ?= 8000
@@ -42,8 +43,8 @@ PROJECT_ITSELF := --no-deps --no-build-isolation --editable . --editable clients
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-serve: $(SERVE)/.project ## Start the gateway (PORT=8080 HOST=127.0.0.1 MODELS=model_repository; ENGINE=triton TRITON_URL=localhost:8001)
-	@exec $(SERVE)/bin/maskgate-gateway serve --host $(HOST) --port $(PORT) --models $(MODELS) \
+serve: $(SERVE)/.project ## Start the gateway (PORT=8080 HOST=127.0.0.1 WORKERS=1 MODELS=model_repository; ENGINE=triton TRITON_URL=localhost:8001)
+	@exec $(SERVE)/bin/maskgate-gateway serve --host $(HOST) --port $(PORT) --workers $(WORKERS) --models $(MODELS) \
 		--engine $(ENGINE) --triton-url $(TRITON_URL)
 
 triton: $(TRITON)/.locked ## Start Triton without Docker (HTTP_PORT=8000 GRPC_PORT=8001 METRICS_PORT=8002)
@@ -74,12 +75,14 @@ format: $(DEV)/.project ## Rewrite the sources in the house style
 	@$(DEV)/bin/ruff check --fix
 	@$(DEV)/bin/ruff format
 
-bench: $(DEV)/.project ## Time the stages of a request, the gateway's throughput, the way to Triton, clicks, CT, and whole scenes
+bench: $(DEV)/.project ## Time the stages of a request, the gateway's throughput, the way to Triton, clicks, CT, whole scenes, and overload
 	@$(DEV)/bin/python -m tests.load.bench --record $(RESULTS)
+	@$(DEV)/bin/python -m tests.load.processes --record $(RESULTS)
 	@$(DEV)/bin/python -m tests.load.transports --record $(RESULTS)
 	@$(DEV)/bin/python -m tests.load.clicks --record $(RESULTS)
 	@$(DEV)/bin/python -m tests.load.ct --record $(RESULTS)
 	@$(DEV)/bin/python -m tests.load.scenes --record $(RESULTS)
+	@$(DEV)/bin/python -m tests.load.overload --record $(RESULTS)
 
 perf: $(PERF)/perf_analyzer ## Fetch NVIDIA's perf_analyzer (Linux on x86-64)
 	@:

@@ -23,16 +23,22 @@ from gateway.api import (
     waste,
 )
 from gateway.api.authentication import Authentication
-from gateway.api.middleware import RequestContext
+from gateway.api.middleware import AnswersInPieces, RequestContext
 from gateway.api.services import Services
 from gateway.api.tracing import Tracing
 from gateway.engines.base import Engine
 from gateway.engines.embedded import EmbeddedEngine
 from gateway.engines.triton import TritonEngine
+from gateway.engines.watch import follow
 from gateway.ops.admission import Admission
 from gateway.ops.features import FeatureStore, MemoryFeatures, Shelf
+from gateway.ops.lanes import Turns
+from gateway.ops.place import Place, tallies
 from gateway.ops.pools import MeteredPool
+from gateway.ops.pricing import Prices
 from gateway.ops.progress import ProgressBoard
+from gateway.ops.queue import Queue
+from gateway.ops.quotas import Quotas
 from gateway.ops.redis_link import RedisLink
 from gateway.ops.redis_sessions import RedisFeatures, RedisSessions
 from gateway.ops.sessions import MemorySessions, SessionStore
@@ -49,37 +55,50 @@ documents whose `type` can be fetched here. The models are research demonstratio
 """
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
     """Return the gateway as an ASGI app.
 
     Models load while the app already answers `/healthz` and `/readyz`; the task that
-    loads them is `app.state.loading`.
+    loads them is `app.state.loading`. One of several processes starts when they are loaded:
+    the others answer meanwhile.
+
+    Args:
+        settings: in force in this process.
+        place: which of several processes this is; None where it is alone.
     """
-    telemetry = Telemetry()
+    telemetry, together = Telemetry(place), tallies(place)
     tracer = _tracer(settings, telemetry)
     kept, features = _sessions(settings.sessions, telemetry)
+    work, limits = settings.work, settings.limits
+    count = _turns(settings)
+    turns = Turns(count, work.bulk_every, extra=max(1, count // 8))
+    queue = Queue(turns, work.turn_seconds, telemetry)
     services = Services(
         settings=settings,
         telemetry=telemetry,
-        admission=Admission(settings.limits.inflight_requests, settings.limits.inflight_bytes, telemetry),
-        workers=Workers(
-            settings.work.threads,
-            _turns(settings),
-            MeteredPool("worker", settings.work.threads, telemetry),
+        admission=Admission(
+            limits.inflight_requests, limits.inflight_bytes, limits.queue_seconds, queue, Prices(), telemetry, together
         ),
+        workers=Workers(work.threads, MeteredPool("worker", work.threads, telemetry)),
         engine=_engine(settings, telemetry),
         sessions=kept,
         features=features,
         progress=ProgressBoard(),
+        refreshes=together.refreshes,
     )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with telemetry.watch_loop():
             app.state.loading = loading = asyncio.create_task(services.engine.start(), name="load-models")
+            tasks = [loading]
+            if place:
+                tasks.append(asyncio.create_task(follow(together.refreshes, services.engine.refresh), name="follow"))
+                await asyncio.wait({loading})
             yield
-            loading.cancel()
-            await asyncio.gather(loading, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await services.engine.close()
             await services.sessions.close()
             services.workers.close()
@@ -96,10 +115,9 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.services = services
     # The one added last is the outermost.
-    app.add_middleware(
-        Authentication, tenants=Tenants({t: key.get_secret_value() for t, key in settings.auth.keys.items()})
-    )
-    app.add_middleware(RequestContext, telemetry=telemetry)
+    app.add_middleware(Authentication, tenants=Tenants(settings.auth.by_tenant()), quotas=Quotas())
+    app.add_middleware(RequestContext, telemetry=telemetry, statuses=services.engine.statuses)
+    app.add_middleware(AnswersInPieces)
     if tracer is not None:
         app.add_middleware(Tracing, tracer=tracer)
     problems.install(app)
@@ -143,6 +161,5 @@ def _sessions(settings: SessionSettings, telemetry: Telemetry) -> tuple[SessionS
         settings.idle_seconds,
         telemetry,
     )
-    near: Shelf[str, object] = Shelf(settings.local_bytes)
-    telemetry.session_bytes.set_function(lambda: near.held)
+    near: Shelf[str, object] = Shelf(settings.local_bytes, moved=telemetry.session_bytes.inc)
     return RedisSessions(link, near), RedisFeatures(link, near, telemetry)

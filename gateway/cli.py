@@ -1,32 +1,33 @@
-"""`maskgate-gateway`: serve, or show the settings in force."""
+"""`maskgate-gateway`: serve, show the settings in force, or make a key."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import ipaddress
-import logging
-import signal
+import json
+import os
 import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
-import uvicorn
-from fastapi import FastAPI
 from pydantic import ValidationError
 
-from gateway.app import create_app
-from gateway.engines.base import Status
 from gateway.ops import logs
-from gateway.settings import EngineSettings, ModelSettings, ServerSettings, Settings
+from gateway.ops.listening import bind_together, listen, port_of
+from gateway.ops.place import Place
+from gateway.ops.tenants import digest_of, new_key
+from gateway.processes import supervise
+from gateway.settings import AuthSettings, EngineSettings, ModelSettings, ServerSettings, Settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args(given)
     try:
+        if options.command == "key":
+            print(_new_key(options.tenant))
+            return 0
         settings = _settings(options)
     except ValidationError as error:
         for problem in error.errors(include_url=False, include_input=False):
@@ -35,20 +36,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "settings":
         print(settings.model_dump_json(indent=2))
         return 0
-    return _serve(settings)
+    logs.configure(settings.log)
+    if options.command == "work":
+        return _work(settings, options)
+    return _serve(settings, given[1:])
 
 
 def _parser() -> argparse.ArgumentParser:
+    settings = argparse.ArgumentParser(add_help=False)
+    settings.add_argument("--host", help="address to listen on")
+    settings.add_argument("--port", type=int, help="TCP port; 0 lets the system choose")
+    settings.add_argument("--workers", type=int, help="processes that answer side by side")
+    settings.add_argument("--models", type=Path, help="model repository")
+    settings.add_argument("--engine", choices=("embedded", "triton"), help="what runs the models")
+    settings.add_argument("--triton-url", help="host:port of Triton's gRPC service")
     parser = argparse.ArgumentParser(prog="maskgate-gateway", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    serve = commands.add_parser("serve", help="start the gateway")
-    serve.add_argument("--host", help="address to listen on")
-    serve.add_argument("--port", type=int, help="TCP port; 0 lets the system choose")
-    serve.add_argument("--models", type=Path, help="model repository")
-    serve.add_argument("--engine", choices=("embedded", "triton"), help="what runs the models")
-    serve.add_argument("--triton-url", help="host:port of Triton's gRPC service")
-    commands.add_parser("settings", help="print every setting with its value in force")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{serve,settings,key}")
+    commands.add_parser("serve", help="start the gateway", parents=[settings])
+    commands.add_parser("settings", help="print every setting with its value in force", parents=[settings])
+    key = commands.add_parser("key", help="make a key, and show it once")
+    key.add_argument("--tenant", default="tenant", help="whose it will be")
+    # What a supervisor starts; see gateway/processes.py.
+    work = commands.add_parser("work", parents=[settings])
+    work.add_argument("number", type=int)
+    work.add_argument("folder", type=Path)
+    work.add_argument("lifeline", type=int)
     return parser
+
+
+def _new_key(tenant: str) -> str:
+    """Return a new key, and the setting that lets it in; the key is kept nowhere.
+
+    Raises:
+        ValidationError: no tenant may be named so.
+    """
+    key = new_key()
+    digest = digest_of(key)
+    AuthSettings.model_validate({"keys": {tenant: digest}})
+    return f"""key      {key}
+digest   {digest}
+setting  MASKGATE_AUTH_KEYS='{json.dumps({tenant: digest}, ensure_ascii=False)}'"""
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -59,7 +86,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     def fields(**names: str) -> dict[str, object]:
         return {field: given[name] for field, name in names.items() if name in given}
 
-    server = settings.server.model_dump() | fields(host="host", port="port")
+    server = settings.server.model_dump() | fields(host="host", port="port", workers="workers")
     models = settings.models.model_dump() | fields(repository="models")
     engine = settings.engine.model_dump() | fields(kind="engine", triton_url="triton_url")
     return settings.model_copy(
@@ -71,82 +98,36 @@ def _settings(options: argparse.Namespace) -> Settings:
     )
 
 
-def _serve(settings: Settings) -> int:
-    logs.configure(settings.log)
-    # Its start-up lines say what the greeting says; its errors still come through.
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+def _serve(settings: Settings, arguments: Sequence[str]) -> int:
     if not settings.models.repository.is_dir():
         print(f"The model repository {settings.models.repository} is not a folder.", file=sys.stderr)
         return 2
-    app = create_app(settings)
-    config = uvicorn.Config(
-        app,
-        host=settings.server.host,
-        port=settings.server.port,
-        access_log=False,
-        log_config=None,
-        timeout_keep_alive=settings.server.keep_alive_seconds,
-        timeout_graceful_shutdown=round(settings.server.grace_seconds),
-    )
-    server = GatewayServer(config, app, settings.server.drain_delay_seconds)
-    server.run()
-    return 0 if server.started else 1
+    host, port = settings.server.host, settings.server.port
+    try:
+        sockets = listen(host, port)
+        if settings.server.workers > 1:
+            # Only now is it known that nobody else listens there: whoever binds together, binds with anybody.
+            port = port_of(sockets)
+            for each in sockets:
+                each.close()
+            sockets = bind_together(host, port)
+    except OSError as error:
+        reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+        print(f"The gateway cannot listen on {host}:{port}: {reason}.", file=sys.stderr)
+        return 1
+    if settings.server.workers > 1:
+        return supervise(settings.server, (*arguments, "--port", str(port)))
+    # Here and not above: a supervisor serves nothing, and would hold all that serving needs for nothing.
+    from gateway.serving import serve
+
+    return serve(settings, sockets)
 
 
-class GatewayServer(uvicorn.Server):
-    """Greets once the models are loaded, and drains before it leaves.
+def _work(settings: Settings, options: argparse.Namespace) -> int:
+    from gateway.serving import serve_at
 
-    On SIGTERM readiness fails first, so that balancers look elsewhere, and the socket closes
-    `drain_delay` seconds later. A second signal, or SIGINT, closes it at once. Requests in
-    flight have their grace either way.
-    """
-
-    def __init__(self, config: uvicorn.Config, app: FastAPI, drain_delay: float) -> None:
-        """Keep the app whose gate closes."""
-        super().__init__(config)
-        self._app = app
-        self._drain_delay = drain_delay
-        self._greeting: asyncio.Task[None] | None = None
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and greet as soon as the models are loaded."""
-        await super().startup(sockets)
-        if self.started:
-            self._greeting = asyncio.create_task(self._greet())
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin, or hasten, the way out."""
-        admission = self._app.state.services.admission
-        first, admission.draining = not admission.draining, True
-        if first and sig == signal.SIGTERM:
-            loop = asyncio.get_running_loop()
-            loop.call_soon_threadsafe(loop.call_later, self._drain_delay, super().handle_exit, sig, frame)
-        else:
-            super().handle_exit(sig, frame)
-
-    async def _greet(self) -> None:
-        await self._app.state.loading
-        host, port = self.servers[0].sockets[0].getsockname()[:2]
-        print(_greeting(host, port, self._app.state.services.engine.statuses()), flush=True)
-
-
-def _greeting(host: str, port: int, statuses: Sequence[Status]) -> str:
-    """Return what to open, a request to copy, and how the models stand."""
-    address = f"http://{'127.0.0.1' if ipaddress.ip_address(host).is_unspecified else host}:{port}"
-    models = [f"{s.name:<14} {s.state}{f': {s.reason}' if s.reason else ''}" for s in statuses]
-    return f"""
-  Maskgate answers at {address}
-
-    open    {address}/      to try a pair by hand
-            {address}/docs  for the API
-    models  {(chr(10) + " " * 12).join(models or ["none: the model repository is empty"])}
-
-  Draw an example pair and send it, from a second terminal:
-
-    .venv/serve/bin/maskgate example --out example
-    curl -F pre=@example/example_00000001_pre_disaster.png -F post=@example/example_00000001_post_disaster.png \\
-         '{address}/v1/damage?overlay=true' -o overlay.png
-"""
+    place = Place(options.number, settings.server.workers, options.folder)
+    return serve_at(place, settings, options.lifeline)
 
 
 if __name__ == "__main__":

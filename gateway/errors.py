@@ -5,6 +5,7 @@
     │   ├── UploadIncomplete (400)   the body ended before its last boundary
     │   └── PartProblem (400)        a part is missing, doubled or unexpected
     ├── Unauthorised (401)
+    ├── Forbidden (403)              the key is known, and does not open this
     ├── NotFound (404)
     │   ├── ModelNotFound (404)
     │   ├── VersionNotFound (404)
@@ -50,10 +51,15 @@
     │   │   └── ClickOutside (422)
     │   ├── PromptUnsuitable (422)   another model would take it
     │   └── ParameterInvalid (422)
+    ├── QuotaExceeded (429)          the caller's own limit, not the gateway's
+    ├── HeadTooLarge (431)
     ├── CallerLeft (499)             logged and counted, never sent
     ├── Internal (500)               a defect of ours
+    ├── SessionsUnshared (501)       several processes, and no place where they share sessions
     ├── Unavailable (503)            try again after `retry_after` seconds
     │   ├── Overloaded (503)
+    │   │   ├── QueueFull (503)
+    │   │   └── WouldBeLate (503)    refused, or dropped while it waited, before any work was done
     │   ├── Draining (503)
     │   ├── ModelNotReady (503)
     │   ├── SessionsFull (503)
@@ -132,6 +138,12 @@ class Unauthorised(MaskgateError):
     status, code, title = 401, "unauthorised", "Unauthorised"
 
 
+class Forbidden(MaskgateError):
+    """The key is known here and lacks the scope that this needs; `scope` names it where one does."""
+
+    status, code, title = 403, "forbidden", "Forbidden"
+
+
 class NotFound(MaskgateError):
     """Nothing by that name is here."""
 
@@ -157,7 +169,7 @@ class SessionNotFound(NotFound):
 
 
 class RequestNotFound(NotFound):
-    """No request of that id of this caller runs in this process; it ended, or another replica has it."""
+    """No request of that id of this caller runs in this process; it ended, or another process has it."""
 
     code, title = "request-not-found", "Request not found"
 
@@ -402,6 +414,18 @@ class ParameterInvalid(Unprocessable):
     code, title = "parameter-invalid", "Parameter invalid"
 
 
+class QuotaExceeded(MaskgateError):
+    """The caller's key has asked as often, or for as much at once, as it may; `violated-policies` says which."""
+
+    status, code, title, retryable = 429, "quota-exceeded", "Quota exceeded", True
+
+
+class HeadTooLarge(MaskgateError):
+    """The request line and the header fields pass the byte limit."""
+
+    status, code, title = 431, "head-too-large", "Request header fields too large"
+
+
 class CallerLeft(MaskgateError):
     """The caller hung up; nobody reads an answer, so none is made."""
 
@@ -410,6 +434,12 @@ class CallerLeft(MaskgateError):
 
 class Internal(MaskgateError):
     """A defect of ours; the log has the request id and the trace."""
+
+
+class SessionsUnshared(MaskgateError):
+    """The gateway runs as several processes, and a session would be known to one of them alone."""
+
+    status, code, title = 501, "sessions-unshared", "Sessions not offered"
 
 
 class Unavailable(MaskgateError):
@@ -422,6 +452,22 @@ class Overloaded(Unavailable):
     """Too much work or too many bytes are in flight already."""
 
     code, title = "overloaded", "Overloaded"
+
+
+class QueueFull(Overloaded):
+    """So much work waits already that the request would wait longer than any may; it was not read."""
+
+    code, title = "queue-full", "Queue full"
+
+
+class WouldBeLate(Overloaded):
+    """By what such requests take, and by what waits before it, it would not be answered before its deadline.
+
+    It was refused at once, or dropped while it waited, and never worked on. `Maskgate-Deadline` says how many seconds
+    a request may take.
+    """
+
+    code, title = "would-be-late", "Would be answered too late"
 
 
 class Draining(Unavailable):

@@ -2,21 +2,37 @@
 
 Each field is read from the environment as ``MASKGATE_<GROUP>_<FIELD>``, for example
 ``MASKGATE_LIMITS_BODY_BYTES=1048576``. `maskgate-gateway settings` prints the tree with
-its values in force.
+its values in force. Where the gateway runs as several processes, a setting is what all of them have together,
+unless it says otherwise.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
+
+Scope = Literal["damage", "ct", "radiograph", "waste", "interactive", "infer", "emergency", "admin"]
+"""What a key may be restricted to."""
+
+TenantName = Annotated[str, StringConstraints(pattern=r"^[\w.@:+-]{1,64}$")]
+"""Names of tenants stand in log lines, so they hold neither blanks nor quotes."""
 
 
 class _Group(BaseModel):
@@ -32,8 +48,21 @@ class ServerSettings(_Group):
     port: int = Field(8080, ge=0, le=65535)
     """TCP port; 0 lets the system choose one, and the start-up text names it."""
 
+    workers: int = Field(1, ge=1, le=64)
+    """Processes that answer side by side, on one port; threads, lanes and caches are shared out among them."""
+
     keep_alive_seconds: int = Field(75, gt=0)
     """How long an idle connection is kept; longer than the balancer in front keeps its own."""
+
+    header_seconds: float = Field(10.0, gt=0)
+    """Time the request line and the header fields may take to arrive: from the connection on, or from the first byte
+    that follows an answer. The rest of a body that was refused may take as long."""
+
+    header_bytes: int = Field(32 * 1024, ge=1024)
+    """Longest request line and header fields, in bytes, the trailers of a chunked body included."""
+
+    send_seconds: float = Field(30.0, gt=0)
+    """A caller who reads less than 64 KiB of an answer in this time is cut off, and what it held is freed."""
 
     drain_delay_seconds: float = Field(2.0, ge=0)
     """After SIGTERM: how long `/readyz` says 503 before the socket closes. At least a probe's period."""
@@ -137,19 +166,26 @@ class LimitSettings(_Group):
     """Longest side of a radiograph, in pixels; detectors for a chest have 4,300 at most."""
 
     inflight_bytes: int = Field(6 * 1024 * MIB, gt=0)
-    """Uploads, decoded pixels and label maps held at once, in bytes, over all requests."""
+    """Uploads, decoded pixels and label maps held at once, in bytes, over all requests of all processes."""
 
     inflight_requests: int = Field(256, gt=0)
-    """Task requests held at once, waiting ones included."""
+    """Task requests held at once by all processes, waiting ones included."""
+
+    queue_seconds: float = Field(120.0, gt=0)
+    """Longest time that a task request is expected to wait for its turn; it is refused where that would be longer."""
 
     deadline_seconds: float = Field(600.0, gt=0)
-    """Time a task request may take, from its first byte on."""
+    """Time a task request may take, from its first byte on, and the most that `Maskgate-Deadline` may ask for."""
 
     scene_deadline_seconds: float = Field(4 * 3600.0, gt=0)
     """The same for a pair of TIFF images, which may be hundreds of times as large."""
 
     upload_seconds: float = Field(120.0, gt=0)
     """Time a request body may take to arrive."""
+
+    upload_stall_seconds: float = Field(20.0, gt=0)
+    """How far a body of declared length may fall behind the even pace at which it would arrive in `upload_seconds`: its
+    bytes are reserved from the start."""
 
 
 class EngineSettings(_Group):
@@ -162,7 +198,8 @@ class EngineSettings(_Group):
     """ONNX Runtime execution provider; cuda needs the `gpu` extra."""
 
     lanes: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
-    """Batches computed side by side. On CPU each lane is one core; on CUDA two keep the device fed."""
+    """Batches computed side by side. On CPU each lane is one core; on CUDA two keep the device fed. Every process has
+    one at least."""
 
     triton_url: str = Field("localhost:8001", pattern=r"^[^/\s]+:[0-9]+$")
     """``host:port`` of Triton's gRPC service."""
@@ -181,28 +218,86 @@ class WorkSettings(_Group):
     """How much is decoded, stitched and encoded at once."""
 
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
-    """Threads for decoding, stitching and encoding."""
+    """Threads for decoding, stitching and encoding. Every process has one at least."""
 
     turns: int = Field(0, ge=0)
     """Requests being worked on at once. 0: as many as threads; on Triton, where they mostly wait, eight times that."""
 
+    turn_seconds: float = Field(5.0, gt=0)
+    """How long one request is worked on while others wait; then the next has its turn, and it goes on later."""
+
+    bulk_every: int = Field(10, ge=2)
+    """Of so many turns one goes to the bulk lane while emergencies wait too; all others are theirs."""
+
+
+class KeySettings(_Group):
+    """What one tenant's key opens, and how much it may ask for."""
+
+    digest: tuple[SecretStr, ...] = Field(min_length=1)
+    """``sha256:<hex>`` of the key; or a list of several, each of which is taken: the old and the new one, while callers
+    change over. They count as one."""
+
+    scopes: frozenset[Scope] | None = None
+    """The tasks it opens, `infer` (inference under `/v2`), `emergency` (the lane) and `admin` (refreshing the
+    repository). Without, all of them. Cards, health and the progress of own requests take any key."""
+
+    requests_per_minute: int | None = Field(None, gt=0)
+    """Requests to what needs a scope: so many at once, then as many a minute. Those that the gateway itself has no room
+    for (503) count for none. Each process counts on its own, so with several a caller may get so much from each."""
+
+    inflight: int | None = Field(None, gt=0)
+    """Of those, how many may be under way at once, each counted until its answer is sent; in each process."""
+
+    @field_validator("digest", mode="before")
+    @classmethod
+    def _one_is_a_list_of_one(cls, digest: object) -> object:
+        return (digest,) if isinstance(digest, str | SecretStr) else digest
+
 
 class AuthSettings(_Group):
-    """Who may call."""
+    """Who may call, with what, and how often. `maskgate-gateway key` makes a key and its digest."""
 
-    keys: dict[str, SecretStr] = Field(default_factory=dict)
-    """Tenant → ``sha256:<hex>`` of its key, as a JSON object; `printf %s "$KEY" | sha256sum` has the hex. A call under
-    `/v1` or `/v2` then carries a key. None: every caller is the tenant "public"."""
+    keys: dict[TenantName, SecretStr | KeySettings] = Field(default_factory=dict)
+    """Tenant → ``sha256:<hex>`` of its key, which opens everything, or an object with `digest`, `scopes`,
+    `requests_per_minute` and `inflight`, all but the first optional; as a JSON object. A call under `/v1` or `/v2` then
+    carries a key. None: every caller is the tenant "public"."""
+
+    keys_file: Path | None = None
+    """A file with the same JSON, for example a mounted secret; instead of `keys`, and read once, at the start."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_keys_file(cls, values: object) -> object:
+        if not isinstance(values, dict) or values.get("keys_file") is None:
+            return values
+        if values.get("keys"):
+            raise ValueError("keys and keys_file exclude each other")
+        try:
+            keys = json.loads(Path(str(values["keys_file"])).read_bytes())
+        except (OSError, ValueError):
+            raise ValueError("keys_file cannot be read as JSON") from None
+        if not (isinstance(keys, dict) and keys):
+            # Else an empty secret would open the gateway to everybody.
+            raise ValueError("keys_file has no keys")
+        return {**values, "keys": keys}
 
     @field_validator("keys")
     @classmethod
-    def _are_distinct_digests(cls, keys: dict[str, SecretStr]) -> dict[str, SecretStr]:
-        digests = [digest.get_secret_value() for digest in keys.values()]
+    def _are_distinct_digests(cls, keys: dict[str, SecretStr | KeySettings]) -> dict[str, SecretStr | KeySettings]:
+        digests = [digest.get_secret_value() for key in keys.values() for digest in _spelt_out(key).digest]
         if not all(re.fullmatch("sha256:[0-9a-f]{64}", digest) for digest in digests):
-            raise ValueError("each must be sha256: and 64 hexadecimal digits in lower case")
+            raise ValueError("each digest must be sha256: and 64 hexadecimal digits in lower case")
         if len(set(digests)) < len(digests):
-            raise ValueError("two tenants have one key")
+            raise ValueError("a key is there twice")
         return keys
+
+    def by_tenant(self) -> dict[str, KeySettings]:
+        """Return what each tenant's key opens, digests alone spelt out."""
+        return {tenant: _spelt_out(key) for tenant, key in self.keys.items()}
+
+
+def _spelt_out(key: SecretStr | KeySettings) -> KeySettings:
+    return KeySettings(digest=(key,)) if isinstance(key, SecretStr) else key
 
 
 class SessionSettings(_Group):
@@ -210,7 +305,7 @@ class SessionSettings(_Group):
 
     url: SecretStr | None = None
     """``redis://…``, ``rediss://…`` (TLS) or ``unix://…`` of a Redis, so that any replica answers any session; without
-    it sessions live in this process, and a caller must come back to it."""
+    it sessions live in the process, and a caller must come back to it. Several processes offer none without it."""
 
     bytes: int = Field(1024 * MIB, gt=0)
     """Images and features of all sessions together; on Redis over all replicas, which must agree on it. Features give
@@ -223,7 +318,7 @@ class SessionSettings(_Group):
     """Most steps that one session keeps, those of all its objects together."""
 
     local_bytes: int = Field(256 * MIB, gt=0)
-    """With Redis: images and features kept in this process too, so that clicks on one replica fetch none again."""
+    """With Redis: images and features kept in the replica too, so that clicks on it fetch none again."""
 
     connections: int = Field(8, gt=0)
     """Connections to Redis, a thread each."""
@@ -289,6 +384,32 @@ class Settings(BaseSettings):
     sessions: SessionSettings = Field(default_factory=SessionSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     tracing: TracingSettings = Field(default_factory=TracingSettings)
+
+    def of_each_process(self) -> Settings:
+        """Return the tree with what one of `server.workers` processes has of threads, lanes and caches.
+
+        `limits.inflight_bytes` and `limits.inflight_requests` stay: all processes count them together, so that one
+        request may take the whole of them.
+        """
+
+        def share(group: BaseModel, *fields: str) -> BaseModel:
+            shares = {field: max(1, getattr(group, field) // self.server.workers) for field in fields}
+            return group.model_copy(update=shares)
+
+        turns = ("turns",) if self.work.turns else ()
+        kept = ("local_bytes", "connections") if self.sessions.url else ("bytes",)
+        return self.model_copy(
+            update={
+                "engine": share(self.engine, "lanes", "triton_inflight_bytes"),
+                "work": share(self.work, "threads", *turns),
+                "sessions": share(self.sessions, *kept),
+            }
+        )
+
+    @property
+    def keeps_sessions(self) -> bool:
+        """Whether whichever process answers knows every session."""
+        return self.server.workers == 1 or self.sessions.url is not None
 
     @model_validator(mode="after")
     def _largest_request_fits(self) -> Self:

@@ -24,6 +24,7 @@ from gateway.engines.base import Model, choose
 from gateway.media.archives import ArchiveLimits
 from gateway.media.ct_files import CtFile, CtLimits, read_ct_file
 from gateway.media.slices import VolumeLimits
+from gateway.ops.pricing import Kind
 from gateway.settings import LimitSettings
 from gateway.tasks.ct import CtFindings, find_lesions, window_of
 from gateway.vision.windowing import Window
@@ -109,7 +110,7 @@ async def ct(
         headers = model_headers(chosen) | notice_headers(found.notices)
         return Response(body, headers=headers, media_type=taken.granted.media_type)
 
-    return await serve_task(services, request, TASK, partial(read_parts, PARTS), answer)
+    return await serve_task(services, request, Kind(TASK, chosen.name), partial(read_parts, PARTS), answer)
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,7 @@ async def _find(job: Job[Parts], taken: _Taken, model: Model) -> _Found:
     """Return what the model finds; label maps are kept only where the answer is made of them."""
     slices, rows, columns = taken.volume.shape
     per_voxel = taken.granted.bytes_per_voxel
+    job.reservation.expect(slices)
     job.reservation.grow(slices * (_BYTES_PER_SLICE + rows * columns * per_voxel))
     labels = np.empty(taken.volume.shape if per_voxel else 0, np.uint8)
 

@@ -19,10 +19,11 @@ from gateway.api.scene_answers import SceneAnswer
 from gateway.api.scene_forms import GEOJSON, TIFF, WHOLE, ZIP, SceneForm, wish
 from gateway.api.scene_parts import DISTRICTS
 from gateway.api.scenes import answer_scene, is_scene
-from gateway.api.services import InjectedServices, Job, serve_task
+from gateway.api.services import InjectedServices, Job, serve_admitted
 from gateway.api.uploads import read_parts
 from gateway.engines.base import Model
 from gateway.media.labelmaps import encode_label_map, encode_overlay
+from gateway.ops.pricing import Kind
 from gateway.tasks.damage import DamageMap, DamageReport, map_damage, report_damage
 from gateway.tasks.scene_pairs import Align
 
@@ -114,12 +115,20 @@ async def damage(
     chosen = choose_damage(services, model or services.settings.models.damage, version)
     plain = media_type in (PNG, JSON) and set(wished.include) <= set(WHOLE) and align is None
 
+    limits = services.settings.limits
+
     async def answer(job: Job[Parts]) -> Response:
         if not plain or is_scene(job.body):
-            return await answer_scene(job, chosen, wished, align)
-        return await _answer_pictures(job, chosen, wished, media_type)
+            async with job.turn():
+                return await answer_scene(job, chosen, wished, align)
+        job.timeline.curtail(limits.deadline_seconds)
+        async with job.turn():
+            return await _answer_pictures(job, chosen, wished, media_type)
 
-    return await serve_task(services, request, TASK, partial(read_parts, PARTS, optional=(DISTRICTS,)), answer)
+    read = partial(read_parts, PARTS, optional=(DISTRICTS,))
+    # What comes may be a scene, until it is there.
+    longest = max(limits.deadline_seconds, limits.scene_deadline_seconds)
+    return await serve_admitted(services, request, Kind(TASK, chosen.name), read, answer, longest)
 
 
 async def _answer_pictures(job: Job[Parts], model: Model, wished: Wish[SceneForm], media_type: str) -> Response:

@@ -17,6 +17,7 @@ from gateway.api.prompts import EXAMPLES, check_prompts, read_prompts
 from gateway.api.services import InjectedServices, Job, serve_task
 from gateway.api.uploads import naming_part, read_parts
 from gateway.errors import ParameterInvalid
+from gateway.ops.pricing import Kind
 from gateway.tasks.interactive import TASK, choose_selector
 from gateway.tasks.selection import Picture, Selector
 
@@ -104,6 +105,7 @@ async def interactive(
         prompts = await job.run("decode", read_prompts, job.body["prompt"], services.settings.limits)
         (info,) = await probe_parts(job, ["image"])
         await job.run("decode", check_prompts, prompts, selector, info.size, services.settings.limits)
+        job.reservation.expect(len(prompts))
         job.reservation.grow(info.pixels * BYTES_PER_PIXEL)
         image = await decode_part(job, "image", info)
         picture, run = Picture.of(image.pixels), job.selecting()
@@ -116,7 +118,7 @@ async def interactive(
         found = Found(selector, services.engine, picture, digest, selections, image.notices)
         return await respond(found, form, run)
 
-    return await serve_task(services, request, TASK, partial(read_parts, PARTS), answer)
+    return await serve_task(services, request, Kind(TASK, selector.name), partial(read_parts, PARTS), answer)
 
 
 def check_threshold(selector: Selector, threshold: float | None) -> None:

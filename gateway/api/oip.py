@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from gateway.api.answers import model_headers
+from gateway.api.documentation import BINARY, body
 from gateway.api.oip_answers import SERVER, infer_answer, model_config, model_metadata
 from gateway.api.oip_request import read_request
 from gateway.api.service import readiness
@@ -21,6 +22,7 @@ from gateway.api.uploads import read_body
 from gateway.engines.base import Model
 from gateway.errors import BadRequest, ModelNotFound, ModelNotReady, VersionNotFound
 from gateway.ops.admission import Reservation
+from gateway.ops.pricing import Kind
 from gateway.repository.card import Card
 from gateway.settings import LimitSettings
 
@@ -29,15 +31,7 @@ router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 _HEADER_LENGTH = "Inference-Header-Content-Length"
 _MODEL = "/models/{model}"
 _VERSION = "/models/{model}/versions/{version}"
-_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": {"type": "object"}},
-            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
-        },
-    }
-}
+_BODY = body({"application/json": {"schema": {"type": "object"}}, "application/octet-stream": BINARY})
 _PROBLEM = {"content": {"application/problem+json": {"schema": {"type": "object"}}}}
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
@@ -51,11 +45,15 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         status: {"description": meaning, **_PROBLEM}
         for status, meaning in {
             400: "The request is malformed.",
+            401: "Where keys are configured: no key, or none that is known.",
+            403: "The key lacks the scope `infer`.",
             404: "No such model or version.",
             413: "The body or its JSON is over its limit; `limit` says which.",
             415: "The body is compressed.",
             422: "Names, types, shapes, batch or values do not fit the model's card.",
-            503: "Overloaded, draining, or the model is not ready; see `Retry-After`.",
+            429: "The key's own limits are used up; see `Retry-After` and `RateLimit`.",
+            503: "Overloaded, draining, the model is not ready, or the answer would come after its deadline; see "
+            "`Retry-After`.",
             504: "The deadline passed.",
         }.items()
     },
@@ -129,6 +127,7 @@ async def infer(request: Request, services: InjectedServices, model: str, versio
             asked = await job.run(
                 "decode", read_request, job.body, header_length, chosen.card, services.settings.limits.json_bytes
             )
+            job.reservation.expect(asked.batch)
             job.reservation.grow(asked.bytes_to_hold())
             inputs = await job.run("decode", asked.tensors, job.body)
         # Not in a turn: the engine is to see as many requests at once as were admitted, and to batch them.
@@ -144,7 +143,7 @@ async def infer(request: Request, services: InjectedServices, model: str, versio
         headers[_HEADER_LENGTH] = str(answered.header_length)
         return Response(answered.body, headers=headers, media_type="application/octet-stream")
 
-    return await serve_admitted(services, request, "infer", read, answer)
+    return await serve_admitted(services, request, Kind("infer", chosen.name), read, answer)
 
 
 def _header_length(request: Request) -> int | None:

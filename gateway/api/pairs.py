@@ -39,6 +39,7 @@ async def decode_pair(job: Job[Parts], model: Model) -> Pair:
     """
     pre, post = await probe_parts(job, PARTS)
     notices = check_pair(model, pre.size, post.size)
+    job.reservation.expect(pre.pixels + post.pixels)
     job.reservation.grow(pre.pixels * _BYTES_PER_PRE_PIXEL + post.pixels * _BYTES_PER_POST_PIXEL)
     first, second = await asyncio.gather(decode_part(job, "pre", pre), decode_part(job, "post", post))
     return Pair(

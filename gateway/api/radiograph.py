@@ -23,6 +23,7 @@ from gateway.media.film_files import open_film
 from gateway.media.films import Film
 from gateway.media.heatmaps import encode_heat_overlay
 from gateway.media.images import ImageLimits
+from gateway.ops.pricing import Kind
 from gateway.settings import LimitSettings
 from gateway.tasks.radiograph import TASK, FilmReport, Panel, choose_panel, explain_film, score_film
 
@@ -128,7 +129,7 @@ async def radiograph(
             body = await job.run("encode", _saliency, read)
         return Response(body, headers=panel_headers(panel) | notice_headers(read.notices), media_type=media_type)
 
-    return await serve_task(services, request, TASK, partial(read_parts, PARTS), answer)
+    return await serve_task(services, request, Kind(TASK, panel.name), partial(read_parts, PARTS), answer)
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,8 @@ async def _decode(job: Job[Parts]) -> tuple[Film, str]:
     del image
     with naming_part("image"):
         opened = await job.run("decode", open_film, data, _limits(job.services.settings.limits))
+        # Whatever its size, a film is shown to a model at the model's own.
+        job.reservation.expect(1)
         job.reservation.grow(opened.width * opened.height * _BYTES_PER_PIXEL)
         film = await job.run("decode", opened.decode)
     job.services.telemetry.images_decoded.inc()

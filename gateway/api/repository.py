@@ -19,12 +19,14 @@ async def refresh(services: InjectedServices) -> RefreshAnswer:
     """Load what is new or changed, drop what is gone, and return which models that were.
 
     Answers when all of it is done; requests are served meanwhile, and those in flight end on the model they began
-    with. What cannot be served in its new form stays as it was and is named under `failed`.
+    with. Where the gateway runs as several processes, the others begin when this one is done. What cannot be served in
+    its new form stays as it was and is named under `failed`.
 
-    For operators: whoever may call this makes the gateway read and load whatever lies in the repository. Let no proxy
-    pass it on to the outside.
+    For operators: whoever may call this makes the gateway read and load whatever lies in the repository. A key with
+    scopes needs `admin` for it; where keys have none, or there are none, let no proxy pass it on to the outside.
     """
     refreshed = await services.engine.refresh()
+    services.refreshes.add(1)
     return RefreshAnswer(
         added=list(refreshed.added),
         changed=list(refreshed.changed),

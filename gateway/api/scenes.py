@@ -55,13 +55,13 @@ async def answer_scene(job: Job[Parts], model: Model, wish: Wish[SceneForm], ali
     Raises:
         MaskgateError: any of reading, aligning, inferring, or of the form wished for.
     """
-    job.timeline.extend(job.services.settings.limits.scene_deadline_seconds)
     with ExitStack() as held:
         opened = await open_parts(job, held)
         pair, notices = await take_pair(job, held, opened, model, align)
         media_type, forms = _granted(job, pair, opened, wish)
-        _reserve(job, pair, model, forms)
         info = pair.pre.info
+        job.reservation.expect(2 * info.width * info.height)
+        _reserve(job, pair, model, forms)
         label_map = held.enter_context(LabelMapFile(info.width, info.height, model.card.palette(), info.grid))
         quicklook = Quicklook(info.height, info.width) if "quicklook" in forms else None
         sinks: list[Sink] = [MapSink(label_map), *([QuicklookSink(quicklook)] if quicklook else [])]

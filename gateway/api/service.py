@@ -42,8 +42,11 @@ async def readyz(services: InjectedServices, response: Response) -> Readiness:
 
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
-async def metrics(request: Request, services: InjectedServices) -> Response:
-    """Return the metrics in Prometheus' text format, or as OpenMetrics where that is accepted."""
+def metrics(request: Request, services: InjectedServices) -> Response:
+    """Return the metrics in Prometheus' text format, or as OpenMetrics where that is accepted.
+
+    In a thread: adding up many processes takes its time.
+    """
     if "application/openmetrics-text" in request.headers.get("accept", ""):
         return Response(services.telemetry.openmetrics(), headers={"Content-Type": OPENMETRICS})
     return Response(services.telemetry.exposition(), media_type=CONTENT_TYPE_PLAIN_0_0_4)

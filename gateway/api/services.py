@@ -11,11 +11,16 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Request
 from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
+from gateway.api.uploads import declared_length
+from gateway.api.urgency import deadline_of, lane_of
 from gateway.engines.base import Engine, Model
-from gateway.errors import CallerLeft
+from gateway.errors import CallerLeft, DeadlineExceeded
 from gateway.ops.admission import Admission, Reservation
 from gateway.ops.features import FeatureStore
+from gateway.ops.place import Tally
+from gateway.ops.pricing import Kind
 from gateway.ops.progress import ProgressBoard
 from gateway.ops.sessions import SessionStore
 from gateway.ops.telemetry import Telemetry
@@ -42,6 +47,7 @@ class Services:
     sessions: SessionStore
     features: FeatureStore
     progress: ProgressBoard
+    refreshes: Tally
 
 
 def _services(request: Request) -> Services:
@@ -66,8 +72,8 @@ class Job(Generic[Body]):
         return await self.services.workers.run(self.timeline, stage, function, *arguments)
 
     def turn(self) -> AbstractAsyncContextManager[None]:
-        """Wait until this request may be worked on, and be so inside; see `Workers.turn`."""
-        return self.services.workers.turn(self.timeline)
+        """Wait until this request may be worked on, and be so inside; see `Ticket.turn`."""
+        return self.reservation.ticket.turn()
 
     def segmenter(self, model: Model) -> Segmenter:
         """Return `model`, ready to run for this request."""
@@ -85,11 +91,11 @@ class Job(Generic[Body]):
 async def serve_task(
     services: Services,
     request: Request,
-    task: str,
+    kind: Kind,
     read: Callable[[Request, LimitSettings, Reservation], Awaitable[Body]],
     work: Callable[[Job[Body]], Awaitable[Response]],
 ) -> Response:
-    """Admit a request, `read` its body, wait for its turn, and return what `work` makes of it.
+    """Return the answer to a request: admit it, `read` its body, wait for its turn, and do its `work`.
 
     Raises:
         MaskgateError: any of the tree; see `serve_admitted` and the task.
@@ -99,41 +105,105 @@ async def serve_task(
         async with job.turn():
             return await work(job)
 
-    return await serve_admitted(services, request, task, read, in_turn)
+    return await serve_admitted(services, request, kind, read, in_turn)
 
 
 async def serve_admitted(
     services: Services,
     request: Request,
-    task: str,
+    kind: Kind,
     read: Callable[[Request, LimitSettings, Reservation], Awaitable[Body]],
     work: Callable[[Job[Body]], Coroutine[Any, Any, Response]],
+    longest: float | None = None,
 ) -> Response:
-    """Admit a request, `read` its body, and return what `work` makes of it, which takes turns itself.
+    """Return the answer to a request: admit it, `read` its body, and do its `work`, which takes turns itself.
 
-    However it ends, what it held is given back; a caller who hangs up ends it early.
+    However it ends, what it held is given back: when the answer was sent, or its caller hung up before.
+
+    Args:
+        services: of the app.
+        request: its head; the body is read only once the request is admitted.
+        kind: what it is priced as.
+        read: returns the body.
+        work: returns the answer.
+        longest: seconds that a request may take whose caller names no deadline; None: as in the settings.
 
     Raises:
-        MaskgateError: any of the tree; see `Admission.admit`, `gateway/api/uploads.py` and `work`.
+        MaskgateError: any of the tree; see `Admission.admit`, `gateway/api/urgency.py`, `gateway/api/uploads.py` and
+            `work`. All but those of the first two are raised where the answer is sent.
     """
-    timeline, state = Timeline(services.settings.limits.deadline_seconds), request.scope["state"]
-    with (
-        services.admission.admit() as reservation,
-        services.telemetry.task(task, timeline),
-        services.progress.shown(state["tenant"], state["request_id"], timeline),
-    ):
-        try:
-            with timeline.measure("receive"):
-                body = await read(request, services.settings.limits, reservation)
-            start = time.perf_counter()
-            response = await _unless_caller_leaves(request, work(Job(services, body, timeline, reservation)))
-            services.admission.served(time.perf_counter() - start - timeline.seconds.get("queue", 0.0))
-        except CallerLeft:
-            services.telemetry.cancelled.labels(timeline.stage).inc()
-            raise
+    limits, state = services.settings.limits, request.scope["state"]
+    deadline = deadline_of(request, limits.deadline_seconds) or longest or limits.deadline_seconds
+    timeline = Timeline(deadline, lane_of(request))
+
+    async def serve(send: Send) -> None:
+        with (
+            services.admission.admit(kind, declared_length(request) or 0, timeline) as reservation,
+            services.telemetry.task(kind.task, timeline),
+            services.progress.shown(state["tenant"], state["request_id"], timeline),
+        ):
+            try:
+                with timeline.measure("receive"):
+                    job = Job(services, await read(request, limits, reservation), timeline, reservation)
+                reservation.received()
+                working = work(job)
+                # The body is let go when the work is done, and not when its answer has been sent.
+                del job
+                await _unless_caller_leaves(request, _answer(working, request, timeline, reservation, send))
+            except CallerLeft:
+                services.telemetry.cancelled.labels(timeline.stage).inc()
+                if timeline.stage != "send":
+                    raise
+
+    return _Served(serve)
+
+
+class _Served(Response):
+    """An answer that is worked out where it is sent: what it takes is held until it was sent, by one context."""
+
+    def __init__(self, serve: Callable[[Send], Awaitable[None]]) -> None:
+        super().__init__()
+        self._serve = serve
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._serve(send)
+
+
+async def _answer(
+    working: Coroutine[Any, Any, Response], request: Request, timeline: Timeline, reservation: Reservation, send: Send
+) -> None:
+    """Send the response that `working` returns, and return when the caller has it."""
+    start = time.perf_counter()
+
+    def learn() -> None:
+        reservation.served(time.perf_counter() - start - timeline.seconds.get("queue", 0.0))
+
+    try:
+        response = await working
+    except DeadlineExceeded:
+        # It takes this long at least; unlearnt, all that follow would be begun in vain too.
+        if reservation.ticket.begun:
+            learn()
+        raise
+    learn()
     response.headers["Server-Timing"] = timeline.server_timing()
     response.headers["Cache-Control"] = "private, no-store"
-    return response
+    reservation.shrink(len(response.body))
+    with timeline.measure("send"):
+        await response(request.scope, request.receive, _to_the_end(send))
+
+
+def _to_the_end(send: Send) -> Send:
+    """Return a `send` that returns from the end of an answer when little of it is left in the server's buffers."""
+
+    async def lasting(message: Message) -> None:
+        if message["type"] == "http.response.body" and message.get("body") and not message.get("more_body"):
+            # The server waits for the caller to take what it was given before when it is given something more.
+            await send({**message, "more_body": True})
+            message = {"type": "http.response.body", "body": b"", "more_body": False}
+        await send(message)
+
+    return lasting
 
 
 async def _unless_caller_leaves(request: Request, work: Coroutine[Any, Any, T]) -> T:
@@ -147,7 +217,7 @@ async def _unless_caller_leaves(request: Request, work: Coroutine[Any, Any, T]) 
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            raise CallerLeft("The caller hung up before the answer.")
+            raise CallerLeft("The caller hung up before it had the answer.")
         return await working
     finally:
         leaving.cancel()

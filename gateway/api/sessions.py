@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from gateway.api.answers import notice_headers
 from gateway.api.authentication import InjectedTenant
 from gateway.api.clicks import read_click
-from gateway.api.documentation import BINARY, Documentation, image_part, multipart, problems
+from gateway.api.documentation import BINARY, Documentation, body, image_part, multipart, problems
 from gateway.api.images import Parts
 from gateway.api.interactive import PROMPT_PART, check_threshold
 from gateway.api.mask_answers import MaskAnswer
@@ -20,12 +20,33 @@ from gateway.api.services import InjectedServices, Job, Services, serve_admitted
 from gateway.api.session_answers import SessionAnswer, session_answer
 from gateway.api.sittings import Sitting, begin
 from gateway.api.uploads import read_body, read_parts
+from gateway.errors import SessionsUnshared
 from gateway.ops.admission import Reservation
+from gateway.ops.pricing import Kind
 from gateway.ops.sessions import Session
 from gateway.settings import LimitSettings
 from gateway.tasks.interactive import TASK, choose_selector
 
-router = APIRouter(prefix="/v1/interactive/sessions", tags=[TASK])
+
+async def _offered(services: InjectedServices) -> None:
+    """Refuse before a body is read where the next request may reach a process that knows nothing of this one.
+
+    Raises:
+        SessionsUnshared: the gateway runs as several processes without a Redis.
+    """
+    if not services.settings.keeps_sessions:
+        raise SessionsUnshared(
+            "This gateway runs as several processes, which share sessions in a Redis alone; its operator names one by "
+            "MASKGATE_SESSIONS_URL. POST /v1/interactive answers without a session."
+        )
+
+
+router = APIRouter(
+    prefix="/v1/interactive/sessions",
+    tags=[TASK],
+    dependencies=[Depends(_offered)],
+    responses=problems({501: "The gateway runs as several processes and has no Redis for sessions."}),
+)
 
 _MASK: dict[int | str, Documentation] = {
     200: {
@@ -46,25 +67,24 @@ _MASK: dict[int | str, Documentation] = {
     ),
 }
 _STATE: dict[int | str, Documentation] = {**_MASK, 200: {"model": SessionAnswer}}
-_CLICK: Documentation = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            JSON: {
-                "schema": {
-                    "type": "object",
-                    "description": "What is added: any keys of a prompt, and in `object` the number of the object it "
-                    "is for, as in the session's mask, or `new`; without it the one that was clicked last.",
-                    "examples": [
-                        {"box": [218, 42, 370, 320], "positive": [[298, 144]]},
-                        {"negative": [[240, 60]]},
-                        {"object": "new", "box": [10, 10, 90, 90]},
-                    ],
-                }
+_CLICK = body(
+    {
+        JSON: {
+            "schema": {
+                "type": "object",
+                "description": "What is added: any keys of a prompt, and in `object` the number of the object it "
+                "is for, as in the session's mask, or `new`; without it the one that was clicked last.",
+                "examples": [
+                    {"box": [218, 42, 370, 320], "positive": [[298, 144]]},
+                    {"negative": [[240, 60]]},
+                    {"object": "new", "box": [10, 10, 90, 90]},
+                ],
             }
-        },
+        }
     }
-}
+)
+# A click costs what a click costs, whatever its few bytes.
+_CLICKED, _SHOWN, _ASKED = (Kind(TASK, f"session/{step}", "request") for step in ("click", "mask", "state"))
 
 
 def _form(
@@ -121,12 +141,12 @@ async def create(
 
     async def work(job: Job[Parts]) -> Response:
         session, answer = await begin(job, tenant, selector, threshold, Form(JSON, False, include or ()))
-        body = await job.run("encode", _state, session, services, answer)
+        encoded = await job.run("encode", _state, session, services, answer)
         headers = {"Location": f"{router.prefix}/{session.id}"} | notice_headers(session.notices)
-        return Response(body, 201, headers, JSON)
+        return Response(encoded, 201, headers, JSON)
 
     read = partial(read_parts, ("image",), optional=("prompt",))
-    return await serve_admitted(services, request, TASK, read, work)
+    return await serve_admitted(services, request, Kind(TASK, "session/begin"), read, work)
 
 
 @router.post(
@@ -152,7 +172,7 @@ async def click(
         added = await job.run("decode", read_click, job.body)
         return await sitting.add(added, form)
 
-    return await serve_admitted(services, request, TASK, _read_click, work)
+    return await serve_admitted(services, request, _CLICKED, _read_click, work)
 
 
 @router.delete("/{session}/clicks/last", summary="Take the last click back", responses=_MASK, response_class=Response)
@@ -164,7 +184,7 @@ async def undo(
     async def work(job: Job[None]) -> Response:
         return await (await Sitting.of(job, tenant, session)).take_back(form)
 
-    return await serve_admitted(services, request, TASK, _read_nothing, work)
+    return await serve_admitted(services, request, _CLICKED, _read_nothing, work)
 
 
 @router.get("/{session}/mask", summary="All objects, later ones on top", responses=_MASK, response_class=Response)
@@ -176,7 +196,7 @@ async def mask(
     async def work(job: Job[None]) -> Response:
         return await (await Sitting.of(job, tenant, session)).show(form)
 
-    return await serve_admitted(services, request, TASK, _read_nothing, work)
+    return await serve_admitted(services, request, _SHOWN, _read_nothing, work)
 
 
 @router.delete("/{session}/clicks", summary="Take all clicks back", responses=_STATE, response_class=Response)
@@ -189,7 +209,7 @@ async def reset(request: Request, services: InjectedServices, tenant: InjectedTe
         await services.sessions.replace(kept, emptied)
         return Response(_state(emptied, services), media_type=JSON)
 
-    return await serve_admitted(services, request, TASK, _read_nothing, work)
+    return await serve_admitted(services, request, _ASKED, _read_nothing, work)
 
 
 @router.get("/{session}", summary="How a session stands", responses=_STATE, response_class=Response)
@@ -200,7 +220,7 @@ async def state(request: Request, services: InjectedServices, tenant: InjectedTe
         kept = await services.sessions.get(tenant, session)
         return Response(await job.run("encode", _state, kept, services), media_type=JSON)
 
-    return await serve_admitted(services, request, TASK, _read_nothing, work)
+    return await serve_admitted(services, request, _ASKED, _read_nothing, work)
 
 
 @router.delete("/{session}", status_code=204, summary="End a session", responses={404: _MASK[404]})
@@ -211,7 +231,7 @@ async def end(request: Request, services: InjectedServices, tenant: InjectedTena
         await services.sessions.delete(await services.sessions.get(tenant, session))
         return Response(status_code=204)
 
-    return await serve_admitted(services, request, TASK, _read_nothing, work)
+    return await serve_admitted(services, request, _ASKED, _read_nothing, work)
 
 
 async def _read_click(request: Request, limits: LimitSettings, reservation: Reservation) -> bytearray:

@@ -167,6 +167,8 @@ async def begin(
         prompts = await job.run("decode", read_prompts, job.body["prompt"], limits) if given else {}
         (info,) = await probe_parts(job, ["image"])
         await job.run("decode", check_prompts, prompts, selector, info.size, limits)
+        # The image itself is something to do too.
+        job.reservation.expect(1 + len(prompts))
         job.reservation.grow(info.pixels * BYTES_PER_PIXEL)
         image = await decode_part(job, "image", info)
         digest = await job.run("decode", digest_of, job.body["image"])

@@ -54,7 +54,7 @@ async def read_body(request: Request, limits: LimitSettings, reservation: Reserv
     Raises:
         UnsupportedMedia: the body is compressed.
         BodyTooLarge: it is declared or found longer than `limits.body_bytes`.
-        UploadTooSlow: it took longer than `limits.upload_seconds` to arrive.
+        UploadTooSlow: it took longer than `limits.upload_seconds` to arrive, or is too far behind that pace.
         CallerLeft: the caller hung up.
         Overloaded: the process holds too many bytes already.
     """
@@ -71,21 +71,27 @@ async def _receive(
         # Images are compressed already, and raw tensors are for callers beside the gateway: inflating
         # what may be a bomb would cost more than it could save.
         raise UnsupportedMedia("Bodies are read uncompressed.", headers={"Accept-Encoding": "identity"})
-    declared = _declared_length(request)
+    declared = declared_length(request)
     if declared is not None:
         _check_length(declared, limits)
         reservation.grow(declared)
     received = 0
+    start = asyncio.get_running_loop().time()
     try:
-        async with asyncio.timeout(limits.upload_seconds):
+        async with asyncio.timeout_at(start + _seconds_for(0, declared, limits)) as clock:
             async for chunk in request.stream():
                 received += len(chunk)
                 if declared is None:
                     _check_length(received, limits)
                     reservation.grow(len(chunk))
                 take(chunk)
+                clock.reschedule(start + _seconds_for(received, declared, limits))
     except TimeoutError as slow:
-        raise UploadTooSlow(f"The body took longer than {limits.upload_seconds:g} seconds to arrive.") from slow
+        raise UploadTooSlow(
+            f"The body may take {limits.upload_seconds:g} seconds to arrive, and fall behind an even pace by "
+            f"{limits.upload_stall_seconds:g}.",
+            headers={"Connection": "close"},
+        ) from slow
     except ClientDisconnect as gone:
         raise CallerLeft("The caller hung up during the upload.") from gone
 
@@ -104,7 +110,12 @@ def naming_part(name: str) -> Iterator[None]:
         raise
 
 
-def _declared_length(request: Request) -> int | None:
+def declared_length(request: Request) -> int | None:
+    """Return the bytes that a body has by its header; None: it does not say.
+
+    Raises:
+        BadRequest: the header is no number.
+    """
     value = request.headers.get("content-length")
     if value is None:
         return None
@@ -120,6 +131,13 @@ def _check_length(length: int, limits: LimitSettings) -> None:
             limit=limits.body_bytes,
             headers={"Connection": "close"},
         )
+
+
+def _seconds_for(received: int, declared: int | None, limits: LimitSettings) -> float:
+    """Return how long after its start an upload may be where it is, before more of it arrives."""
+    if not declared:
+        return limits.upload_seconds
+    return min(limits.upload_seconds, limits.upload_stall_seconds + limits.upload_seconds * received / declared)
 
 
 class _Form:

@@ -21,7 +21,8 @@ from gateway.api.uploads import read_parts
 from gateway.engines.base import Model, choose
 from gateway.media.labelmaps import encode_label_map, encode_overlay
 from gateway.media.legends import Entry, draw_legend
-from gateway.tasks.waste import WasteMap, find_pieces, map_waste, notices_of
+from gateway.ops.pricing import Kind
+from gateway.tasks.waste import WasteMap, find_pieces, map_waste, notices_of, seen_pixels
 from gateway.vision.regions import Region
 
 Picture = Literal["label_map", "overlay"]
@@ -102,7 +103,7 @@ async def waste(
             body = await job.run("encode", _PICTURES["overlay" if overlay else "label_map"], seen)
         return Response(body, headers=model_headers(chosen) | notice_headers(notices), media_type=media_type)
 
-    return await serve_task(services, request, TASK, partial(read_parts, PARTS), answer)
+    return await serve_task(services, request, Kind(TASK, chosen.name), partial(read_parts, PARTS), answer)
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,8 @@ class _Seen:
 async def _decode(job: Job[Parts], model: Model) -> tuple[UInt8, tuple[str, ...]]:
     """Return the photograph and what to know of it; what its header shows to be unservable is refused before."""
     [info] = await probe_parts(job, PARTS)
+    width, height = info.size
+    job.reservation.expect(seen_pixels(model, (height, width)))
     job.reservation.grow(info.pixels * _BYTES_PER_PIXEL)
     image = await decode_part(job, "image", info)
     height, width = image.pixels.shape[:2]

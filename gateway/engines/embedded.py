@@ -23,6 +23,7 @@ from gateway.engines.onnx import Provider, open_session, warm_up
 from gateway.engines.standing import compare, ready_versions, standing
 from gateway.engines.watch import watch
 from gateway.errors import DeadlineExceeded, ModelNotReady, Unavailable
+from gateway.ops.lanes import Lane, Turns
 from gateway.ops.pools import MeteredPool
 from gateway.ops.telemetry import Telemetry
 from gateway.ops.timeline import Timeline
@@ -68,6 +69,7 @@ class EmbeddedEngine:
         self._telemetry = telemetry
         self._watch_seconds = watch_seconds
         self._pool = MeteredPool("lane", lanes, telemetry)
+        self._turns = Turns(lanes, waited=self._pool.waited)
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self._sessions: WeakKeyDictionary[Model, ort.InferenceSession] = WeakKeyDictionary()
         self._statuses: dict[str, Status] = {}
@@ -109,7 +111,7 @@ class EmbeddedEngine:
         feeds = [{name: batch[a:b] for name, batch in inputs.items()} for a, b in pairwise(bounds)]
         for size in np.diff(bounds).tolist():
             self._telemetry.batch_items.labels(model.name).observe(size)
-        runs = (self._run(session, model, list(outputs), feed) for feed in feeds)
+        runs = (self._run(session, model, list(outputs), feed, timeline.lane) for feed in feeds)
         try:
             async with asyncio.timeout(timeline.remaining()):
                 answers = await asyncio.gather(*runs)
@@ -120,12 +122,13 @@ class EmbeddedEngine:
         return {name: np.concatenate([a[i] for a in answers]) for i, name in enumerate(outputs)}
 
     async def _run(
-        self, session: ort.InferenceSession, model: Model, outputs: list[str], feed: Tensors
+        self, session: ort.InferenceSession, model: Model, outputs: list[str], feed: Tensors, lane: Lane
     ) -> list[NDArray[Any]]:
-        """Return the outputs of one batch, from a lane."""
+        """Return the outputs of one batch, computed when a lane of the engine is free; emergencies go first."""
         answers: list[NDArray[Any]]
-        with step("lane", model=model.name, version=model.version, items=len(next(iter(feed.values())))):
-            answers, seconds = await _in(self._pool, _clocked, session.run, outputs, feed)
+        async with self._turns.held(lane):
+            with step("lane", model=model.name, version=model.version, items=len(next(iter(feed.values())))):
+                answers, seconds = await _in(self._pool, _clocked, session.run, outputs, feed)
         self._telemetry.engine_seconds.labels(model.name, model.version).observe(seconds, exemplar())
         return answers
 
@@ -197,7 +200,7 @@ class EmbeddedEngine:
     def _forget(self, name: str) -> None:
         del self._statuses[name]
         self._taken.pop(name, None)
-        self._telemetry.model_ready.remove(name)
+        self._telemetry.forget_model(name)
         _log.info("model %s is gone", name)
 
     def _stand(self, status: Status) -> None:

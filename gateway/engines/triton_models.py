@@ -68,7 +68,7 @@ class Models:
         """Forget a model."""
         del self._versions[name]
         self._shown.pop(name, None)
-        self._telemetry.model_ready.remove(name)
+        self._telemetry.forget_model(name)
         _log.info("model %s is gone", name)
 
     def fall(self, version: Version, reason: str) -> None:

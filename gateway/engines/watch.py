@@ -1,4 +1,4 @@
-"""Noticing by itself that the repository on disk has changed."""
+"""Noticing that the repository on disk has changed: by looking, and by what another process was told."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
+from gateway.ops.place import Tally
+
 _log = logging.getLogger(__name__)
+
+_FOLLOW_SECONDS = 0.5
 
 Listing = Mapping[str, object]
 
@@ -37,3 +41,22 @@ async def watch(
         except Exception:
             # A watch that ended unseen would serve yesterday's models for ever.
             _log.exception("the model repository cannot be followed")
+
+
+async def follow(refreshes: Tally, refresh: Callable[[], Awaitable[object]]) -> None:
+    """Call `refresh` whenever another process of the gateway was told to; never returns.
+
+    Args:
+        refreshes: how often each process was.
+        refresh: takes a changed repository in.
+    """
+    seen = refreshes.total - refreshes.own
+    while True:
+        await asyncio.sleep(_FOLLOW_SECONDS)
+        now = refreshes.total - refreshes.own
+        if now != seen:
+            seen = now
+            try:
+                await refresh()
+            except Exception:
+                _log.exception("the model repository cannot be read")

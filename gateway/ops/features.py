@@ -56,13 +56,17 @@ class Shelf(Generic[K, V]):
     Args:
         size: bytes, > 0.
         dropped: called for every value that made room.
+        moved: called with the bytes that came; those that went are negative.
     """
 
-    def __init__(self, size: int, dropped: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, size: int, dropped: Callable[[], None] = lambda: None, moved: Callable[[int], None] = lambda _: None
+    ) -> None:
         """Hold nothing yet."""
         self.size = size
         self.held = 0
         self._dropped = dropped
+        self._moved = moved
         self._values: OrderedDict[K, tuple[V, int]] = OrderedDict()
 
     def get(self, key: K) -> V | None:
@@ -77,12 +81,12 @@ class Shelf(Generic[K, V]):
         self.pop(key)
         if self.make_room(size):
             self._values[key] = value, size
-            self.held += size
+            self._move(size)
 
     def pop(self, key: K) -> None:
         """Let go of a value, if it is there."""
         _, size = self._values.pop(key, (None, 0))
-        self.held -= size
+        self._move(-size)
 
     def make_room(self, amount: int) -> bool:
         """Drop values until `amount` more bytes fit, and return whether they do; drop none where they never would."""
@@ -90,9 +94,13 @@ class Shelf(Generic[K, V]):
             return False
         while self.held + amount > self.size:
             _, (_, size) = self._values.popitem(last=False)
-            self.held -= size
+            self._move(-size)
             self._dropped()
         return True
+
+    def _move(self, amount: int) -> None:
+        self.held += amount
+        self._moved(amount)
 
 
 class MemoryFeatures:
@@ -107,8 +115,9 @@ class MemoryFeatures:
         """Hold nothing yet."""
         self.size = size
         self._telemetry = telemetry
-        self._shelf: Shelf[FeatureKey, Features] = Shelf(size, telemetry.session_evictions.inc)
-        telemetry.session_bytes.set_function(lambda: self.size - self._shelf.size + self._shelf.held)
+        self._shelf: Shelf[FeatureKey, Features] = Shelf(
+            size, telemetry.session_evictions.inc, telemetry.session_bytes.inc
+        )
 
     async def get(self, key: FeatureKey) -> Features | None:
         """Return the features, or None; see `FeatureStore.get`."""
@@ -128,11 +137,13 @@ class MemoryFeatures:
         if not self._shelf.make_room(amount):
             return False
         self._shelf.size -= amount
+        self._telemetry.session_bytes.inc(amount)
         return True
 
     def unpin(self, amount: int) -> None:
         """Give back bytes that `pin` took."""
         self._shelf.size += amount
+        self._telemetry.session_bytes.dec(amount)
 
 
 def size_of(features: Features) -> int:

@@ -14,28 +14,29 @@ T = TypeVar("T")
 
 
 class MeteredPool(ThreadPoolExecutor):
-    """A pool of threads that says how long calls waited for one, and how long they kept it.
+    """A pool of threads that says how long calls keep them busy.
 
     Args:
         name: what the threads are for.
         threads: size of the pool.
         telemetry: where that is shown.
+
+    Attributes:
+        waited: to be told how many seconds a call waited before it was given to the pool.
     """
 
     def __init__(self, name: Literal["worker", "lane"], threads: int, telemetry: Telemetry) -> None:
         """Start no thread before it is needed."""
         super().__init__(threads, thread_name_prefix=name)
-        self._waited = telemetry.pool_wait_seconds.labels(name)
+        self.waited: Callable[[float], None] = telemetry.pool_wait_seconds.labels(name).observe
         self._busy = telemetry.pool_busy_seconds.labels(name)
         telemetry.pool_threads.labels(name).set(threads)
 
     def submit(self, function: Callable[P, T], /, *arguments: P.args, **named: P.kwargs) -> Future[T]:
         """Have a thread call `function`, and return what will hold its result."""
-        submitted = time.perf_counter()
 
         def measured() -> T:
             started = time.perf_counter()
-            self._waited.observe(started - submitted)
             try:
                 return function(*arguments, **named)
             finally:

@@ -39,4 +39,4 @@ class ProgressBoard:
         try:
             return self._running[tenant, request_id]
         except KeyError:
-            raise RequestNotFound("No request of that id runs here; it ended, or runs in another replica.") from None
+            raise RequestNotFound("No request of that id runs here; it ended, or runs in another process.") from None

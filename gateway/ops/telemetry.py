@@ -7,6 +7,8 @@ repository. Nothing a caller can invent becomes a label.
 from __future__ import annotations
 
 import asyncio
+import math
+import os
 import time
 from collections.abc import Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -15,15 +17,20 @@ from pathlib import Path
 from resource import getpagesize
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.registry import Collector
 
 from gateway import __version__
 from gateway.ops.tracing import exemplar
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
+    from gateway.ops.place import Place
     from gateway.ops.timeline import Timeline
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -36,10 +43,20 @@ _PROCESS = Path("/proc/self")
 
 
 class Telemetry:
-    """The process's metrics, in a registry of their own so that two apps never share one."""
+    """The process's metrics, in a registry of their own so that two apps never share one.
 
-    def __init__(self) -> None:
+    Of a gateway in several processes each counts into files, and any of them tells the sum of all. A gauge says in its
+    `multiprocess_mode` how those of living processes make one; counters outlive their process.
+
+    Args:
+        place: which of several processes this is; None where it is alone.
+    """
+
+    def __init__(self, place: Place | None = None) -> None:
         """Declare every metric."""
+        self._folder = place.folder if place else None
+        if place:
+            _count_into_files(place)
         self.registry = registry = CollectorRegistry()
         self.requests = Counter(
             "maskgate_http_requests_total",
@@ -68,13 +85,32 @@ class Telemetry:
         self.queue_seconds = Histogram(
             "maskgate_queue_wait_seconds",
             "Time a task request waited to be worked on",
+            ("lane",),
             buckets=_STAGE_SECONDS,
             registry=registry,
         )
-        self.inflight_requests = Gauge(
-            "maskgate_inflight_requests", "Task requests held, waiting ones included", registry=registry
+        self.queued_seconds = Gauge(
+            "maskgate_queued_work_seconds",
+            "Predicted work of task requests that were let in and wait, one at a time for no more than a slice of work",
+            ("lane",),
+            registry=registry,
+            multiprocess_mode="livesum",
         )
-        self.inflight_bytes = Gauge("maskgate_inflight_bytes", "Bytes reserved by task requests", registry=registry)
+        self.shed = Counter(
+            "maskgate_shed_total",
+            "Task requests let in and dropped before they were worked on, since they would have been late",
+            ("lane",),
+            registry=registry,
+        )
+        self.inflight_requests = Gauge(
+            "maskgate_inflight_requests",
+            "Task requests held, waiting ones included",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.inflight_bytes = Gauge(
+            "maskgate_inflight_bytes", "Bytes reserved by task requests", registry=registry, multiprocess_mode="livesum"
+        )
         self.rejected = Counter(
             "maskgate_rejected_total", "Requests answered with a problem document", ("reason",), registry=registry
         )
@@ -130,7 +166,11 @@ class Telemetry:
             registry=registry,
         )
         self.model_ready = Gauge(
-            "maskgate_model_ready", "1 where the model answers requests, else 0", ("model",), registry=registry
+            "maskgate_model_ready",
+            "1 where the model answers requests, in every process, else 0",
+            ("model",),
+            registry=registry,
+            multiprocess_mode="livemin",
         )
         self.engine_seconds = Histogram(
             "maskgate_engine_run_duration_seconds",
@@ -150,10 +190,23 @@ class Telemetry:
             "maskgate_triton_errors_total", "Tiles that Triton gave no answer for", ("reason",), registry=registry
         )
         self.triton_inflight_bytes = Gauge(
-            "maskgate_triton_inflight_bytes", "Tensors on their way to Triton and back", registry=registry
+            "maskgate_triton_inflight_bytes",
+            "Tensors on their way to Triton and back",
+            registry=registry,
+            multiprocess_mode="livesum",
         )
         self.triton_transport = Gauge(
-            "maskgate_triton_transport_info", "1 for how tensors travel to Triton", ("transport",), registry=registry
+            "maskgate_triton_transport_info",
+            "1 for how tensors travel to Triton",
+            ("transport",),
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self.connections_cut = Counter(
+            "maskgate_connections_cut_total",
+            "Connections ended for a caller who was slow to ask or to read, or whose request is not one",
+            ("reason",),
+            registry=registry,
         )
         self.refreshes = Counter(
             "maskgate_repository_refreshes_total",
@@ -171,7 +224,10 @@ class Telemetry:
             "maskgate_session_cache_evictions_total", "Encoder features given up for want of room", registry=registry
         )
         self.session_bytes = Gauge(
-            "maskgate_session_cache_bytes", "Images and features of sessions in this process", registry=registry
+            "maskgate_session_cache_bytes",
+            "Images and features of sessions in the gateway's processes",
+            registry=registry,
+            multiprocess_mode="livesum",
         )
         self.loop_lag = Histogram(
             "maskgate_event_loop_lag_seconds",
@@ -192,16 +248,48 @@ class Telemetry:
         self.open_files = Gauge(
             "maskgate_open_files", "File descriptors open", registry=registry, multiprocess_mode="livesum"
         )
-        build = Gauge("maskgate_build_info", "Always 1; the labels tell the build", ("version",), registry=registry)
+        self.process_starts = Counter(
+            "maskgate_process_starts_total",
+            "Processes begun, replacements of dead ones included",
+            registry=registry,
+        )
+        self.processes = Gauge(
+            "maskgate_processes", "Living processes of the gateway", registry=registry, multiprocess_mode="livesum"
+        )
+        build = Gauge(
+            "maskgate_build_info",
+            "Always 1; the labels tell the build",
+            ("version",),
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
         build.labels(__version__).set(1)
+        self.process_starts.inc()
+        self.processes.set(1)
 
     def exposition(self) -> bytes:
-        """Return all metrics in Prometheus' text format 0.0.4."""
-        return generate_latest(self.registry)
+        """Return all metrics, those of the gateway's other processes added, in Prometheus' text format 0.0.4."""
+        return generate_latest(self._exposed())
+
+    def forget_model(self, model: str) -> None:
+        """Show nothing more of a model that is gone."""
+        if self._folder is None:
+            self.model_ready.remove(model)
+        else:
+            # A file gives nothing back; what is not a number is left out when it is shown.
+            self.model_ready.labels(model).set(math.nan)
+
+    def _exposed(self) -> CollectorRegistry:
+        """Return what is shown: the registry of this process, or one of the sums over all processes."""
+        if self._folder is None:
+            return self.registry
+        together = CollectorRegistry()
+        together.register(_Together(self._folder))
+        return together
 
     def openmetrics(self) -> bytes:
         """Return all metrics as OpenMetrics 1.0, which has exemplars: they lead to traces."""
-        text: bytes = openmetrics.generate_latest(self.registry)  # type: ignore[no-untyped-call]
+        text: bytes = openmetrics.generate_latest(self._exposed())  # type: ignore[no-untyped-call]
         return text
 
     @contextmanager
@@ -215,7 +303,7 @@ class Telemetry:
             for stage, seconds in timeline.seconds.items():
                 self.stage_seconds.labels(task, stage).observe(seconds, exemplar())
             if "queue" in timeline.seconds:
-                self.queue_seconds.observe(timeline.seconds["queue"])
+                self.queue_seconds.labels(timeline.lane).observe(timeline.seconds["queue"])
 
     @asynccontextmanager
     async def watch_loop(self) -> AsyncIterator[None]:
@@ -250,3 +338,34 @@ class Telemetry:
             self.resident_bytes.set(int((_PROCESS / "statm").read_text().split()[1]) * getpagesize())
             self.open_files.set(len(list((_PROCESS / "fd").iterdir())))
         return spent
+
+
+class _Together(Collector):
+    """The metrics in the files of all processes, as one."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterator[Metric]:
+        # A file is empty for an instant after it was made, for good where its process died in that instant.
+        files = [str(file) for file in sorted(self._folder.glob("*.db")) if _size(file)]
+        for metric in MultiProcessCollector.merge(files):  # type: ignore[no-untyped-call]
+            metric.samples = [sample for sample in metric.samples if not math.isnan(sample.value)]
+            yield metric
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:  # the gauges of a process that just died
+        return 0
+
+
+def _count_into_files(place: Place) -> None:
+    """Have prometheus_client keep what is declared from now on in files of `place`.
+
+    They are named by the number of the place, not by the process's as its default is: so whoever takes a dead process's
+    place counts on where that one ended, and there are no more files however often one dies.
+    """
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(place.folder)
+    values.ValueClass = values.MultiProcessValue(lambda: place.number)  # type: ignore[no-untyped-call]

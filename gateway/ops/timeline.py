@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal, get_args
 
 from gateway.errors import DeadlineExceeded
+from gateway.ops.lanes import Lane
 from gateway.ops.tracing import step
 
-Stage = Literal["receive", "queue", "decode", "infer", "finish", "encode"]
+Stage = Literal["receive", "queue", "decode", "infer", "finish", "encode", "send"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
@@ -23,16 +24,23 @@ class Timeline:
 
     Args:
         seconds: time the whole request may take, from now.
+        lane: in which it waits.
 
     Attributes:
+        lane: as given.
+        allowed: seconds from its first byte to its deadline.
+        breath: lets others be worked on in between, and returns when this request may go on; None: it holds no turn.
         stage: what began last.
         done: slices or tiles done.
         total: of how many; None while that is not known.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, lane: Lane = "bulk") -> None:
         """Start the clock."""
-        self._deadline = time.monotonic() + seconds
+        self.lane: Lane = lane
+        self.allowed = seconds
+        self.breath: Callable[[], Awaitable[None]] | None = None
+        self._start = time.monotonic()
         self._running: dict[Stage, int] = {}
         self._since: dict[Stage, float] = {}
         self.seconds: dict[Stage, float] = {}
@@ -59,9 +67,14 @@ class Timeline:
         """Say that `done` of `total` slices or tiles are done."""
         self.done, self.total = done, total
 
-    def extend(self, seconds: float) -> None:
-        """Let the request take `seconds` from now, where that is later than its deadline."""
-        self._deadline = max(self._deadline, time.monotonic() + seconds)
+    async def breathe(self) -> None:
+        """Let others go first where they should. Long work calls it before each step; see `Ticket.turn`."""
+        if self.breath is not None:
+            await self.breath()
+
+    def curtail(self, seconds: float) -> None:
+        """Let the whole request take no more than `seconds`, counted from its first byte."""
+        self.allowed = min(self.allowed, seconds)
 
     def remaining(self) -> float:
         """Return the seconds left.
@@ -69,7 +82,7 @@ class Timeline:
         Raises:
             DeadlineExceeded: none are.
         """
-        left = self._deadline - time.monotonic()
+        left = self._start + self.allowed - time.monotonic()
         if left <= 0:
             raise DeadlineExceeded("The request took longer than its deadline allows.")
         return left

@@ -3,51 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from gateway.errors import DeadlineExceeded
+from gateway.ops.lanes import Turns
+from gateway.ops.pools import MeteredPool
 from gateway.ops.timeline import Stage, Timeline
 
 T = TypeVar("T")
 
 
 class Workers:
-    """`threads` threads, and `turns` requests worked on at once.
+    """`threads` threads.
 
-    A request waits once, for a turn, holding no more than its upload; from then on its
-    steps find a thread free, or soon. OpenCV, NumPy and ISA-L release the GIL in them.
+    A request waits once, for its turn (`gateway/ops/queue.py`), holding no more than its upload; from then on its
+    steps find a thread free, or soon, and those of emergencies sooner. OpenCV, NumPy and ISA-L release the GIL in them.
 
     Args:
         threads: size of the pool.
-        turns: requests worked on at once; more than threads where they also wait for another process.
-        pool: the threads, where they are not to be its own.
+        pool: the threads, where what they do is to be seen.
     """
 
-    def __init__(self, threads: int, turns: int, pool: Executor | None = None) -> None:
+    def __init__(self, threads: int, pool: MeteredPool | None = None) -> None:
         """Start no thread before it is needed."""
         self._pool = pool or ThreadPoolExecutor(threads, thread_name_prefix="worker")
-        self._turns = asyncio.Semaphore(turns)
-
-    @asynccontextmanager
-    async def turn(self, timeline: Timeline) -> AsyncIterator[None]:
-        """Wait, first come first served, until this request may be worked on.
-
-        Raises:
-            DeadlineExceeded: its time was up before its turn came.
-        """
-        with timeline.measure("queue"):
-            try:
-                async with asyncio.timeout(timeline.remaining()):
-                    await self._turns.acquire()
-            except TimeoutError as late:
-                raise DeadlineExceeded("The deadline passed while the request waited for its turn.") from late
-        try:
-            yield
-        finally:
-            self._turns.release()
+        self._threads = Turns(threads, waited=pool.waited) if pool else Turns(threads)
 
     async def run(self, timeline: Timeline, stage: Stage, function: Callable[..., T], *arguments: object) -> T:
         """Return `function(*arguments)`, computed in a thread, its time counted under `stage`.
@@ -57,7 +38,8 @@ class Workers:
         """
         timeline.remaining()
         with timeline.measure(stage):
-            return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+            async with self._threads.held(timeline.lane):
+                return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
 
     async def run_to_end(self, timeline: Timeline, stage: Stage, function: Callable[..., T], *arguments: object) -> T:
         """Return what `run` returns; where the caller is cancelled, it goes on when `function` has returned.

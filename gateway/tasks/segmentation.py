@@ -102,6 +102,7 @@ class Segmenter:
     async def outputs(self, batch: Mapping[str, NDArray[Any]], *roles: str) -> tuple[NDArray[Any], ...]:
         """Return outputs in the order of `roles`, each (n, …), of a batch as in `infer`; others are not fetched."""
         names = [self.model.output(role) for role in roles]
+        await self.timeline.breathe()
         with self.timeline.measure("infer"):
             answer = await self.engine.infer(self.model, batch, names, self.timeline)
         self.telemetry.tiles.labels(self.model.name).inc(len(answer[names[0]]))

@@ -103,6 +103,7 @@ class Run:
         """Return every output of `model` by role for one item, whose inputs are among `tensors` by role."""
         inputs = {spec.name: np.ascontiguousarray(tensors[role_of(spec.name)])[None] for spec in model.card.inputs}
         outputs = [spec.name for spec in model.card.outputs]
+        await self.timeline.breathe()
         with self.timeline.measure("infer"):
             answer = await self.engine.infer(model, inputs, outputs, self.timeline)
         self.telemetry.tiles.labels(model.name).inc()

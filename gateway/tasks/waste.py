@@ -48,6 +48,12 @@ def notices_of(model: Model, size: Size) -> tuple[str, ...]:
     return tuple(said)
 
 
+def seen_pixels(model: Model, size: Size) -> int:
+    """Return how many pixels `model` sees of a photograph of a size (height, width): what it costs goes by them."""
+    height, width = seen_at(_resize_of(model), size)
+    return height * width
+
+
 def seen_at(spec: ResizeSpec, size: Size) -> Size:
     """Return the size, (height, width), at which a model sees a photograph of `size`."""
     return aligned(fitted(size, spec.short, spec.long), spec.multiple)

@@ -93,7 +93,7 @@ def test_settings_are_read_from_the_environment_and_printed_masked(
 ) -> None:
     monkeypatch.setenv("MASKGATE_AUTH_KEYS", f'{{"one": "{digest(KEY)}"}}')
     monkeypatch.setenv("MASKGATE_SESSIONS_URL", "redis://:secret@host/0")
-    assert Settings().auth.keys["one"].get_secret_value() == digest(KEY)
+    assert Settings().auth.by_tenant()["one"].digest[0].get_secret_value() == digest(KEY)
     assert cli.main(["settings"]) == 0
     printed = capsys.readouterr().out
     assert '"one": "*' in printed

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from gateway.app import create_app
+from tests.support.admitted import admit
 from tests.support.app_client import AppClient
 from tests.support.pictures import encode, noise, save
 
@@ -199,14 +200,14 @@ def test_too_many_requests_and_bytes(start: Any) -> None:
     files = {"pre": GOOD, "post": GOOD}
     client = start()
     services = client.services
-    with services.admission.admit() as reservation:
+    with admit(services.admission) as reservation:
         reservation.grow(services.settings.limits.inflight_bytes - 100)
         answer = client.post("/v1/damage", files=files)
         expect(answer, 503, "overloaded")
         assert int(answer.headers["Retry-After"]) >= 1
     assert client.post("/v1/damage", files=files).status_code == 200
     one = start(limits={"inflight_requests": 1})
-    with one.services.admission.admit():
+    with admit(one.services.admission):
         expect(one.post("/v1/damage", files=files), 503, "overloaded")
     assert one.post("/v1/damage", files=files).status_code == 200
 

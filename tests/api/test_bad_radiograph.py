@@ -12,6 +12,7 @@ import pytest
 from pydicom.uid import EncapsulatedPDFStorage, RLELossless
 
 from tests.api.conftest import Start
+from tests.support.admitted import admit
 from tests.support.app_client import AppClient
 from tests.support.cts import nifti, series
 from tests.support.dicoms import NAME, SURNAME, compressed, ct, film, saved, saved_as
@@ -198,7 +199,7 @@ def test_limits_are_settings(start: Start) -> None:
 def test_bytes_that_do_not_fit_are_refused_before_they_are_taken(client: AppClient) -> None:
     flat = saved(compressed(film(np.zeros((600, 600), int)), RLELossless))
     services = client.services
-    with services.admission.admit() as reservation:
+    with admit(services.admission) as reservation:
         # What is left holds the upload, which is a few kilobytes, and not the pixels.
         reservation.grow(services.settings.limits.inflight_bytes - 1_000_000)
         expect(client.post("/v1/radiograph", files={"image": flat}), 503, "overloaded")

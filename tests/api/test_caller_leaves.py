@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -96,16 +97,87 @@ def test_while_a_scene_is_mapped(start: Any, monkeypatch: pytest.MonkeyPatch) ->
     assert_nothing_is_held(client)
 
 
+@pytest.mark.parametrize(
+    ("stage", "function"),
+    [
+        ("decode", "gateway.api.images.decode"),
+        ("finish", "gateway.tasks.segmentation.class_counts"),
+        ("encode", "gateway.api.damage.encode_label_map"),
+    ],
+)
+def test_while_a_thread_is_at_work(start: Any, monkeypatch: pytest.MonkeyPatch, stage: str, function: str) -> None:
+    """The thread cannot be stopped; what the request held is given back all the same, and the turn with it."""
+    client = start(work={"threads": 2, "turns": 1})
+    running, leave = threading.Event(), threading.Event()
+
+    def endless(*_: object) -> None:
+        running.set()
+        leave.wait(10)
+
+    monkeypatch.setattr(function, endless)
+    scope, body = scope_and_body()
+    converse(client, whole_then_gone(body, lambda: asyncio.to_thread(running.wait, 10)), scope)
+    monkeypatch.undo()
+    assert client.sample("maskgate_cancelled_total", stage=stage) == 1
+    assert client.services.admission.queue.turns.free == 1
+    leave.set()
+    assert_nothing_is_held(client)
+
+
+def test_while_the_answer_is_sent(start: Any) -> None:
+    client = start(work={"threads": 2, "turns": 1})
+    scope, body = scope_and_body()
+    sending, held = asyncio.Event(), list[float]()
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            sending.set()
+            await asyncio.Event().wait()
+
+    async def begun() -> None:
+        await sending.wait()
+        held.extend(client.sample(f"maskgate_inflight_{what}") for what in ("requests", "bytes"))
+        # Others have their turn meanwhile.
+        assert client.services.admission.queue.turns.free == 1
+
+    converse(client, whole_then_gone(body, begun), scope, send)
+    # The answer is held, the images and what was made of them are not.
+    assert held[0] == 1
+    assert 0 < held[1] < len(GOOD)
+    assert client.sample("maskgate_cancelled_total", stage="send") == 1
+    assert client.sample("maskgate_http_requests_total", route="/v1/damage", method="POST", status_class="2xx") == 1
+    assert_nothing_is_held(client)
+
+
+def test_an_answer_is_held_until_all_of_it_was_taken(start: Any) -> None:
+    """A server buffers what it is given; that it was taken shows when it takes more."""
+    client = start()
+    scope, body = scope_and_body()
+    sent: list[tuple[int, bool, float]] = []
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            taken = len(message["body"]), message.get("more_body", False)
+            sent.append((*taken, client.sample("maskgate_inflight_bytes")))
+
+    converse(client, whole_then_gone(body, asyncio.Event().wait), scope, send)
+    (first, more, held), (last, more_still, held_still) = sent
+    assert (more, last, more_still) == (True, 0, False)
+    assert held == held_still == first > 0
+    assert client.sample("maskgate_cancelled_total", stage="send") == 0
+    assert_nothing_is_held(client)
+
+
 def test_while_waiting_for_a_turn(start: Any) -> None:
     client = start(work={"threads": 1})
-    workers = client.services.workers
+    turns = client.services.admission.queue.turns
     scope, body = scope_and_body()
 
     async def hold() -> None:
-        await workers._turns.acquire()
+        await turns.take("bulk")
 
     async def release() -> None:
-        workers._turns.release()
+        turns.give_back()
 
     client.run(hold)
     converse(client, whole_then_gone(body, lambda: asyncio.sleep(0.05)), scope)

@@ -60,17 +60,17 @@ def test_tiles_are_counted_where_an_image_has_many(client: AppClient, monkeypatc
 
 def test_before_the_work_is_known_there_is_no_total(start: Any) -> None:
     client = start(work={"threads": 1})
-    turns = client.services.workers._turns
+    turns = client.services.admission.queue.turns
 
     async def scenario() -> dict[str, Any]:
-        await turns.acquire()
+        await turns.take("bulk")
         options = {"files": {"image": series()}, "headers": {"X-Request-ID": "mine"}}
         waiting = asyncio.create_task(client._request("POST", "/v1/ct", options))
         said: dict[str, Any] = {}
         while said.get("stage") != "queue":
             await asyncio.sleep(0.01)
             said = (await client._request("GET", "/v1/progress/mine", {})).json()
-        turns.release()
+        turns.give_back()
         assert (await waiting).status_code == 200
         return said
 

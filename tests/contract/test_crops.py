@@ -60,7 +60,7 @@ def test_a_pair_is_found_and_graded(new_engine: Factory, fused: Path) -> None:
 
     async def run(engine: Engine) -> DamageReport:
         await engine.start()
-        workers, timeline, telemetry = Workers(2, 2), Timeline(30), Telemetry()
+        workers, timeline, telemetry = Workers(2), Timeline(30), Telemetry()
         try:
             finder, grader = choose(engine, "damage", "bd-fcn"), choose(engine, CROP_TASK, "bd-cnn")
             parts = [Segmenter(model, engine, workers, telemetry, timeline) for model in (finder, grader)]
@@ -87,7 +87,7 @@ def test_a_composition_is_never_asked_for_tiles(fused: Path) -> None:
 
     async def run() -> None:
         await engine.start()
-        workers, timeline, telemetry = Workers(1, 1), Timeline(30), Telemetry()
+        workers, timeline, telemetry = Workers(1), Timeline(30), Telemetry()
         try:
             finder, grader = choose(engine, "damage", "bd-fcn"), choose(engine, CROP_TASK, "bd-cnn")
             parts = [Segmenter(model, engine, workers, telemetry, timeline) for model in (finder, grader)]

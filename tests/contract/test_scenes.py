@@ -37,7 +37,7 @@ def test_a_scene_is_the_same_map(new_engine: Factory, repository: Path) -> None:
     scene, kept = Picture(pixels, np.ones((700, 500), np.bool_)), Kept()
 
     async def run() -> SceneMap:
-        engine, workers = new_engine(repository), Workers(2, 1)
+        engine, workers = new_engine(repository), Workers(2)
         await engine.start()
         try:
             segmenter = Segmenter(choose(engine, "damage", "pair"), engine, workers, Telemetry(), Timeline(60))

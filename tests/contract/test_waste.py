@@ -35,7 +35,7 @@ def waste(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ask(engine: Engine, photo: np.ndarray) -> tuple[WasteMap, tuple[Region, ...]]:
     async def run() -> tuple[WasteMap, tuple[Region, ...]]:
-        workers = Workers(2, 2)
+        workers = Workers(2)
         await engine.start()
         try:
             model = choose(engine, "waste", "waste-fanet")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import sys
@@ -133,8 +134,15 @@ def test_sigterm_drains(repository: Path) -> None:
         for asker in askers:
             asker.join(60)
         assert answers == [200, 200, 200]
-        process.process.wait(30)
+        assert process.process.wait(30) == 0
         assert "Traceback" not in "".join(process.output)
+
+
+def test_ctrl_c_ends_it_quietly(repository: Path) -> None:
+    with gateway(repository) as process:
+        process.process.send_signal(signal.SIGINT)
+        assert process.process.wait(30) == 0
+    assert "Traceback" not in "".join(process.output)
 
 
 def test_a_repository_that_is_not_there_is_said(tmp_path: Path) -> None:

@@ -85,9 +85,9 @@ def main() -> None:
     record(options.record, "pairs", {"results": [vars(result) for result in results]})
 
 
-def drawn_request() -> Request:
-    """Return a drawn pair of 1024² pixels as a request."""
-    scene = draw_scene(1, SIDE)
+def drawn_request(side: int = SIDE) -> Request:
+    """Return a drawn pair of `side`² pixels as a request."""
+    scene = draw_scene(1, side)
     pre, post = encode(scene.pre), encode(scene.post)
     prepared = httpx.Request("POST", "http://x", files={"pre": ("pre", pre), "post": ("post", post)})
     return Request(pre, post, prepared.headers["Content-Type"], prepared.read())

@@ -48,6 +48,13 @@ class AppClient:
     def delete(self, path: str, **options: Any) -> httpx.Response:
         return self.run(self._request, "DELETE", path, options)
 
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        return self.run(self._request, method, path, options)
+
+    def build(self, method: str, path: str, **options: Any) -> httpx.Request:
+        """Return a request without sending it."""
+        return self._http.build_request(method, path, **options)
+
     async def _request(self, method: str, path: str, options: dict[str, Any]) -> httpx.Response:
         return await self._http.request(method, path, **options)
 

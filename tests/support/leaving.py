@@ -31,11 +31,17 @@ def scope_of(request: httpx.Request) -> dict[str, Any]:
     }
 
 
-def converse(client: AppClient, messages: Callable[[], Awaitable[Message]], scope: dict[str, Any]) -> None:
-    """Run one request whose incoming messages come from `messages`."""
+async def _ignore(message: Message) -> None:
+    pass
 
-    async def send(message: Message) -> None:
-        pass
+
+def converse(
+    client: AppClient,
+    messages: Callable[[], Awaitable[Message]],
+    scope: dict[str, Any],
+    send: Callable[[Message], Awaitable[None]] = _ignore,
+) -> None:
+    """Run one request whose incoming messages come from `messages` and whose answer goes to `send`."""
 
     async def run() -> None:
         await asyncio.wait_for(client.app(scope, messages, send), 10)

@@ -15,7 +15,7 @@ from gateway.ops.workers import Workers
 
 def test_work_runs_off_the_loop_and_is_timed() -> None:
     async def scenario() -> tuple[str, Timeline]:
-        workers, timeline = Workers(1, 1), Timeline(10)
+        workers, timeline = Workers(1), Timeline(10)
         name = await workers.run(timeline, "decode", lambda: threading.current_thread().name)
         workers.close()
         return name, timeline
@@ -26,41 +26,9 @@ def test_work_runs_off_the_loop_and_is_timed() -> None:
     assert timeline.server_timing().startswith("decode;dur=")
 
 
-def test_turns_are_bounded_and_first_come_first_served() -> None:
-    async def scenario() -> list[int]:
-        workers = Workers(1, 1)
-        order: list[int] = []
-
-        async def take(number: int) -> None:
-            async with workers.turn(Timeline(10)):
-                order.append(number)
-                await asyncio.sleep(0)
-                order.append(number)
-
-        await asyncio.gather(*(take(n) for n in range(5)))
-        workers.close()
-        return order
-
-    assert asyncio.run(scenario()) == [n for n in range(5) for _ in range(2)]
-
-
-def test_a_turn_that_comes_too_late_is_refused_and_none_is_lost() -> None:
-    async def scenario() -> None:
-        workers = Workers(1, 1)
-        async with workers.turn(Timeline(10)):
-            with pytest.raises(DeadlineExceeded):
-                async with workers.turn(Timeline(0.01)):
-                    pytest.fail("two turns at once")
-        async with workers.turn(Timeline(10)):
-            pass
-        workers.close()
-
-    asyncio.run(scenario())
-
-
 def test_nothing_starts_after_the_deadline() -> None:
     async def scenario() -> None:
-        workers, timeline = Workers(1, 1), Timeline(0.001)
+        workers, timeline = Workers(1), Timeline(0.001)
         time.sleep(0.002)  # noqa: ASYNC251 - the deadline must pass, and nothing else runs on this loop
         with pytest.raises(DeadlineExceeded):
             await workers.run(timeline, "decode", pytest.fail)
@@ -95,7 +63,7 @@ def test_overlapping_steps_of_a_stage_count_once(monkeypatch: pytest.MonkeyPatch
 
 def test_who_is_cancelled_goes_on_when_the_thread_is_through() -> None:
     async def scenario() -> list[str]:
-        workers, events = Workers(1, 1), list[str]()
+        workers, events = Workers(1), list[str]()
         begun = threading.Event()
 
         def work() -> None:
@@ -122,9 +90,10 @@ def test_who_is_cancelled_goes_on_when_the_thread_is_through() -> None:
     assert asyncio.run(scenario()) == ["through", "given back"]
 
 
-def test_a_deadline_can_be_put_off_and_not_brought_forward() -> None:
-    timeline = Timeline(10)
-    timeline.extend(100)
-    assert timeline.remaining() > 99
-    timeline.extend(1)
-    assert timeline.remaining() > 99
+def test_a_deadline_can_be_brought_forward_and_not_put_off() -> None:
+    timeline = Timeline(100)
+    timeline.curtail(10)
+    assert timeline.remaining() < 11
+    timeline.curtail(50)
+    assert timeline.remaining() < 11
+    assert timeline.allowed == 10

@@ -112,7 +112,7 @@ def find(
     keep: Any = None,
 ) -> CtFindings:
     async def run() -> CtFindings:
-        workers = Workers(2, 1)
+        workers = Workers(2)
         segmenter = Segmenter(model, engine or BandEngine(), workers, telemetry or Telemetry(), Timeline(60))
         try:
             return await find_lesions(segmenter, volume, keep)

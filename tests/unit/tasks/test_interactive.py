@@ -61,7 +61,7 @@ class Desk:
         self.loop = asyncio.new_event_loop()
         self.telemetry = Telemetry()
         self.engine = EmbeddedEngine(repository, "cpu", 1, self.telemetry)
-        self.workers = Workers(2, 2)
+        self.workers = Workers(2)
         self.do(self.engine.start())
 
     def do(self, work: Awaitable[Any]) -> Any:

@@ -96,7 +96,7 @@ def model_of(tmp_path: Path) -> Callable[..., Model]:
 
 @pytest.fixture
 def workers() -> Iterator[Workers]:
-    pool = Workers(2, 1)
+    pool = Workers(2)
     yield pool
     pool.close()
 

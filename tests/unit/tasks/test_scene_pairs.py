@@ -28,7 +28,7 @@ UInt8 = NDArray[np.uint8]
 
 def run(pairing: Any) -> Any:
     async def ran() -> Any:
-        workers = Workers(1, 1)
+        workers = Workers(1)
         try:
             # Pairing asks for no model, only for the request's threads and clock.
             return await pairing(Segmenter(None, TableEngine(), workers, Telemetry(), Timeline(60)))  # type: ignore[arg-type]

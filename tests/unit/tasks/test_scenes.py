@@ -77,7 +77,7 @@ def mapped(
     model: Model, pre: Picture, post: Picture, sinks: Sequence[Sink] = (), engine: TableEngine | None = None
 ) -> tuple[SceneMap, Timeline]:
     async def run() -> tuple[SceneMap, Timeline]:
-        workers, timeline = Workers(2, 1), Timeline(60)
+        workers, timeline = Workers(2), Timeline(60)
         segmenter = Segmenter(model, engine or TableEngine(), workers, Telemetry(), timeline)
         try:
             return await map_scene(segmenter, pre, post, sinks), timeline
@@ -213,7 +213,7 @@ def test_who_is_cancelled_leaves_no_thread_reading(model: Model) -> None:
             return super().read(rows, columns)
 
     async def run() -> int:
-        workers = Workers(2, 1)
+        workers = Workers(2)
         segmenter = Segmenter(model, TableEngine(), workers, Telemetry(), Timeline(60))
         task = asyncio.create_task(map_scene(segmenter, Slow(9000, 64), Drawn(9000, 64)))
         await asyncio.to_thread(reading.wait)

@@ -32,7 +32,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 def segment(model: Model, image: NDArray[np.uint8], method: str, engine: TableEngine | None = None) -> Any:
     async def run() -> Any:
-        workers = Workers(1, 1)
+        workers = Workers(1)
         segmenter = Segmenter(model, engine or TableEngine(), workers, Telemetry(), Timeline(60))
         try:
             return await getattr(segmenter, method)({"pre": image, "post": image})

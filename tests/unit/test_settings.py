@@ -1,0 +1,47 @@
+"""What one of several processes has of the settings."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from gateway.settings import Settings
+
+URL = "redis://localhost"
+
+
+def test_threads_lanes_and_caches_are_shared_out_and_each_has_one_at_least() -> None:
+    whole = Settings.model_validate(
+        {
+            "server": {"workers": 3},
+            "work": {"threads": 7, "turns": 2},
+            "engine": {"lanes": 2, "triton_inflight_bytes": 300},
+            "sessions": {"bytes": 900},
+        }
+    )
+    part = whole.of_each_process()
+    assert (part.work.threads, part.work.turns, part.engine.lanes) == (2, 1, 1)
+    assert (part.engine.triton_inflight_bytes, part.sessions.bytes) == (100, 300)
+    assert part.limits == whole.limits, "requests and bytes are counted over all processes"
+
+
+def test_turns_that_follow_the_threads_go_on_following_them() -> None:
+    assert Settings.model_validate({"server": {"workers": 2}}).of_each_process().work.turns == 0
+
+
+def test_what_a_redis_holds_is_not_shared_out_and_what_lies_in_front_of_it_is() -> None:
+    sessions = {"url": URL, "bytes": 900, "local_bytes": 100, "connections": 8}
+    part = Settings.model_validate({"server": {"workers": 2}, "sessions": sessions}).of_each_process().sessions
+    assert (part.bytes, part.local_bytes, part.connections) == (900, 50, 4)
+
+
+@pytest.mark.parametrize(("workers", "url", "keeps"), [(1, None, True), (2, None, False), (2, URL, True)])
+def test_several_processes_keep_sessions_in_a_redis_alone(workers: int, url: str | None, keeps: bool) -> None:
+    settings = Settings.model_validate({"server": {"workers": workers}, "sessions": {"url": url}})
+    assert settings.keeps_sessions is keeps
+
+
+@pytest.mark.parametrize("workers", [0, -1, 65])
+def test_a_number_of_processes_that_is_none_is_refused(workers: int) -> None:
+    with pytest.raises(ValidationError, match="workers"):
+        Settings.model_validate({"server": {"workers": workers}})
