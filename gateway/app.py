@@ -119,9 +119,9 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
     # The one added last is the outermost.
     app.add_middleware(Authentication, tenants=Tenants(settings.auth.by_tenant()), quotas=Quotas())
     app.add_middleware(RequestContext, telemetry=telemetry, statuses=services.engine.statuses)
+    app.add_middleware(AnswersInPieces)
     if tracer is not None:
         app.add_middleware(Tracing, tracer=tracer)
-    app.add_middleware(AnswersInPieces)
     problems.install(app)
     for room in (damage, ct, radiograph, waste, interactive, sessions, oip, progress, service, repository, problems):
         app.include_router(room.router)

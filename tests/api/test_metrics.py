@@ -19,6 +19,9 @@ from tests.support.towns import town
 TESTS = Path(__file__).resolve().parents[1]
 ELSEWHERE = {
     "maskgate_cancelled": "api/test_caller_leaves.py",
+    "maskgate_connections_cut": "e2e/test_edges.py",
+    "maskgate_queued_work_seconds": "unit/ops/test_queue.py",
+    "maskgate_shed": "api/test_admission.py",
     "maskgate_trace_spans": "api/test_tracing.py",
     "maskgate_triton_errors": "contract/test_triton_failures.py",
     "maskgate_triton_inflight_bytes": "contract/test_triton_telemetry.py",

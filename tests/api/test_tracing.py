@@ -65,7 +65,7 @@ def test_a_request_is_a_span_with_its_stages_and_engine_calls_below(traces: Coll
         "http.response.status_code": 200,
     }
     stages = children(spans, request)
-    assert {span.name for span in stages} == {"receive", "queue", "decode", "infer", "finish", "encode"}
+    assert {span.name for span in stages} == {"receive", "queue", "decode", "infer", "finish", "encode", "send"}
     calls = [call for span in stages if span.name == "infer" for call in children(spans, span)]
     assert sum(int(call.attributes["items"]) for call in calls) == 6, "a tile is in one call of the engine"
     for call in calls:

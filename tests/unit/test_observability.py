@@ -17,6 +17,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from gateway.app import create_app
 from gateway.errors import MaskgateError
+from gateway.ops.lanes import LANES
 from gateway.ops.telemetry import Telemetry
 from gateway.ops.timeline import STAGES
 from gateway.settings import Settings
@@ -88,6 +89,7 @@ def values() -> dict[str, set[str]]:
         "stage": set(STAGES),
         "outcome": {"failed", "changed", "unchanged", "sent", "lost"},
         "job": {"maskgate"},
+        "lane": set(LANES),
     }
 
 
