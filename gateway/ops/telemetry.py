@@ -94,6 +94,7 @@ class Telemetry:
             "Predicted work of task requests that were let in and wait, one at a time for no more than a slice of work",
             ("lane",),
             registry=registry,
+            multiprocess_mode="livesum",
         )
         self.shed = Counter(
             "maskgate_shed_total",

@@ -7,10 +7,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import cv2
 import pytest
 
+from gateway.api import images
 from gateway.app import create_app
+from gateway.media import ct_files, film_files
+from gateway.media.images import decode
 from gateway.settings import Settings
 from tests.support.app_client import AppClient, running
 from tests.support.trivial import write_trivial_model
@@ -66,13 +68,13 @@ def client(start_session: Start) -> AppClient:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[None]:
     """Return a list that gets an entry for every image decoded."""
     calls: list[None] = []
-    original = cv2.imdecode
 
     def counting(*arguments: Any) -> Any:
         calls.append(None)
-        return original(*arguments)
+        return decode(*arguments)
 
-    monkeypatch.setattr(cv2, "imdecode", counting)
+    for module in (images, ct_files, film_files):
+        monkeypatch.setattr(module, "decode", counting)
     return calls
 
 

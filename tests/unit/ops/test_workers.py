@@ -16,7 +16,7 @@ from gateway.ops.workers import Workers
 
 def test_work_runs_off_the_loop_and_is_timed() -> None:
     async def scenario() -> tuple[str, Timeline]:
-        workers, timeline = Workers(ThreadPoolExecutor(1)), Timeline(10)
+        workers, timeline = Workers(ThreadPoolExecutor(1, "worker")), Timeline(10)
         name = await workers.run(timeline, "decode", lambda: threading.current_thread().name)
         workers.close()
         return name, timeline
