@@ -46,7 +46,7 @@ class JsonFormatter(logging.Formatter):
         if (span := tracing.current()) is not None:
             line["trace_id"] = span.trace_id
         fields: Mapping[str, object] = getattr(record, "fields", {})
-        line = {**fields, **line}
+        line |= {key: value for key, value in fields.items() if key not in line}
         if record.exc_info:
             line["stack"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=str)
