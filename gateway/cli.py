@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from gateway.app import create_app
 from gateway.engines.base import Status
+from gateway.ops.memory import give_back_large_blocks
 from gateway.settings import EngineSettings, ModelSettings, ServerSettings, Settings
 
 
@@ -78,6 +79,7 @@ def _serve(settings: Settings) -> int:
     if not settings.models.repository.is_dir():
         print(f"The model repository {settings.models.repository} is not a folder.", file=sys.stderr)
         return 2
+    give_back_large_blocks()
     app = create_app(settings)
     config = uvicorn.Config(
         app,
