@@ -15,7 +15,7 @@ from tests.support.towns import in_degrees, place, seen_on, town
 from tests.support.trivial import write_trivial_model
 
 WIDTH = 1600
-HEIGHT = 7200
+HEIGHT = 14400
 """From this height on all that does not follow it is in use: GDAL's cache is full, and all rows are on their way."""
 GROWTH = 32 * 1024 * 1024
 """What a scene twice as high may cost more beside its upload: its buildings, and its label map deflated."""
@@ -39,7 +39,7 @@ def peak(server: GatewayProcess) -> int:
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 def test_memory_does_not_follow_the_area(models: Path, tmp_path: Path) -> None:
-    """Of 11.5 and 23 megapixels; decoded, the larger pair would take 69 MB more, and its probabilities another 58."""
+    """Of 23 and 46 megapixels; decoded, the larger pair would take 138 MB more, and its probabilities another 115."""
 
     def resident(height: int) -> tuple[int, int]:
         pre, post = write_large(tmp_path, WIDTH, height)

@@ -29,17 +29,42 @@ print(seen[1] - seen[0])
 """
 
 
-def touched(amount: int, **variables: str) -> int:
-    ran = subprocess.run(
-        [sys.executable, "-c", TOUCHED, str(amount)], capture_output=True, text=True, check=False, env=variables or None
-    )
-    if "other C library" in ran.stderr:
+# Blocks of 24 MiB, each freed below a small one that is not.
+LARGE = """
+import sys
+import numpy as np
+from gateway.ops.memory import keep_freed
+
+def resident():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS")) // 1024
+
+if sys.argv[1] == "told" and not keep_freed(64 << 20):
+    sys.exit("other C library")
+kept = []
+for _ in range(12):
+    large, small = np.ones(24 << 20, np.uint8), np.ones(100_000, np.uint8)
+    kept.append(small)
+    before = resident()
+    del large
+    freed = before - resident()
+print(freed)
+"""
+
+
+def ran(code: str, argument: str) -> int:
+    """Return what `code` prints in a process of its own."""
+    process = subprocess.run([sys.executable, "-c", code, argument], capture_output=True, text=True, check=False)
+    if "other C library" in process.stderr:
         pytest.skip("the C library is not glibc")
-    return int(ran.stdout)
+    return int(process.stdout)
+
+
+def test_large_blocks_are_given_back() -> None:
+    assert ran(LARGE, "told") >= 23 > ran(LARGE, "not told")
 
 
 def test_freed_memory_is_used_again() -> None:
-    assert touched(64 << 20) < 1000 < touched(1)
+    assert ran(TOUCHED, str(64 << 20)) < 1000 < ran(TOUCHED, "1")
 
 
 @pytest.mark.parametrize("name", ["MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES"])
