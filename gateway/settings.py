@@ -186,8 +186,8 @@ class WorkSettings(_Group):
     """Requests being worked on at once. 0: as many as threads; on Triton, where they mostly wait, eight times that."""
 
     kept_bytes: int = Field(64 * MIB, ge=0)
-    """Freed memory that each thread keeps for its next request, in bytes; 0: none, which is slower. Of glibc alone, and
-    unless `MALLOC_TRIM_THRESHOLD_`, `MALLOC_MMAP_THRESHOLD_` or `GLIBC_TUNABLES` are set, which then say."""
+    """Freed memory that each thread keeps for its next request, in bytes; 0: as the C library has it. Of glibc alone,
+    and unless `MALLOC_TRIM_THRESHOLD_`, `MALLOC_MMAP_THRESHOLD_` or `GLIBC_TUNABLES` are set, which then say."""
 
 
 class AuthSettings(_Group):
