@@ -14,7 +14,7 @@ _SAID_OTHERWISE = ("GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRE
 
 
 def keep_freed(amount: int) -> bool:
-    """Have this process keep up to `amount` bytes a thread of what it frees, and return whether it will; 0 asks nothing.
+    """Have this process keep up to `amount` bytes a thread of what it frees, where > 0; return whether it will.
 
     By itself glibc gives the buffers of each picture back to the system and asks for as many new pages with the next:
     of a 1024² pair 5,700, and touching them for the first time takes a fifth of all that the request costs. Other C
