@@ -99,7 +99,7 @@ soak: $(DEV)/.project ## Keep the gateway busy until stopped, and see whether it
 
 # Each in an environment of its own. One that cannot be installed is named in the table, with what its log says last.
 bench-peers: $(DEV)/.project ## Set the gateway beside FastAPI, LitServe, BentoML and Ray Serve on the same work (six minutes)
-	@$(MAKE) --no-print-directory --keep-going $(PEER_NAMES:%=$(PEERS)/%/.locked) || echo 'Not every peer can be had here'
+	@$(MAKE) --no-print-directory --silent --keep-going $(PEER_NAMES:%=$(PEERS)/%/.locked) || echo 'Not every peer can be had here'
 	@$(DEV)/bin/python -m tests.load.peers --record $(RESULTS)
 
 perf: $(PERF)/perf_analyzer ## Fetch NVIDIA's perf_analyzer (Linux on x86-64)

@@ -230,8 +230,8 @@ class WorkSettings(_Group):
     """Of so many turns one goes to the bulk lane while emergencies wait too; all others are theirs."""
 
     kept_bytes: int = Field(64 * MIB, ge=0)
-    """Freed memory that each thread keeps for its next request, in bytes; 0: none, which is slower. Of glibc alone, and
-    unless `MALLOC_TRIM_THRESHOLD_`, `MALLOC_MMAP_THRESHOLD_` or `GLIBC_TUNABLES` are set, which then say."""
+    """Freed memory that each thread keeps for its next request, in bytes; 0: as the C library has it. Of glibc alone,
+    and unless `MALLOC_TRIM_THRESHOLD_`, `MALLOC_MMAP_THRESHOLD_` or `GLIBC_TUNABLES` are set, which then say."""
 
 
 class KeySettings(_Group):

@@ -55,7 +55,7 @@ def main() -> None:
     told = {GATEWAY: versions()["maskgate"]}
     libraries: dict[str, dict[str, str]] = {}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
-        repository = Path(folder)
+        repository = Path(folder) / "models"
         requests = {side: drawn_request(side) for side in sides}
         for side in sides:
             write_trivial_model(repository, _model(side), tile=side, overlap=0, classes=_CLASSES)

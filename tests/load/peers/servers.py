@@ -106,7 +106,8 @@ def serving(peer: Peer, python: Path, repository: Path, request: Request) -> Ite
         "RAY_raylet_start_wait_time_s": str(_START_SECONDS),
         "RAY_agent_register_timeout_ms": str(1000 * _START_SECONDS),
     }
-    log = repository / f"{peer.environment}.log"
+    # Beside the repository, which the gateway watches.
+    log = repository.with_name(f"{peer.environment}.log")
     with log.open("w") as output:
         # A session of its own, so that its workers end with it.
         process = subprocess.Popen(

@@ -73,6 +73,10 @@ def test_the_environment_has_the_last_word(monkeypatch: pytest.MonkeyPatch, name
     assert not memory.keep_freed(1 << 20)
 
 
+def test_nothing_is_asked_for_nothing() -> None:
+    assert not memory.keep_freed(0)
+
+
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ctypes.CDLL", lambda _: object())
     assert not memory.keep_freed(1 << 20)
