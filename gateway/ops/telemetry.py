@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import time
 from collections.abc import Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -17,18 +16,15 @@ from pathlib import Path
 from resource import getpagesize
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
-from prometheus_client.metrics_core import Metric
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
-from prometheus_client.registry import Collector
 
 from gateway import __version__
+from gateway.ops.shared_metrics import SharedMetrics, count_into_files
 from gateway.ops.tracing import exemplar
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from gateway.ops.place import Place
     from gateway.ops.timeline import Timeline
@@ -56,7 +52,7 @@ class Telemetry:
         """Declare every metric."""
         self._folder = place.folder if place else None
         if place:
-            _count_into_files(place)
+            count_into_files(place)
         self.registry = registry = CollectorRegistry()
         self.requests = Counter(
             "maskgate_http_requests_total",
@@ -284,7 +280,7 @@ class Telemetry:
         if self._folder is None:
             return self.registry
         together = CollectorRegistry()
-        together.register(_Together(self._folder))
+        together.register(SharedMetrics(self._folder))
         return together
 
     def openmetrics(self) -> bytes:
@@ -338,34 +334,3 @@ class Telemetry:
             self.resident_bytes.set(int((_PROCESS / "statm").read_text().split()[1]) * getpagesize())
             self.open_files.set(len(list((_PROCESS / "fd").iterdir())))
         return spent
-
-
-class _Together(Collector):
-    """The metrics in the files of all processes, as one."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def collect(self) -> Iterator[Metric]:
-        # A file is empty for an instant after it was made, for good where its process died in that instant.
-        files = [str(file) for file in sorted(self._folder.glob("*.db")) if _size(file)]
-        for metric in MultiProcessCollector.merge(files):  # type: ignore[no-untyped-call]
-            metric.samples = [sample for sample in metric.samples if not math.isnan(sample.value)]
-            yield metric
-
-
-def _size(file: Path) -> int:
-    try:
-        return file.stat().st_size
-    except FileNotFoundError:  # the gauges of a process that just died
-        return 0
-
-
-def _count_into_files(place: Place) -> None:
-    """Have prometheus_client keep what is declared from now on in files of `place`.
-
-    They are named by the number of the place, not by the process's as its default is: so whoever takes a dead process's
-    place counts on where that one ended, and there are no more files however often one dies.
-    """
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(place.folder)
-    values.ValueClass = values.MultiProcessValue(lambda: place.number)  # type: ignore[no-untyped-call]
