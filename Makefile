@@ -28,8 +28,8 @@ LOCKS := deploy/locks
 PROJECTS := pyproject.toml clients/python/pyproject.toml
 
 # Each takes about ten minutes on a core of its own.
-UNITS := tests/unit
-OTHERS := tests/api tests/contract tests/e2e
+UNITS := tests/unit tests/api
+OTHERS := tests/contract tests/e2e
 PYTEST := $(DEV)/bin/python -m pytest --cov --cov-report= --cov-fail-under=0
 
 # Twice quiet: errors are shown, warnings about the machine's own package sources are not. A lock is whole, so nothing is
@@ -59,7 +59,7 @@ triton: $(TRITON)/.locked ## Start Triton without Docker (HTTP_PORT=8000 GRPC_PO
 
 test: check ## Run every check and every test
 	@$(MAKE) --no-print-directory perf || echo 'perf_analyzer cannot be had here; its test is skipped'
-	@echo '── pytest, in two processes side by side: what needs servers, and tests/unit, which is told of afterwards'
+	@echo '── pytest, in two processes side by side: what needs servers, and all else, which is told of afterwards'
 	@$(DEV)/bin/coverage erase; units=$$(mktemp); failed=0; \
 	COVERAGE_FILE=$(CURDIR)/.coverage.units $(PYTEST) $(UNITS) >$$units 2>&1 & pid=$$!; \
 	COVERAGE_FILE=$(CURDIR)/.coverage.others $(PYTEST) $(OTHERS) || failed=1; \

@@ -16,7 +16,7 @@ class Answer:
     """What a caller got, and when.
 
     Attributes:
-        status: of HTTP.
+        status: of HTTP; 0 where the connection ended before it.
         start: monotonic seconds when the request was due.
         seconds: from then to the last byte of its answer.
     """
@@ -83,15 +83,26 @@ class Callers:
 
     async def call(self, due: float, **headers: object) -> Answer:
         """Return the answer to a request that was due at a time, with more `headers` (`_` for `-`)."""
-        connection = self._idle.pop() if self._idle else await self._connect()
+        connection = self._kept() or await self._connect()
         transport = connection.transport
         assert transport is not None
         more = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
         answered = connection.answered = asyncio.get_running_loop().create_future()
         transport.writelines([f"{self._head}{more}\r\n".encode(), self._body])
-        status = await answered
+        try:
+            status = await answered
+        except ConnectionError:
+            return Answer(0, due, time.monotonic() - due)
         self._idle.append(connection)
         return Answer(status, due, time.monotonic() - due)
+
+    def _kept(self) -> _Connection | None:
+        """Return a connection that is open still; the gateway closes those that it will not read on from."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.transport is not None and not connection.transport.is_closing():
+                return connection
+        return None
 
     def close(self) -> None:
         """Close every connection."""

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from maskgate_load.arrivals import PATTERNS, Stretch, arrivals, dispatch, rate_at, schedule
 
-RATES = st.floats(0, 40)
+RATES = st.just(0.0) | st.floats(1e-3, 40)
 STRETCHES = st.builds(Stretch, st.floats(0.5, 8), RATES, RATES)
 SCHEDULES = st.lists(STRETCHES, min_size=1, max_size=4)
 
