@@ -15,7 +15,7 @@ from typing import Any
 from maskgate_load.options import CLOSED, Options
 
 _FOLDER = Path(__file__).resolve().parents[1]
-_LEAVING_SECONDS = 60
+_LEAVING_SECONDS = 30
 
 
 class LoadFailed(RuntimeError):
@@ -58,11 +58,20 @@ def run(address: str, options: Options, users: int = 1, until: Callable[[], bool
             start_new_session=True,
         )
         interrupted = _follow(process, until)
-        said = process.communicate(timeout=_LEAVING_SECONDS)[1]
+        said = _last_words(process)
         if not figures.is_file():
             written = log.read_text(encoding="utf-8") if log.is_file() else ""
             raise LoadFailed((written + said)[-2000:] or "locust ended without a word")
         return {**json.loads(figures.read_text(encoding="utf-8")), "interrupted": interrupted}
+
+
+def _last_words(process: subprocess.Popen[str]) -> str:
+    """Wait until it has left, and return what it said; its figures are written before it leaves."""
+    try:
+        return process.communicate(timeout=_LEAVING_SECONDS)[1]
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.communicate()[1]
 
 
 def _follow(process: subprocess.Popen[str], until: Callable[[], bool]) -> bool:

@@ -1,10 +1,10 @@
 """`make bench-peers`: the same pair-to-mask work through this gateway, through its peers, and through nothing at all.
 
 Two drawn PNGs in, an indexed or grey PNG of their label map out, with a model that costs next to nothing and whose tile
-is the picture. This gateway runs as it does by default, with metrics, admission and logs on; each peer as its
-documentation has it, on two cores, in an environment of its own; the bare loop is two processes that decode, infer and
-encode without a server. All answers must have the same pixels. Windows of all alternate in one run, so that a noisy
-machine troubles all alike, and a share is of the bare loop's window in the same round.
+is the picture. This gateway runs as it does by default, with metrics, admission and logs on, in one process and in two,
+as the peers do; each peer as its documentation has it, on two cores, in an environment of its own; the bare loop is two
+processes that decode, infer and encode without a server. All answers must have the same pixels. Windows of all alternate
+in one run, so that a noisy machine troubles all alike, and a share is of the bare loop's window in the same round.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 
 from gateway.repository.store import scan
 from tests.load.bench import Request, bare_loops, drawn_request
-from tests.load.peers.report import BARE, GATEWAY, figures, plot, readings, shortfalls, table
+from tests.load.peers.report import BARE, GATEWAY, OURS, PROCESSES, figures, plot, readings, shortfalls, table
 from tests.load.peers.sender import PeerMissing, Window, load
 from tests.load.peers.servers import PEERS, Peer, serving, versions_of
 from tests.load.record import record, record_option, versions
@@ -62,6 +62,7 @@ def main() -> None:
         contestants: dict[str, Measure] = {
             BARE: running.enter_context(_bare(repository, requests)),
             GATEWAY: running.enter_context(_gateway(repository, requests)),
+            PROCESSES: running.enter_context(_gateway(repository, requests, SERVER_WORKERS="2")),
         }
         for peer, python in peers[:1] if options.smoke else peers:
             try:
@@ -100,11 +101,11 @@ def _alternate(
                 try:
                     windows[name][side].append(contestants[name](side, seconds))
                 except PeerMissing as reason:
-                    if name in (BARE, GATEWAY):
+                    if name in (BARE, *OURS):
                         raise
                     missing[name] = str(reason)
                     continue
-                print(f"{name:<12}{side:>5}² {windows[name][side][-1].per_second:8.2f} pairs/s", flush=True)
+                print(f"{name:<13}{side:>5}² {windows[name][side][-1].per_second:8.2f} pairs/s", flush=True)
     return {name: measured for name, measured in windows.items() if name not in missing}
 
 
@@ -119,8 +120,8 @@ def _bare(repository: Path, requests: dict[int, Request]) -> Iterator[Measure]:
 
 
 @contextmanager
-def _gateway(repository: Path, requests: dict[int, Request]) -> Iterator[Measure]:
-    with gateway(repository) as server:
+def _gateway(repository: Path, requests: dict[int, Request], **settings: str) -> Iterator[Measure]:
+    with gateway(repository, **settings) as server:
         urls = {side: f"{server.address}/v1/damage?model={_model(side)}" for side in requests}
         _check_answers(urls, requests)
         yield lambda side, seconds: load(urls[side], requests[side], seconds)

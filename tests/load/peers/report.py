@@ -13,6 +13,9 @@ import numpy as np
 from tests.load.peers.sender import CONCURRENCY, Window
 
 BARE, GATEWAY = "bare loop", "Maskgate"
+PROCESSES = "Maskgate ×2"
+"""The gateway in two processes, as many as each peer has."""
+OURS = (GATEWAY, PROCESSES)
 
 Windows = Mapping[str, Mapping[int, Sequence[Window]]]
 """By contestant and by side, one window per round."""
@@ -78,17 +81,26 @@ def figures(read: Readings) -> dict[str, Any]:
 
 def shortfalls(read: Readings, aims: Mapping[int, float]) -> list[str]:
     """Return a sentence for each aim that the gateway falls short of: a share, or a peer's 99th percentile."""
-    own = read[GATEWAY]
-    peers = {name: sides for name, sides in read.items() if name not in (BARE, GATEWAY)}
+    return [
+        said if ours == GATEWAY else f"In two processes, {said}"
+        for ours in OURS
+        if ours in read
+        for said in _shortfalls(read, ours, aims)
+    ]
+
+
+def _shortfalls(read: Readings, ours: str, aims: Mapping[int, float]) -> list[str]:
+    own = read[ours]
+    peers = {name: sides for name, sides in read.items() if name not in (BARE, *OURS)}
     return [
         f"{side}²: {own[side].share:.2f} of the bare loop, {aim:.2f} was aimed at."
         for side, aim in aims.items()
         if side in own and own[side].share < aim
     ] + [
-        f"{side}²: {name} has the better {what}, {theirs:.{digits}f} against {ours:.{digits}f}."
+        f"{side}²: {name} has the better {what}, {theirs:.{digits}f} against {reached:.{digits}f}."
         for name, sides in peers.items()
         for side, reading in sides.items()
-        for what, theirs, ours, digits, better in (
+        for what, theirs, reached, digits, better in (
             ("share", reading.share, own[side].share, 2, reading.share > own[side].share),
             (
                 "p99 in ms",
