@@ -3,8 +3,8 @@
 Two drawn PNGs in, an indexed or grey PNG of their label map out, with a model that costs next to nothing and whose tile
 is the picture. This gateway runs as it does by default, with metrics, admission and logs on, in one process and in two,
 as the peers do; each peer as its documentation has it, on two cores, in an environment of its own; the bare loop is two
-processes that decode, infer and encode without a server. All answers must have the same pixels. Windows alternate in one
-run, so that a noisy machine troubles all alike, and a share is of the bare loop's window in the same round.
+processes that decode, infer and encode without a server. All answers must have the same pixels. Windows alternate in
+one run, so that a noisy machine troubles all alike, and a share is of the bare loop's window in the same round.
 """
 
 from __future__ import annotations
