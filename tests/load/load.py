@@ -7,6 +7,7 @@ First the gateway is kept busy for eight seconds, to learn what it can do; the l
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -54,6 +55,8 @@ def where_to(parser: argparse.ArgumentParser) -> None:
 
 def main() -> int:
     """Run the load, print a table, keep figures and report; return 1 where requests failed."""
+    # In the background of a shell it is ignored; whoever sends it all the same means it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     where_to(parser)
     add_to(parser)

@@ -8,6 +8,7 @@ is how often everything happens, not when.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -35,6 +36,8 @@ _STEP = 1000
 
 def main() -> int:
     """Run the soak and return its exit status."""
+    # In the background of a shell it is ignored; whoever sends it all the same means it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     where_to(parser)
     add_to(parser)
