@@ -70,7 +70,8 @@ def _key(headers: Headers) -> str | None:
     return token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key")
 
 
-def _tenant(request: Request) -> str:
+async def _tenant(request: Request) -> str:
+    # A plain function would be run in a thread.
     tenant: str = request.scope["state"]["tenant"]
     return tenant
 
