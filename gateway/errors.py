@@ -68,7 +68,7 @@
 
 `code` is the stable tail of the problem document's `type`; `title` never changes
 for a code. `detail` is written for the caller and never holds an exception's text.
-The HTTP rendering lives in `gateway/api/problems.py`.
+The HTTP rendering lives in `gateway/http/problems.py`.
 """
 
 from __future__ import annotations

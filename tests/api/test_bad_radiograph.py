@@ -18,6 +18,7 @@ from tests.support.cts import nifti, series
 from tests.support.dicoms import NAME, SURNAME, compressed, ct, film, saved, saved_as
 from tests.support.films import chest, dicom
 from tests.support.pictures import encode, noise
+from tests.support.places import SAMPLES
 from tests.support.trivial import damage_version
 from tests.support.trivial_radiograph import write_trivial_radiograph
 
@@ -114,7 +115,7 @@ def test_a_letter_in_colour_makes_no_photograph(client: AppClient) -> None:
 
 
 def test_the_real_film_of_a_leg_is_refused(client: AppClient) -> None:
-    path = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "format_samples" / "dicom" / "RG3_J2KI.dcm"
+    path = SAMPLES / "format_samples" / "dicom" / "RG3_J2KI.dcm"
     if not path.is_file():
         pytest.skip("no real samples: ../shared/data/format_samples/dicom/RG3_J2KI.dcm is not there")
     answer = client.post("/v1/radiograph", files={"image": path.read_bytes()})

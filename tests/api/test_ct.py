@@ -35,6 +35,7 @@ from tests.support.cts import (
 )
 from tests.support.dicoms import SURNAME, compressed, ct, saved, zipped
 from tests.support.pictures import decode, encode
+from tests.support.places import SAMPLES
 from tests.support.trivial_ct import CLASSES
 from tests.support.validators import complaints
 
@@ -280,7 +281,7 @@ def test_bytes_are_reserved_as_long_as_they_are_held(client: AppClient) -> None:
 
 @pytest.mark.parametrize("name", ["CT_small.dcm", "693_UNCR.dcm", "693_J2KI.dcm"])
 def test_a_real_slice_is_answered_in_every_form(client: AppClient, tmp_path: Path, name: str) -> None:
-    path = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "format_samples" / "dicom" / name
+    path = SAMPLES / "format_samples" / "dicom" / name
     if not path.is_file():
         pytest.skip(f"no real samples: ../shared/data/format_samples/dicom/{name} is not there")
     data = path.read_bytes()

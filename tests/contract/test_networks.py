@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.catalog import CATALOG
-from export.probes import draw_clicked, draw_slices
+from export.parity.inputs import draw_clicked, draw_slices
+from export.tasks.catalogue import CATALOG
 from gateway.engines.base import Engine, Model, Tensors, choose
-from gateway.engines.embedded import EmbeddedEngine
-from gateway.engines.triton import TritonEngine
-from gateway.ops.telemetry import Telemetry
-from gateway.ops.timeline import Timeline
+from gateway.engines.embedded.engine import EmbeddedEngine
+from gateway.engines.triton.engine import TritonEngine
+from gateway.observability.metrics import Telemetry
 from gateway.repository.card import Card
+from gateway.scheduling.timeline import Timeline
 from tests.support.checkpoints import checkpoint, small_entries, small_entry, untrained
 from tests.support.pictures import noise
 from tests.support.triton import Tritons

@@ -20,11 +20,11 @@ from maskgate_load.options import CLOSED, MIX, Options
 from maskgate_load.process import LoadFailed, run
 from maskgate_load.watch import read_metrics
 
+from tests.support.places import ROOT
 from tests.support.processes import GatewayProcess, gateway
 from tests.support.trivial_all import SETTINGS, write_trivial_repository
 
 pytestmark = pytest.mark.e2e
-ROOT = Path(__file__).resolve().parents[2]
 STEPS = {"clicks: begin", "clicks: first", "clicks: click", "clicks: end"}
 
 

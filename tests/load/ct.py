@@ -37,9 +37,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from export.probes import draw_slices
-from gateway.media.dicom_ct import read_ct
-from gateway.media.slices import VolumeLimits
+from export.parity.inputs import draw_slices
+from gateway.media.medical.dicom_ct import read_ct
+from gateway.media.medical.slices import VolumeLimits
 from gateway.repository.store import StoredModel, scan
 from gateway.vision.windowing import to_grid
 from tests.load.bench import SHIPPED, WORKERS

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from export.verify import verify
 from gateway.repository.store import scan
+from tests.support.places import ROOT
 
-REPOSITORY = Path(__file__).resolve().parents[3] / "model_repository"
+REPOSITORY = ROOT / "model_repository"
 
 
 def test_the_shipped_repository_verifies() -> None:
