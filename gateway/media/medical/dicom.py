@@ -14,11 +14,13 @@ from gateway.errors import (
     BodyPartUnsuitable,
     ColourUnsuitable,
     CompressionUnsupported,
+    ImageTooLarge,
     ImageUnreadable,
     ImageUnsuitable,
     PixelsMissing,
 )
 from gateway.media.medical import dicom_tags
+from gateway.media.medical.dicom_elements import check_elements
 from gateway.media.medical.dicom_frames import ByteRange, encapsulated_frames, native_frames, pixel_data
 from gateway.media.medical.transfer_syntaxes import DECODERS, NATIVE, transfer_syntax
 from gateway.media.quiet import reading
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 BodyPart = Literal["chest", "other", "unstated"]
 
 ENCAPSULATED_DOCUMENTS = "1.2.840.10008.5.1.4.1.1.104."
+
+MAX_FRAMES = 1 << 16
+"""More frames than any scanner puts into a file; what is known of each takes memory, also of one without a pixel."""
 
 _CHEST_CODES = frozenset({"51185008", "39607008", "43799004", "T-D3000", "T-28000"})
 _CHEST_WORDS = re.compile("CHEST|THORA|LUNG|RIB")
@@ -96,12 +101,14 @@ def read_header(data: bytes, size: int | None = None) -> DicomHeader:
         PixelsMissing: a DICOM file without an image.
         ColourUnsuitable: not of one grey sample per pixel.
         ImageUnsuitable: of samples of other than 8, 16 or 32 bits.
-        ImageUnreadable: damaged, cut short, or its sizes contradict the pixel data.
+        ImageUnreadable: damaged, cut short, or its sizes contradict the pixel data; or as `check_elements`.
+        ImageTooLarge: of more than `MAX_FRAMES` frames.
     """
     syntax = transfer_syntax(data)
     if syntax not in NATIVE and syntax not in DECODERS:
         raise CompressionUnsupported("The DICOM file is of a transfer syntax that is not decoded here.")
     with reading("The DICOM file is damaged."):
+        check_elements(data, syntax)
         import pydicom
 
         file = BytesIO(data)
@@ -163,6 +170,8 @@ def _layout(dataset: Dataset) -> Layout:
     )
     if not (layout.rows > 0 and layout.columns > 0 and layout.frames > 0):
         raise ImageUnreadable("The DICOM header gives the picture no size.")
+    if layout.frames > MAX_FRAMES:
+        raise ImageTooLarge(f"The DICOM file has more than {MAX_FRAMES:,} frames.", limit=MAX_FRAMES)
     if layout.allocated not in (8, 16, 32):
         raise ImageUnsuitable(f"The DICOM file has samples of {layout.allocated} bits; 8, 16 and 32 are read.")
     if not 0 < layout.stored <= layout.high + 1 <= layout.allocated:

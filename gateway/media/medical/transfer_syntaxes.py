@@ -39,10 +39,10 @@ DECODERS = {
     RLE: "pydicom",  # ten times slower than pylibjpeg's in Rust, which panics on damaged data
 }
 
-_META_GROUP = 2
+META_GROUP = 2
 _SYNTAX_ELEMENT = 0x10
 # Types whose length is of four bytes, after two that are reserved.
-_LONG_FORMS = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"UC", b"UN", b"UR", b"UT")
+LONG_FORMS = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"UC", b"UN", b"UR", b"UT")
 
 
 def is_dicom(data: bytes | memoryview) -> bool:
@@ -64,10 +64,10 @@ def transfer_syntax(data: bytes) -> str:
     try:
         while True:
             group, element, kind, length = unpack_from("<HH2sH", data, at)
-            if group != _META_GROUP:
+            if group != META_GROUP:
                 break
             at += 8
-            if kind in _LONG_FORMS:
+            if kind in LONG_FORMS:
                 (length,) = unpack_from("<I", data, at)
                 at += 4
             if element == _SYNTAX_ELEMENT:
