@@ -29,7 +29,7 @@ from gateway.oip import route as oip
 from gateway.scheduling.admission import Admission
 from gateway.scheduling.lanes import Turns
 from gateway.scheduling.memory import keep_freed
-from gateway.scheduling.pools import MeteredPool
+from gateway.scheduling.pools import LanedPool
 from gateway.scheduling.prices import Prices
 from gateway.scheduling.progress import ProgressBoard
 from gateway.scheduling.queue import Queue
@@ -77,7 +77,7 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         admission=Admission(
             limits.inflight_requests, limits.inflight_bytes, limits.queue_seconds, queue, Prices(), telemetry, together
         ),
-        workers=Workers(MeteredPool("worker", work.threads, telemetry)),
+        workers=Workers(LanedPool("worker", work.threads, telemetry)),
         engine=_engine(settings, telemetry),
         sessions=kept,
         features=features,

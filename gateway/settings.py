@@ -233,6 +233,11 @@ class WorkSettings(_Group):
     """Freed memory that each thread keeps for its next request, in bytes; 0: as the C library has it. Of glibc alone,
     and unless `MALLOC_TRIM_THRESHOLD_`, `MALLOC_MMAP_THRESHOLD_` or `GLIBC_TUNABLES` are set, which then say."""
 
+    memory_bytes: int | None = Field(None, ge=0)
+    """Memory that the gateway may allocate, in bytes, on Linux: past it a request is refused with 503, where the system
+    would end the process. Shared out among processes. 0: no bound. None: the limit of the control group less a
+    sixteenth, where it has one and models run on the CPU."""
+
 
 class KeySettings(_Group):
     """What one tenant's key opens, and how much it may ask for."""

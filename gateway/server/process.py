@@ -21,6 +21,7 @@ from fastapi import FastAPI
 from gateway.app import create_app
 from gateway.engines.base import Status
 from gateway.observability.place import Place
+from gateway.scheduling.memory import bound_memory
 from gateway.server.connections import bounded_http
 from gateway.server.listening import bind_together
 from gateway.settings import Settings
@@ -28,6 +29,7 @@ from gateway.settings import Settings
 
 def serve(settings: Settings, sockets: Sequence[socket.socket]) -> int:
     """Serve from this process alone until a signal ends it, and return the exit status."""
+    _bound_memory(settings)
     server = GatewayServer(settings, create_app(settings), lambda greeting: print(greeting, flush=True))
     server.run(list(sockets))
     return 0 if server.started else 1
@@ -42,12 +44,22 @@ def serve_at(place: Place, settings: Settings, lifeline: int) -> int:
         lifeline: descriptor of a connection to the supervisor, which handed it down.
     """
     os.set_inheritable(lifeline, False)
+    _bound_memory(settings)
     app = create_app(settings.of_each_process(), place)
     server = CrewServer(settings, app, Connection(lifeline))
     server.run(bind_together(settings.server.host, settings.server.port))
     if server.orphaned:
         shutil.rmtree(place.folder, ignore_errors=True)
     return 0
+
+
+def _bound_memory(settings: Settings) -> None:
+    """Bound what this process may allocate, its share where it is one of several."""
+    amount = settings.work.memory_bytes
+    if amount is None and settings.engine.provider == "cuda" and settings.engine.kind == "embedded":
+        # CUDA maps addresses by far more than the memory that there is.
+        amount = 0
+    bound_memory(amount, settings.server.workers)
 
 
 class GatewayServer(uvicorn.Server):
