@@ -66,7 +66,7 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
     """
     telemetry, together = Telemetry(place), tallies(place)
     tracer = _tracer(settings, telemetry)
-    kept, features = _sessions(settings.sessions, telemetry)
+    kept, features = _sessions(settings.sessions, len(settings.auth.keys), telemetry)
     work, limits = settings.work, settings.limits
     count = _turns(settings)
     turns = Turns(count, work.bulk_every, extra=max(1, count // 8))
@@ -148,10 +148,11 @@ def _engine(settings: Settings, telemetry: Telemetry) -> Engine:
     return EmbeddedEngine(root, engine.provider, engine.lanes, telemetry, engine.watch_seconds)
 
 
-def _sessions(settings: SessionSettings, telemetry: Telemetry) -> tuple[SessionStore, FeatureStore]:
+def _sessions(settings: SessionSettings, tenants: int, telemetry: Telemetry) -> tuple[SessionStore, FeatureStore]:
+    share = settings.tenant_bytes or (settings.bytes // 2 if tenants > 1 else settings.bytes)
     if settings.url is None:
         kept = MemoryFeatures(settings.bytes, telemetry)
-        return MemorySessions(settings.idle_seconds, kept), kept
+        return MemorySessions(settings.idle_seconds, kept, share), kept
     link = RedisLink(
         settings.url.get_secret_value(),
         settings.connections,
@@ -159,6 +160,7 @@ def _sessions(settings: SessionSettings, telemetry: Telemetry) -> tuple[SessionS
         settings.bytes,
         settings.idle_seconds,
         telemetry,
+        share,
     )
     near: Shelf[str, object] = Shelf(settings.local_bytes, moved=telemetry.session_bytes.inc)
     return RedisSessions(link, near), RedisFeatures(link, near, telemetry)

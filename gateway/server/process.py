@@ -65,7 +65,7 @@ def _bound_memory(settings: Settings) -> None:
 class GatewayServer(uvicorn.Server):
     """Greets once the models are loaded, and drains before it leaves.
 
-    On SIGTERM readiness fails first, so that balancers look elsewhere, and the socket closes
+    On SIGTERM readiness fails first, so that balancers look elsewhere, while requests are served; the socket closes
     `server.drain_delay_seconds` later. A second signal, or SIGINT, closes it at once. Requests in
     flight have their grace either way, unless SIGINT comes when the socket is closed already.
 
@@ -115,6 +115,7 @@ class GatewayServer(uvicorn.Server):
             self._close()
 
     def _close(self) -> None:
+        self._app.state.services.admission.closed = True
         self.should_exit = True
 
     async def _greet_when_loaded(self) -> None:

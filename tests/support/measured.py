@@ -24,7 +24,7 @@ _MOST = 3 << 30
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a file: the code it was refused with, or `read`; seconds of processor; MiB beyond what was held."""
+    """What became of a file: its refusal's code, or `read`; seconds of processor; MiB beyond what was held."""
 
     code: str
     seconds: float
