@@ -113,7 +113,9 @@ def test_nothing_of_an_upload_is_logged(server: GatewayProcess) -> None:
 
 def test_sigterm_drains(repository: Path) -> None:
     slow = encode(noise(3000, 3000))
-    with gateway(repository, SERVER_DRAIN_DELAY_SECONDS="5", WORK_THREADS="1", ENGINE_LANES="1") as process:
+    with gateway(
+        repository, SERVER_DRAIN_DELAY_SECONDS="5", SERVER_GRACE_SECONDS="120", WORK_THREADS="1", ENGINE_LANES="1"
+    ) as process:
         answers: list[int] = []
 
         def ask() -> None:
