@@ -117,7 +117,8 @@ def _public(name: str, value: Any) -> Any:
     if typing.get_origin(value) is typing.Literal:
         return {"one of": list(typing.get_args(value))}
     if typing.get_args(value):
-        return {"any of": sorted(re.sub(r"^<class '(.*)'>$", r"\1", str(part)) for part in typing.get_args(value))}
+        # What an array is of, each numpy writes in its own words.
+        return {"any of": sorted(re.sub(r"^<class '(.*)'>$|\[.*", r"\1", str(part)) for part in typing.get_args(value))}
     return {"value": "<version>" if name == "__version__" else value}
 
 
