@@ -36,7 +36,8 @@ from gateway.errors import (
     PixelsMissing,
     SeriesDuplicate,
 )
-from gateway.media.medical.dicom import read_header, require_chest
+from gateway.media.medical.body_part import require_chest
+from gateway.media.medical.dicom import read_header
 from gateway.media.medical.dicom_ct import DicomVolume, read_ct
 from gateway.media.medical.dicom_pixels import stored_values
 from gateway.media.medical.radiograph_files import open_film
