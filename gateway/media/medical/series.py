@@ -145,6 +145,7 @@ def _naming(number: int, files: int) -> Iterator[None]:
         yield
     except MaskgateError as error:
         error.detail = f"{error.detail.removesuffix('.')} (file {number} of {files} in the archive)."
+        error.args = (error.detail,)
         raise
 
 
@@ -209,7 +210,6 @@ def _chosen(files: Sequence[_File], asked: str | None) -> list[_File]:
             return named[0]
         raise SeriesMixed(
             "The zip archive holds no series of that identifier or number, or several of that number.",
-            pointer="/series",
             members={"series": _listed(by_series.values())},
         )
     if len(by_series) == 1:
@@ -219,7 +219,6 @@ def _chosen(files: Sequence[_File], asked: str | None) -> list[_File]:
         return axial[0]
     raise SeriesMixed(
         f"The zip archive holds {len(by_series)} series of CT slices; name one by series=.",
-        pointer="/series",
         members={"series": _listed(by_series.values())},
     )
 
