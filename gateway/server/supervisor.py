@@ -1,5 +1,13 @@
 """One gateway in several processes: a supervisor that starts them, replaces those that die, and sees them out.
 
+Why our own. `uvicorn.supervisors.Multiprocess` runs uvicorn's own server and not ours, starts a process that fails at
+once again and again without a pause, asks nobody to leave twice, and leaves its processes behind when it is killed.
+gunicorn 27 with uvicorn's worker was tried on this app. It replaced a stopped worker after 5.1 s at `--timeout 4`; that
+is here now too. It lost what `deploy/README.md` promises: on SIGTERM the port closed at once, so `/readyz` never said
+503; both workers lived on when the arbiter was killed; a worker has no number that its successor takes, so budgets and
+counters cannot be shared and each worker told metrics of its own; and where no worker came up it showed a traceback of
+each and ended with status 3.
+
 A process that still runs but whose event loop does not turn, because it is stopped or a call blocks it, answers nobody
 and is alive to the system. Its beat in shared memory stands still, and the supervisor kills and replaces it.
 
