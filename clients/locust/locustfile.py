@@ -18,9 +18,11 @@ from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 from maskgate_load.load import Load, headers, scenarios_of
 from maskgate_load.options import add_to, read
-from maskgate_load.users import Arrivals, Clicks, Films, Pairs, Slices, Tensors, Visitor, Waste, classes_of
+from maskgate_load.users import TASK_VISITORS, Arrivals, Visitor, classes_of
 
-__all__ = ["Arrivals", "Clicks", "Films", "Pairs", "Slices", "Tensors", "Waste"]
+__all__ = ["Arrivals"]
+# Where locust looks for classes of users.
+globals().update(TASK_VISITORS)
 
 
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
