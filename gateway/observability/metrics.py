@@ -1,5 +1,8 @@
 """Every metric the gateway exposes, declared in one place.
 
+One table and not one per room: each metric is shown from the first scrape on, those of the engine that is not in use
+too, several are counted by two rooms, and who writes an alert reads one list.
+
 Label values come from closed sets: route templates, stages, reasons, model names of the
 repository. Nothing a caller can invent becomes a label.
 """
