@@ -27,7 +27,7 @@ class Trend:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Growth:
     """What a soak showed. Slopes are MiB resident per 1,000 requests.
 
     Attributes:
@@ -49,7 +49,7 @@ class Verdict:
     grows: bool
 
 
-def verdict(samples: Sequence[Sample], tolerance: float) -> Verdict | None:
+def verdict(samples: Sequence[Sample], tolerance: float) -> Growth | None:
     """Return what samples show, None where no memory was seen.
 
     Args:
@@ -61,7 +61,7 @@ def verdict(samples: Sequence[Sample], tolerance: float) -> Verdict | None:
         return None
     first, last = seen[0], seen[-1]
     whole, latest = _trend(seen, _WARM_UP), _trend(seen, _WINDOW)
-    return Verdict(
+    return Growth(
         round(last.requests - first.requests),
         round(last.sessions - first.sessions),
         last.rss_mib or 0.0,
@@ -72,7 +72,7 @@ def verdict(samples: Sequence[Sample], tolerance: float) -> Verdict | None:
     )
 
 
-def told(found: Verdict) -> str:
+def told(found: Growth) -> str:
     """Return a line about it."""
     slopes = ", ".join(
         f"{name} {_slope(trend)}" for name, trend in (("slope", found.whole), ("of the later half", found.latest))

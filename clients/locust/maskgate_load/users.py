@@ -115,30 +115,23 @@ class Visitor(FastHttpUser):
 
 
 class Regular(Visitor):
-    """Comes again and again, each time when the last answer has come and it may come back, for what it draws by lot."""
+    """Comes again and again, each time when the last answer has come and it may come back.
+
+    Attributes:
+        task_name: what for; "" draws it by lot.
+    """
+
+    task_name: ClassVar[str] = ""
 
     @task
     def play(self) -> None:
         """Do one thing."""
-        gevent.sleep(self.receive(self.load.draw(), self.load.now()).refrain)
+        named = [scenario for scenario in self.load.scenarios if scenario.task == self.task_name]
+        gevent.sleep(self.receive(named[0] if named else self.load.draw(), self.load.now()).refrain)
 
 
-class TaskVisitor(Visitor):
-    """Comes again and again for one task."""
-
-    abstract = True
-    task_name: ClassVar[str]
-
-    @task
-    def play(self) -> None:
-        """Do it once."""
-        (scenario,) = (one for one in self.load.scenarios if one.task == self.task_name)
-        gevent.sleep(self.receive(scenario, self.load.now()).refrain)
-
-
-TASK_VISITORS: Mapping[str, type[TaskVisitor]] = {
-    name.capitalize(): type(name.capitalize(), (TaskVisitor,), {"task_name": name, "__module__": __name__})
-    for name in MIX
+TASK_VISITORS: Mapping[str, type[Regular]] = {
+    name.capitalize(): type(name.capitalize(), (Regular,), {"task_name": name, "__module__": __name__}) for name in MIX
 }
 """By the name that locust's command line has: Pairs, Slices, …"""
 
@@ -174,10 +167,12 @@ def classes_of(load: Load, named: Sequence[str]) -> list[type[Visitor]]:
     """
     Visitor.load = load
     served = {scenario.task for scenario in load.scenarios}
-    chosen = [kind for name, kind in TASK_VISITORS.items() if name in named and kind.task_name in served]
-    for kind in chosen:
-        kind.weight = load.options.tasks[kind.task_name]
-    return list(chosen) or [Arrivals if load.options.arrivals in PATTERNS else Regular]
+    chosen: list[type[Visitor]] = []
+    for name, kind in TASK_VISITORS.items():
+        if name in named and kind.task_name in served:
+            kind.weight = load.options.tasks[kind.task_name]
+            chosen.append(kind)
+    return chosen or [Arrivals if load.options.arrivals in PATTERNS else Regular]
 
 
 def _reply(response: ResponseContextManager) -> Reply:
