@@ -1,7 +1,8 @@
 """What `locust -f clients/locust/locustfile.py --host http://…` plays.
 
 `--arrivals` has requests come whatever became of earlier ones; with `--arrivals closed`, or where classes are named
-(`… Pairs Clicks`), each of `-u` users waits for its answer before it asks again. `make load OPTIONS=--help` names the options of a load.
+(`… Pairs Clicks`), each of `-u` users waits for its answer before it asks again.
+`make load OPTIONS=--help` names the options of a load.
 
 A key, where the gateway wants one, is read from MASKGATE_KEY.
 """
