@@ -74,14 +74,15 @@ def chart(title: str, unit: str, lines: Mapping[str, Points], seconds: float, *,
     values = [value for points in lines.values() for _, value in points if value is not None]
     if not values:
         return f"<figure><figcaption><b>{escape(title)}</b> {escape(unit)}</figcaption><p>Nothing to show.</p></figure>"
+    most = max(values) or 1.0
     if logarithmic:
         low = math.floor(math.log10(min((value for value in values if value > 0), default=1)))
-        high = max(low + 1, math.ceil(math.log10(max(*values, 1e-9))))
+        high = max(low + 1, math.ceil(math.log10(most)))
         ticks = [10.0**power for power in range(low, high + 1)]
     else:
-        step = 10.0 ** math.floor(math.log10(max(*values, 1e-9)))
-        step = next(one for one in (step / 2, step, 2 * step) if 5 * one >= max(values))
-        ticks = [step * number for number in range(max(1, math.ceil(max(values) / step)) + 1)]
+        step = 10.0 ** math.floor(math.log10(most))
+        step = next(one for one in (step / 2, step, 2 * step) if 5 * one >= most)
+        ticks = [step * number for number in range(math.ceil(most / step) + 1)]
 
     def x(at: float) -> float:
         return round(_LEFT + (_WIDTH - _LEFT - 8) * min(1.0, max(0.0, at / max(seconds, 1e-9))), 1)

@@ -82,17 +82,22 @@ def test_a_load_of_which_nothing_came_still_has_a_page(run: dict[str, Any], told
 @pytest.mark.parametrize("scale", [1e-3, 0.7, 1.0, 130.0])
 def test_lines_stay_within_their_chart_and_break_at_gaps(logarithmic: bool, scale: float) -> None:
     line = [(0, scale), (1, 5 * scale), (2, None), (3, 2 * scale), (4, 4 * scale)]
-    for drawn in (chart("t", "u", {"a<b": line}, 4, logarithmic=logarithmic),):
-        svg = re.search(r"<svg.*</svg>", drawn)
-        assert svg is not None
-        root = ET.fromstring(svg[0])
-        lines = [element.attrib["points"] for element in root.iter("polyline")]
-        assert [len(points.split()) for points in lines] == [2, 2]
-        for points in lines:
-            for point in points.split():
-                x, y = map(float, point.split(","))
-                assert 0 <= x <= 560
-                assert 0 <= y <= 200
+    svg = re.search(r"<svg.*</svg>", chart("t", "u", {"a<b": line}, 4, logarithmic=logarithmic))
+    assert svg is not None
+    root = ET.fromstring(svg[0])
+    lines = [element.attrib["points"] for element in root.iter("polyline")]
+    assert [len(points.split()) for points in lines] == [2, 2]
+    for points in lines:
+        for point in points.split():
+            x, y = map(float, point.split(","))
+            assert 0 <= x <= 560
+            assert 0 <= y <= 200
+
+
+def test_a_chart_of_zeros_has_an_axis() -> None:
+    for logarithmic in (False, True):
+        drawn = chart("t", "u", {"none": [(0, 0.0), (1, 0.0)]}, 2, logarithmic=logarithmic)
+        assert ">1</text>" in drawn
 
 
 def test_quantiles_of_buckets_are_prometheus_own() -> None:
