@@ -78,8 +78,10 @@ def test_paths_bytes_and_open_files_are_the_same_bytes(tmp_path: Path) -> None:
 def test_what_is_no_image_is_refused_by_its_type(kind: Any, tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("not binary")
-    with path.open() as file, pytest.raises(TypeError, match="open in binary mode"):
-        image_bytes(file if kind == "text" else kind)
+    with path.open() as file:
+        image: Any = file if kind == "text" else kind
+        with pytest.raises(TypeError, match="open in binary mode"):
+            image_bytes(image)
 
 
 def test_sending_files_does_not_load_pillow() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, Self, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -156,18 +156,6 @@ class ModelStatus:
     task: str | None
     version: int | None
     digest: str | None
-
-    @classmethod
-    def read(cls, entry: Mapping[str, Any]) -> Self:
-        """Read how one model stands; only its name and state are always there."""
-        return cls(
-            name=entry["name"],
-            state=entry["state"],
-            reason=entry.get("reason", ""),
-            task=entry.get("task"),
-            version=entry.get("version"),
-            digest=entry.get("digest"),
-        )
 
 
 @dataclass(frozen=True)

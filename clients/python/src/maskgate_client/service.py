@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -33,12 +35,18 @@ def progress(request_id: str) -> Call[Progress | None]:
 
 
 def _read_models(response: httpx.Response) -> tuple[ModelStatus, ...]:
-    return tuple(ModelStatus.read(entry) for entry in response.json()["models"])
+    return tuple(_read_status(entry) for entry in response.json()["models"])
+
+
+def _read_status(entry: Mapping[str, Any]) -> ModelStatus:
+    """Read how one model stands; only its name and state are always there."""
+    optional = {name: entry.get(name) for name in ("task", "version", "digest")}
+    return ModelStatus(name=entry["name"], state=entry["state"], reason=entry.get("reason", ""), **optional)
 
 
 def _read_card(response: httpx.Response) -> ModelCard:
     document = response.json()
-    return ModelCard(ModelStatus.read(document), document.get("card"))
+    return ModelCard(_read_status(document), document.get("card"))
 
 
 def _read_progress(response: httpx.Response) -> Progress | None:

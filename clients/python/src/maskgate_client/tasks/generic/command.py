@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from maskgate_client.answers import LabelMapReport, ScoreReport
+from maskgate_client.call import JSON
 from maskgate_client.client import Client
 from maskgate_client.command import MisuseError, Parents, align, note, save, targets, text
 from maskgate_client.errors import Rejected
@@ -60,17 +61,17 @@ def _run(client: Client, options: argparse.Namespace) -> int:
         # Required parts may be followed by optional ones alone, or it would be unclear which file is which.
         raise MisuseError(f"{task.name} takes {' '.join(p.name if p.required else f'[{p.name}]' for p in task.parts)}")
     name = options.files[0].resolve().stem if options.files else task.name
-    (report_file,) = targets(options.out, name, [f"_{task.name}.json"], force=options.force)
+    kind = options.accept or JSON
+    ending = _ENDINGS.get(kind) or guess_extension(kind) or ""
+    (main_file,) = targets(options.out, name, [f"_{task.name}{ending}"], force=options.force)
     answer = _answer(client, task, options)
     if isinstance(answer, bytes):
-        kind = options.accept or "application/json"
-        ending = f"_{task.name}{_ENDINGS.get(kind) or guess_extension(kind) or ''}"
-        files = save({targets(options.out, name, [ending], force=options.force)[0]: answer})
-        print(json.dumps({"files": [str(file) for file in files]}) if options.json else f"Saved {files[0]}")
+        save({main_file: answer})
+        print(json.dumps({"files": [str(main_file)]}) if options.json else f"Saved {main_file}")
         return 0
     endings = [f"_{which}{'.png' if content.startswith(_PNG) else ''}" for which, content in answer.pictures.items()]
     paths = targets(options.out, name, endings, force=options.force)
-    contents = dict(zip(paths, answer.pictures.values(), strict=True)) | {report_file: text(answer.document)}
+    contents = dict(zip(paths, answer.pictures.values(), strict=True)) | {main_file: text(answer.document)}
     files = save(contents)
     if options.json:
         print(json.dumps(answer.document, ensure_ascii=False))

@@ -120,9 +120,10 @@ def _asked(task: Task, given: Mapping[str, Any], params: Mapping[str, Any], acce
 
 def _upload(part: TaskPart, value: Any) -> Upload:
     """Return a part's file; the user's file name stays at home."""
-    if JSON in part.media_types and isinstance(value, Prompt | Mapping | list):
+    if isinstance(value, Prompt | Mapping | list):
         document = value.document() if isinstance(value, Prompt) else value
-        return part.name, json.dumps(document, allow_nan=False).encode(), JSON
+        kind = next((known for known in part.media_types if known.endswith("json")), JSON)
+        return part.name, json.dumps(document, allow_nan=False).encode(), kind
     data = ct_bytes(value)
     kind = media_type(data)
     return part.name, data, next((known for known in (kind, *part.media_types) if known in part.media_types), kind)
