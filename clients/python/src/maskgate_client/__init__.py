@@ -36,6 +36,7 @@ from maskgate_client.errors import (
 )
 from maskgate_client.images import ImageInput
 from maskgate_client.progress import Progress
+from maskgate_client.service import Task, TaskPart
 from maskgate_client.tasks.ct.answers import CtForm, CtInput, CtReport, CtSlice, Lesion, SliceLesion, Spacing
 from maskgate_client.tasks.damage.answers import (
     Align,
@@ -51,7 +52,6 @@ from maskgate_client.tasks.damage.answers import (
     SceneForm,
     SceneReport,
 )
-from maskgate_client.tasks.generic.protocol import Task, TaskPart
 from maskgate_client.tasks.interactive.answers import (
     MaskProvenance,
     MaskReport,
@@ -62,7 +62,7 @@ from maskgate_client.tasks.interactive.answers import (
 )
 from maskgate_client.tasks.interactive.prompts import Prompt
 from maskgate_client.tasks.interactive.sessions import AsyncSession, Session
-from maskgate_client.tasks.radiograph.answers import FilmPicture, FilmProvenance, FilmReport, FilmVerdict
+from maskgate_client.tasks.radiograph.protocol import FilmPicture, FilmProvenance, FilmReport, FilmVerdict
 from maskgate_client.tasks.waste.protocol import WasteReport
 from maskgate_client.version import __version__
 

@@ -14,7 +14,8 @@ from maskgate_client.call import JSON
 from maskgate_client.client import Client
 from maskgate_client.command import MisuseError, Parents, align, note, save, targets, text
 from maskgate_client.errors import Rejected
-from maskgate_client.tasks.generic.protocol import Answer, Task
+from maskgate_client.service import Task
+from maskgate_client.tasks.generic.protocol import Answer
 from maskgate_client.tasks.interactive.answers import MaskReport
 
 # What reports of these kinds bring along, where it is not said and the task has it.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -13,6 +12,7 @@ from maskgate_client.answers import LabelMapReport, ScoreReport, read_label_map,
 from maskgate_client.call import JSON, Call, content, query
 from maskgate_client.call import Part as Upload
 from maskgate_client.images import media_type
+from maskgate_client.service import Task, TaskPart, tasks
 from maskgate_client.tasks.ct.protocol import ct_bytes
 from maskgate_client.tasks.interactive.answers import MaskReport
 from maskgate_client.tasks.interactive.prompts import Prompt
@@ -20,49 +20,6 @@ from maskgate_client.tasks.interactive.protocol import read_masks
 
 Answer = LabelMapReport | ScoreReport | MaskReport | bytes
 """A report by what the task says that its answers are, or a file where another media type than JSON is asked for."""
-
-
-@dataclass(frozen=True)
-class TaskPart:
-    """One part of what a task is sent.
-
-    Attributes:
-        name: of the form field, and of the argument of `Client.ask`.
-        description: what it is to be.
-        required: whether the task cannot do without.
-        media_types: what it may be.
-    """
-
-    name: str
-    description: str
-    required: bool
-    media_types: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a gateway can be asked to do.
-
-    Attributes:
-        name: ``/v1/<name>``.
-        title: one line for people.
-        parts: what it is sent.
-        formats: media types of its answers, the default first.
-        answer: ``label map``, ``scores`` or ``masks``: what its reports are about.
-        default_model: answers where no other is named.
-    """
-
-    name: str
-    title: str
-    parts: tuple[TaskPart, ...]
-    formats: tuple[str, ...]
-    answer: str
-    default_model: str
-
-
-def tasks() -> Call[tuple[Task, ...]]:
-    """Return what the gateway can be asked to do."""
-    return Call("GET", "/v1/tasks", JSON, _read_tasks)
 
 
 def ask(
@@ -134,21 +91,3 @@ _READERS: Mapping[str, Callable[[httpx.Response], Answer]] = {
     "scores": lambda response: ScoreReport(**read_scores(response.json())),
     "masks": read_masks,
 }
-
-
-def _read_tasks(response: httpx.Response) -> tuple[Task, ...]:
-    return tuple(_read_task(entry) for entry in response.json()["tasks"])
-
-
-def _read_task(entry: Mapping[str, Any]) -> Task:
-    return Task(
-        name=entry["name"],
-        title=entry["title"],
-        parts=tuple(
-            TaskPart(part["name"], part["description"], part["required"], tuple(part["media_types"]))
-            for part in entry["parts"]
-        ),
-        formats=tuple(entry["formats"]),
-        answer=entry["answer"],
-        default_model=entry["default_model"],
-    )

@@ -74,9 +74,9 @@ def undo(session: str) -> Call[ObjectMask | None]:
     return Call("DELETE", f"{_address(session)}/clicks/last", JSON, _read_last)
 
 
-def reset(session: str) -> Call[SessionState]:
+def reset(session: str) -> Call[None]:
     """Take back everything that was added."""
-    return Call("DELETE", f"{_address(session)}/clicks", JSON, _read_state)
+    return Call("DELETE", f"{_address(session)}/clicks", JSON, _read_emptied)
 
 
 def report(session: str, include: Sequence[Extra]) -> Call[MaskReport]:
@@ -145,6 +145,10 @@ def _read_corners(corners: Sequence[int] | None) -> Corners | None:
         return None
     x0, y0, x1, y1 = corners
     return x0, y0, x1, y1
+
+
+def _read_emptied(response: httpx.Response) -> None:
+    _read_state(response)
 
 
 def _read_state(response: httpx.Response) -> SessionState:

@@ -64,12 +64,7 @@ class _Steps:
 
     def reset(self) -> Call[None]:
         """Take all steps back; the image stays."""
-        call = self._forgetting(protocol.reset(self.started.id))
-
-        def read(response: httpx.Response) -> None:
-            call.read(response)
-
-        return Call(call.method, call.path, call.accept, read)
+        return self._forgetting(protocol.reset(self.started.id))
 
     def report(self, *, include: Sequence[Extra] = ()) -> Call[MaskReport]:
         """Return all objects, and the pictures or the COCO file to `include`."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from maskgate_client.client import Client
 from maskgate_client.command import MisuseError, Parents, align, note, save, share
-from maskgate_client.tasks.radiograph.answers import FilmReport
+from maskgate_client.tasks.radiograph.protocol import FilmReport
 
 
 def add(commands: Any, parents: Parents) -> None:
