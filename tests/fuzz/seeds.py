@@ -107,7 +107,7 @@ def _polygon(ring: list[Any]) -> dict[str, Any]:
 
 
 def _medical() -> Iterator[Seed]:
-    chest = {"BodyPartExamined": "CHEST"}
+    chest: dict[str, Any] = {"BodyPartExamined": "CHEST"}
     eight = film(ramp(SIDE, SIDE) % 256, bits=8, **chest)
     files: dict[str, tuple[str, bytes, Mutator]] = {
         "dicom ct": ("ct", saved(ct(ramp(64, 64), **chest)), mutators.mutated),
