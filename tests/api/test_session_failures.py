@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -189,16 +190,20 @@ def test_of_clicks_at_once_one_is_kept_and_the_others_are_told(start: Any, monke
     client = start(work={"turns": rivals})
     session = begun(client, prompt=BOX)
     engine = client.services.engine
-    infer = engine.infer
+    infer, there = engine.infer, threading.Event()
 
     async def when_all_are_there(*arguments: Any) -> Any:
-        while client.sample("maskgate_inflight_requests") < rivals:
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(there.wait, 30)
         return await infer(*arguments)
 
     monkeypatch.setattr(engine, "infer", when_all_are_there)
     with ThreadPoolExecutor(rivals) as pool:
-        answers = list(pool.map(lambda n: click(client, session, {"positive": [[90, 60 + n]]}), range(rivals)))
+        answering = pool.map(lambda n: click(client, session, {"positive": [[90, 60 + n]]}), range(rivals))
+        deadline = time.monotonic() + 20
+        while client.sample("maskgate_inflight_requests") < rivals:
+            assert time.monotonic() < deadline
+        there.set()
+        answers = list(answering)
     monkeypatch.undo()
     winners = [n for n, answer in enumerate(answers) if answer.status_code == 200]
     assert len(winners) == 1
