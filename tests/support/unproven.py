@@ -11,10 +11,10 @@ from export.build import publish
 from export.cards import stated
 from export.checkpoints import Checkpoint
 from export.entries import Entry
-from export.graph import to_onnx
 from export.served.graphs import graph_of
 from gateway.repository.card import Card, Drift, Parity
 from gateway.repository.store import bytes_digest
+from tests.support.exports import onnx_once
 
 
 def write_unproven(root: Path, network: nn.Module, checkpoint: Checkpoint, entries: Sequence[Entry]) -> list[Path]:
@@ -22,7 +22,7 @@ def write_unproven(root: Path, network: nn.Module, checkpoint: Checkpoint, entri
     cards, files = [], []
     for entry in entries:
         graph = graph_of(network, checkpoint, entry)
-        files.append(to_onnx(graph))
+        files.append(onnx_once(graph))
         card = Card(
             **stated(entry, checkpoint, graph, "onnx"),
             figures=(),

@@ -24,6 +24,9 @@ from export.runners import FileFormat, open_file
 from export.served.damage import ServedModel, serve
 from gateway.vision.labels import decide
 from tests.support.checkpoints import small_entries, untrained
+from tests.support.exports import onnx_once
+
+pytestmark = pytest.mark.processors
 
 ROLES = {"fcn": ("pre",), "siamunet": ("pre", "post")}
 TILE = 64
@@ -46,7 +49,7 @@ def tensors(model: ServedModel, kind: str = "natural", count: int = 2) -> list[t
 @pytest.fixture(scope="module")
 def files() -> dict[str, dict[FileFormat, bytes]]:
     graphs = {name: graph(name) for name in ROLES}
-    return {name: {"onnx": to_onnx(each), "torchscript": to_torchscript(each)} for name, each in graphs.items()}
+    return {name: {"onnx": onnx_once(each), "torchscript": to_torchscript(each)} for name, each in graphs.items()}
 
 
 @pytest.mark.parametrize("architecture", ROLES)

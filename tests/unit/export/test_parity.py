@@ -10,13 +10,16 @@ from onnx import numpy_helper
 from export.entries import DamageEntry
 from export.errors import ParityError
 from export.framing import Framing
-from export.graph import Graph, to_onnx, to_torchscript
+from export.graph import Graph, to_torchscript
 from export.parity import TOLERANCE_FLIPPED, TOLERANCE_PROBABILITY, prove
 from export.probes import draw_tiles
 from export.runners import FileFormat
 from export.served.damage import serve
 from export.trials import tile_trial
 from tests.support.checkpoints import small_entries, untrained
+from tests.support.exports import onnx_once
+
+pytestmark = pytest.mark.processors
 
 TILE = 64
 
@@ -35,7 +38,7 @@ def graph() -> Graph:
 
 @pytest.fixture(scope="module")
 def files(graph: Graph) -> dict[FileFormat, bytes]:
-    return {"onnx": to_onnx(graph), "torchscript": to_torchscript(graph)}
+    return {"onnx": onnx_once(graph), "torchscript": to_torchscript(graph)}
 
 
 def perturbed(file: bytes, amount: float) -> bytes:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from export.verify import verify
 from gateway.repository.store import scan
+
+pytestmark = pytest.mark.processors
 
 REPOSITORY = Path(__file__).resolve().parents[3] / "model_repository"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +22,8 @@ from export.training.recipes import Recipe, recipe
 from export.training.run import Run
 from export.training.samples import Batch, Draw, Sampler, importance, load_tile
 from export.training.schedule import learning_rate
+
+pytestmark = pytest.mark.processors
 
 TINY = Recipe("siamunet", "tiny", 0.05, 1, Draw(32, 2), 6, 1e-3, average=0.9, threshold=0.5)
 
@@ -44,15 +45,6 @@ class Town:
     def read_post(self) -> NDArray[np.uint8]:
         grey = np.where(self.read_labels() == 1, 220, 60).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Sums in parallel may be ordered differently; one thread makes runs comparable to the bit."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

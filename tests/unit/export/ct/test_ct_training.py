@@ -30,6 +30,8 @@ from gateway.repository.card import read_card
 from gateway.vision.windowing import LUNG, from_windowed
 from tests.support.checkpoints import write
 
+pytestmark = pytest.mark.processors
+
 SIZE = 64
 TINY = SliceRecipe(
     "cogseg",

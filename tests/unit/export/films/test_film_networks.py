@@ -14,6 +14,8 @@ from export.architectures.keras_layers import FilmNetwork, keras_names, keras_si
 from export.films.recipes import film_recipe
 from export.keras_importing import import_keras
 
+pytestmark = pytest.mark.processors
+
 SIZES = {
     "inceptionv3": (21_802_784, 22_065_826, (5, 2048)),
     "inception_resnetv2": (54_336_736, 54_534_242, (5, 1536)),

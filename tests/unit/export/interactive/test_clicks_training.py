@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,17 +24,10 @@ from export.training.xbd import DataError
 from gateway.repository.card import read_card
 from tests.support.trivial_interactive import write_trivial_interactive
 
+pytestmark = pytest.mark.processors
+
 GEOMETRY = Geometry(size=64, margin=10, sigma=5, push=2)
 TINY = ClickRecipe("iog_refine", "tiny", 0.05, "resnet26", GEOMETRY, Draw(2), 4, 1e-3, average=0.9, rounds=2)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Sums in parallel may be ordered differently; one thread makes runs comparable to the bit."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
