@@ -206,8 +206,8 @@ def test_one_cycle_rises_and_falls() -> None:
 def test_a_step_on_the_same_batch_lowers_the_loss(network: str) -> None:
     run = Run(replace(TINY, network=network, width=0.1, learning_rate=3e-3, steps=100), None, "cpu", 0)
     batch = sampler().batch(0)
-    losses = [sum(run.learn(batch).values()) for _ in range(15)]
-    assert losses[-1] < 0.8 * losses[0]
+    losses = [sum(run.learn(batch).values()) for _ in range(60)]
+    assert np.median(losses[-5:]) < 0.8 * losses[0]
 
 
 def test_run_leaves_checkpoint_history_and_curves(data: Path, tmp_path: Path) -> None:

@@ -99,8 +99,8 @@ def test_steps_on_the_same_batch_lower_the_loss(network: str, photos: list[Photo
     recipe = replace(TINY, network=network, rounds=rounds, learning_rate=3e-3, steps=100)
     run = ClickRun(recipe, None, "cpu", 0)
     batch = Sampler(photos, GEOMETRY, recipe.prompt, recipe.draw, 0).batch(0)
-    losses = [run.learn(batch)["first"] for _ in range(15)]
-    assert min(losses[-3:]) < 0.8 * losses[0]
+    losses = [run.learn(batch)["first"] for _ in range(40)]
+    assert np.median(losses[-5:]) < 0.8 * losses[0]
 
 
 def test_a_killed_run_ends_as_an_undisturbed_one(
