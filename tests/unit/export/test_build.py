@@ -17,7 +17,6 @@ import export.build
 from export.build import build
 from export.checkpoints.files import write_checkpoint
 from export.errors import BuildError, CheckpointError, ParityError
-from export.graphs.contract import to_onnx
 from export.graphs.wrap import graph_of
 from export.repository.publish import replacing
 from export.repository.sources import verify_source
@@ -28,6 +27,7 @@ from export.verify import verify
 from gateway.repository.card import Figures
 from gateway.repository.store import Repository, file_digest, scan
 from tests.support.checkpoints import checkpoint, small_entry, untrained, write
+from tests.support.exports import onnx_once
 
 FIGURES = Figures(
     split="val", images=2, metrics={"localisation_f1": 0.5}, baseline_name="none", baseline={"localisation_f1": 0}
@@ -147,7 +147,7 @@ def test_the_licence_of_a_checkpoint_goes_before_the_catalogues(tmp_path: Path, 
 def _altered_export(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the ONNX exporter write another network than it is given."""
     other = graph_of(untrained("fcn", seed=9), checkpoint("fcn"), small_entry("bd-fcn"))
-    monkeypatch.setattr(export.build, "to_onnx", lambda _: to_onnx(other))
+    monkeypatch.setattr(export.build, "to_onnx", lambda _: onnx_once(other))
 
 
 @pytest.mark.usefixtures("_altered_export")

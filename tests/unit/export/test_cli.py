@@ -11,6 +11,7 @@ from shutil import copytree
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from maskgate_client.scenes import draw_scene
@@ -75,12 +76,18 @@ def test_foreign_weights_become_a_served_model_with_figures(built: Path) -> None
     assert card.licence == "unstated"
 
 
+@pytest.mark.processors
 def test_a_model_and_its_checkpoint_measure_alike(
     built: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "figures.json"
     assert main(["evaluate", str(built / "repository" / "bd-fcn"), "--data", str(data), "--out", str(out)]) == 0
-    assert json.loads(out.read_text()) == json.loads((built / "figures.json").read_text())
+    # They are of the exported file and of the network: a pixel at the threshold may fall on either side.
+    [served], [trained] = (json.loads(file.read_text())["figures"] for file in (out, built / "figures.json"))
+    assert served["metrics"] == pytest.approx(trained["metrics"], abs=2e-3)
+    assert np.abs(np.subtract(served["confusion"], trained["confusion"])).max() <= 18
+    different = ("metrics", "confusion")
+    assert {**served, **dict.fromkeys(different)} == {**trained, **dict.fromkeys(different)}
     printed = capsys.readouterr().out
     assert "val: 2 images" in printed
     assert "building everywhere" in printed

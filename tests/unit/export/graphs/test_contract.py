@@ -24,7 +24,10 @@ from export.tasks.damage.graph import ServedModel, serve
 from export.tasks.specs import OUTPUTS, DamageEntry
 from gateway.vision.labels import decide
 from tests.support.checkpoints import small_entries, untrained
+from tests.support.exports import onnx_once
 from tests.support.places import ROOT
+
+pytestmark = pytest.mark.processors
 
 ROLES = {"fcn": ("pre",), "siamunet": ("pre", "post")}
 TILE = 64
@@ -47,7 +50,7 @@ def tensors(model: ServedModel, kind: str = "natural", count: int = 2) -> list[t
 @pytest.fixture(scope="module")
 def files() -> dict[str, dict[FileFormat, bytes]]:
     graphs = {name: graph(name) for name in ROLES}
-    return {name: {"onnx": to_onnx(each), "torchscript": to_torchscript(each)} for name, each in graphs.items()}
+    return {name: {"onnx": onnx_once(each), "torchscript": to_torchscript(each)} for name, each in graphs.items()}
 
 
 @pytest.mark.parametrize("architecture", ROLES)

@@ -12,6 +12,8 @@ from export.networks.iog import IOGRefine
 from export.networks.pyramid import AveragePool
 from tests.support.checkpoints import WIDTH, click_inputs, untrained
 
+pytestmark = pytest.mark.processors
+
 
 def full(architecture: str) -> nn.Module:
     """Return the network at the paper's size, without values."""

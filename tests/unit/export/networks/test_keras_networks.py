@@ -14,6 +14,8 @@ from export.networks import FILMS, build_network
 from export.networks.keras_layers import FilmNetwork, keras_names, keras_size
 from export.tasks.radiograph.recipe import film_recipe
 
+pytestmark = pytest.mark.processors
+
 SIZES = {
     "inceptionv3": (21_802_784, 22_065_826, (5, 2048)),
     "inception_resnetv2": (54_336_736, 54_534_242, (5, 1536)),

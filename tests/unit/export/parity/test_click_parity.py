@@ -20,6 +20,8 @@ from gateway.vision.clicks import as_points, click_map
 from tests.support.checkpoints import SIZE, checkpoint, small_entries, untrained
 from tests.support.exports import exported, graph, refinement
 
+pytestmark = pytest.mark.processors
+
 FORMATS: tuple[FileFormat, ...] = ("onnx", "torchscript")
 
 

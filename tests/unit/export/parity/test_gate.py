@@ -8,7 +8,7 @@ import pytest
 from onnx import numpy_helper
 
 from export.errors import ParityError
-from export.graphs.contract import Graph, to_onnx, to_torchscript
+from export.graphs.contract import Graph, to_torchscript
 from export.graphs.framing import Framing
 from export.graphs.runners import FileFormat
 from export.parity.cases import tile_trial
@@ -17,6 +17,9 @@ from export.parity.inputs import draw_tiles
 from export.tasks.damage.graph import serve
 from export.tasks.specs import DamageEntry
 from tests.support.checkpoints import small_entries, untrained
+from tests.support.exports import onnx_once
+
+pytestmark = pytest.mark.processors
 
 TILE = 64
 
@@ -35,7 +38,7 @@ def graph() -> Graph:
 
 @pytest.fixture(scope="module")
 def files(graph: Graph) -> dict[FileFormat, bytes]:
-    return {"onnx": to_onnx(graph), "torchscript": to_torchscript(graph)}
+    return {"onnx": onnx_once(graph), "torchscript": to_torchscript(graph)}
 
 
 def perturbed(file: bytes, amount: float) -> bytes:

@@ -22,7 +22,9 @@ from export.tasks.damage.data import read_pairs
 from export.training.metrics import harmonic_mean
 from tests.unit.export.tasks.damage.test_data import document, square
 
-TINY = CropRecipe("cnn", "tiny", 1 / 32, Draw(32, 16), 30, 5e-3, depths="resnet26", average=0.8)
+pytestmark = pytest.mark.processors
+
+TINY = CropRecipe("cnn", "tiny", 1 / 32, Draw(32, 16), 4, 3e-3, depths="resnet26", average=0.8)
 
 GROUND = np.array([(180, 180, 180), (220, 40, 40), (40, 220, 40), (40, 40, 220), (0, 0, 0)], np.uint8)
 """Colour of the ground around houses of each grade, and below them all."""
@@ -120,8 +122,8 @@ def test_figures_count_buildings(data: Path) -> None:
 
 
 def test_a_network_learns_and_is_evaluated(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Colours tell the grades apart: thirty steps are enough to beat one grade for all."""
-    file = train_crops(TINY, data, tmp_path)
+    """Colours tell the grades apart, and a hundred steps tell every house; one house in four may still be wrong."""
+    file = train_crops(replace(TINY, width=1 / 8, steps=100), data, tmp_path)
     checkpoint = read_checkpoint(file)
     assert (checkpoint.architecture, checkpoint.depths, checkpoint.size) == ("cnn", "resnet26", 32)
     assert checkpoint.data.startswith(
@@ -129,26 +131,27 @@ def test_a_network_learns_and_is_evaluated(data: Path, tmp_path: Path, capsys: p
     )
     history = json.loads((tmp_path / "history.json").read_text())
     losses = [row["loss entropy"] for row in history]
-    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+    assert losses[-1] < 0.5 * np.log(4), "in the second half of the run, half of what knowing nothing costs"
     figures = tmp_path / "figures.json"
     assert main(["evaluate", str(file), "--data", str(data), "--out", str(figures)]) == 0
     told = capsys.readouterr().out
     assert "buildings, truth down" in told
     [measured] = json.loads(figures.read_text())["figures"]
     assert measured["baseline_name"] == "no-damage for every building"
-    assert measured["metrics"]["accuracy"] > measured["baseline"]["accuracy"] == 0.25
+    assert measured["metrics"]["accuracy"] >= 0.75
+    assert measured["baseline"]["accuracy"] == 0.25
 
 
 def test_a_resumed_run_is_the_same_run(data: Path, tmp_path: Path) -> None:
-    short = replace(TINY, steps=4)
-    whole = read_checkpoint(train_crops(short, data, tmp_path / "whole"))
-    train_crops(short, data, tmp_path / "parts", minutes=1e-9)
-    parts = read_checkpoint(train_crops(short, data, tmp_path / "parts"))
+    whole = read_checkpoint(train_crops(TINY, data, tmp_path / "whole"))
+    train_crops(TINY, data, tmp_path / "parts", minutes=1e-9)
+    parts = read_checkpoint(train_crops(TINY, data, tmp_path / "parts"))
     assert parts.steps == whole.steps == 4
     assert all((parts.state_dict[key] == whole.state_dict[key]).all() for key in whole.state_dict)
 
 
-def test_drawn_scenes_teach_where_there_are_no_photographs(tmp_path: Path) -> None:
+def test_drawn_scenes_teach_where_there_are_no_photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("export.synthetic.towns.SIZE", 256)
     recipe = replace(TINY, steps=1, scenes=1)
     assert "1 drawn scenes" in read_checkpoint(train_crops(recipe, None, tmp_path)).data
 

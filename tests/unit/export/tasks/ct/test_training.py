@@ -30,6 +30,8 @@ from gateway.repository.card import read_card
 from gateway.vision.windowing import LUNG, from_windowed
 from tests.support.checkpoints import write
 
+pytestmark = pytest.mark.processors
+
 SIZE = 64
 TINY = SliceRecipe(
     "cogseg",
@@ -162,13 +164,12 @@ def test_there_is_nothing_to_sample_from_nothing() -> None:
 def test_steps_on_the_same_batch_lower_the_loss(network: str, loaded: list[Slice]) -> None:
     run = SliceRun(replace(TINY, network=network, learning_rate=1e-2, steps=100), None, "cpu", 0)
     batch = Sampler(loaded, LUNG, TINY.draw, 0).batch(0)
-    losses = [run.learn(batch) for _ in range(20)]
+    losses = [run.learn(batch) for _ in range(60)]
     assert losses[0].keys() == (
         {"entropy", "dice", "sharpness", "agreement", "edges"} if network == "cogseg" else {"entropy", "dice"}
     )
-    assert sum(losses[-1].values()) < sum(losses[0].values())
     for term in ("entropy", *(("sharpness",) if network == "cogseg" else ())):
-        assert losses[-1][term] < 0.8 * losses[0][term]
+        assert np.median([loss[term] for loss in losses[-5:]]) < 0.8 * losses[0][term]
 
 
 def test_a_killed_run_ends_as_an_undisturbed_one(slices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,8 @@ from export.tasks.specs import FEATURES, ClickEntry
 from tests.support.checkpoints import SIZE, checkpoint, click_inputs, small_entry, untrained
 from tests.support.exports import exported, graph
 
+pytestmark = pytest.mark.processors
+
 NAMES = tuple(name for name, entry in CATALOG.items() if isinstance(entry, ClickEntry))
 CHANNELS = (16, 32, 64, 128)
 

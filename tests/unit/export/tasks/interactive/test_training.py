@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,17 +24,10 @@ from export.tasks.interactive.samples import Draw, Geometry, Sampler, extreme_po
 from gateway.repository.card import read_card
 from tests.support.trivial_interactive import write_trivial_interactive
 
+pytestmark = pytest.mark.processors
+
 GEOMETRY = Geometry(size=64, margin=10, sigma=5, push=2)
 TINY = ClickRecipe("iog_refine", "tiny", 0.05, "resnet26", GEOMETRY, Draw(2), 4, 1e-3, average=0.9, rounds=2)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Sums in parallel may be ordered differently; one thread makes runs comparable to the bit."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -107,8 +99,8 @@ def test_steps_on_the_same_batch_lower_the_loss(network: str, photos: list[Photo
     recipe = replace(TINY, network=network, rounds=rounds, learning_rate=3e-3, steps=100)
     run = ClickRun(recipe, None, "cpu", 0)
     batch = Sampler(photos, GEOMETRY, recipe.prompt, recipe.draw, 0).batch(0)
-    losses = [run.learn(batch)["first"] for _ in range(15)]
-    assert min(losses[-3:]) < 0.8 * losses[0]
+    losses = [run.learn(batch)["first"] for _ in range(40)]
+    assert np.median(losses[-5:]) < 0.8 * losses[0]
 
 
 def test_a_killed_run_ends_as_an_undisturbed_one(
@@ -123,7 +115,7 @@ def test_a_killed_run_ends_as_an_undisturbed_one(
         return learn(run, batch)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patched:
-        patched.setattr("export.training.loop._SAVE_SECONDS", 0)
+        patched.setattr("export.tasks.damage.train._SAVE_SECONDS", 0)
         patched.setattr(ClickRun, "learn", dying)
         with pytest.raises(KeyboardInterrupt):
             loop.train_clicks(TINY, objects, tmp_path / "killed")

@@ -26,6 +26,8 @@ from gateway.repository.card import read_card
 from gateway.vision.radiographs import to_square
 from tests.support.checkpoints import FILM_SIZE, checkpoint
 
+pytestmark = pytest.mark.processors
+
 TINY = FilmRecipe(
     "resnet101v2",
     "tiny",

@@ -31,6 +31,8 @@ from export.tasks.waste.catalogue import LABEL_SETS
 from gateway.vision.labels import decide
 from tests.support.checkpoints import FANET_WIDTH, SIZE, UNTRAINED, WIDTH, checkpoint, small_entry, untrained
 
+pytestmark = pytest.mark.processors
+
 Weights = dict[str, Tensor]
 MODELS = {"waste-fanet": "fanet", "waste-fcn": "waste_fcn"}
 

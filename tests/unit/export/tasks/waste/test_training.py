@@ -29,6 +29,8 @@ from export.training.schedule import learning_rate
 from gateway.repository.card import read_card
 from tests.support.checkpoints import FANET_WIDTH, write
 
+pytestmark = pytest.mark.processors
+
 SIZE = 64
 TINY = WasteRecipe(
     "fanet",
