@@ -20,8 +20,9 @@ from export.graphs.framing import Framing
 from export.graphs.runners import FileFormat, open_file
 from export.networks.colours import IMAGENET
 from export.parity.inputs import draw_tiles
+from export.task import OUTPUTS
 from export.tasks.damage.graph import ServedModel, serve
-from export.tasks.specs import OUTPUTS, DamageEntry
+from export.tasks.damage.spec import DamageSpec
 from gateway.vision.labels import decide
 from tests.support.checkpoints import small_entries, untrained
 from tests.support.places import ROOT
@@ -36,7 +37,7 @@ def served(architecture: str, threshold: float | None = 0.5) -> ServedModel:
 
 def graph(architecture: str) -> Graph:
     [entry] = small_entries(architecture)
-    assert isinstance(entry, DamageEntry)
+    assert isinstance(entry, DamageSpec)
     return Graph(served(architecture), entry.input_specs(), entry.output_specs())
 
 

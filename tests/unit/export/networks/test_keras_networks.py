@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from export.checkpoints.keras_importing import import_keras
-from export.networks import FILMS, build_network
+from export.checkpoints.importing import import_keras
+from export.networks import build_network
 from export.networks.keras_layers import FilmNetwork, keras_names, keras_size
 from export.tasks.radiograph.recipe import film_recipe
+from tests.support.checkpoints import FILMS
 
 SIZES = {
     "inceptionv3": (21_802_784, 22_065_826, (5, 2048)),

@@ -15,14 +15,13 @@ from export.build import build
 from export.checkpoints.files import Checkpoint, read_checkpoint
 from export.checkpoints.importing import import_weights
 from export.errors import BuildError, ParityError
-from export.graphs.contract import to_onnx, to_torchscript
-from export.graphs.wrap import graph_of
+from export.graphs.contract import graph_of, to_onnx, to_torchscript
 from export.networks.cogseg import CogSeg
-from export.parity.cases import trials_of
 from export.parity.gate import prove
 from export.parity.inputs import draw_slices
-from export.repository.sources import verify_source
-from export.tasks.catalogue import CATALOG
+from export.registry import CATALOG
+from export.tasks.ct.graph import cases_of
+from export.verify import verify_source
 from gateway.repository.store import scan
 from gateway.vision.labels import decide
 from gateway.vision.windowing import Window
@@ -92,7 +91,7 @@ def test_both_formats_pass_the_gate_and_others_do_not(name: str) -> None:
     made = checkpoint(entry.architecture)
     graph = graph_of(made.network(), made, entry)
     onnx_file, torchscript = to_onnx(graph), to_torchscript(graph)
-    parity = prove(trials_of(made.network(), [graph], [{"onnx": onnx_file, "torchscript": torchscript}], 0.5), 4)
+    parity = prove(cases_of(made.network(), [graph], [{"onnx": onnx_file, "torchscript": torchscript}], 0.5), 4)
     assert len(parity.comparisons) == 18
     value = onnx.load_from_string(onnx_file).graph.input[0]
     assert value.name == "image"
@@ -101,7 +100,7 @@ def test_both_formats_pass_the_gate_and_others_do_not(name: str) -> None:
     other = to_onnx(graph_of(untrained(entry.architecture, seed=1), made, entry))
     what = "pixels differ" if name == "cogseg_sr" else "probabilities differ"
     with pytest.raises(ParityError, match=f"^onnx on .*{what}"):
-        prove(trials_of(made.network(), [graph], [{"onnx": other}], 0.5), 1)
+        prove(cases_of(made.network(), [graph], [{"onnx": other}], 0.5), 1)
 
 
 def test_a_cogseg_is_built_without_its_second_decoder_unless_that_is_named(tmp_path: Path) -> None:
