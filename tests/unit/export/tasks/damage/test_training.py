@@ -297,3 +297,21 @@ def test_demo_recipes_keep_to_half_an_hour(network: str) -> None:
 def test_unknown_recipe_is_named() -> None:
     with pytest.raises(ValueError, match=r"'quick'.*fcn paper"):
         recipe_of("fcn", "quick")
+
+
+def test_states_of_former_runs_are_gone_on_from(tmp_path: Path) -> None:
+    """Recipes had other names and another order of fields; what they chose is what counts."""
+    run = PairRun(TINY, RunOptions())
+    former = (
+        "Recipe(network='siamunet', name='tiny', width=0.05, reduction=1, draw=Draw(crop=32, batch=2, anywhere=0.35, "
+        "drawn=0.15, unchanged=0.05, swapped=0.0, pasted=0.0, shift=1.0), steps=6, learning_rate={}, minutes=None, "
+        "weight_decay=0.0, schedule='constant', average=0.9, class_weights=(1.0, 1.0, 1.0, 1.0), scenes=0, "
+        "threshold=0.5, normalised=False, post_tint=(0.0, 0.0, 0.0))"
+    )
+    run.save(tmp_path / "last.pt")
+    state = torch.load(tmp_path / "last.pt", weights_only=True)
+    torch.save({**state, "recipe": former.format(0.001)}, tmp_path / "former.pt")
+    torch.save({**state, "recipe": former.format(0.002)}, tmp_path / "other.pt")
+    run.load(tmp_path / "former.pt")
+    with pytest.raises(ValueError, match="another recipe"):
+        run.load(tmp_path / "other.pt")
