@@ -43,9 +43,12 @@ def evaluate(paths: Sequence[Path], data: Path, split: str, out: Path | None = N
     Raises:
         ExportError: the models or the data cannot be read, or do not belong together.
     """
+    alone = EvaluationError("figures are saved of one model; name its folder alone")
+    if out is not None and len(paths) > 1:
+        raise alone
     opened = open_models(paths)
     if out is not None and len(opened.models) > 1:
-        raise EvaluationError("figures are saved of one model; name its folder alone")
+        raise alone
     if plot is not None and not opened.task.pooled:
         drawn = " or ".join(task.name for task in TASKS.values() if task.pooled)
         raise EvaluationError(f"there is a plot of {drawn} models alone")

@@ -18,10 +18,11 @@ from torch.nn import functional as F
 from export.graphs.contract import Graph, to_onnx, to_torchscript
 from export.graphs.framing import Framing
 from export.graphs.runners import FileFormat, open_file
+from export.graphs.served import ServedModel
 from export.networks.colours import IMAGENET
 from export.parity.inputs import draw_tiles
 from export.task import OUTPUTS
-from export.tasks.damage.graph import ServedModel, serve
+from export.tasks.damage.graph import serve
 from export.tasks.damage.spec import DamageSpec
 from gateway.vision.labels import decide
 from tests.support.checkpoints import small_entries, untrained

@@ -12,7 +12,7 @@ from export.networks import build_network
 from export.tasks.damage.samples import Draw
 from export.tasks.damage.train import train
 from export.training.normed import folded, normalised
-from export.training.recipe import recipe_of
+from export.training.recipe import RunOptions, recipe_of
 
 
 def test_folding_changes_layers_and_no_answer() -> None:
@@ -29,6 +29,6 @@ def test_folding_changes_layers_and_no_answer() -> None:
 
 def test_a_run_with_normalisation_leaves_the_architectures_own_weights(tmp_path: Path) -> None:
     tiny = replace(recipe_of("fcn", "demo"), width=0.05, draw=Draw(32, 2), steps=2, scenes=1, normalised=True)
-    checkpoint = read_checkpoint(train(tiny, None, tmp_path))
+    checkpoint = read_checkpoint(train(tiny, None, tmp_path, RunOptions()))
     assert checkpoint.hyperparameters["normalised"] is True
     checkpoint.network()

@@ -252,7 +252,7 @@ def test_train_evaluate_build_and_evaluate_what_was_built(
     assert main(["verify", str(repository), "--checkpoint", checkpoint]) == 0
     assert capsys.readouterr().out.splitlines() == ["cogseg: sound", "cogseg_sr: sound"]
     assert main(["evaluate", str(repository / "cogseg_sr"), *data]) == 1
-    assert "labels no slices" in capsys.readouterr().err
+    assert "No model of that name serves ct." in capsys.readouterr().err
 
 
 def test_what_cannot_be_trained_built_or_measured_is_said(
