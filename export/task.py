@@ -15,6 +15,9 @@ OUTPUTS = ("label_map", "probabilities")
 
 BACKGROUND = ClassSpec(value=0, name="background", colour=(0, 0, 0))
 
+_NOTHING = {"overlap": 0, "clicks": None, "window": None, "crop": None, "resize": None}
+"""Of the keys that tasks add, what the card of a model has whose task does not add them."""
+
 Tensors = tuple[TensorSpec, ...]
 Classes = tuple[ClassSpec, ...]
 
@@ -63,6 +66,7 @@ class ModelSpec(ABC):
             "classes": self.classes,
             "intended_use": self.intended_use,
             "limitations": self.limitations,
+            **_NOTHING,
             **self.contract(card),
         }
         return [key for key in Card.model_fields if key in said and getattr(card, key) != said[key]]

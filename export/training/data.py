@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -42,6 +43,23 @@ def read_table(path: Path, *columns: str) -> list[dict[str, str]]:
         if missing := set(columns) - set(rows.fieldnames or ()):
             raise DataError(f"{path.name} lacks the columns {', '.join(sorted(missing))}")
         return list(rows)
+
+
+def unshown(label_maps: Sequence[NDArray[np.uint8]], names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the classes, the background apart, that no label map shows."""
+    shown = {int(value) for labels in label_maps for value in np.unique(labels)}
+    return tuple(name for value, name in enumerate(names) if value and value not in shown)
+
+
+def words_of(label_maps: Sequence[NDArray[np.uint8]], names: Sequence[str], what: str, without: str) -> str:
+    """Return in words what a network was learnt from: how many examples of `what`, and how many show each class."""
+    unseen = unshown(label_maps, names)
+    counted = ", ".join(
+        f"{sum(bool((labels == value).any()) for labels in label_maps)} with {name}"
+        for value, name in enumerate(names)
+        if value and name not in unseen
+    )
+    return f"{len(label_maps)} labelled {what} ({counted or without})"
 
 
 def existing(path: Path) -> Path:

@@ -43,8 +43,7 @@ class CtSpec(ModelSpec):
         return {
             "inputs": self.input_specs(size),
             "outputs": as_named_in(card.format, self.output_specs(size)),
-            "overlap": 0,
-            "clicks": None,
+            "window": card.window,
         }
 
 

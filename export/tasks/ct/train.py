@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,8 +18,9 @@ from export.tasks.ct.graph import windowed
 from export.tasks.ct.losses import cogseg_terms, label_terms
 from export.tasks.ct.metrics import metrics
 from export.tasks.ct.recipe import SliceRecipe
-from export.tasks.ct.samples import Batch, Sampler, Slice, load_slice
+from export.tasks.ct.samples import Batch, Sampler, load_slice
 from export.tasks.ct.spec import CT_CLASSES
+from export.training.data import unshown, words_of
 from export.training.loop import run_to_end
 from export.training.recipe import RunOptions
 from export.training.run import Run, with_channels_last
@@ -90,8 +89,9 @@ def train(recipe: SliceRecipe, data: Path, out: Path, options: RunOptions, start
     run = SliceRun(recipe, options)
     if start is not None:
         run.start_from_network(read_checkpoint(start))
-    run.untrained = _untrained(loaded)
-    run.data = words_of(loaded, run.untrained)
+    label_maps = [each.labels for each in loaded]
+    run.untrained = unshown(label_maps, _NAMES)
+    run.data = words_of(label_maps, _NAMES, "CT slices", "none with a lesion")
 
     def figures(checkpoint: Checkpoint) -> dict[str, float]:
         with Bench(of_checkpoint(checkpoint, device=options.device)) as bench:
@@ -99,19 +99,3 @@ def train(recipe: SliceRecipe, data: Path, out: Path, options: RunOptions, start
         return {name: found[name] for name in _SHOWN if name in found}
 
     return run_to_end(run, sampler.batch, figures, out, resume=options.resume)
-
-
-def words_of(slices: Sequence[Slice], untrained: Sequence[str]) -> str:
-    """Return in words what a network was learnt from: slices, and how many show each class."""
-    counted = ", ".join(
-        f"{sum(bool((each.labels == value).any()) for each in slices)} with {name}"
-        for value, name in enumerate(_NAMES)
-        if value and name not in untrained
-    )
-    return f"{len(slices)} labelled CT slices ({counted or 'none with a lesion'})"
-
-
-def _untrained(slices: Sequence[Slice]) -> tuple[str, ...]:
-    """Return the names of the classes that no slice shows."""
-    shown = {int(value) for each in slices for value in np.unique(each.labels)}
-    return tuple(name for value, name in enumerate(_NAMES) if value and value not in shown)

@@ -45,8 +45,6 @@ class DamageSpec(ModelSpec):
             "inputs": self.input_specs(),
             "outputs": as_named_in(card.format, self.output_specs()),
             "overlap": self.overlap,
-            "clicks": None,
-            "window": None,
         }
 
 

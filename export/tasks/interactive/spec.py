@@ -78,9 +78,7 @@ class InteractiveSpec(ModelSpec):
         return {
             "inputs": self.input_specs(size, channels),
             "outputs": as_named_in(card.format, self.output_specs(size, channels)),
-            "overlap": 0,
             "clicks": self.clicks(size),
-            "window": None,
         }
 
 

@@ -37,9 +37,6 @@ class RadiographSpec(ModelSpec):
         return {
             "inputs": self.input_specs(card.tile),
             "outputs": as_named_in(card.format, self.output_specs((rows, columns))),
-            "overlap": 0,
-            "clicks": None,
-            "window": None,
         }
 
 

@@ -61,8 +61,6 @@ class WasteSpec(ModelSpec):
             "outputs": as_named_in(card.format, self.output_specs(size, len(card.classes))),
             "overlap": self.overlap(size),
             "resize": scale_of(size),
-            "clicks": None,
-            "window": None,
         }
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,8 +19,9 @@ from export.tasks.waste.data import read_photos
 from export.tasks.waste.evaluate import count, metrics
 from export.tasks.waste.losses import terms
 from export.tasks.waste.recipe import WasteRecipe
-from export.tasks.waste.samples import Batch, Photo, Sampler, load_photo
+from export.tasks.waste.samples import Batch, Sampler, load_photo
 from export.tasks.waste.spec import LABEL_SETS, scale_of
+from export.training.data import unshown, words_of
 from export.training.loop import run_to_end
 from export.training.normed import folded, normalised
 from export.training.recipe import RunOptions
@@ -88,8 +88,9 @@ def train(recipe: WasteRecipe, data: Path, out: Path, options: RunOptions, start
     run = WasteRun(recipe, photos.label_set, options)
     if start is not None:
         run.start_from(*starting_weights(start))
-    run.untrained = _untrained(loaded, names)
-    run.data = words_of(loaded, names, run.untrained)
+    label_maps = [each.labels for each in loaded]
+    run.untrained = unshown(label_maps, names)
+    run.data = words_of(label_maps, names, "photographs", "none with waste")
 
     def figures(checkpoint: Checkpoint) -> dict[str, float]:
         with Bench(of_checkpoint(checkpoint, device=options.device)) as bench:
@@ -117,22 +118,6 @@ def starting_weights(path: Path) -> tuple[Mapping[str, Tensor], str]:
     if is_backbone_alone(weights):
         return {_BACKBONE + key: weight for key, weight in weights.items()}, "a backbone's file"
     return weights, "another program's model"
-
-
-def words_of(photos: Sequence[Photo], names: Sequence[str], untrained: Sequence[str]) -> str:
-    """Return in words what a network was learnt from: photographs, and how many show each class."""
-    counted = ", ".join(
-        f"{sum(bool((photo.labels == value).any()) for photo in photos)} with {name}"
-        for value, name in enumerate(names)
-        if value and name not in untrained
-    )
-    return f"{len(photos)} labelled photographs ({counted or 'none with waste'})"
-
-
-def _untrained(photos: Sequence[Photo], names: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of the classes that no photograph shows."""
-    shown = {int(value) for photo in photos for value in np.unique(photo.labels)}
-    return tuple(name for value, name in enumerate(names) if value and value not in shown)
 
 
 def _build(recipe: WasteRecipe, classes: int) -> nn.Module:

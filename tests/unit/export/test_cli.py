@@ -214,6 +214,14 @@ def test_an_unknown_recipe_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "grand" in capsys.readouterr().err
 
 
+def test_networks_are_listed_with_their_tasks_and_models(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    head, *rows = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert head == ["network", "task", "parameters", "recipes", "models"]
+    assert ["fcn", "damage", "2,239,682", "paper,", "demo", "bd-fcn"] in rows
+    assert len(rows) == len({row[0] for row in rows}) > 10
+
+
 def test_the_package_is_a_program(tmp_path: Path) -> None:
     write_trivial_model(tmp_path)
     command = [sys.executable, "-m", "export", "verify", str(tmp_path)]

@@ -47,9 +47,6 @@ class BuildingSpec(ModelSpec):
         return {
             "inputs": self.input_specs(card.tile),
             "outputs": as_named_in(card.format, self.output_specs()),
-            "overlap": 0,
-            "clicks": None,
-            "window": None,
             "crop": self.crop,
         }
 
