@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
+from torch import nn
+
 from export.checkpoints.files import Checkpoint
 from export.graphs.contract import graph_of
 from export.graphs.runners import Arrays, Runner, open_file, torch_runner
 from export.registry import specs_of
 from export.repository.cards import stated
+from export.task import ModelSpec
 from gateway.engines.base import Model, Refreshed, Status, Tensors, VersionStatus
 from gateway.inference.run import Run
 from gateway.observability.metrics import Telemetry
@@ -55,7 +58,7 @@ def of_checkpoint(checkpoint: Checkpoint, source_digest: str = UNSAVED, device: 
     return [_of_spec(checkpoint, network, spec, source_digest, device) for spec in specs_of(checkpoint.architecture)]
 
 
-def _of_spec(checkpoint: Checkpoint, network: Any, spec: Any, source_digest: str, device: str) -> Served:
+def _of_spec(checkpoint: Checkpoint, network: nn.Module, spec: ModelSpec, source_digest: str, device: str) -> Served:
     graph = graph_of(network, checkpoint, spec)
     card = Card(
         **stated(spec, checkpoint, graph, "onnx"),

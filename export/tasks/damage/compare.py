@@ -10,7 +10,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
 from tqdm import tqdm
 
 from export.errors import EvaluationError
@@ -19,6 +18,7 @@ from export.evaluation.engine import Bench, of_folder
 from export.graphs.runners import Pixels
 from export.tasks.damage.building.data import read_town
 from export.tasks.damage.building.evaluate import measure as measure_grader
+from export.tasks.damage.compare_report import Comparison, Row, markdown, save_plot
 from export.tasks.damage.data import LabelledPair, read_pairs
 from export.tasks.damage.evaluate import TASK, predictor
 from export.tasks.damage.metrics import CLASSES, Predictor, best_constant, count, metrics
@@ -27,45 +27,6 @@ from gateway.repository.store import Repository, scan
 from gateway.tasks.damage.fused import CROP_TASK, fuse
 
 _PIXELS = 1024 * 1024
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Row(_Part):
-    """One model.
-
-    Attributes:
-        name: its name.
-        metrics: see `export.tasks.damage.metrics.metrics`; those of location alone where it grades no damage.
-        seconds: median time for a pair of 1024×1024 pixels, tiling and blending included; None of a constant.
-        size: bytes of its files.
-        parameters: of its networks.
-    """
-
-    name: str
-    metrics: dict[str, float]
-    seconds: float | None = None
-    size: int = 0
-    parameters: int = 0
-
-
-class Comparison(_Part):
-    """All models on one split.
-
-    Attributes:
-        split: its name.
-        pairs: how many it has.
-        rows: the models, and last the best answer that is the same for every pixel.
-        buildings: model that grades crops → its figures over the true footprints, each building counting once; last
-            the commonest grade for all.
-    """
-
-    split: str
-    pairs: int
-    rows: tuple[Row, ...]
-    buildings: dict[str, dict[str, float]]
 
 
 def add_command(commands: Any) -> None:
@@ -82,8 +43,6 @@ def add_command(commands: Any) -> None:
 
 
 def _command(options: argparse.Namespace) -> int:
-    from export.tasks.damage.compare_report import markdown, save_plot
-
     comparison = compare(options.repository, options.data, options.split, options.finder, options.grader)
     if options.out:
         options.out.write_text(comparison.model_dump_json(indent=2) + "\n", encoding="utf-8")
