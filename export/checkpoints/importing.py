@@ -59,12 +59,13 @@ def import_weights(
     """
     if path.suffix in SUFFIXES:
         return import_keras(path, architecture, width=width or 1.0, threshold=threshold, data=data, licence=licence)
-    known, task = architecture_of(architecture), task_of(architecture)
     weights = weights_in(load(path), path)
     try:
+        known = architecture_of(architecture)
         weights = known.adopted(weights)
     except ValueError as error:
         raise CheckpointError(f"{path.name}: {error}") from error
+    task = task_of(architecture)
     depths = _told_depths(weights, known) if known.depths else ""
     if task.label_sets:
         classes = classes or _told_label_set(weights, known, task.label_sets, path)
