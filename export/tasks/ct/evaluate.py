@@ -18,7 +18,7 @@ from export.tasks.ct.data import LabelledSlice, read_slices
 from export.tasks.ct.metrics import SliceCounts, metrics
 from gateway.engines.base import Model, choose
 from gateway.inference.segmenter import Segmenter
-from gateway.media.medical.slices import HuSlice
+from gateway.media.medical.slices import HuSlice, SlicePlace
 from gateway.repository.card import Figures
 from gateway.tasks.ct.pipeline import find_lesions, window_of
 
@@ -71,6 +71,9 @@ class _OneSlice:
     units: NDArray[np.int16]
     spacing: None = None
     notices: tuple[str, ...] = ()
+    states_units: bool = True
+    held_bytes: int = 0
+    places: tuple[SlicePlace, ...] = (SlicePlace(None, None),)
 
     @property
     def shape(self) -> tuple[int, int, int]:
