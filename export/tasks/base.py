@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from gateway.repository.card import Card, ClassSpec, Task, TensorSpec
+from gateway.repository.card import Card, ClassSpec, TensorSpec
 
 OUTPUTS = ("label_map", "probabilities")
 """The outputs of every graph of damage or CT, in order."""
@@ -52,7 +52,7 @@ class CatalogEntry(ABC):
 
     @property
     @abstractmethod
-    def task(self) -> Task:
+    def task(self) -> str:
         """The card's task."""
 
     @abstractmethod

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.errors import Unauthorised
-from gateway.settings import KeySettings, Scope
+from gateway.settings import KeySettings
 
 PUBLIC = "public"
 """The one tenant where no keys are configured."""
@@ -34,10 +34,10 @@ class Caller:
     """
 
     tenant: str
-    scopes: frozenset[Scope] | None = None
+    scopes: frozenset[str] | None = None
     limits: Limits = Limits()
 
-    def may(self, scope: Scope) -> bool:
+    def may(self, scope: str) -> bool:
         """Return whether the caller's key opens what needs `scope`."""
         return self.scopes is None or scope in self.scopes
 

@@ -2,50 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal, TypeGuard
+from collections.abc import Container, Mapping
+from typing import TypeGuard
 
 from gateway.access.keys import Caller
 from gateway.errors import Forbidden
-from gateway.settings import Scope
 
-Needed = Scope | Literal["any"]
-"""What a path asks of a key; any: no more than being one."""
+ANY = "any"
+"""What a path needs that takes any key."""
 
-_NEEDED: Mapping[tuple[str, ...], Needed] = {
-    ("v1", "damage"): "damage",
-    ("v1", "ct"): "ct",
-    ("v1", "radiograph"): "radiograph",
-    ("v1", "waste"): "waste",
-    ("v1", "interactive"): "interactive",
-    ("v1", "models"): "any",
-    ("v1", "progress"): "any",
+_NEEDED: Mapping[tuple[str, ...], str] = {
+    ("v1", "models"): ANY,
+    ("v1", "progress"): ANY,
+    ("v1", "tasks"): ANY,
     ("v1", "repository"): "admin",
-    ("v2",): "any",
-    ("v2", "health"): "any",
+    ("v2",): ANY,
+    ("v2", "health"): ANY,
     ("v2", "models"): "infer",
     ("v2", "repository"): "admin",
 }
-"""By the first two steps of a path."""
+"""By the first two steps of a path; of a task it is the task's name."""
 
 _READING = frozenset({"GET", "HEAD"})
 
 
-def scope_needed(method: str, path: str) -> Needed | None:
-    """Return what a path under `/v1` or `/v2` asks of a key; None where that is not known."""
-    steps = tuple(path[1:].split("/")[:2])
-    if steps == ("v2", "models") and method in _READING:
+def scope_needed(method: str, path: str, tasks: Container[str]) -> str | None:
+    """Return what a path under `/v1` or `/v2` asks of a key, a scope or `ANY`; None where that is not known.
+
+    Args:
+        method: of the request.
+        path: of the request.
+        tasks: the names of all of them.
+    """
+    room, *rest = path[1:].split("/")[:2]
+    if (room, *rest) == ("v2", "models") and method in _READING:
         # Metadata, configuration and readiness, which /v1/models shows too.
-        return "any"
-    return _NEEDED.get(steps)
+        return ANY
+    if room == "v1" and rest and rest[0] in tasks:
+        return rest[0]
+    return _NEEDED.get((room, *rest))
 
 
-def costs(needed: Needed | None) -> TypeGuard[Scope]:
+def costs(needed: str | None) -> TypeGuard[str]:
     """Return whether it is a task or an operation that is asked for, and not a look at what there is."""
-    return needed is not None and needed != "any"
+    return needed is not None and needed != ANY
 
 
-def check_scope(caller: Caller, needed: Needed | None) -> None:
+def check_scope(caller: Caller, needed: str | None) -> None:
     """Do nothing where the caller's key opens what asks for `needed`.
 
     Raises:

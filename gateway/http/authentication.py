@@ -28,6 +28,7 @@ class Authentication:
     app: ASGIApp
     tenants: Tenants
     quotas: Quotas
+    tasks: frozenset[str]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
@@ -37,7 +38,7 @@ class Authentication:
         state = scope["state"]
         with ExitStack() as counted:
             try:
-                state["scope"] = needed = scope_needed(scope["method"], scope["path"])
+                state["scope"] = needed = scope_needed(scope["method"], scope["path"], self.tasks)
                 state["caller"] = caller = self.tenants.of(_key(Headers(scope=scope)))
                 state["tenant"] = caller.tenant
                 check_scope(caller, needed)

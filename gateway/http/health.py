@@ -1,4 +1,4 @@
-"""Models, cards, health and metrics."""
+"""Tasks, models, cards, health and metrics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPEN
 
 from gateway.engines.base import Status, VersionStatus
 from gateway.errors import ModelNotFound
-from gateway.http.answers import ModelAnswer, ModelCardAnswer, ModelsAnswer, Readiness, model_answer
+from gateway.http.answers import (
+    ModelAnswer,
+    ModelCardAnswer,
+    ModelsAnswer,
+    Readiness,
+    TasksAnswer,
+    model_answer,
+    task_answer,
+)
 from gateway.http.request_path import InjectedServices, Services
 
 router = APIRouter(tags=["service"])
@@ -50,6 +58,13 @@ def metrics(request: Request, services: InjectedServices) -> Response:
     if "application/openmetrics-text" in request.headers.get("accept", ""):
         return Response(services.telemetry.openmetrics(), headers={"Content-Type": OPENMETRICS})
     return Response(services.telemetry.exposition(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+@router.get("/v1/tasks", summary="Which tasks are there, and what do they take and answer with?")
+async def tasks(services: InjectedServices) -> TasksAnswer:
+    """Return every task: its parts, its media types, and which model answers where none is named."""
+    specs, models = services.settings.registry.tasks, services.settings.models
+    return TasksAnswer(tasks=[task_answer(spec, models.named(name)) for name, spec in specs.items()])
 
 
 @router.get("/v1/models", summary="Which models are there, and how do they stand?")

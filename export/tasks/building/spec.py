@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from export.tasks.base import CatalogEntry, Tensors, as_named_in
-from gateway.repository.card import Card, CropSpec, Task, TensorSpec
+from gateway.repository.card import Card, CropSpec, TensorSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class CropEntry(CatalogEntry):
     grow: float = 0.8
 
     @property
-    def task(self) -> Task:
+    def task(self) -> str:
         """The card's task."""
         return "damage-crop"
 

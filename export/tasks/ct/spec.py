@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from export.tasks.base import CatalogEntry, Tensors, as_named_in, label_specs
-from gateway.repository.card import Card, Task, TensorSpec
+from gateway.repository.card import Card, TensorSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class SliceEntry(CatalogEntry):
     sharpens: bool = False
 
     @property
-    def task(self) -> Task:
+    def task(self) -> str:
         """The card's task."""
         return "ct-super-resolution" if self.sharpens else "ct"
 

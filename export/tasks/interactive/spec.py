@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from export.tasks.base import CatalogEntry, Tensors, as_named_in
-from gateway.repository.card import Card, ClickSpec, Task, TensorSpec
+from gateway.repository.card import Card, ClickSpec, TensorSpec
 
 FEATURES = ("features_1", "features_2", "features_3", "features_4")
 """What an encoder hands to its head, in order."""
@@ -37,7 +37,7 @@ class ClickEntry(CatalogEntry):
     encoder: str | None = None
 
     @property
-    def task(self) -> Task:
+    def task(self) -> str:
         """The card's task."""
         return "interactive-encoder" if self.part == "encoder" else "interactive"
 

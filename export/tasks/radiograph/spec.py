@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from export.tasks.base import CatalogEntry, Tensors, as_named_in
-from gateway.repository.card import Card, Task, TensorSpec
+from gateway.repository.card import Card, TensorSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +17,7 @@ class FilmEntry(CatalogEntry):
     not_done: ClassVar[str] = "scores no radiographs"
 
     @property
-    def task(self) -> Task:
+    def task(self) -> str:
         """The card's task."""
         return "radiograph"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from export.tasks.base import CatalogEntry, Tensors, as_named_in, label_specs
-from gateway.repository.card import Card, ClassSpec, ResizeSpec, Task, TensorSpec
+from gateway.repository.card import Card, ClassSpec, ResizeSpec, TensorSpec
 
 MULTIPLE = 32
 """The sides of a photograph become multiples of this: the deepest features' stride."""
@@ -28,7 +28,7 @@ class WasteEntry(CatalogEntry):
     label_sets: tuple[tuple[ClassSpec, ...], ...]
 
     @property
-    def task(self) -> Task:
+    def task(self) -> str:
         """The card's task."""
         return "waste"
 

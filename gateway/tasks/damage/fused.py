@@ -26,8 +26,6 @@ Scores = NDArray[np.float32]
 FUSED = "fused"
 """What `?model=` names the composition."""
 
-CROP_TASK = "damage-crop"
-
 _PRE, _POST = "pre", "post"
 
 

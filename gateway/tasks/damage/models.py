@@ -5,9 +5,8 @@ from __future__ import annotations
 from gateway.engines.base import Model, choose
 from gateway.errors import ModelUnsuitable, ParameterInvalid
 from gateway.http.request_path import Services
-from gateway.tasks.damage.fused import CROP_TASK, FUSED, fuse
-
-_TASK = "damage"
+from gateway.tasks.damage.fused import FUSED, fuse
+from gateway.tasks.damage.spec import CROP_TASK, TASK
 
 
 def choose_damage(services: Services, name: str, version: int | None) -> Model:
@@ -18,19 +17,19 @@ def choose_damage(services: Services, name: str, version: int | None) -> Model:
         ParameterInvalid: a version of `fused` was asked for.
         MaskgateError: as `choose`.
     """
+    finding, grading = (services.settings.models.named(role) for role in ("fused_finder", "fused_grader"))
     if name == FUSED:
         if version is not None:
             raise ParameterInvalid(
                 f"{FUSED} consists of two models and has no versions; the newest of both answer.", pointer="/version"
             )
-        models = services.settings.models
-        finder = choose(services.engine, _TASK, models.fused_finder)
-        return fuse(finder, choose(services.engine, CROP_TASK, models.fused_grader))
+        finder = choose(services.engine, TASK.name, finding)
+        return fuse(finder, choose(services.engine, CROP_TASK, grading))
     for status in services.engine.statuses():
         if status.name == name and status.model is not None and status.model.card.task == CROP_TASK:
             raise ModelUnsuitable(
                 f"{name} grades one building on a crop and finds none; ask for model={FUSED}, in which "
-                f"{services.settings.models.fused_finder} finds them.",
+                f"{finding} finds them.",
                 pointer="/model",
             )
-    return choose(services.engine, _TASK, name, version)
+    return choose(services.engine, TASK.name, name, version)

@@ -21,9 +21,8 @@ from gateway.tasks.damage.fused import segmenter_of
 from gateway.tasks.damage.inputs import PARTS, digest_of_pair, said_of
 from gateway.tasks.damage.pipeline import check_pair
 from gateway.tasks.damage.scene_pairs import Align, ScenePair, pair_pictures, pair_scenes
+from gateway.tasks.damage.spec import DISTRICTS
 from gateway.vision.pairing import to_pre_grid
-
-DISTRICTS = "districts"
 
 # Per pixel of a picture: three bytes decoded, three on the grid of the other or moved, one of what is observed.
 _BYTES_PER_PIXEL = 7

@@ -20,7 +20,7 @@ from gateway.media.geo.geotiff import is_tiff
 from gateway.tasks.damage.fused import segmenter_of
 from gateway.tasks.damage.inputs import PARTS
 from gateway.tasks.damage.scene_bands import Sink
-from gateway.tasks.damage.scene_inputs import DISTRICTS, Opened, open_parts, take_pair
+from gateway.tasks.damage.scene_inputs import Opened, open_parts, take_pair
 from gateway.tasks.damage.scene_outputs import (
     GEOJSON,
     PICTURES,
@@ -42,6 +42,7 @@ from gateway.tasks.damage.scene_schema import (
     scene_classes,
     scene_regions,
 )
+from gateway.tasks.damage.spec import DISTRICTS
 from gateway.vision.quicklook import Quicklook
 
 # Per pixel of one row of tiles, and of what is read ahead of it: three rows on their way, both images and the
