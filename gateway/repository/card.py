@@ -202,10 +202,9 @@ def _over(value: float, tolerance: float) -> float:
 
 
 class Card(_Part):
-    """Everything a caller, an operator and the gateway need to know of one model.
+    """Everything a caller, an operator and the gateway need to know of one model."""
 
-    Whether it is what its task asks of a model, `Registry.check` says.
-    """
+    # Whether it is what its task asks of a model, `Registry.check` says.
 
     schema_version: Literal[1] = 1
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
