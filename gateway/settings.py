@@ -86,7 +86,7 @@ class ModelSettings(_Group):
     """Packages of tasks beside those of this tree, each with a `spec.TASK` and a `route.router`; as a JSON list."""
 
     required: tuple[str, ...] = ()
-    """Models without which `/readyz` says 503. Empty: at least one model must be ready."""
+    """Models without which `/readyz` says 503. Empty: the default model of each task that there are models of."""
 
     __pydantic_extra__: dict[str, str] = Field(init=False)
 

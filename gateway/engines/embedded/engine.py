@@ -85,6 +85,7 @@ class EmbeddedEngine:
         self._statuses: dict[str, Status] = {}
         self._taken: dict[str, StoredModel] = {}
         self._digests = Digests()
+        self._tried = False
         self._refreshing = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
 
@@ -105,6 +106,11 @@ class EmbeddedEngine:
         for pool in (self._loader, self._pool):
             pool.shutdown(wait=True, cancel_futures=True)
         self._sessions.clear()
+
+    @property
+    def tried(self) -> bool:
+        """Whether every model of the repository was tried once."""
+        return self._tried
 
     def statuses(self) -> Sequence[Status]:
         """Return the standing of every model folder, sorted by name."""
@@ -156,6 +162,7 @@ class EmbeddedEngine:
                 raise Unavailable("The model repository cannot be read.", retry_after=5) from error
             before = self.statuses()
             await self._take_in(repository)
+            self._tried = True
             result = compare(before, self.statuses())
         moved = result.added or result.changed or result.removed
         self._telemetry.refreshes.labels("failed" if result.failed else "changed" if moved else "unchanged").inc()

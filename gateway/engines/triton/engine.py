@@ -76,6 +76,7 @@ class TritonEngine:
         self._link: Link | None = None
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="repository")
         self._digests = Digests()
+        self._tried = False
         self._models = Models(telemetry)
         self._taken: dict[str, StoredModel] = {}
         self._told = 0
@@ -106,6 +107,11 @@ class TritonEngine:
         if self._link:
             await self._link.close()
         self._disk.shutdown(wait=True, cancel_futures=True)
+
+    @property
+    def tried(self) -> bool:
+        """Whether every model of the repository was tried once."""
+        return self._tried
 
     def statuses(self) -> Sequence[Status]:
         """Return the standing of every model folder, sorted by name."""
@@ -163,6 +169,7 @@ class TritonEngine:
                 raise Unavailable("The model repository cannot be read.", retry_after=5) from error
             before = self.statuses()
             await self._take_in(self._link, repository)
+            self._tried = True
             result = compare(before, self.statuses())
         moved = result.added or result.changed or result.removed
         self._telemetry.refreshes.labels("failed" if result.failed else "changed" if moved else "unchanged").inc()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from gateway.engines.base import Engine, Model, choose
+from gateway.engines.base import Engine, Model, check_tried, choose
 from gateway.errors import ModelNotFound, ModelNotReady, ParameterInvalid
 from gateway.inference.ahead import together
 from gateway.inference.segmenter import Segmenter
@@ -185,6 +185,7 @@ async def explain_film(
 def _ensemble(engine: Engine) -> Panel:
     statuses = [s for s in engine.statuses() if s.model is not None and s.model.card.task == TASK.name]
     if not statuses:
+        check_tried(engine)
         raise ModelNotFound("The repository holds no model of radiographs.", pointer="/model")
     ready = [s.model for s in statuses if s.state == "ready" and s.model is not None]
     if not ready:
