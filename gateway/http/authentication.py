@@ -10,9 +10,8 @@ from fastapi import Depends, Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.access.keys import Tenants
+from gateway.access.keys import Tenants, check_scope, costs, scope_needed
 from gateway.access.quotas import Account, Quotas
-from gateway.access.scopes import check_scope, costs, scope_needed
 from gateway.errors import MaskgateError, Unavailable
 from gateway.http.problems import problem
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.http.negotiation import JSON
-from gateway.http.urgency import DEADLINE, PRIORITY
+from gateway.http.request_path import DEADLINE, PRIORITY
 from gateway.registry import Part, TaskSpec
 from gateway.scheduling.lanes import LANES
 

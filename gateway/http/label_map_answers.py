@@ -22,10 +22,9 @@ from gateway.http.answers import (
     region_answers,
 )
 from gateway.http.documentation import task_body, task_responses
-from gateway.http.images import Parts, decode_part, digest_of, probe_parts
 from gateway.http.negotiation import JSON, choose_form
 from gateway.http.parameters import FormQuery, ModelQuery, form_query, model_query
-from gateway.http.request_path import InjectedServices, Job, serve_task
+from gateway.http.request_path import InjectedServices, Job, Parts, decode_part, digest_of, probe_parts, serve_task
 from gateway.http.uploads import read_parts
 from gateway.inference.label_maps import LabelMap, find_regions, map_image, untrained_notices
 from gateway.inference.segmenter import Segmenter
@@ -71,6 +70,7 @@ def label_map_router(task: ImageTask) -> APIRouter:
     """Return the router of a task: ``POST /v1/<name>``."""
     spec, (part,) = task.spec, task.spec.required_parts
     router = APIRouter(tags=[spec.name])
+    read = partial(read_parts, spec.required_parts, optional=spec.optional_parts)
 
     @router.post(
         f"/v1/{spec.name}",
@@ -114,7 +114,6 @@ Worked example:
                 body = await job.run("encode", _PICTURES["overlay" if form.overlay else "label_map"], seen)
             return Response(body, headers=model_headers(chosen) | notice_headers(notices), media_type=media_type)
 
-        read = partial(read_parts, spec.required_parts, optional=spec.optional_parts)
         return await serve_task(services, request, Kind(spec.name, chosen.name), read, answer)
 
     return router

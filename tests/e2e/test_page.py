@@ -162,14 +162,14 @@ def test_a_film_is_scored_and_a_photograph_refused(page: Page, photo: Path, tmp_
 
 
 def test_any_task_of_one_image_and_a_label_map_has_a_section(page: Page) -> None:
-    page.until("document.getElementById('task-pebbles')")
+    page.until("!!document.getElementById('task-pebbles')")
     sections = "[...document.querySelectorAll('#tasks section')].map(section => section.id)"
     assert page.evaluate(sections) == ["task-waste", "task-pebbles"]
     assert page.evaluate("document.querySelector('#task-pebbles h2').textContent") == TASK.title
 
 
 def test_a_task_from_outside_the_tree_is_shown(page: Page, photo: Path) -> None:
-    page.until("document.getElementById('task-pebbles')")
+    page.until("!!document.getElementById('task-pebbles')")
     page.choose("#task-pebbles input", photo)
     press_in(page, "task-pebbles")
     page.until("document.querySelector('#task-pebbles .found img')?.complete")
@@ -178,7 +178,7 @@ def test_a_task_from_outside_the_tree_is_shown(page: Page, photo: Path) -> None:
 
 
 def test_waste_is_shown_with_its_legend_and_counted(page: Page, photo: Path, tmp_path: Path) -> None:
-    page.until("document.getElementById('task-waste')")
+    page.until("!!document.getElementById('task-waste')")
     page.choose("#task-waste input", photo)
     press_in(page, "task-waste")
     page.until("document.querySelector('#task-waste .found img')?.complete")

@@ -15,10 +15,9 @@ from fastapi import APIRouter, Request, Response
 from gateway.engines.base import Model, choose
 from gateway.http.answers import MEDICAL_NOTICE, Provenance, model_headers, notice_headers, provenance
 from gateway.http.documentation import task_body, task_responses
-from gateway.http.images import Parts, digest_of
 from gateway.http.negotiation import JSON, Wish
 from gateway.http.parameters import FormQuery, ModelQuery, form_query, model_query
-from gateway.http.request_path import InjectedServices, Job, serve_task
+from gateway.http.request_path import InjectedServices, Job, Parts, digest_of, serve_task
 from gateway.http.uploads import naming_part, read_parts
 from gateway.inference.segmenter import Segmenter
 from gateway.media.medical.archives import ArchiveLimits
@@ -41,6 +40,8 @@ _BYTES_PER_SLICE_PIXEL = 20
 _BYTES_PER_SLICE = 32 * 1024
 
 router = APIRouter(tags=[TASK.name])
+
+_READ = partial(read_parts, TASK.required_parts)
 
 
 @router.post(
@@ -76,8 +77,7 @@ async def ct(
         headers = model_headers(chosen) | notice_headers(found.notices)
         return Response(body, headers=headers, media_type=taken.granted.media_type)
 
-    read = partial(read_parts, TASK.required_parts)
-    return await serve_task(services, request, Kind(TASK.name, chosen.name), read, answer)
+    return await serve_task(services, request, Kind(TASK.name, chosen.name), _READ, answer)
 
 
 @dataclass(frozen=True)

@@ -9,29 +9,29 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
-from gateway.engines.base import Model
+from gateway.engines.base import Model, choose
+from gateway.errors import ModelUnsuitable, ParameterInvalid
 from gateway.http.answers import LabelMapAnswer, RegionAnswer, model_headers, notice_headers
 from gateway.http.documentation import task_body, task_responses
-from gateway.http.images import Parts
 from gateway.http.label_map_answers import Written
 from gateway.http.negotiation import JSON, PNG, Wish
 from gateway.http.parameters import FormQuery, ModelQuery, form_query, model_query
-from gateway.http.request_path import InjectedServices, Job, serve_admitted
+from gateway.http.request_path import InjectedServices, Job, Parts, Services, serve_admitted
 from gateway.http.uploads import read_parts
 from gateway.media.pictures.label_maps import encode_label_map, encode_overlay
 from gateway.scheduling.prices import Kind
-from gateway.tasks.damage.fused import segmenter_of
-from gateway.tasks.damage.inputs import decode_pair, digest_of_pair
-from gateway.tasks.damage.models import choose_damage
+from gateway.tasks.damage.fused import FUSED, fuse, segmenter_of
+from gateway.tasks.damage.inputs import check_formats, decode_pair, digest_of_pair, is_scene
 from gateway.tasks.damage.pipeline import DamageMap, DamageReport, map_damage, report_damage
-from gateway.tasks.damage.scene_inputs import check_formats
-from gateway.tasks.damage.scene_outputs import WHOLE, SceneForm, wish
+from gateway.tasks.damage.scene_outputs import DIRECT, WHOLE, SceneForm
 from gateway.tasks.damage.scene_pairs import Align
-from gateway.tasks.damage.scene_route import answer_scene, is_scene
+from gateway.tasks.damage.scene_route import answer_scene
 from gateway.tasks.damage.scene_schema import SceneAnswer
-from gateway.tasks.damage.spec import TASK
+from gateway.tasks.damage.spec import CROP_TASK, TASK
 
 router = APIRouter(tags=[TASK.name])
+
+_READ = partial(read_parts, TASK.required_parts, optional=TASK.optional_parts)
 
 
 class DamageAnswer(LabelMapAnswer):
@@ -70,7 +70,7 @@ async def damage(
         curl -F pre=@pre.tif -F post=@post.tif -F districts=@districts.geojson \\
              -H 'Accept: application/geo+json' http://127.0.0.1:8080/v1/damage -o buildings.geojson
     """
-    wished = wish(form.accept, form.overlay, form.include)
+    wished = Wish(form.accept, form.overlay, form.include, DIRECT)
     media_type = wished.check()
     chosen = choose_damage(services, wanted.name(services, TASK), wanted.version)
     plain = media_type in (PNG, JSON) and set(wished.include) <= set(WHOLE) and align is None
@@ -86,10 +86,9 @@ async def damage(
         async with job.turn():
             return await _answer_pictures(job, chosen, wished, media_type)
 
-    read = partial(read_parts, TASK.required_parts, optional=TASK.optional_parts)
     # What comes may be a scene, until it is there.
     longest = max(limits.deadline_seconds, limits.scene_deadline_seconds)
-    return await serve_admitted(services, request, Kind(TASK.name, chosen.name), read, answer, longest)
+    return await serve_admitted(services, request, Kind(TASK.name, chosen.name), _READ, answer, longest)
 
 
 async def _answer_pictures(job: Job[Parts], model: Model, wished: Wish[SceneForm], media_type: str) -> Response:
@@ -120,3 +119,29 @@ def _json(report: DamageReport, notices: Sequence[str], include: Sequence[SceneF
     pictures: dict[str, bytes] = {name: _PICTURES[name](report.map) for name in include}
     written = Written(DamageAnswer, job.services.engine, digest_of_pair(job), notices, pictures)
     return written.json(report.map.model, report.map.counts, report.map.label_map, report.buildings)
+
+
+def choose_damage(services: Services, name: str, version: int | None) -> Model:
+    """Return the model that a request for damage names; `fused` names those of the settings.
+
+    Raises:
+        ModelUnsuitable: it grades single buildings and finds none.
+        ParameterInvalid: a version of `fused` was asked for.
+        MaskgateError: as `choose`.
+    """
+    finding, grading = (services.settings.models.named(role) for role in ("fused_finder", "fused_grader"))
+    if name == FUSED:
+        if version is not None:
+            raise ParameterInvalid(
+                f"{FUSED} consists of two models and has no versions; the newest of both answer.", pointer="/version"
+            )
+        finder = choose(services.engine, TASK.name, finding)
+        return fuse(finder, choose(services.engine, CROP_TASK, grading))
+    for status in services.engine.statuses():
+        if status.name == name and status.model is not None and status.model.card.task == CROP_TASK:
+            raise ModelUnsuitable(
+                f"{name} grades one building on a crop and finds none; ask for model={FUSED}, in which "
+                f"{finding} finds them.",
+                pointer="/model",
+            )
+    return choose(services.engine, TASK.name, name, version)

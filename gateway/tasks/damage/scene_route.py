@@ -11,14 +11,11 @@ from starlette.responses import Response
 from gateway.engines.base import Model
 from gateway.errors import ParameterInvalid
 from gateway.http.answers import model_headers, notice_headers, provenance
-from gateway.http.images import Parts
 from gateway.http.negotiation import JSON, Wish
-from gateway.http.request_path import Job
+from gateway.http.request_path import Job, Parts
 from gateway.media.geo.cog import LabelMapFile
 from gateway.media.geo.districts import count_districts
-from gateway.media.geo.geotiff import is_tiff
 from gateway.tasks.damage.fused import segmenter_of
-from gateway.tasks.damage.inputs import PARTS
 from gateway.tasks.damage.scene_bands import Sink
 from gateway.tasks.damage.scene_inputs import Opened, open_parts, take_pair
 from gateway.tasks.damage.scene_outputs import (
@@ -50,11 +47,6 @@ from gateway.vision.quicklook import Quicklook
 _BYTES_PER_ROW_PIXEL, _ROWS_READ_AHEAD = 64, 512
 # Per pixel of a picture of the scene's size: its label map, what PNG makes of it, and under an overlay the image.
 _BYTES_PER_PICTURE_PIXEL = 6
-
-
-def is_scene(parts: Parts) -> bool:
-    """Return whether a body has a part that is TIFF, or districts."""
-    return DISTRICTS in parts or any(is_tiff(parts[name]) for name in PARTS)
 
 
 async def answer_scene(job: Job[Parts], model: Model, wish: Wish[SceneForm], align: Align | None) -> Response:

@@ -8,9 +8,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from gateway.http.documentation import task_body, task_responses
-from gateway.http.images import Parts, decode_part, digest_of, probe_parts
 from gateway.http.parameters import FormQuery, ModelQuery, form_query, model_query
-from gateway.http.request_path import InjectedServices, Job, serve_task
+from gateway.http.request_path import InjectedServices, Job, Parts, decode_part, digest_of, probe_parts, serve_task
 from gateway.http.uploads import naming_part, read_parts
 from gateway.scheduling.prices import Kind
 from gateway.tasks.interactive.inputs import BYTES_PER_PIXEL, check_prompts, check_threshold, read_prompts
@@ -22,6 +21,8 @@ from gateway.tasks.interactive.session_route import router as sessions
 from gateway.tasks.interactive.spec import TASK
 
 router = APIRouter(tags=[TASK.name])
+
+_READ = partial(read_parts, TASK.required_parts)
 
 
 @router.post(
@@ -73,8 +74,7 @@ async def interactive(
         found = Found(selector, services.engine, picture, digest, selections, image.notices)
         return await respond(found, shape, run)
 
-    read = partial(read_parts, TASK.required_parts)
-    return await serve_task(services, request, Kind(TASK.name, selector.name), read, answer)
+    return await serve_task(services, request, Kind(TASK.name, selector.name), _READ, answer)
 
 
 router.include_router(sessions)

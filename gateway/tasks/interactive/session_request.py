@@ -9,8 +9,7 @@ from typing import Any
 from fastapi import Response
 
 from gateway.errors import ModelNotFound, PromptTooLarge, SessionOutdated, VersionNotFound
-from gateway.http.images import Parts, decode_part, digest_of, probe_parts
-from gateway.http.request_path import Job, Services
+from gateway.http.request_path import Job, Parts, Services, decode_part, digest_of, probe_parts
 from gateway.http.uploads import naming_part
 from gateway.sessions.store import Session, new_id
 from gateway.tasks.interactive.inputs import BYTES_PER_PIXEL, check_prompts, read_prompts

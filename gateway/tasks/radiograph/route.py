@@ -14,10 +14,9 @@ from gateway.engines.base import Engine
 from gateway.errors import ParameterInvalid
 from gateway.http.answers import MEDICAL_NOTICE, notice_headers
 from gateway.http.documentation import task_body, task_responses
-from gateway.http.images import Parts, digest_of
 from gateway.http.negotiation import JSON, PNG, choose_form
 from gateway.http.parameters import FormQuery, ModelQuery, form_query, model_query
-from gateway.http.request_path import InjectedServices, Job, serve_task
+from gateway.http.request_path import InjectedServices, Job, Parts, digest_of, serve_task
 from gateway.http.uploads import naming_part, read_parts
 from gateway.inference.segmenter import Segmenter
 from gateway.media.medical.radiograph_files import open_film
@@ -44,6 +43,8 @@ CONFOUNDED = (
 _EVIDENCE = "the picture shows on a coarse grid what the scores rest on, not where disease is"
 
 router = APIRouter(tags=[TASK.name])
+
+_READ = partial(read_parts, TASK.required_parts)
 
 
 @router.post(
@@ -96,8 +97,7 @@ async def radiograph(
             body = await job.run("encode", _saliency, read)
         return Response(body, headers=panel_headers(panel) | notice_headers(read.notices), media_type=media_type)
 
-    read = partial(read_parts, TASK.required_parts)
-    return await serve_task(services, request, Kind(TASK.name, panel.name), read, answer)
+    return await serve_task(services, request, Kind(TASK.name, panel.name), _READ, answer)
 
 
 @dataclass(frozen=True)
