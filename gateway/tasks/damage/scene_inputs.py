@@ -44,6 +44,11 @@ class Opened:
     digest: str
 
     @property
+    def plain(self) -> bool:
+        """Whether both images are pictures, as `map_damage` takes them too."""
+        return self.pre is None and self.post is None
+
+    @property
     def on_earth(self) -> bool:
         """Whether both images say where on Earth they lie."""
         return all(tiff is not None and tiff.info.grid is not None for tiff in (self.pre, self.post))

@@ -71,7 +71,8 @@ async def answer_scene(job: Job[Parts], model: Model, wish: Wish[SceneForm], ali
         label_map = held.enter_context(LabelMapFile(info.width, info.height, model.card.palette(), info.grid))
         quicklook = Quicklook(info.height, info.width) if "quicklook" in forms else None
         sinks: list[Sink] = [MapSink(label_map), *([QuicklookSink(quicklook)] if quicklook else [])]
-        found = await map_scene(segmenter_of(job.inference, model), pair.pre, pair.post, sinks)
+        segmenter = segmenter_of(job.inference, model)
+        found = await map_scene(segmenter, pair.pre, pair.post, sinks, judged=not opened.plain)
         notices = (*notices, *_said_of(pair.alignment), *_said_of_map(found, info.width * info.height, forms))
         answer = await job.run("encode", _answer, job, opened, pair, found, notices)
         scene = Scene(answer, found, model.card, pair.post, info.grid, label_map, quicklook)
