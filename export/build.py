@@ -22,6 +22,7 @@ from export.parity.gate import prove
 from export.repository.cards import stated
 from export.repository.triton import config_text, write_config_files
 from export.task import ModelSpec
+from gateway.registry import Registry
 from gateway.repository.card import Card, Weights, read_card, write_card
 from gateway.repository.store import bytes_digest, file_digest, labels_text
 
@@ -75,7 +76,14 @@ def build(
 
 
 def publish(cards: Sequence[Card], model_files: Sequence[bytes], version: int, repository: Path) -> list[Path]:
-    """Write the folders of cards and model files, with the other versions of models that are there already."""
+    """Write the folders of cards and model files, with the other versions of models that are there already.
+
+    Raises:
+        ValueError: a card is not what its task asks for.
+        BuildError: other versions are there that it is not true of.
+    """
+    for card in cards:
+        Registry.discover().check(card)
     targets = [repository / card.name for card in cards]
     kept = [_other_versions(card, version, target) for card, target in zip(cards, targets, strict=True)]
     with replacing(targets) as folders:

@@ -39,6 +39,12 @@ class Region:
     box: tuple[int, int, int, int]
 
 
+def reading_order(region: Region) -> tuple[int, int, int, int]:
+    """Return what regions are sorted by: the upper and the left edge of their boxes, then the lower and the right."""
+    x0, y0, x1, y1 = region.box
+    return y0, x0, y1, x1
+
+
 def regions(label_map: UInt8, confidence: UInt8 | None = None, *, min_area: int = 1) -> list[Region]:
     """Return the regions of a label map in reading order of their boxes.
 
@@ -91,7 +97,7 @@ def regions_of(
                 box=(x, y, x + width, y + height),
             )
         )
-    return sorted(found, key=lambda region: (region.box[1], region.box[0]))
+    return sorted(found, key=reading_order)
 
 
 def regions_of_classes(label_map: UInt8, confidence: UInt8, classes: int, *, min_area: int = 1) -> list[Region]:
@@ -110,7 +116,7 @@ def regions_of_classes(label_map: UInt8, confidence: UInt8, classes: int, *, min
         alone = (label_map == value) * np.uint8(value)
         if alone.any():
             found += regions(alone, confidence, min_area=min_area)
-    return sorted(found, key=lambda region: (region.box[1], region.box[0]))
+    return sorted(found, key=reading_order)
 
 
 def _contents(

@@ -28,8 +28,6 @@ B = TypeVar("B", bound=NDArray[Any])
 FUSED = "fused"
 """What `?model=` names the composition."""
 
-CROP_TASK = "damage-crop"
-
 _PRE, _POST = "pre", "post"
 
 

@@ -91,4 +91,6 @@ class Buildings:
     def all(self) -> tuple[Region, ...]:
         """Return all buildings in reading order; nothing may be written any more."""
         self._found += self.stream.finish()
-        return tuple(sorted(self._found, key=lambda region: (region.box[1], region.box[0])))
+        return tuple(
+            sorted(self._found, key=lambda region: (region.box[1], region.box[0], region.box[3], region.box[2]))
+        )

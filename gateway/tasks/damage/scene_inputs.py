@@ -8,22 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from gateway.engines.base import Model
-from gateway.errors import GeographyMissing, PairMismatch, UnsupportedMedia
-from gateway.http.images import Parts, decode_part, probe_parts
-from gateway.http.request_path import Job
+from gateway.errors import GeographyMissing, PairMismatch
+from gateway.http.request_path import Job, Parts, decode_part, probe_parts
 from gateway.http.uploads import naming_part
 from gateway.media.geo.districts import District, DistrictLimits, read_districts
 from gateway.media.geo.geotiff import GeoTiff, is_tiff, open_geotiff
 from gateway.media.geo.picture_rasters import Picture
-from gateway.media.pictures.images import ImageLimits, is_picture, probe
+from gateway.media.pictures.images import ImageLimits, probe
 from gateway.settings import LimitSettings
 from gateway.tasks.damage.fused import segmenter_of
 from gateway.tasks.damage.inputs import PARTS, digest_of_pair, said_of
 from gateway.tasks.damage.pipeline import check_pair
 from gateway.tasks.damage.scene_pairs import Align, ScenePair, pair_pictures, pair_scenes
+from gateway.tasks.damage.spec import DISTRICTS
 from gateway.vision.pairing import to_pre_grid
-
-DISTRICTS = "districts"
 
 # Per pixel of a picture: three bytes decoded, three on the grid of the other or moved, one of what is observed.
 _BYTES_PER_PIXEL = 7
@@ -46,22 +44,14 @@ class Opened:
     digest: str
 
     @property
+    def plain(self) -> bool:
+        """Whether both images are pictures, as `map_damage` takes them too."""
+        return self.pre is None and self.post is None
+
+    @property
     def on_earth(self) -> bool:
         """Whether both images say where on Earth they lie."""
         return all(tiff is not None and tiff.info.grid is not None for tiff in (self.pre, self.post))
-
-
-def check_formats(parts: Parts) -> None:
-    """Check that both images are of a kind that is read, as their first bytes have it.
-
-    Raises:
-        UnsupportedMedia: one is not, pointing at the part.
-    """
-    for name in PARTS:
-        with naming_part(name):
-            # Of nothing at all something else is to be said.
-            if len(parts[name]) and not (is_tiff(parts[name]) or is_picture(parts[name])):
-                raise UnsupportedMedia("Satellite images are read as GeoTIFF, PNG or JPEG; this is none of them.")
 
 
 async def open_parts(job: Job[Parts], held: ExitStack) -> Opened:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway import __version__
-from gateway.http.negotiation import PNG, Wish
+from gateway.http.negotiation import PNG
 from gateway.media.geo.cog import NOT_OBSERVED, LabelMapFile
 from gateway.media.geo.georeference import GeoGrid
 from gateway.media.geo.rasters import Raster
@@ -41,11 +41,6 @@ WITHOUT_NODATA: tuple[SceneForm, ...] = (*PICTURES, "xview2")
 
 _ROWS = 512
 _DAMAGE = ("no-damage", "minor-damage", "major-damage", "destroyed")
-
-
-def wish(accept: str | None, overlay: bool, include: Iterable[SceneForm]) -> Wish[SceneForm]:
-    """Return what a caller of `POST /v1/damage` wants."""
-    return Wish(accept, overlay, tuple(include), DIRECT)
 
 
 def unfit(width: int, height: int, grid: GeoGrid | None, most_pixels: int, longest: int) -> dict[SceneForm, str]:

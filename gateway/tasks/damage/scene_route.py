@@ -11,16 +11,13 @@ from starlette.responses import Response
 from gateway.engines.base import Model
 from gateway.errors import ParameterInvalid
 from gateway.http.answers import model_headers, notice_headers, provenance
-from gateway.http.images import Parts
 from gateway.http.negotiation import JSON, Wish
-from gateway.http.request_path import Job
+from gateway.http.request_path import Job, Parts
 from gateway.media.geo.cog import LabelMapFile
 from gateway.media.geo.districts import count_districts
-from gateway.media.geo.geotiff import is_tiff
 from gateway.tasks.damage.fused import segmenter_of
-from gateway.tasks.damage.inputs import PARTS
 from gateway.tasks.damage.scene_bands import Sink
-from gateway.tasks.damage.scene_inputs import DISTRICTS, Opened, open_parts, take_pair
+from gateway.tasks.damage.scene_inputs import Opened, open_parts, take_pair
 from gateway.tasks.damage.scene_outputs import (
     GEOJSON,
     PICTURES,
@@ -42,6 +39,7 @@ from gateway.tasks.damage.scene_schema import (
     scene_classes,
     scene_regions,
 )
+from gateway.tasks.damage.spec import DISTRICTS
 from gateway.vision.quicklook import Quicklook
 
 # Per pixel of one row of tiles, and of what is read ahead of it: three rows on their way, both images and the
@@ -49,11 +47,6 @@ from gateway.vision.quicklook import Quicklook
 _BYTES_PER_ROW_PIXEL, _ROWS_READ_AHEAD = 64, 512
 # Per pixel of a picture of the scene's size: its label map, what PNG makes of it, and under an overlay the image.
 _BYTES_PER_PICTURE_PIXEL = 6
-
-
-def is_scene(parts: Parts) -> bool:
-    """Return whether a body has a part that is TIFF, or districts."""
-    return DISTRICTS in parts or any(is_tiff(parts[name]) for name in PARTS)
 
 
 async def answer_scene(job: Job[Parts], model: Model, wish: Wish[SceneForm], align: Align | None) -> Response:
@@ -78,7 +71,8 @@ async def answer_scene(job: Job[Parts], model: Model, wish: Wish[SceneForm], ali
         label_map = held.enter_context(LabelMapFile(info.width, info.height, model.card.palette(), info.grid))
         quicklook = Quicklook(info.height, info.width) if "quicklook" in forms else None
         sinks: list[Sink] = [MapSink(label_map), *([QuicklookSink(quicklook)] if quicklook else [])]
-        found = await map_scene(segmenter_of(job.inference, model), pair.pre, pair.post, sinks)
+        segmenter = segmenter_of(job.inference, model)
+        found = await map_scene(segmenter, pair.pre, pair.post, sinks, judged=not opened.plain)
         notices = (*notices, *_said_of(pair.alignment), *_said_of_map(found, info.width * info.height, forms))
         answer = await job.run("encode", _answer, job, opened, pair, found, notices)
         scene = Scene(answer, found, model.card, pair.post, info.grid, label_map, quicklook)
