@@ -27,7 +27,7 @@ from gateway.oip import route as oip
 from gateway.scheduling.admission import Admission
 from gateway.scheduling.lanes import Turns
 from gateway.scheduling.memory import keep_freed
-from gateway.scheduling.pools import MeteredPool
+from gateway.scheduling.pools import LanedPool
 from gateway.scheduling.prices import Prices
 from gateway.scheduling.progress import ProgressBoard
 from gateway.scheduling.queue import Queue
@@ -58,7 +58,7 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
     """
     telemetry, together = Telemetry(place), tallies(place)
     tracer = _tracer(settings, telemetry)
-    kept, features = _sessions(settings.sessions, telemetry)
+    kept, features = _sessions(settings.sessions, len(settings.auth.keys), telemetry)
     work, limits = settings.work, settings.limits
     count = _turns(settings)
     turns = Turns(count, work.bulk_every, extra=max(1, count // 8))
@@ -69,7 +69,7 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         admission=Admission(
             limits.inflight_requests, limits.inflight_bytes, limits.queue_seconds, queue, Prices(), telemetry, together
         ),
-        workers=Workers(MeteredPool("worker", work.threads, telemetry)),
+        workers=Workers(LanedPool("worker", work.threads, telemetry)),
         engine=_engine(settings, telemetry),
         sessions=kept,
         features=features,
@@ -142,10 +142,11 @@ def _engine(settings: Settings, telemetry: Telemetry) -> Engine:
     return EmbeddedEngine(root, engine.provider, engine.lanes, telemetry, engine.watch_seconds, check)
 
 
-def _sessions(settings: SessionSettings, telemetry: Telemetry) -> tuple[SessionStore, FeatureStore]:
+def _sessions(settings: SessionSettings, tenants: int, telemetry: Telemetry) -> tuple[SessionStore, FeatureStore]:
+    share = settings.tenant_bytes or (settings.bytes // 2 if tenants > 1 else settings.bytes)
     if settings.url is None:
         kept = MemoryFeatures(settings.bytes, telemetry)
-        return MemorySessions(settings.idle_seconds, kept), kept
+        return MemorySessions(settings.idle_seconds, kept, share), kept
     link = RedisLink(
         settings.url.get_secret_value(),
         settings.connections,
@@ -153,6 +154,7 @@ def _sessions(settings: SessionSettings, telemetry: Telemetry) -> tuple[SessionS
         settings.bytes,
         settings.idle_seconds,
         telemetry,
+        share,
     )
     near: Shelf[str, object] = Shelf(settings.local_bytes, moved=telemetry.session_bytes.inc)
     return RedisSessions(link, near), RedisFeatures(link, near, telemetry)

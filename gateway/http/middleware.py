@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -99,6 +99,8 @@ class RequestContext:
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request_id
                 tally.status, tally.model = message["status"], headers.get("Maskgate-Model")
+                if (location := headers.get("location")) is not None:
+                    headers["Location"] = _relative(location)
             await send(message)
             tally.bytes_out += len(message.get("body", b""))
 
@@ -113,7 +115,11 @@ class RequestContext:
             answer = problem(Internal("The gateway failed; its log has the request id."), scope)
             await answer(scope, count_in, mark_out)
         finally:
-            self._record(scope, tally, time.perf_counter() - tally.start)
+            try:
+                self._record(scope, tally, time.perf_counter() - tally.start)
+            except Exception as error:
+                # What a caller may write is recorded nowhere, so this is a defect of ours; the answer is sent already.
+                _log.error("request %s was not recorded: %s", request_id, logs.where(error))
 
     def _record(self, scope: Scope, tally: _Tally, seconds: float) -> None:
         state, route, method = scope["state"], route_of(scope), method_of(scope)
@@ -152,9 +158,23 @@ class RequestContext:
 
     def _asked(self, scope: Scope) -> str | None:
         """Return the model that was asked for by name, where one of that name is served."""
-        named = parse_qs(scope["query_string"]).get(b"model", [b""])[0].decode("latin-1")
+        named = parse_qs(scope["query_string"].decode("latin-1")).get("model", [""])[0]
         name = scope.get("path_params", {}).get("model", named)
         return name if any(status.name == name for status in self.statuses()) else None
+
+
+def _relative(location: str) -> str:
+    """Return a link without a host: what stands there by itself is what the caller named in `Host`.
+
+    A redirect goes from ``/path/`` to ``/path`` or the other way round; relative to where it comes from, it leads there
+    behind a prefix of a proxy's too.
+    """
+    if not location.startswith(("http://", "https://")):
+        return location
+    to = urlsplit(location)
+    last = to.path.rstrip("/").rpartition("/")[2]
+    path = f"./{last}/" if to.path.endswith("/") else f"../{last}"
+    return f"{path}?{to.query}" if to.query else path
 
 
 def route_of(scope: Scope) -> str:

@@ -23,6 +23,7 @@ from gateway.engines.base import Status
 from gateway.http.health import readiness
 from gateway.http.request_path import Services
 from gateway.observability.place import Place
+from gateway.scheduling.memory import bound_memory
 from gateway.server.connections import bounded_http
 from gateway.server.listening import bind_together
 from gateway.server.supervisor import BEAT_SECONDS
@@ -35,6 +36,7 @@ _LOOK_SECONDS = 0.2
 
 def serve(settings: Settings, sockets: Sequence[socket.socket]) -> int:
     """Serve from this process alone until a signal ends it, and return the exit status."""
+    _bound_memory(settings)
     server = GatewayServer(settings, create_app(settings), lambda greeting: print(greeting, flush=True))
     server.run(list(sockets))
     return 0 if server.started else 1
@@ -50,16 +52,26 @@ def serve_at(place: Place, settings: Settings, lifeline: int) -> int:
     """
     for descriptor in (lifeline, place.memory.descriptor):
         os.set_inheritable(descriptor, False)
+    _bound_memory(settings)
     app = create_app(settings.of_each_process(), place)
     server = CrewServer(settings, app, place, Connection(lifeline))
     server.run(bind_together(settings.server.host, settings.server.port))
     return 0
 
 
+def _bound_memory(settings: Settings) -> None:
+    """Bound what this process may allocate, its share where it is one of several."""
+    amount = settings.work.memory_bytes
+    if amount is None and settings.engine.provider == "cuda" and settings.engine.kind == "embedded":
+        # CUDA maps addresses by far more than the memory that there is.
+        amount = 0
+    bound_memory(amount, settings.server.workers)
+
+
 class GatewayServer(uvicorn.Server):
     """Greets once the models are loaded, and drains before it leaves.
 
-    On SIGTERM readiness fails first, so that balancers look elsewhere, and the socket closes
+    On SIGTERM readiness fails first, so that balancers look elsewhere, while requests are served; the socket closes
     `server.drain_delay_seconds` later. A second signal, or SIGINT, closes it at once. Requests in
     flight have their grace either way, unless SIGINT comes when the socket is closed already.
 
@@ -110,6 +122,7 @@ class GatewayServer(uvicorn.Server):
             self._close()
 
     def _close(self) -> None:
+        self._app.state.services.admission.closed = True
         self.should_exit = True
 
     async def _greet_when_loaded(self) -> None:

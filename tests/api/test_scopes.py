@@ -144,10 +144,10 @@ def test_a_minute_of_requests_and_no_more(start: Any) -> None:
 
 def test_what_the_gateway_has_no_room_for_counts_for_nothing(start: Any) -> None:
     client = start(auth={"keys": {"one": {"digest": digest_of("one"), "requests_per_minute": 1}}})
-    client.services.admission.draining = True
+    client.services.admission.closed = True
     for _ in range(3):
         assert client.post("/v1/damage", files=PAIR, headers=auth("one")).status_code == 503
-    client.services.admission.draining = False
+    client.services.admission.closed = False
     assert client.post("/v1/damage", files=PAIR, headers=auth("one")).status_code == 200
     assert client.post("/v1/damage", files=PAIR, headers=auth("one")).status_code == 429
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from gateway.settings import Settings
+from gateway.cli import main
+from gateway.settings import Settings, unknown_variables
 
 URL = "redis://localhost"
 
@@ -77,3 +78,46 @@ def test_each_task_has_a_default_model_under_its_name(monkeypatch: pytest.Monkey
 def test_models_of_no_task_are_refused(models: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         Settings.model_validate({"models": models})
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "-inf", "1e300", str(1 << 70)])
+@pytest.mark.parametrize(
+    "name",
+    ["server_grace_seconds", "limits_upload_seconds", "sessions_idle_seconds", "work_threads", "limits_body_bytes"],
+)
+def test_numbers_beyond_all_bounds_are_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"MASKGATE_{name.upper()}", value)
+    assert main(["settings"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert name.partition("_")[2] in said
+
+
+@pytest.mark.parametrize("value", ["secret", "{", "{'a': 1}", "[1"])
+def test_what_is_to_be_json_and_is_not_is_one_line_without_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("MASKGATE_AUTH_KEYS", value)
+    assert main(["settings"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "auth" in said.lower()
+    assert value not in said
+
+
+def test_variables_that_are_no_settings_are_named() -> None:
+    environment = ["MASKGATE_LIMTS_BODY_BYTES", "MASKGATE_XYZZY", "MASKGATE_URL", "MASKGATE_AUTH_KEYS", "HOME"]
+    assert unknown_variables(environment) == {
+        "MASKGATE_LIMTS_BODY_BYTES": "MASKGATE_LIMITS_BODY_BYTES",
+        "MASKGATE_XYZZY": None,
+    }
+
+
+def test_a_variable_that_is_no_setting_ends_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MASKGATE_LIMTS_BODY_BYTES", "1")
+    assert main(["settings"]) == 0
+    assert "MASKGATE_LIMITS_BODY_BYTES is one" in capsys.readouterr().err

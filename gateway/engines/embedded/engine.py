@@ -29,7 +29,8 @@ from gateway.repository.card import Card
 from gateway.repository.changes import Digests, Stamp, listing
 from gateway.repository.store import Repository, StoredModel, scan
 from gateway.scheduling.lanes import Lane, Turns
-from gateway.scheduling.pools import MeteredPool
+from gateway.scheduling.memory import answering_lack_of_memory
+from gateway.scheduling.pools import LanedPool
 from gateway.scheduling.timeline import Timeline
 
 T = TypeVar("T")
@@ -77,9 +78,9 @@ class EmbeddedEngine:
         self._telemetry = telemetry
         self._watch_seconds = watch_seconds
         self._check = check
-        self._pool = MeteredPool("lane", lanes, telemetry)
+        self._pool = LanedPool("lane", lanes, telemetry)
         # One batch waits behind each that runs, so that no lane ever waits for the event loop.
-        self._turns = Turns(2 * lanes)
+        self._turns = Turns(2 * lanes, extra=1)
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self._sessions: WeakKeyDictionary[Model, ort.InferenceSession] = WeakKeyDictionary()
         self._statuses: dict[str, Status] = {}
@@ -144,7 +145,8 @@ class EmbeddedEngine:
         answers: list[NDArray[Any]]
         with step("lane", model=model.name, version=model.version, items=len(next(iter(feed.values())))):
             async with self._turns.held(lane):
-                answers, seconds = await _in(self._pool, _clocked, session.run, outputs, feed)
+                with answering_lack_of_memory():
+                    answers, seconds = await _in(self._pool.of(lane), _clocked, session.run, outputs, feed)
         self._telemetry.engine_seconds.labels(model.name, model.version).observe(seconds, exemplar())
         return answers
 

@@ -33,6 +33,8 @@ Int64 = npt.NDArray[np.int64]
 
 _EPSG = re.compile(r"(?:urn:ogc:def:crs:EPSG:[0-9.]*:|EPSG:)([0-9]{4,6})", re.IGNORECASE)
 _CRS84 = re.compile(r"urn:ogc:def:crs:OGC:[0-9.]*:CRS84", re.IGNORECASE)
+# Points, rings and features.
+_MOST_LISTS = 1 << 20
 _COLLECTION = "The districts are not a GeoJSON feature collection."
 
 
@@ -87,8 +89,12 @@ def read_districts(data: bytes | memoryview, limits: DistrictLimits) -> tuple[Di
     """
     if len(data) > limits.size:
         raise DistrictsTooLarge(f"The districts may have {limits.size:,} bytes.", limit=limits.size)
+    text = bytes(data)
+    if text.count(b"[") + text.count(b"{") > _MOST_LISTS:
+        # Each takes three bytes of text and 64 of memory, empty ones too.
+        raise DistrictsTooLarge(f"The districts may have {_MOST_LISTS:,} points in all.", limit=_MOST_LISTS)
     with answering(_COLLECTION, DistrictsInvalid):
-        layer = json.loads(bytes(data))
+        layer = json.loads(text)
     features = layer.get("features") if isinstance(layer, dict) else None
     if not (isinstance(features, list) and layer.get("type") == "FeatureCollection"):
         raise DistrictsInvalid(_COLLECTION)

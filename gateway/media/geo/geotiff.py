@@ -98,8 +98,7 @@ def open_geotiff(data: bytes | memoryview, limits: ImageLimits) -> GeoTiff:
     """
     if not is_tiff(data):
         raise UnsupportedMedia("The image is not TIFF.")
-    header = read_tiff(memoryview(data))
-    limits.check(*header.size)
+    header = read_tiff(memoryview(data), limits)
     with reading_raster(DAMAGED):
         from rasterio.io import MemoryFile
 

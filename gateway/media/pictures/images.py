@@ -86,7 +86,7 @@ def probe(data: bytes | memoryview, limits: ImageLimits) -> ImageInfo:
 
     Raises:
         UnsupportedMedia: neither PNG nor JPEG.
-        ImageUnreadable: empty, or the header is broken.
+        ImageUnreadable: empty, or the header is broken, or the file is too short for what it declares.
         ImageTooLarge: more pixels or a longer side than `limits` has, which the error carries.
         ImageUnsuitable: animated, CMYK, or too small.
     """
@@ -100,6 +100,8 @@ def probe(data: bytes | memoryview, limits: ImageLimits) -> ImageInfo:
     else:
         raise UnsupportedMedia("Images are read as PNG or JPEG; this is neither.")
     limits.check(*info.size)
+    if info.pixels > info.most_pixels:
+        raise ImageUnreadable(f"The {info.format.upper()} image holds fewer pixels than its header declares.")
     if info.animated:
         raise ImageUnsuitable("The image is animated; a still picture is needed.")
     if info.colour == "cmyk":
