@@ -80,6 +80,7 @@ class EvaluationEngine:
 
     name = "evaluation"
     transport = "in-process"
+    tried = True
 
     def __init__(self, served: Iterable[Served]) -> None:
         """Keep the models."""

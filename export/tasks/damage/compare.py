@@ -24,7 +24,8 @@ from export.tasks.damage.evaluate import TASK, predictor
 from export.tasks.damage.metrics import CLASSES, Predictor, best_constant, count, metrics
 from gateway.engines.base import Model, choose
 from gateway.repository.store import Repository, scan
-from gateway.tasks.damage.fused import CROP_TASK, fuse
+from gateway.tasks.damage.fused import fuse
+from gateway.tasks.damage.spec import CROP_TASK
 
 _PIXELS = 1024 * 1024
 

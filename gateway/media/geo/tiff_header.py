@@ -120,7 +120,7 @@ def _directories(data: memoryview) -> Iterator[Directory]:
         entry_bytes = 4 + 2 * offset_bytes
         at = start + count_bytes + count * entry_bytes
         entries = range(start + count_bytes, at, entry_bytes)
-        directory = {}
+        directory: dict[int, Int64] = {}
         for entry in entries:
             size, values = _entry(data, entry, order, offset_format)
             left -= size

@@ -21,7 +21,8 @@ from export.tasks.damage.metrics import CLASSES, harmonic_mean
 from gateway.engines.base import Model, choose
 from gateway.inference.segmenter import Segmenter
 from gateway.repository.card import Figures
-from gateway.tasks.damage.fused import CROP_TASK, grade_buildings
+from gateway.tasks.damage.fused import grade_buildings
+from gateway.tasks.damage.spec import CROP_TASK
 from gateway.vision.buildings import cut_crops
 
 NAMES = CLASSES[1:]
