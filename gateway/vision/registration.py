@@ -23,6 +23,7 @@ SURE = 0.5
 """Confidence from which a shift is corrected: half the blocks. Images of two places come to an eighth by chance."""
 
 _LARGEST_BLOCK, _SMALLEST_BLOCK = 512, 32
+_NARROWEST = 8
 _BLOCKS_ACROSS = 3
 # Fewer than this say nothing about each other.
 _FEWEST_BLOCKS = 4
@@ -67,8 +68,11 @@ def blocks(height: int, width: int) -> tuple[Block, ...]:
     """Return where the shift between two images (height, width) is measured: nine squares, evenly spread.
 
     They have a side of 512 pixels however large the images are; in smaller ones half the shorter side, and overlap.
+    There are none where images are narrower than `_NARROWEST`: that shows no shift.
     """
     shortest = min(height, width)
+    if shortest < _NARROWEST:
+        return ()
     side = max(min(_LARGEST_BLOCK, shortest // 2), min(_SMALLEST_BLOCK, shortest))
     rows, columns = (np.linspace(0, length - side, _BLOCKS_ACROSS).astype(int).tolist() for length in (height, width))
     return tuple(Block(x, y, side) for y in rows for x in columns)

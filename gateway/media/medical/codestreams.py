@@ -21,12 +21,12 @@ _FRAMES = (frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}) | {0xF7}
 _JP2_SIGNATURE = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
 _CODESTREAM = b"\xff\x4f\xff\x51"  # start of codestream, then its size marker
 _MOST_BOXES = 32
+# A decoder allocates some 6 KB a tile before it reads the first of them.
+_MOST_TILES = 1024
 _JPEG_LS, _START_OF_SCAN, _CODING_STYLE = 0xF7, 0xDA, 0x52
 _LOSSLESS_PROCESSES = {0xC3, 0xC7, 0xCB, 0xCF}
 # Of tables and comments before the first scan.
 _LONGEST_HEAD = 1 << 16
-# A decoder allocates some 6 KB a tile before it reads the first of them.
-_MOST_TILES = 1024
 
 RLE_HEADER_BYTES = 64
 

@@ -16,7 +16,7 @@ from struct import error as StructError
 
 from gateway.errors import ImageUnreadable
 from gateway.media.medical import dicom_tags
-from gateway.media.medical.transfer_syntaxes import IMPLICIT, LONG_FORMS, META_GROUP, NATIVE, PREAMBLE, SIGNATURE
+from gateway.media.medical.transfer_syntaxes import IMPLICIT, LONG_FORMS, NATIVE, meta_information
 
 MAX_ELEMENTS = 1 << 18
 """Elements in one header. An enhanced CT of 2,000 frames has some 60,000."""
@@ -48,25 +48,10 @@ def check_elements(data: bytes, syntax: str) -> None:
         ImageUnreadable: it has too many elements, too deep sequences, or a value too long that would be read.
     """
     try:
-        _walk(data, _after_meta(data), NATIVE.get(syntax, "<"), implicit=syntax == IMPLICIT)
+        _walk(data, meta_information(data)[1], NATIVE.get(syntax, "<"), implicit=syntax == IMPLICIT)
     except StructError:
         # It ends in the middle; what was before is within bounds.
         return
-
-
-def _after_meta(data: bytes) -> int:
-    """Return where the elements begin that are of the file's own transfer syntax."""
-    at, element = PREAMBLE + len(SIGNATURE), Struct("<HH2sH")
-    long = Struct("<I")
-    while True:
-        group, _, kind, length = element.unpack_from(data, at)
-        if group != META_GROUP:
-            return at
-        at += 8
-        if kind in LONG_FORMS:
-            (length,) = long.unpack_from(data, at)
-            at += 4
-        at += length
 
 
 def _walk(data: bytes, at: int, order: str, *, implicit: bool) -> None:

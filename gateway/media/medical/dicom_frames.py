@@ -18,10 +18,10 @@ Frames = tuple[tuple[ByteRange, ...], ...]
 _PIXEL_DATA = (0x7FE0, 0x0010)
 _ITEM, _END = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 _UNDEFINED = 0xFFFFFFFF
-# Of JPEG and JPEG-LS, of JPEG 2000, and of JPEG 2000 in its file format.
-_STREAM_STARTS = (b"\xff\xd8", b"\xff\x4f", b"\x00\x00")
 # As many as frames, and some in fragments.
 _MOST_FRAGMENTS = 1 << 17
+# Of JPEG and JPEG-LS, of JPEG 2000, and of JPEG 2000 in its file format.
+_STREAM_STARTS = (b"\xff\xd8", b"\xff\x4f", b"\x00\x00")
 
 
 def pixel_data(data: bytes, at: int, syntax: str) -> tuple[int, int] | None:

@@ -75,7 +75,7 @@ def as_plain_file(data: bytes, most: int) -> bytes:
             data = b"".join((bytes(PREAMBLE), SIGNATURE, data))
         else:
             data = _introduced(data, EXPLICIT if data[4:6].isalpha() else IMPLICIT)
-    syntax, end = _meta_information(data)
+    syntax, end = meta_information(data)
     if syntax != DEFLATED:
         return data
     inflater = isal_zlib.decompressobj(_RAW_DEFLATE)
@@ -114,10 +114,10 @@ def transfer_syntax(data: bytes) -> str:
     Raises:
         ImageUnreadable: not a DICOM file, or it does not say.
     """
-    return _meta_information(data)[0]
+    return meta_information(data)[0]
 
 
-def _meta_information(data: bytes) -> tuple[str, int]:
+def meta_information(data: bytes) -> tuple[str, int]:
     """Return the transfer syntax, and the byte at which the dataset begins.
 
     Raises:
