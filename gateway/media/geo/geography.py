@@ -13,6 +13,7 @@ from gateway.media.gdal import reading_raster
 from gateway.media.geo.georeference import GeoGrid
 
 if TYPE_CHECKING:
+    from rasterio.crs import CRS
     from rasterio.io import DatasetReader
 
 # A coordinate reference system that names files has PROJ read them.
@@ -23,11 +24,15 @@ _RETURN_PIXELS = 0.1
 _BROKEN = "The file's coordinate reference system is broken, or none that is known here."
 
 
-def read_grid(dataset: DatasetReader) -> GeoGrid | None:
+def read_grid(dataset: DatasetReader, wanted: CRS | None = None) -> GeoGrid | None:
     """Return where the pixels of a file lie; None where it says nothing of that.
 
     Geography that is there and cannot be relied on is refused rather than passed over: without it an image would be
     taken to show the same frame as another of its size.
+
+    Args:
+        dataset: the file.
+        wanted: coordinate reference system that the caller says; None: that of the file.
 
     Raises:
         GeometryUnsuitable: a transform without a coordinate reference system, or the reverse; one that is broken, not
@@ -35,7 +40,7 @@ def read_grid(dataset: DatasetReader) -> GeoGrid | None:
             pixels beyond the Earth, beyond the edge of the reference system, or around a pole.
     """
     with reading_raster(_BROKEN, GeometryUnsuitable):
-        crs, affine = dataset.crs, dataset.transform
+        crs, affine = wanted or dataset.crs, dataset.transform
         by_points = bool(dataset.gcps[0]) or dataset.rpcs is not None
     if affine.is_identity:
         if by_points:
@@ -47,7 +52,7 @@ def read_grid(dataset: DatasetReader) -> GeoGrid | None:
         return None
     if not crs:
         raise GeometryUnsuitable(
-            "The file has a transform and names no coordinate reference system that is known here."
+            "The file has a transform and names no coordinate reference system that is known here; `crs` says which."
         )
     with reading_raster(_BROKEN, GeometryUnsuitable):
         if not (crs.is_projected or crs.is_geographic) or _NAMES_FILES.search(crs.to_wkt()):

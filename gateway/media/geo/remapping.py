@@ -14,8 +14,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from gateway.media.geo.averaging import AveragedRaster
 from gateway.media.geo.georeference import GeoGrid, applied, transformed
 from gateway.media.geo.geotiff import GeoTiff
+from gateway.media.geo.rasters import Raster
 
 UInt8 = npt.NDArray[np.uint8]
 Bool = npt.NDArray[np.bool_]
@@ -28,8 +30,6 @@ STEP = 128
 CLOSE = 0.02
 """Pixels by which interpolated coordinates may be off; OpenCV rounds them to 1/32 besides."""
 
-# From so many source pixels to one on a pixel's way, neighbours are to be averaged, and not only the next four.
-_FINER = 1.5
 # Columns remapped at once: what lies under them stays small, however a raster is turned to the other.
 _COLUMNS = 1024
 # Of single precision: where shares sum to one, and where a place is on the border.
@@ -43,9 +43,11 @@ class Coordinates:
     Attributes:
         nodes: float64 (2, rows, columns): x and y in the other of the centre of every `STEP`-th pixel, and of one
             behind the last; a centre is at whole numbers.
+        block: (across, down): of how many pixels of the other the mean is taken first. Nodes are in such blocks.
     """
 
     nodes: Float64
+    block: tuple[int, int] = (1, 1)
 
     def of(self, rows: slice, columns: slice) -> tuple[Float32, tuple[int, int]]:
         """Return coordinates of a window's pixels, float32 (2, rows, columns), less an origin (x, y), and that."""
@@ -74,7 +76,9 @@ class RemappedRaster:
     def __init__(self, source: GeoTiff, grid: GeoGrid, coordinates: Coordinates) -> None:
         """Keep what is remapped, which must stay open; `grid` is of the result."""
         self.info = replace(source.info, width=grid.width, height=grid.height, grid=grid)
-        self._source = source
+        self._source: Raster = source if coordinates.block == (1, 1) else AveragedRaster(source, coordinates.block)
+        across, down = coordinates.block
+        self._size = source.info.width / across, source.info.height / down
         self._coordinates = coordinates
 
     def read(self, rows: slice, columns: slice) -> tuple[UInt8, Bool]:
@@ -101,8 +105,9 @@ class RemappedRaster:
             there, shown = self._source.read(down, across)
             places -= np.array([[[across.start - left]], [[down.start - top]]], np.float32)
             pixels[...] = _remapped(there, places)
-            for side, under, length in ((places[0], across, source.width), (places[1], down, source.height)):
-                if under.start == 0 or under.stop == length:
+            ends = (places[0], across, source.width, self._size[0]), (places[1], down, source.height, self._size[1])
+            for side, under, pixels_along, length in ends:
+                if under.start == 0 or under.stop == pixels_along:
                     observed &= (side >= -0.5 - under.start - _SLACK) & (side <= length - 0.5 - under.start + _SLACK)
             if not shown.all():
                 observed &= _remapped(shown.astype(np.float32), places) >= _ALL
@@ -113,8 +118,8 @@ class RemappedRaster:
 def coordinates(source: GeoGrid, target: GeoGrid, shift: tuple[float, float]) -> Coordinates | None:
     """Return where the pixels of `target` lie in `source`; None where GDAL is to warp.
 
-    That is where interpolated coordinates would be more than `CLOSE` off, and where the pixels of `source` are so much
-    the smaller ones that they are to be averaged.
+    That is where interpolated coordinates would be more than `CLOSE` off. Where the pixels of `source` are the smaller
+    ones, as many of them are averaged as lie on the way from one pixel of `target` to the next.
 
     Args:
         source: what is warped.
@@ -129,10 +134,18 @@ def coordinates(source: GeoGrid, target: GeoGrid, shift: tuple[float, float]) ->
     between = _places(source, target, shift, x[:-1] + STEP / 2, y[:-1] + STEP / 2)
     if not (np.isfinite(nodes).all() and np.isfinite(between).all()):
         return None
+    steps = [np.abs(np.diff(nodes, axis=axis)).max(axis=(1, 2)) / STEP for axis in (1, 2)]
+    across, down = (max(1, int(step + 0.5)) for step in np.hypot(*steps).tolist())
+    nodes, between = (_in_blocks(places, (across, down)) for places in (nodes, between))
     corners = nodes[:, :-1, :-1], nodes[:, 1:, :-1], nodes[:, :-1, 1:], nodes[:, 1:, 1:]
     off = np.linalg.norm(sum(corners[1:], corners[0]) / 4 - between, axis=0).max()
-    steps = [np.linalg.norm(np.diff(nodes, axis=axis), axis=0).max() / STEP for axis in (1, 2)]
-    return Coordinates(nodes) if off <= CLOSE and max(steps) < _FINER else None
+    return Coordinates(nodes, (across, down)) if off <= CLOSE else None
+
+
+def _in_blocks(places: Float64, block: tuple[int, int]) -> Float64:
+    """Return places, (2, rows, columns), counted in blocks of pixels; centres are at whole numbers."""
+    counted: Float64 = (places + 0.5) / np.array(block)[:, None, None] - 0.5
+    return counted
 
 
 def _places(source: GeoGrid, target: GeoGrid, shift: tuple[float, float], x: Float64, y: Float64) -> Float64:
