@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import shapely
 from affine import Affine
+from shapely.geometry.base import BaseGeometry
 
 from gateway.errors import GeometryUnsuitable
 from gateway.media.gdal import reading_raster
@@ -114,6 +116,10 @@ class GeoGrid:
         across, down = self._steps(np.asarray(points, np.float64))
         areas: Float64 = np.abs(across[:, 0] * down[:, 1] - across[:, 1] * down[:, 0])
         return areas
+
+    def plane_area(self, shape: BaseGeometry) -> float:
+        """Return the area of polygons in longitude and latitude, m² on the ellipsoid."""
+        return float(shapely.transform(shape, lambda places: transformed(lon_lat_crs(), self._plane, places)).area)
 
     def _steps(self, points: Float64) -> tuple[Float64, Float64]:
         """Return where one step along the row and one along the column lead, metres, (N, 2) each."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,11 @@ def lon_lat_outlines(outlines: Sequence[BaseGeometry], grid: GeoGrid) -> list[Ba
 
 
 def feature_collection(
-    buildings: Iterable[Region], grid: GeoGrid, names: Sequence[str], members: Mapping[str, Any]
+    buildings: Iterable[Region],
+    grid: GeoGrid,
+    names: Sequence[str],
+    members: Mapping[str, Any],
+    more: Iterable[Mapping[str, Any]] = repeat({}),
 ) -> Iterator[bytes]:
     """Yield the pieces of a GeoJSON feature collection, one feature per building.
 
@@ -69,11 +73,12 @@ def feature_collection(
         grid: of the pre-disaster image.
         names: of the classes, by label value.
         members: what else the collection says, by name of the member; JSON values.
+        more: what else is said of each building, by name of the property.
     """
     head = {"type": "FeatureCollection", **members}
     yield json.dumps(head, ensure_ascii=False)[:-1].encode() + b', "features": ['
     number = 0
-    remaining = iter(buildings)
+    remaining, properties = iter(buildings), iter(more)
     while batch := list(islice(remaining, _BATCH)):
         shapes = lon_lat_outlines(outlines(batch), grid)
         pieces = []
@@ -89,6 +94,7 @@ def feature_collection(
                     "confidence": building.confidence,
                     "area_m2": round(area, 2),
                     "pixels": building.area,
+                    **next(properties),
                 },
             }
             pieces.append((b",\n" if number > 1 else b"\n") + json.dumps(feature, ensure_ascii=False).encode())

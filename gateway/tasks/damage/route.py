@@ -22,7 +22,7 @@ from gateway.tasks.damage.fused import segmenter_of
 from gateway.tasks.damage.inputs import PARTS, decode_pair, digest_of_pair
 from gateway.tasks.damage.models import choose_damage
 from gateway.tasks.damage.pipeline import DamageMap, DamageReport, map_damage, report_damage
-from gateway.tasks.damage.scene_inputs import DISTRICTS, check_formats
+from gateway.tasks.damage.scene_inputs import DISTRICTS, SceneHints, check_formats
 from gateway.tasks.damage.scene_outputs import GEOJSON, TIFF, WHOLE, ZIP, SceneForm, wish
 from gateway.tasks.damage.scene_pairs import Align
 from gateway.tasks.damage.scene_route import answer_scene, is_scene
@@ -101,6 +101,32 @@ async def damage(
             "default of GeoTIFF), never (off, the default of other pictures), or else refuse (require)"
         ),
     ] = None,
+    bands: Annotated[
+        list[str] | None,
+        Query(
+            description="TIFF: numbers of the red, green and blue band, or of a grey one; of one image as pre:3,2,1",
+            examples=[["3,2,1"]],
+        ),
+    ] = None,
+    nodata: Annotated[
+        list[str] | None,
+        Query(
+            description="TIFF: the sample of what was not observed, in place of the file's; of one image as post:-9999",
+            examples=[["-9999"]],
+        ),
+    ] = None,
+    crs: Annotated[
+        list[str] | None,
+        Query(
+            description="TIFF: EPSG's code of the coordinate reference system, in place of the file's; of one image as "
+            "pre:EPSG:32633",
+            examples=[["EPSG:32633"]],
+        ),
+    ] = None,
+    district_name: Annotated[
+        str | None,
+        Query(max_length=100, description="Property of the districts that is their name", examples=["ADM3_EN"]),
+    ] = None,
 ) -> Response:
     """Return the label map, the overlay, or the buildings of a pair.
 
@@ -115,7 +141,8 @@ async def damage(
     wished = wish(request.headers.get("accept"), overlay, include or ())
     media_type = wished.check()
     chosen = choose_damage(services, model or services.settings.models.damage, version)
-    plain = media_type in (PNG, JSON) and set(wished.include) <= set(WHOLE) and align is None
+    hints = SceneHints(tuple(bands or ()), tuple(nodata or ()), tuple(crs or ()), district_name)
+    plain = media_type in (PNG, JSON) and set(wished.include) <= set(WHOLE) and align is None and not hints.of_images
 
     limits = services.settings.limits
 
@@ -123,7 +150,7 @@ async def damage(
         check_formats(job.body)
         if not plain or is_scene(job.body):
             async with job.turn():
-                return await answer_scene(job, chosen, wished, align)
+                return await answer_scene(job, chosen, wished, align, hints)
         job.timeline.curtail(limits.deadline_seconds)
         async with job.turn():
             return await _answer_pictures(job, chosen, wished, media_type)
