@@ -32,6 +32,7 @@ _JPEG_COLOURS: dict[int, Colour] = {1: "grey", 3: "rgb", 4: "cmyk"}
 # As libjpeg does: 0xFF may repeat before a marker, and bytes that are none are passed over.
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 _WITHOUT_BODY = frozenset({0x01, *range(0xD0, 0xD9)})
 _APP1, _START_OF_SCAN = 0xE1, 0xDA
 
@@ -50,6 +51,7 @@ class ImageInfo:
         depth: bits per sample.
         orientation: Exif orientation, 1–8; 1 where none is given.
         animated: whether the file is declared to be more than a still picture.
+        lossless: whether it is JPEG of one of the processes that lose nothing.
     """
 
     format: Literal["png", "jpeg"]
@@ -59,6 +61,7 @@ class ImageInfo:
     depth: int
     orientation: int
     animated: bool
+    lossless: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -102,18 +105,18 @@ def read_jpeg(data: memoryview) -> ImageInfo:
     Raises:
         ImageUnreadable: no frame header comes before the first scan, or not one of a picture.
     """
-    orientation, frame = 1, None
+    orientation, frame, lossless = 1, None, False
     for marker, body in jpeg_segments(data):
         if marker == _APP1 and bytes(body[:6]) == b"Exif\0\0":
             orientation = read_orientation(body[6:])
         elif marker in _FRAME_HEADERS and len(body) >= 6:
-            frame = unpack_from(">BHHB", body)
+            frame, lossless = unpack_from(">BHHB", body), marker in _LOSSLESS
     if frame is None:
         raise ImageUnreadable("The JPEG image holds no frame header.")
     depth, height, width, components = frame
     if not (width and height and components in _JPEG_COLOURS):
         raise ImageUnreadable("The JPEG frame header declares no size, or no colour model that is known.")
-    return ImageInfo("jpeg", (width, height), _JPEG_COLOURS[components], False, depth, orientation, False)
+    return ImageInfo("jpeg", (width, height), _JPEG_COLOURS[components], False, depth, orientation, False, lossless)
 
 
 def read_orientation(exif: memoryview) -> int:
