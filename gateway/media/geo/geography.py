@@ -11,6 +11,7 @@ import numpy as np
 from gateway.errors import GeometryUnsuitable
 from gateway.media.gdal import reading_raster
 from gateway.media.geo.georeference import GeoGrid
+from gateway.media.geo.reference_systems import horizontal, old_datum
 
 if TYPE_CHECKING:
     from rasterio.crs import CRS
@@ -59,6 +60,8 @@ def read_grid(dataset: DatasetReader, wanted: CRS | None = None) -> GeoGrid | No
             raise GeometryUnsuitable(_BROKEN)
     if not (all(map(isfinite, (*affine[:6], affine.determinant))) and affine.determinant):
         raise GeometryUnsuitable("The file's transform is not one from pixels to places.")
+    with reading_raster(_BROKEN, GeometryUnsuitable):
+        crs = horizontal(crs)
     grid = GeoGrid(crs, affine, dataset.width, dataset.height)
     corners = np.array([(0, 0), (0, grid.height), (grid.width, grid.height), (grid.width, 0)], np.float64)
     returned = grid.from_lon_lat(grid.to_lon_lat(corners))
@@ -69,3 +72,18 @@ def read_grid(dataset: DatasetReader, wanted: CRS | None = None) -> GeoGrid | No
     if not (grid.footprint and all(0 < metres < inf for metres in grid.gsd)):
         raise GeometryUnsuitable("The file's pixels have no size on Earth.")
     return grid
+
+
+def said_of_datum(grid: GeoGrid) -> tuple[str, ...]:
+    """Return what the caller should know of how positions come to WGS 84.
+
+    Old datums are tied to it by grids of corrections, which are rarely at hand; without one PROJ takes a few
+    parameters, or, where it knows none, leaves longitudes and latitudes as they are.
+    """
+    datum = old_datum(grid.crs)
+    if datum is None:
+        return ()
+    return (
+        f"positions on the datum {datum} come to WGS 84 without a grid of corrections, unless PROJ has one for it, and "
+        "may be off by tens of metres",
+    )

@@ -63,7 +63,10 @@ class GeoGrid:
         places = transformed(self.crs, lon_lat_crs(), self._placed(points))
         if not (np.isfinite(places).all() and (np.abs(places[:, 1]) <= 90 + 1e-9).all()):
             raise GeometryUnsuitable(_NOT_ON_EARTH)
-        places[:, 0] = (places[:, 0] + 180) % 360 - 180
+        # The antimeridian stays on the side that it was reached from: an image may end there.
+        beyond = np.abs(places[:, 0]) > 180 + 1e-9
+        places[beyond, 0] = (places[beyond, 0] + 180) % 360 - 180
+        places[:, 0] = places[:, 0].clip(-180, 180)
         return places
 
     def from_lon_lat(self, places: npt.ArrayLike) -> Float64:

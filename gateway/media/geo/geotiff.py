@@ -15,7 +15,7 @@ from gateway.media.geo.band_scaling import Samples, choose_samples
 from gateway.media.geo.bands import choose_bands
 from gateway.media.geo.black_border import Collar, find_collar
 from gateway.media.geo.datasets import DatasetPool
-from gateway.media.geo.geography import read_grid
+from gateway.media.geo.geography import read_grid, said_of_datum
 from gateway.media.geo.rasters import RasterInfo
 from gateway.media.geo.reading import AS_DECLARED, Reading
 from gateway.media.geo.tiff_header import DAMAGED, read_tiff
@@ -128,7 +128,8 @@ def open_geotiff(data: bytes | memoryview, limits: ImageLimits, reading: Reading
                 grid = read_grid(dataset, reading.crs)
                 validity = declared_validity(dataset, reading.nodata)
                 bands = choose_bands(dataset, reading.bands, validity.alpha)
-                notices, collar = (*bands.notices, *validity.notices), None
+                notices = (*bands.notices, *validity.notices, *(said_of_datum(grid) if grid else ()))
+                collar = None
                 if not validity.declared:
                     if fills := guessed_fills(dataset, bands.numbers):
                         validity = replace(validity, fills=fills)
