@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from gateway.access.keys import digest_of, new_key
 from gateway.observability import logs
-from gateway.observability.place import Place
+from gateway.observability.place import Place, SharedMemory
 from gateway.server.listening import bind_together, listen, port_of
 from gateway.server.supervisor import supervise
 from gateway.settings import AuthSettings, EngineSettings, ModelSettings, ServerSettings, Settings
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     # What a supervisor starts; see gateway/server/supervisor.py.
     work = commands.add_parser("work", parents=[settings])
     work.add_argument("number", type=int)
-    work.add_argument("folder", type=Path)
+    work.add_argument("memory", type=int)
     work.add_argument("lifeline", type=int)
     return parser
 
@@ -126,8 +126,8 @@ def _serve(settings: Settings, arguments: Sequence[str]) -> int:
 def _work(settings: Settings, options: argparse.Namespace) -> int:
     from gateway.server.process import serve_at
 
-    place = Place(options.number, settings.server.workers, options.folder)
-    return serve_at(place, settings, options.lifeline)
+    memory = SharedMemory(options.memory, settings.server.workers)
+    return serve_at(Place(options.number, memory), settings, options.lifeline)
 
 
 if __name__ == "__main__":

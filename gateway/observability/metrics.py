@@ -1,5 +1,8 @@
 """Every metric the gateway exposes, declared in one place.
 
+One table and not one per room: each metric is shown from the first scrape on, those of the engine that is not in use
+too, several are counted by two rooms, and who writes an alert reads one list.
+
 Label values come from closed sets: route templates, stages, reasons, model names of the
 repository. Nothing a caller can invent becomes a label.
 """
@@ -20,7 +23,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.openmetrics import exposition as openmetrics
 
 from gateway import __version__
-from gateway.observability.shared_metrics import SharedMetrics, count_into_files
+from gateway.observability.shared_metrics import SharedMetrics, count_in
 from gateway.observability.tracing import exemplar
 
 if TYPE_CHECKING:
@@ -52,8 +55,8 @@ class Timed(Protocol):
 class Telemetry:
     """The process's metrics, in a registry of their own so that two apps never share one.
 
-    Of a gateway in several processes each counts into files, and any of them tells the sum of all. A gauge says in its
-    `multiprocess_mode` how those of living processes make one; counters outlive their process.
+    Of a gateway in several processes each counts in shared memory, and any of them tells the sum of all. A gauge says
+    in its `multiprocess_mode` how those of living processes make one; counters outlive their process.
 
     Args:
         place: which of several processes this is; None where it is alone.
@@ -61,9 +64,9 @@ class Telemetry:
 
     def __init__(self, place: Place | None = None) -> None:
         """Declare every metric."""
-        self._folder = place.folder if place else None
+        self._shared = place.memory if place else None
         if place:
-            count_into_files(place)
+            count_in(place)
         self.registry = registry = CollectorRegistry()
         self.requests = Counter(
             "maskgate_http_requests_total",
@@ -280,18 +283,18 @@ class Telemetry:
 
     def forget_model(self, model: str) -> None:
         """Show nothing more of a model that is gone."""
-        if self._folder is None:
+        if self._shared is None:
             self.model_ready.remove(model)
         else:
-            # A file gives nothing back; what is not a number is left out when it is shown.
+            # Shared memory gives nothing back; what is not a number is left out when it is shown.
             self.model_ready.labels(model).set(math.nan)
 
     def _exposed(self) -> CollectorRegistry:
         """Return what is shown: the registry of this process, or one of the sums over all processes."""
-        if self._folder is None:
+        if self._shared is None:
             return self.registry
         together = CollectorRegistry()
-        together.register(SharedMetrics(self._folder))
+        together.register(SharedMetrics(self._shared))
         return together
 
     def openmetrics(self) -> bytes:

@@ -1,18 +1,69 @@
-"""One gateway in several processes: which of them this is, and what they count together.
+"""One gateway in several processes: which of them this is, and the memory that they count in together.
 
-A supervisor makes the folder before the first process begins, and removes it after the last has ended.
+The memory has no name in any file system. So no full disk ends a process in the middle of a write (SIGBUS), nobody who
+cleans a temporary folder takes the counts away, and nothing is left behind however the processes end.
 """
 
 from __future__ import annotations
 
 import mmap
+import os
+import sys
+import tempfile
+import time
 from dataclasses import dataclass
-from pathlib import Path
-
-from prometheus_client.multiprocess import mark_process_dead
 
 _TALLIES = ("requests", "bytes", "refreshes")
+_BEAT = len(_TALLIES)
 _CELL = 8
+_REGION = 4 * 1024 * 1024
+"""Bytes for the metrics of one process: some 20,000 series. What is not written to takes no memory on Linux."""
+
+
+class SharedMemory:
+    """Memory of a supervisor and its processes: rows of a cell per process, and a region of metrics per process.
+
+    Args:
+        descriptor: of the memory; whoever inherits it shares the memory.
+        count: how many processes there are.
+    """
+
+    def __init__(self, descriptor: int, count: int) -> None:
+        """Map it; the descriptor stays the caller's.
+
+        Raises:
+            ValueError: it is not memory of so many processes.
+        """
+        self.descriptor = descriptor
+        self.count = count
+        self._map = memoryview(mmap.mmap(descriptor, _size(count)))
+
+    @classmethod
+    def create(cls, count: int) -> SharedMemory:
+        """Return memory for `count` processes, all zero.
+
+        Raises:
+            OSError: there is none to be had.
+        """
+        if sys.platform == "linux":
+            descriptor = os.memfd_create("maskgate")
+            os.ftruncate(descriptor, _size(count))
+            return cls(descriptor, count)
+        with tempfile.TemporaryFile() as file:
+            # Written and not only made so long: a full disk shows here, and not as SIGBUS later.
+            file.write(bytes(_size(count)))
+            file.flush()
+            return cls(os.dup(file.fileno()), count)
+
+    def row(self, number: int) -> memoryview[int]:
+        """Return a cell of 64 bits per process: of a tally, or of when each has beaten last."""
+        begin = number * self.count * _CELL
+        return self._map[begin : begin + self.count * _CELL].cast("q")
+
+    def region(self, number: int) -> memoryview[int]:
+        """Return the bytes in which process `number` keeps its metrics."""
+        begin = _rows(self.count) + number * _REGION
+        return self._map[begin : begin + _REGION]
 
 
 @dataclass(frozen=True)
@@ -21,23 +72,25 @@ class Place:
 
     Attributes:
         number: 0, 1, …; whoever replaces a dead process takes its number.
-        count: how many processes there are.
-        folder: private to the gateway, the same for all of them: metrics and tallies.
+        memory: the same for all of them.
     """
 
     number: int
-    count: int
-    folder: Path
+    memory: SharedMemory
 
-    def vacate(self) -> None:
-        """Forget what the process at this place held when it died; what it had counted stays.
+    def beat(self) -> None:
+        """Say that the event loop of the process here turns."""
+        self.memory.row(_BEAT)[self.number] = time.monotonic_ns()
 
-        For the supervisor, while no process is there.
-        """
-        mark_process_dead(self.number, str(self.folder))  # type: ignore[no-untyped-call]
-        cells = _cells(self)
-        for tally in range(len(_TALLIES)):
-            cells[tally * self.count + self.number] = 0
+    @property
+    def beaten(self) -> int:
+        """When the process here has beaten last, in nanoseconds of the system's monotonic clock; 0: never."""
+        return self.memory.row(_BEAT)[self.number]
+
+    def clear(self) -> None:
+        """Zero the tallies of the process at this place, and its beat."""
+        for row in range(_BEAT + 1):
+            self.memory.row(row)[self.number] = 0
 
 
 class Tally:
@@ -91,16 +144,13 @@ def tallies(place: Place | None) -> Tallies:
     """Return the tallies of the process at `place`; those of one that is alone where there is none."""
     if place is None:
         return Tallies(*(Tally([0], 0) for _ in _TALLIES))
-    cells = _cells(place)
-    columns = (cells[tally * place.count : (tally + 1) * place.count] for tally in range(len(_TALLIES)))
-    return Tallies(*(Tally(column, place.number) for column in columns))
+    return Tallies(*(Tally(place.memory.row(row), place.number) for row in range(len(_TALLIES))))
 
 
-def lay(folder: Path, count: int) -> None:
-    """Make the tallies of `count` processes, all zero."""
-    (folder / "tallies").write_bytes(bytes(_CELL * len(_TALLIES) * count))
+def _rows(count: int) -> int:
+    """Return the bytes of all rows, in whole pages, so that regions begin at one."""
+    return -(-(_BEAT + 1) * count * _CELL // mmap.PAGESIZE) * mmap.PAGESIZE
 
 
-def _cells(place: Place) -> memoryview[int]:
-    with (place.folder / "tallies").open("r+b") as file:
-        return memoryview(mmap.mmap(file.fileno(), 0)).cast("q")
+def _size(count: int) -> int:
+    return _rows(count) + count * _REGION

@@ -1,6 +1,10 @@
 """The spans of the request that is being served; `gateway/observability/otlp.py` sends them, where that is configured.
 
-Nothing here needs OpenTelemetry. What a span is told comes from closed sets, as labels of metrics do: stages, routes,
+Nothing here needs OpenTelemetry. Its API is a no-op where no SDK is configured, but one that costs: over 24 turns of 60
+small pairs (20 steps each) in one process, a request took 0.47 ms more of 8.4 ms of processor time with the API's spans
+in the place of `step`, more than 5 %; and the look for an exemplar, at every observation, 1.9 µs instead of 0.06.
+
+What a span is told comes from closed sets, as labels of metrics do: stages, routes,
 models, versions and counts. Nothing of an image, a file name, a query or a key.
 """
 

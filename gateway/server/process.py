@@ -7,7 +7,6 @@ import gc
 import ipaddress
 import logging
 import os
-import shutil
 import signal
 import socket
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ from gateway.engines.base import Status
 from gateway.observability.place import Place
 from gateway.server.connections import bounded_http
 from gateway.server.listening import bind_together
+from gateway.server.supervisor import BEAT_SECONDS
 from gateway.settings import Settings
 
 
@@ -41,12 +41,11 @@ def serve_at(place: Place, settings: Settings, lifeline: int) -> int:
         settings: of the whole gateway.
         lifeline: descriptor of a connection to the supervisor, which handed it down.
     """
-    os.set_inheritable(lifeline, False)
+    for descriptor in (lifeline, place.memory.descriptor):
+        os.set_inheritable(descriptor, False)
     app = create_app(settings.of_each_process(), place)
-    server = CrewServer(settings, app, Connection(lifeline))
+    server = CrewServer(settings, app, place, Connection(lifeline))
     server.run(bind_together(settings.server.host, settings.server.port))
-    if server.orphaned:
-        shutil.rmtree(place.folder, ignore_errors=True)
     return 0
 
 
@@ -123,18 +122,20 @@ class CrewServer(GatewayServer):
     Args:
         settings: of the whole gateway.
         app: whose gate closes.
+        place: where it beats, so that the supervisor sees whether its event loop turns.
         lifeline: to the supervisor; ends when that does, however it does.
     """
 
-    def __init__(self, settings: Settings, app: FastAPI, lifeline: Connection) -> None:
+    def __init__(self, settings: Settings, app: FastAPI, place: Place, lifeline: Connection) -> None:
         """Hold on to the lifeline."""
         super().__init__(settings, app, self._tell)
+        self._place = place
         self._lifeline = lifeline
-        self.orphaned = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Watch the lifeline, load the models, listen."""
         asyncio.get_running_loop().add_reader(self._lifeline.fileno(), self._leave_alone)
+        self._beat()
         await super().startup(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -143,13 +144,16 @@ class CrewServer(GatewayServer):
         if not self.started and (loading := getattr(self._app.state, "loading", None)):
             loading.cancel()
 
+    def _beat(self) -> None:
+        self._place.beat()
+        asyncio.get_running_loop().call_later(BEAT_SECONDS, self._beat)
+
     def _tell(self, greeting: str) -> None:
         with suppress(OSError):  # a supervisor that is gone shows at the lifeline too
             self._lifeline.send_bytes(greeting.encode())
 
     def _leave_alone(self) -> None:
         """Leave where the supervisor is gone: nobody would end this process any more."""
-        self.orphaned = True
         asyncio.get_running_loop().remove_reader(self._lifeline.fileno())
         self.handle_exit(signal.SIGINT, None)
 

@@ -1,8 +1,13 @@
 """Redis, asked from threads, and what is held in it counted.
 
 A client on the event loop would copy megabytes there. Every key has a time to live and one prefix in braces, so that a
-Redis Cluster keeps them together. Redis' own `maxmemory` is not relied on: what it evicts it chooses itself, and images
-of living sessions must stay. Instead Redis counts, in scripts that run as one, what this module put into it.
+Redis Cluster keeps them together.
+
+Redis counts, in scripts that run as one, what this module put into it. No policy of `maxmemory` gives what these give:
+`noeviction` refuses an image where features could have made room, and every other one evicts images of living sessions
+as well, in an order of its own. Nor does any of them say when room will be, which the Retry-After of a refusal is
+computed from; and `maxmemory` bounds a whole Redis, which others may use. redis-py has no bounded store, and one in
+Python would need the same scripts, or locks, to be right when several replicas ask at once.
 """
 
 from __future__ import annotations

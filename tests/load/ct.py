@@ -25,7 +25,7 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
-from maskgate_client.ct_protocol import ct_bytes
+from maskgate_client.tasks.ct.protocol import ct_bytes
 from pydicom import FileDataset
 from pydicom.uid import (
     ExplicitVRBigEndian,

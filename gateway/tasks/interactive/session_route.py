@@ -161,10 +161,12 @@ async def click(
 ) -> Response:
     """Return the object with this added to its prompt: clicks and strokes are added, shapes take each other's place.
 
-        curl --json '{"box": [218, 42, 370, 320], "positive": [[298, 144]]}' \\
+        curl --json '{"box": [218, 42, 370, 320], "positive": [[298, 144]]}' -H 'Accept: image/png' \\
              http://127.0.0.1:8080/v1/interactive/sessions/$ID/clicks -o mask.png
         curl --json '{"negative": [[240, 60]]}' …   # mends it
         curl --json '{"object": "new", "box": [10, 10, 90, 90]}' …   # begins another
+
+    By itself `--json` accepts JSON alone: without the header, `mask.png` would hold the JSON answer.
     """
 
     async def work(job: Job[bytearray]) -> Response:

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[3]
 GATEWAY, CLIENT, EXPORT = "maskgate-gateway", "maskgate", "python -m export"
 COMMANDS: Mapping[str, Sequence[str]] = {
     GATEWAY: ("", "serve", "settings", "key"),
-    CLIENT: ("", "example", "damage", "segment", "ct", "radiograph", "waste", "models"),
+    CLIENT: ("", "example", "damage", "segment", "ct", "radiograph", "waste", "ask", "models"),
     EXPORT: ("", "train", "build", "verify", "import", "features", "evaluate", "compare"),
 }
 """Command → its subcommands; the help of "" lists them, so that a new one is noticed."""

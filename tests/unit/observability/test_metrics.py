@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
+import json
+import logging
+import sys
+from collections.abc import Callable
 
 import pytest
 from prometheus_client import values
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.observability.metrics import Telemetry
-from gateway.observability.place import Place, lay
+from gateway.observability.place import Place, SharedMemory
+from gateway.observability.shared_metrics import Region, vacate
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 @pytest.fixture
-def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], Telemetry]]:
+def memory() -> SharedMemory:
+    return SharedMemory.create(2)
+
+
+@pytest.fixture
+def begin(memory: SharedMemory, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Telemetry]:
     """Begin to count as the process of a number; one at a time, since prometheus_client counts as one only."""
     monkeypatch.setattr(values, "ValueClass", values.ValueClass)
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", os.fspath(tmp_path))
-    lay(tmp_path, 2)
-
-    def at(number: int) -> Telemetry:
-        values.close_all_multiprocess_files()  # type: ignore[no-untyped-call]
-        return Telemetry(Place(number, 2, tmp_path))
-
-    yield at
-    values.close_all_multiprocess_files()  # type: ignore[no-untyped-call]
+    return lambda number: Telemetry(Place(number, memory))
 
 
 def shown(telemetry: Telemetry) -> Samples:
@@ -64,27 +63,60 @@ def test_counters_histograms_and_gauges_are_those_of_all(begin: Callable[[int], 
 
 
 def test_of_a_dead_process_the_counters_stay_and_its_successor_counts_on(
-    begin: Callable[[int], Telemetry], tmp_path: Path
+    begin: Callable[[int], Telemetry], memory: SharedMemory
 ) -> None:
     for number in (0, 1):
         telemetry = begin(number)
         telemetry.images_decoded.inc(3)
         telemetry.inflight_requests.inc()
-    Place(0, 2, tmp_path).vacate()
+    vacate(Place(0, memory))
     assert (of(telemetry, "images_decoded_total"), of(telemetry, "inflight_requests")) == (6, 1)
     assert of(telemetry, "processes") == 1
-    files = set(tmp_path.glob("counter_*.db"))
+    series = list(Region(memory.region(0)).series())
     successor = begin(0)
     successor.images_decoded.inc()
     assert (of(successor, "images_decoded_total"), of(successor, "inflight_requests")) == (7, 1)
     assert (of(successor, "processes"), of(successor, "process_starts_total")) == (2, 3)
-    assert set(tmp_path.glob("counter_*.db")) == files
+    assert list(Region(memory.region(0)).series()) == series, "whoever takes a place takes its series too"
 
 
-def test_a_file_that_was_only_just_made_troubles_nobody(begin: Callable[[int], Telemetry], tmp_path: Path) -> None:
+def test_a_series_that_was_only_half_written_is_not_there(
+    begin: Callable[[int], Telemetry], memory: SharedMemory
+) -> None:
     telemetry = begin(0)
-    (tmp_path / "histogram_1.db").touch()
-    assert of(telemetry, "processes") == 1
+    before = shown(telemetry)
+    used = int.from_bytes(memory.region(0)[:8], sys.byteorder)
+    memory.region(0)[used : used + 16] = b'\x28\0\0\0\0\0\0\0["counte'
+    assert shown(telemetry) == before
+    begin(0).tiles.labels("m").inc()
+    assert of(telemetry, "tiles_total", model="m") == 1
+
+
+def test_where_there_is_no_more_room_what_was_counted_before_goes_on(
+    memory: SharedMemory, caplog: pytest.LogCaptureFixture
+) -> None:
+    region = Region(memory.region(0)[:200])
+    kept = region.slot(b"[1]")
+    assert kept is not None
+    with caplog.at_level(logging.ERROR):
+        slots = [region.slot(json.dumps([number]).encode()) for number in range(100, 120)]
+    assert None in slots
+    assert len(caplog.records) == 1
+    region.write(kept, 5.0)
+    assert Region(memory.region(0)[:200]).read(kept) == 5.0
+
+
+def test_histograms_are_shown_as_one_process_shows_them(begin: Callable[[int], Telemetry]) -> None:
+    def observed(telemetry: Telemetry) -> Samples:
+        for seconds in (0.0004, 0.02, 7, 1000):
+            telemetry.stage_seconds.labels("waste", "infer").observe(seconds)
+        return shown(telemetry)
+
+    mine = observed(Telemetry())
+    theirs = observed(begin(0))
+    stages = [key for key in mine if "stage_duration" in key[0] and not key[0].endswith("_created")]
+    assert {key: theirs[key] for key in stages} == {key: mine[key] for key in stages}
+    assert len(stages) > 10
 
 
 def model_comes_goes_and_comes(telemetry: Telemetry) -> None:

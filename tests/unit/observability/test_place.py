@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import time
 
 import pytest
 
 from gateway.errors import Overloaded
-from gateway.observability.place import Place, lay, tallies
+from gateway.observability.place import Place, SharedMemory, tallies
+from gateway.observability.shared_metrics import vacate
 from tests.support.admitted import admit, new_admission
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> list[Place]:
-    lay(tmp_path, 3)
-    return [Place(number, 3, tmp_path) for number in range(3)]
+def places() -> list[Place]:
+    memory = SharedMemory.create(3)
+    return [Place(number, memory) for number in range(3)]
 
 
 def test_each_adds_to_its_own_and_sees_the_sum(places: list[Place]) -> None:
@@ -31,9 +32,27 @@ def test_who_died_holds_nothing(places: list[Place]) -> None:
     first.bytes.add(100)
     first.requests.add(1)
     second.bytes.add(20)
-    places[0].vacate()
+    vacate(places[0])
     assert (second.bytes.total, second.requests.total) == (20, 0)
     assert tallies(places[0]).bytes.own == 0
+
+
+def test_a_beat_is_seen_by_all_until_its_process_is_gone(places: list[Place]) -> None:
+    same = Place(1, places[0].memory)
+    assert same.beaten == 0
+    places[1].beat()
+    first = same.beaten
+    assert 0 < first <= time.monotonic_ns()
+    places[1].beat()
+    assert same.beaten > first
+    assert places[0].beaten == 0
+    vacate(same)
+    assert places[1].beaten == 0
+
+
+def test_memory_of_another_size_is_refused(places: list[Place]) -> None:
+    with pytest.raises(ValueError, match="size"):
+        SharedMemory(places[0].memory.descriptor, 4)
 
 
 def test_one_that_is_alone_shares_with_nobody() -> None:

@@ -10,6 +10,7 @@ import pytest
 from gateway.server.supervisor import FIRST_PAUSE, LONGEST_PAUSE, STEADY_SECONDS, TRIES, Supervisor
 
 PATIENCE = 42.0
+HANG = 8.0
 
 
 @dataclass
@@ -21,10 +22,16 @@ class Actor:
     ended: int | None = None
     signals: list[int] = field(default_factory=list)
     closed: bool = False
+    beats: int = 0
+    stuck: bool = False
 
     def greeting(self) -> str:
         hello, self.hello = self.hello, ""
         return hello
+
+    def beat(self) -> int:
+        self.beats += not self.stuck
+        return self.beats
 
     def status(self) -> int | None:
         return self.ended
@@ -47,7 +54,7 @@ class Stage:
         self.vacated: list[int] = []
         self.greetings: list[str] = []
         self.supervisor = Supervisor(
-            count, self.start, self.vacated.append, self.greetings.append, PATIENCE, lambda: self.now
+            count, self.start, self.vacated.append, self.greetings.append, PATIENCE, HANG, lambda: self.now
         )
         self.pause = self.supervisor.step()
 
@@ -58,7 +65,7 @@ class Stage:
     def on(self, number: int) -> Actor:
         return next(actor for place, actor in reversed(self.started) if place == number)
 
-    def step(self, seconds: float = 0.0) -> float | None:
+    def step(self, seconds: float = 0.0) -> float:
         self.now += seconds
         return self.supervisor.step()
 
@@ -71,7 +78,7 @@ class Stage:
 def test_all_places_are_taken_and_greeted_for_once() -> None:
     stage = Stage(3)
     assert [number for number, _ in stage.started] == [0, 1, 2]
-    assert stage.pause is None, "nothing is due but what the processes do"
+    assert stage.pause == HANG / 4, "nothing is due but what the processes do, and a look whether they beat"
     stage.on(2).hello = "hello from the third"
     stage.step()
     stage.on(0).hello = "hello from the first"
@@ -112,7 +119,6 @@ def test_pauses_double_while_processes_die_soon_and_begin_again_after_a_steady_o
     for _ in range(9):
         stage.on(0).ended = 1
         pause = stage.step(1.0)
-        assert pause is not None
         pauses.append(pause)
         stage.step(pause)
     assert pauses == [min(FIRST_PAUSE * 2**n, LONGEST_PAUSE) for n in range(9)]
@@ -216,3 +222,50 @@ def test_who_waits_for_the_next_try_when_all_leave_is_not_waited_for() -> None:
     stage.step(LONGEST_PAUSE)
     assert stage.supervisor.finished
     assert len(stage.started) == 1
+
+
+def looks(stage: Stage, seconds: float) -> None:
+    """Let time pass as it does for a supervisor that looks as often as it said."""
+    for _ in range(round(seconds / (HANG / 4))):
+        stage.step(HANG / 4)
+
+
+def test_one_that_lives_but_does_not_beat_is_killed_and_replaced() -> None:
+    stage = Stage(2)
+    stage.all_up()
+    stage.on(1).stuck = True
+    looks(stage, HANG - HANG / 4)
+    assert stage.on(1).signals == []
+    looks(stage, HANG / 4)
+    assert (stage.on(0).signals, stage.on(1).signals) == ([], [signal.SIGKILL])
+    stage.step()
+    assert stage.vacated == [1]
+    stage.step(FIRST_PAUSE)
+    assert [number for number, _ in stage.started] == [0, 1, 1]
+
+
+def test_one_that_has_not_begun_to_beat_is_given_time() -> None:
+    stage = Stage(1)
+    stage.on(0).stuck = True
+    stage.on(0).beats = 0
+    looks(stage, 10 * HANG)
+    assert stage.on(0).signals == []
+
+
+def test_nobody_is_killed_for_the_time_in_which_the_supervisor_itself_stood_still() -> None:
+    stage = Stage(1)
+    stage.all_up()
+    stage.on(0).stuck = True
+    stage.step(100 * HANG)
+    assert stage.on(0).signals == [], "the machine slept; the process has had no time to beat yet"
+    looks(stage, HANG)
+    assert stage.on(0).signals == [signal.SIGKILL]
+
+
+def test_one_that_is_asked_to_leave_has_its_patience() -> None:
+    stage = Stage(1)
+    stage.all_up()
+    stage.on(0).stuck = True
+    stage.supervisor.leave(signal.SIGTERM)
+    looks(stage, 2 * HANG)
+    assert stage.on(0).signals == [signal.SIGTERM]
