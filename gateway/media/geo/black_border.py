@@ -101,9 +101,9 @@ def find_collar(
         return None
 
     def outside(samples: npt.NDArray[Any]) -> Bool:
-        found = black(samples) if dark else np.zeros(samples.shape[1:], np.bool_)
+        found: npt.NDArray[Any] = black(samples) if dark else np.zeros(samples.shape[1:], np.bool_)
         for colour in colours:
-            found = found | (samples == np.array(colour)[:, None, None]).all(axis=0)
+            found = np.logical_or(found, (samples == np.array(colour)[:, None, None]).all(axis=0))
         return np.asarray(found, np.bool_)
 
     left, right = np.zeros(height, np.int64), np.zeros(height, np.int64)

@@ -297,7 +297,7 @@ def _name(properties: Mapping[str, Any], wanted: str | None) -> str | None:
     if wanted is not None:
         value = properties.get(wanted)
     else:
-        lower = {key.lower(): value for key, value in reversed(properties.items())}
+        lower = {key.lower(): value for key, value in reversed(list(properties.items()))}
         value = next((lower[key] for key in _NAMES if lower.get(key) is not None), None)
     return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
 

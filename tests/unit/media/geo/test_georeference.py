@@ -11,8 +11,8 @@ from shapely import Polygon
 
 from gateway.media.gdal import contained
 from gateway.media.geo.cog import LabelMapFile
+from gateway.media.geo.geography import old_datum
 from gateway.media.geo.georeference import GeoGrid
-from gateway.media.geo.reference_systems import old_datum
 from tests.support.geotiffs import grid, opened, smooth, write
 
 

@@ -40,7 +40,7 @@ def test_near_infrared_that_is_flagged_alpha_hides_nothing(dtype: type) -> None:
     ("dtype", "opaque"), [(np.uint8, 1), (np.uint8, 255), (np.uint16, 1), (np.uint16, 255), (np.uint16, 65535)]
 )
 def test_alpha_is_opaque_where_it_is_highest(dtype: type, opaque: int) -> None:
-    alpha = np.where(HALF, opaque, 0).astype(dtype)
+    alpha: Any = np.where(HALF, opaque, 0).astype(dtype)
     _, observed = whole(opened(write(np.dstack([PICTURE.astype(dtype), alpha]), photometric="rgb", alpha="yes")))
     assert (observed == HALF).all()
 
