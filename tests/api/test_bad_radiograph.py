@@ -15,7 +15,7 @@ from tests.api.conftest import Start
 from tests.support.admitted import admit
 from tests.support.app_client import AppClient
 from tests.support.cts import nifti, series
-from tests.support.dicoms import NAME, SURNAME, compressed, ct, film, saved, saved_as
+from tests.support.dicoms import NAME, SURNAME, compressed, ct, film, saved
 from tests.support.films import chest, dicom
 from tests.support.pictures import encode, noise
 from tests.support.places import SAMPLES
@@ -86,7 +86,9 @@ BAD: dict[str, tuple[Callable[[], bytes], int, str]] = {
         415,
         "compression-unsupported",
     ),
-    "deflated": (lambda: saved_as(film(chest()), "1.2.840.10008.1.2.1.99"), 415, "compression-unsupported"),
+    "a lateral view": (lambda: dicom(ViewPosition="LL"), 422, "image-unsuitable"),
+    "for processing": (lambda: dicom(PresentationIntentType="FOR PROCESSING"), 422, "image-unsuitable"),
+    "window of no width": (lambda: dicom(WindowCenter=9, WindowWidth=0), 422, "image-unsuitable"),
     "DICOM in colour": (lambda: dicom(SamplesPerPixel=3), 422, "colour-unsuitable"),
     "window of nonsense": (lambda: dicom(WindowCenter="nan"), 422, "image-unreadable"),
     "too small a DICOM": (lambda: saved(film(chest()[:63])), 422, "image-unsuitable"),

@@ -250,7 +250,8 @@ def test_openapi_tells_of_the_answer(client: AppClient) -> None:
     route = document["paths"]["/v1/radiograph"]["post"]
     assert set(route["responses"]["200"]["content"]) == {"application/json", "image/png"}
     assert {parameter["name"] for parameter in route["parameters"]} == {
-        "model", "version", "threshold", "include", "saliency_class", "Maskgate-Priority", "Maskgate-Deadline",
+        "model", "version", "threshold", "include", "body_part", "saliency_class",
+        "Maskgate-Priority", "Maskgate-Deadline",
     }  # fmt: skip
 
 

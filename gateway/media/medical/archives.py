@@ -67,7 +67,7 @@ class Archive:
         Inflated by ISA-L and not by zipfile, whose zlib takes three times as long, and which is for one thread.
 
         Raises:
-            ArchiveUnsuitable: damaged, or an archive itself.
+            ArchiveUnsuitable: damaged.
         """
         content = self._unpacked(member, member.compress_size, member.file_size + 1)
         if (len(content), isal_zlib.crc32(content)) != (member.file_size, member.CRC):
@@ -78,7 +78,7 @@ class Archive:
         """Return the first `size` bytes of a member, or all where it is shorter; no more is inflated, nothing verified.
 
         Raises:
-            ArchiveUnsuitable: damaged in what is inflated, or an archive itself.
+            ArchiveUnsuitable: damaged in what is inflated.
         """
         # Deflate makes nothing longer than a few bytes in every 64 KiB.
         return self._unpacked(member, min(member.compress_size, size + size // 1024 + 64), size)
@@ -95,9 +95,12 @@ class Archive:
                 content = isal_zlib.decompressobj(_RAW_DEFLATE).decompress(content, most)
             else:
                 content = content[:most]
-        if content.startswith(_ARCHIVES):
-            raise ArchiveUnsuitable("The zip archive holds an archive; DICOM files are to lie in it as they are.")
         return content
+
+
+def is_archive(head: bytes) -> bool:
+    """Return whether a file begins as an archive does: of programs, office documents, or more images."""
+    return head.startswith(_ARCHIVES)
 
 
 def open_archive(data: bytes, limits: ArchiveLimits) -> Archive:

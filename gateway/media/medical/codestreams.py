@@ -8,6 +8,7 @@ JPEG: ITU-T T.81, annex B. JPEG-LS: T.87, annex C. JPEG 2000: T.800, annexes A a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from struct import unpack_from
 
@@ -20,6 +21,10 @@ _FRAMES = (frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}) | {0xF7}
 _JP2_SIGNATURE = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
 _CODESTREAM = b"\xff\x4f\xff\x51"  # start of codestream, then its size marker
 _MOST_BOXES = 32
+_JPEG_LS, _START_OF_SCAN, _CODING_STYLE = 0xF7, 0xDA, 0x52
+_LOSSLESS_PROCESSES = {0xC3, 0xC7, 0xCB, 0xCF}
+# Of tables and comments before the first scan.
+_LONGEST_HEAD = 1 << 16
 
 RLE_HEADER_BYTES = 64
 
@@ -67,6 +72,46 @@ def declared_by_jpeg2000(frame: memoryview) -> Declared:
     right, bottom, left, top = unpack_from(">IIII", frame, at + 8)
     samples, depth = unpack_from(">HB", frame, at + 40)
     return Declared(right - left, bottom - top, samples, (depth & 0x7F) + 1)
+
+
+def is_lossy(frame: memoryview) -> bool:
+    """Return whether a compressed frame says that it was coded with losses, whatever its transfer syntax may.
+
+    JPEG is lossless of the processes that predict (T.81, table B.1), JPEG-LS with NEAR 0 (T.87, C.2.3), JPEG 2000 by
+    the reversible transformation (T.800, A.6.1). What is no such stream, RLE or a damaged one, is not.
+    """
+    start = 0
+    if frame[:12] == _JP2_SIGNATURE:
+        try:
+            start = _codestream_start(frame)
+        except ImageUnreadable:
+            return False
+    head = bytes(frame[start : start + _LONGEST_HEAD])
+    process = None
+    for marker, at in _markers(head):
+        if marker in _FRAMES:
+            process = marker
+        elif marker == _START_OF_SCAN and process == _JPEG_LS:
+            components = head[at + 4] if at + 4 < len(head) else 0
+            near = at + 5 + 2 * components
+            return near < len(head) and head[near] != 0
+        elif marker == _START_OF_SCAN:
+            return process is not None and process not in _LOSSLESS_PROCESSES
+        elif marker == _CODING_STYLE:
+            return at + 13 < len(head) and head[at + 13] == 0
+    return False
+
+
+def _markers(head: bytes) -> Iterator[tuple[int, int]]:
+    """Yield each marker that has a segment, and where it begins, from the second one of a stream on."""
+    at = 2
+    while at + 4 <= len(head) and head[at] == 0xFF:
+        marker = head[at + 1]
+        if marker == 0xFF:  # a byte that fills
+            at += 1
+            continue
+        yield marker, at
+        at += 2 + int.from_bytes(head[at + 2 : at + 4], "big")
 
 
 def declared_by_rle(frame: memoryview) -> int:

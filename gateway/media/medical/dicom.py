@@ -5,13 +5,12 @@ DICOM PS3.5 (encoding), PS3.3 C.7.6.3 (image pixel module), PS3.10 (file format)
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from gateway.errors import (
-    BodyPartUnsuitable,
     ColourUnsuitable,
     CompressionUnsupported,
     ImageUnreadable,
@@ -19,6 +18,8 @@ from gateway.errors import (
     PixelsMissing,
 )
 from gateway.media.medical import dicom_tags
+from gateway.media.medical.body_part import BodyPart, body_part_of
+from gateway.media.medical.codestreams import is_lossy
 from gateway.media.medical.dicom_frames import ByteRange, encapsulated_frames, native_frames, pixel_data
 from gateway.media.medical.transfer_syntaxes import DECODERS, NATIVE, transfer_syntax
 from gateway.media.quiet import reading
@@ -26,12 +27,7 @@ from gateway.media.quiet import reading
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-BodyPart = Literal["chest", "other", "unstated"]
-
 ENCAPSULATED_DOCUMENTS = "1.2.840.10008.5.1.4.1.1.104."
-
-_CHEST_CODES = frozenset({"51185008", "39607008", "43799004", "T-D3000", "T-28000"})
-_CHEST_WORDS = re.compile("CHEST|THORA|LUNG|RIB")
 
 
 @dataclass(frozen=True)
@@ -70,7 +66,7 @@ class DicomHeader:
         frames: per frame the byte ranges of the file that hold it; several of an encapsulated frame in fragments.
         modality: what took the picture, as DICOM abbreviates it.
         body_part: which part of the body the file says it shows.
-        lossy: whether the pixels were compressed with losses, now or before.
+        lossy: whether the pixels were compressed with losses: their codestream does so, or the file says so of before.
     """
 
     dataset: Dataset
@@ -82,7 +78,9 @@ class DicomHeader:
     lossy: bool
 
 
-def read_header(data: bytes, size: int | None = None) -> DicomHeader:
+def read_header(
+    data: bytes, size: int | None = None, judge: Callable[[Dataset], None] = lambda dataset: None
+) -> DicomHeader:
     """Read a DICOM file up to its pixels, and check that these are there and are what the header says.
 
     Nothing of the pixels' size is allocated.
@@ -90,6 +88,7 @@ def read_header(data: bytes, size: int | None = None) -> DicomHeader:
     Args:
         data: the file; where its pixels are uncompressed as much as holds the header and what introduces them.
         size: of the whole file in bytes, where `data` is not that.
+        judge: is given the tags before anything of the pixels is judged, so that an error tells the truest reason.
 
     Raises:
         CompressionUnsupported: of a transfer syntax that is not decoded here.
@@ -100,7 +99,7 @@ def read_header(data: bytes, size: int | None = None) -> DicomHeader:
     """
     syntax = transfer_syntax(data)
     if syntax not in NATIVE and syntax not in DECODERS:
-        raise CompressionUnsupported("The DICOM file is of a transfer syntax that is not decoded here.")
+        raise CompressionUnsupported(f"The DICOM file is of a transfer syntax that is not decoded here{_name(syntax)}.")
     with reading("The DICOM file is damaged."):
         import pydicom
 
@@ -113,37 +112,27 @@ def read_header(data: bytes, size: int | None = None) -> DicomHeader:
             raise PixelsMissing("The DICOM file is an encapsulated document, not an image.")
         if values is None or "Rows" not in dataset:
             raise PixelsMissing("The DICOM file holds no pixels, or ends before them.")
-        layout, part = _layout(dataset), _body_part(dataset)
+    judge(dataset)
+    with reading("The DICOM file is damaged."):
+        layout, part = _layout(dataset), body_part_of(dataset)
         modality = str(dataset.get("Modality", ""))
         lossy = str(dataset.get("LossyImageCompression", "")) == "01"
     if syntax in NATIVE:
-        frames = native_frames(
-            size or len(data), values, layout.frames, layout.rows * layout.columns * layout.allocated // 8
-        )
+        row = layout.columns * layout.allocated // 8
+        frames = native_frames(size or len(data), values, layout.frames, layout.rows * row, row)
     else:
         frames = encapsulated_frames(data, values, layout.frames)
+        lossy = lossy or is_lossy(memoryview(data)[slice(*frames[0][0])])
     return DicomHeader(dataset, syntax, layout, frames, modality, part, lossy)
 
 
-def require_chest(part: BodyPart) -> tuple[str, ...]:
-    """Return what to tell the caller of the body part.
+def _name(syntax: str) -> str:
+    """Return what the standard calls a transfer syntax, to go behind a sentence; nothing of one that is not in it."""
+    with reading("The DICOM file is damaged."):
+        from pydicom.uid import UID
 
-    Raises:
-        BodyPartUnsuitable: the file says that it shows another one.
-    """
-    if part == "other":
-        raise BodyPartUnsuitable("The DICOM file says that it shows another part of the body than the chest.")
-    return () if part == "chest" else ("the file does not say which part of the body it shows",)
-
-
-def _body_part(dataset: Dataset) -> BodyPart:
-    """Return which part of the body the file says it shows."""
-    regions = dataset.get("AnatomicRegionSequence") or []
-    codes = {str(region.get("CodeValue", "")) for region in regions}
-    part = str(dataset.get("BodyPartExamined") or "").upper()
-    if codes & _CHEST_CODES or _CHEST_WORDS.search(part):
-        return "chest"
-    return "other" if part or codes else "unstated"
+        name = UID(syntax).name
+    return f" ({name})" if name != syntax else ""
 
 
 def _layout(dataset: Dataset) -> Layout:

@@ -10,16 +10,32 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
-from gateway.errors import GeometryUnsuitable, ImageUnsuitable, ModalityUnsuitable
-from gateway.media.medical.dicom import BodyPart, DicomHeader, read_header
+from gateway.errors import GeometryUnsuitable, ImageUnsuitable
+from gateway.media.medical.body_part import BodyPart
+from gateway.media.medical.dicom import DicomHeader, read_header
 from gateway.media.medical.dicom_pixels import stored_values
-from gateway.media.medical.slice_geometry import Float64, Plane, is_axial, spatial_order, stack_affine, stack_spacing
-from gateway.media.medical.slices import PADDING_HU, HuSlice, Spacing, VolumeLimits, hounsfield
+from gateway.media.medical.hounsfield_rules import check_units, notices_of_kind, require_ct, units_are_stated
+from gateway.media.medical.slice_geometry import (
+    Float64,
+    Plane,
+    is_axial,
+    moves_within_slices,
+    spatial_order,
+    stack_affine,
+    stack_spacing,
+    tilt,
+)
+from gateway.media.medical.slices import PADDING_HU, HuSlice, SlicePlace, Spacing, VolumeLimits, hounsfield
 from gateway.media.quiet import reading
 
 if TYPE_CHECKING:
     from pydicom import Dataset
+
+
+# In degrees; what is less comes of rounded positions.
+_SMALLEST_TILT = 0.5
 
 
 @dataclass(frozen=True)
@@ -28,14 +44,16 @@ class CtFrame:
 
     Attributes:
         number: of the frame in its file, from 0.
-        plane: where it lies.
+        plane: where it lies; None: the file does not say.
+        spacing: of its pixels, and its thickness; None: the file does not say.
         slope: Hounsfield units per stored value.
         intercept: Hounsfield units of the stored value 0.
         padding: lowest and highest stored value that is no measurement; None: all are.
     """
 
     number: int
-    plane: Plane
+    plane: Plane | None
+    spacing: Spacing | None
     slope: float
     intercept: float
     padding: tuple[int, int] | None
@@ -76,18 +94,40 @@ class DicomVolume:
 
     @property
     def planes(self) -> tuple[Plane, ...]:
-        """Where the slices lie."""
-        return tuple(source.frame.plane for source in self.sources)
+        """Where the slices lie; none of a single slice whose file does not say."""
+        return tuple(source.frame.plane for source in self.sources if source.frame.plane is not None)
 
     @property
-    def spacing(self) -> Spacing:
-        """Distances between voxels."""
-        return stack_spacing(self.planes)
+    def spacing(self) -> Spacing | None:
+        """Distances between voxels; None: the file does not say."""
+        return stack_spacing(self.planes) if self.planes else self.sources[0].frame.spacing
 
     @property
-    def affine(self) -> Float64:
-        """NIfTI's affine of the array [column, row, slice]."""
-        return stack_affine(self.planes)
+    def affine(self) -> Float64 | None:
+        """NIfTI's affine of the array [column, row, slice]; None: none describes where the slices lie."""
+        return None if not self.planes or moves_within_slices(self.planes) else stack_affine(self.planes)
+
+    @property
+    def states_units(self) -> bool:
+        """Whether the file says that its values are Hounsfield units."""
+        header = self.sources[0].header
+        return units_are_stated(_group(header, 0, "PixelValueTransformationSequence"))
+
+    @property
+    def held_bytes(self) -> int:
+        """0: slices are decoded one at a time."""
+        return 0
+
+    @property
+    def places(self) -> tuple[SlicePlace, ...]:
+        """Which file each slice is, and where it lies."""
+        return tuple(
+            SlicePlace(
+                str(source.header.dataset.get("SOPInstanceUID", "")) or None,
+                source.frame.plane.origin if source.frame.plane else None,
+            )
+            for source in self.sources
+        )
 
     @property
     def body_part(self) -> BodyPart:
@@ -110,7 +150,7 @@ def read_ct(data: bytes, limits: VolumeLimits) -> DicomVolume:
         SeriesUnsuitable: the frames of the file do not form a volume.
         MaskgateError: whatever `read_header` and `limits` refuse.
     """
-    header = read_header(data)
+    header = read_header(data, judge=require_ct)
     layout = header.layout
     limits.check(layout.rows, layout.columns, layout.frames)
     return volume_of([SourceSlice(header, frame, lambda: data) for frame in ct_frames(header)])
@@ -122,11 +162,23 @@ def volume_of(sources: list[SourceSlice]) -> DicomVolume:
     Raises:
         SeriesUnsuitable: they are not parallel or not evenly spaced.
     """
-    order = spatial_order([source.frame.plane for source in sources])
+    planes = [source.frame.plane for source in sources if source.frame.plane is not None]
+    if len(planes) < len(sources) and len(sources) > 1:
+        raise GeometryUnsuitable("The DICOM file does not say where its slices lie.")
+    order = spatial_order(planes) if planes else [0]
+    stack = [planes[number] for number in order] if planes else []
     notices = []
+    if not stack:
+        notices.append("the file does not say where its slice lies")
+    elif moves_within_slices(stack):
+        notices.append("the centre of reconstruction moves from slice to slice")
+    elif (degrees := tilt(stack)) > _SMALLEST_TILT:
+        notices.append(f"the gantry was tilted by {degrees:.1f} degrees")
     if any(source.header.lossy for source in sources):
         notices.append("the pixels were compressed with losses")
-    if not is_axial(sources[0].frame.plane.normal):
+    first = sources[0].header
+    notices += notices_of_kind(first.dataset, _group(first, 0, "PixelValueTransformationSequence"))
+    if stack and not is_axial(stack[0].normal):
         notices.append("the slices are not axial")
     return DicomVolume(tuple(sources[number] for number in order), tuple(notices))
 
@@ -137,12 +189,7 @@ def ct_frames(header: DicomHeader) -> tuple[CtFrame, ...]:
     Raises:
         ModalityUnsuitable, ImageUnsuitable, GeometryUnsuitable: as `read_ct`.
     """
-    if header.modality != "CT":
-        raise ModalityUnsuitable("The DICOM file is not a CT.")
-    with reading("The DICOM file's image type is damaged."):
-        kinds = [str(kind) for kind in header.dataset.get("ImageType") or ()]
-    if "LOCALIZER" in kinds:
-        raise ImageUnsuitable("The DICOM file is a scout view, not a slice.")
+    require_ct(header.dataset)
     return tuple(_frame(header, number) for number in range(header.layout.frames))
 
 
@@ -153,30 +200,37 @@ def decode_frame(header: DicomHeader, data: bytes, frame: CtFrame) -> HuSlice:
         ImageUnreadable, CompressionUnsupported: as `stored_values`.
     """
     stored = stored_values(header, data, frame.number)
+    values: npt.NDArray[np.float64] | npt.NDArray[np.int32]
     if header.layout.allocated < 32 and frame.slope == 1 and frame.intercept.is_integer():
-        decoded = hounsfield(stored.astype(np.int32) + int(frame.intercept))
+        values = stored.astype(np.int32) + np.int32(int(frame.intercept))
     else:
-        decoded = hounsfield(stored * np.float64(frame.slope) + frame.intercept)
+        values = stored * np.float64(frame.slope) + frame.intercept
     if frame.padding is not None:
         lowest, highest = frame.padding
-        decoded.pixels[(stored >= lowest) & (stored <= highest)] = PADDING_HU
-    return decoded
+        values[(stored >= lowest) & (stored <= highest)] = PADDING_HU
+    return hounsfield(values)
 
 
 def _frame(header: DicomHeader, number: int) -> CtFrame:
-    with reading("The DICOM file does not say where its slices lie.", GeometryUnsuitable):
-        position = _group(header, number, "PlanePositionSequence").ImagePositionPatient
-        orientation = _group(header, number, "PlaneOrientationSequence").ImageOrientationPatient
+    with reading("The DICOM file does not say in numbers where its slices lie.", GeometryUnsuitable):
+        position = _group(header, number, "PlanePositionSequence").get("ImagePositionPatient")
+        orientation = _group(header, number, "PlaneOrientationSequence").get("ImageOrientationPatient")
         measures = _group(header, number, "PixelMeasuresSequence")
-        plane = Plane.of(position, orientation, measures.PixelSpacing, _number(measures.get("SliceThickness")))
+        pixels, thickness = measures.get("PixelSpacing"), _number(measures.get("SliceThickness"))
+        plane, spacing = None, None
+        if pixels:
+            spacing = Spacing(float(pixels[0]), float(pixels[1]), thickness)
+            if position and orientation:
+                plane = Plane.of(position, orientation, pixels, thickness)
     with reading("The DICOM file does not say what its values are in Hounsfield units.", ImageUnsuitable):
         transformation = _group(header, number, "PixelValueTransformationSequence")
         slope, intercept = float(transformation.RescaleSlope), float(transformation.RescaleIntercept)
         if not (np.isfinite([slope, intercept]).all() and slope):
             raise ImageUnsuitable("The DICOM file's rescale slope or intercept is not a number to use.")
+    check_units(header.dataset, transformation)
     with reading("The DICOM file's padding value is damaged."):
-        padding = _padding(header)
-    return CtFrame(number, plane, slope, intercept, padding)
+        padding = padding_range(header)
+    return CtFrame(number, plane, spacing, slope, intercept, padding)
 
 
 def _group(header: DicomHeader, frame: int, sequence: str) -> Dataset:
@@ -191,7 +245,7 @@ def _group(header: DicomHeader, frame: int, sequence: str) -> Dataset:
     return dataset
 
 
-def _padding(header: DicomHeader) -> tuple[int, int] | None:
+def padding_range(header: DicomHeader) -> tuple[int, int] | None:
     """Return the lowest and highest stored value that is padding."""
     value = header.dataset.get("PixelPaddingValue")
     if value is None:

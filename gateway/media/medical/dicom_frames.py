@@ -18,6 +18,8 @@ Frames = tuple[tuple[ByteRange, ...], ...]
 _PIXEL_DATA = (0x7FE0, 0x0010)
 _ITEM, _END = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 _UNDEFINED = 0xFFFFFFFF
+# Of JPEG and JPEG-LS, of JPEG 2000, and of JPEG 2000 in its file format.
+_STREAM_STARTS = (b"\xff\xd8", b"\xff\x4f", b"\x00\x00")
 
 
 def pixel_data(data: bytes, at: int, syntax: str) -> tuple[int, int] | None:
@@ -32,7 +34,7 @@ def pixel_data(data: bytes, at: int, syntax: str) -> tuple[int, int] | None:
     return (at + before + 4, length) if found else None
 
 
-def native_frames(end: int, value: tuple[int, int], frames: int, size: int) -> Frames:
+def native_frames(end: int, value: tuple[int, int], frames: int, size: int, row: int) -> Frames:
     """Return where the frames of uncompressed pixels lie.
 
     Args:
@@ -40,13 +42,13 @@ def native_frames(end: int, value: tuple[int, int], frames: int, size: int) -> F
         value: what `pixel_data` returned.
         frames: how many frames the header declares.
         size: bytes of one.
+        row: bytes of a row of pixels; fewer may lie behind the last one, as some writers fill up.
 
     Raises:
         ImageUnreadable: the pixel data are longer or shorter than that, or cut off.
     """
     start, length = value
-    # One byte may pad the value to an even length.
-    if length - size * frames not in (0, 1):
+    if not size * frames <= length < size * frames + max(row, 2):
         raise ImageUnreadable("The DICOM header's rows, columns, frames and bits do not fit the length of its pixels.")
     if start + size * frames > end:
         raise ImageUnreadable("The DICOM file is cut short: it ends within its pixels.")
@@ -72,7 +74,13 @@ def encapsulated_frames(data: bytes, value: tuple[int, int], frames: int) -> Fra
         return tuple((fragment,) for fragment in fragments)
     if frames == 1 and fragments:
         return (tuple(fragments),)
-    # Several fragments a frame: the table says which begins each, counted from the end of the table.
+    # Several fragments a frame: the table says which begins each, counted from the end of the table; without one the
+    # codestreams say it, each of which begins with a signature.
+    if table_start == table_end:
+        cuts = [number for number, (first, _) in enumerate(fragments) if data[first : first + 2] in _STREAM_STARTS]
+        if len(cuts) != frames or cuts[0] != 0:
+            raise ImageUnreadable("The DICOM file does not say which of its fragments belong to which frame.")
+        return tuple(tuple(fragments[cut:following]) for cut, following in pairwise([*cuts, len(fragments)]))
     entries = (table_end - table_start) // 4
     begins = [table_end + offset for offset in unpack_from(f"<{entries}I", data, table_start)]
     # A fragment is counted from its item's head, which is eight bytes before it.

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.errors import GeometryUnsuitable, ImageUnsuitable
+from gateway.media.medical.dicom import DicomHeader
 from gateway.media.medical.dicom_ct import DicomVolume
 from gateway.media.medical.slice_geometry import UNKNOWN_THICKNESS
 from gateway.media.quiet import reading
@@ -47,6 +48,8 @@ _MANUFACTURER = "Maskgate"
 # High, as archives sort by it and the scanner counts from 1.
 _SERIES_NUMBER = 9001
 _LONGEST_STRING = 64
+# Unicode: what any character set of the source can be written in.
+_CHARACTER_SET = "ISO_IR 192"
 # Of type 2: there, if empty. What breaks the rules of its type is left empty too.
 _MAY_BE_EMPTY = {
     "PatientName": ".*",
@@ -93,9 +96,11 @@ class Algorithm:
     software: str
 
 
-def names_frame_of_reference(volume: DicomVolume) -> bool:
-    """Return whether a CT says what its coordinates refer to; without that no DICOM SEG can lie on it."""
-    return bool(volume.sources[0].header.dataset.get("FrameOfReferenceUID"))
+def missing_identifier(volume: DicomVolume) -> str | None:
+    """Return what a CT does not name and a DICOM SEG has to: frame of reference or study; None: it names both."""
+    dataset = volume.sources[0].header.dataset
+    names = {"FrameOfReferenceUID": "frame of reference", "StudyInstanceUID": "study"}
+    return next((name for keyword, name in names.items() if not dataset.get(keyword)), None)
 
 
 def write_seg(
@@ -113,18 +118,17 @@ def write_seg(
         algorithm: what made them.
 
     Raises:
-        GeometryUnsuitable: the CT names no frame of reference.
+        GeometryUnsuitable: the CT names no frame of reference or no study.
         ImageUnsuitable: what the CT says of the patient or the study breaks DICOM's rules, so that no file may hold it.
     """
-    first = volume.sources[0].header.dataset
-    if not names_frame_of_reference(volume):
-        raise GeometryUnsuitable("The CT names no frame of reference, which DICOM SEG needs; ask for another format.")
+    if missing := missing_identifier(volume):
+        raise GeometryUnsuitable(f"The CT names no {missing}, which DICOM SEG needs; ask for another format.")
     numbers = np.zeros(256, np.uint8)
     numbers[[segment.value for segment in segments]] = range(1, len(segments) + 1)
     # Pages that are not written to stay unallocated.
     labels = np.zeros(volume.shape, np.uint8)
     if volume.sources[0].header.layout.frames > 1:
-        sources, others = [_referable(first, None)], []
+        sources, others = [_referable(volume.sources[0].header, None)], []
         for source, label_map in zip(volume.sources, label_maps, strict=True):
             if label_map.any():
                 labels[source.frame.number] = numbers[label_map]
@@ -137,22 +141,25 @@ def write_seg(
         # A file without a frame is none: where nothing was found, the first slice says so.
         kept = kept or [0]
         labels = labels[: len(kept)]
-        thickness = volume.spacing.slices or UNKNOWN_THICKNESS
-        datasets = [_referable(source.header.dataset, thickness) for source in volume.sources]
+        thickness = (volume.spacing.slices if volume.spacing else None) or UNKNOWN_THICKNESS
+        datasets = [_referable(source.header, thickness) for source in volume.sources]
         sources = [datasets[number] for number in kept]
         others = [dataset for number, dataset in enumerate(datasets) if number not in set(kept)]
-    return _written(sources, others, labels, segments, algorithm)
+    return _written(volume, sources, others, labels, segments, algorithm)
 
 
 def _written(
+    volume: DicomVolume,
     sources: list[Dataset],
     others: list[Dataset],
     labels: UInt8,
     segments: Sequence[Segment],
     algorithm: Algorithm,
 ) -> bytes:
+    first, spacing = volume.planes[0], volume.spacing
+    distance = spacing.slices if spacing else None
     with reading(_UNFIT, ImageUnsuitable):
-        from highdicom import UID
+        from highdicom import UID, PixelMeasuresSequence
         from highdicom.seg import Segmentation
 
         segmentation = Segmentation(
@@ -172,7 +179,18 @@ def _written(
             series_description=f"{algorithm.name} {algorithm.version}"[:_LONGEST_STRING],
             content_label="LESIONS",
             content_description="Made by a model; not a diagnosis",
+            # Of the volume: the slices that are kept may lie farther apart.
+            pixel_measures=PixelMeasuresSequence(
+                pixel_spacing=(first.row_spacing, first.column_spacing),
+                slice_thickness=first.thickness or distance or UNKNOWN_THICKNESS,
+                spacing_between_slices=distance if len(volume.planes) > 1 else None,
+            ),
         )
+        segmentation.SpecificCharacterSet = _CHARACTER_SET
+        # highdicom takes the distance of the kept slices for it, whatever it is given.
+        (measures,) = segmentation.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+        if distance is not None:
+            measures.SpacingBetweenSlices = _decimal(distance)
         file = BytesIO()
         segmentation.save_as(file)
     return file.getvalue()
@@ -203,20 +221,29 @@ def _described(number: int, segment: Segment, algorithm: Algorithm) -> SegmentDe
     )
 
 
-def _referable(dataset: Dataset, thickness: float | None) -> Dataset:
+def _referable(header: DicomHeader, thickness: float | None) -> Dataset:
     """Return a copy in which nothing is missing that a derived object has to have.
 
     Args:
-        dataset: of the source.
+        header: of the source.
         thickness: in mm, where the source gives none; None: it says so per frame.
     """
     with reading(_UNFIT, ImageUnsuitable):
         from pydicom import Dataset
 
-        copy = Dataset(dataset)
+        copy = Dataset(header.dataset)
+        if header.lossy and copy.get("LossyImageCompression") != "01":
+            copy.LossyImageCompression = "01"
+        # Names were decoded as the source says; written again they are in Unicode.
+        copy.SpecificCharacterSet = _CHARACTER_SET
         for keyword, rule in _MAY_BE_EMPTY.items():
             if not re.fullmatch(rule, str(copy.get(keyword, ""))) or keyword not in copy:
                 setattr(copy, keyword, "")
         if thickness is not None and not copy.get("SliceThickness"):
             copy.SliceThickness = thickness
     return copy
+
+
+def _decimal(value: float) -> str:
+    """Return a number as DICOM's decimal strings hold it, in 16 characters at most."""
+    return f"{value:.10g}"

@@ -15,6 +15,7 @@ IDENTITY = [
     "StudyTime",
     "AccessionNumber",
     "SeriesInstanceUID",
+    "SeriesNumber",
     "SOPClassUID",
     "SOPInstanceUID",
     "FrameOfReferenceUID",
@@ -24,6 +25,10 @@ IDENTITY = [
 PICTURE = [
     "ImageType",
     "Modality",
+    "RescaleType",
+    "PresentationIntentType",
+    "ViewPosition",
+    "ViewCodeSequence",
     "BodyPartExamined",
     "AnatomicRegionSequence",
     "LossyImageCompression",

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from isal import isal_zlib
 
-from gateway.errors import ImageUnsuitable
+from gateway.errors import GeometryUnsuitable, ImageUnsuitable
 from gateway.media.medical.dicom_ct import DicomVolume
 from gateway.media.medical.nifti import NiftiVolume
 from gateway.media.quiet import reading
@@ -44,7 +44,15 @@ def write_on_nifti(volume: NiftiVolume, label_maps: Iterable[UInt8]) -> Iterator
         for field in (*_PLACE, *letters):
             header[field] = volume.header[field]
         head = _head(header)
-    return _compressed(head, (label_map.T for label_map in label_maps))
+    orientation = volume.orientation
+    # In the file the first axis runs fastest, so each plane along the last axis is written transposed.
+    if orientation.streams:
+        return _compressed(head, (orientation.back(label_map).T for label_map in label_maps))
+    array = np.empty(volume.dimensions, np.uint8)
+    planes = np.moveaxis(array, orientation.axes[0], 0)
+    for plane, label_map in zip(planes, label_maps, strict=True):
+        plane[:] = orientation.back(label_map)
+    return _compressed(head, (array[:, :, number].T for number in range(volume.dimensions[2])))
 
 
 def write_on_dicom(volume: DicomVolume, label_maps: Iterable[UInt8]) -> Iterator[bytes]:
@@ -53,7 +61,14 @@ def write_on_dicom(volume: DicomVolume, label_maps: Iterable[UInt8]) -> Iterator
     Args:
         volume: what the labels are of.
         label_maps: per slice of the volume in order, uint8, (rows, columns).
+
+    Raises:
+        GeometryUnsuitable: no affine describes where the slices lie.
+        ImageUnsuitable: what the CT says of it does not fit in a NIfTI header.
     """
+    affine = volume.affine
+    if affine is None:
+        raise GeometryUnsuitable("No NIfTI affine describes where the slices of the CT lie.")
     with reading(_UNWRITABLE, ImageUnsuitable):
         from nibabel.nifti1 import Nifti1Header
 
@@ -62,8 +77,8 @@ def write_on_dicom(volume: DicomVolume, label_maps: Iterable[UInt8]) -> Iterator
         header.set_data_shape((columns, rows, slices))
         header.set_xyzt_units("mm")
         # A rotation alone fits in the qform: a sheared stack has none.
-        header.set_sform(volume.affine, _SCANNER)
-        header.set_zooms(np.linalg.norm(volume.affine[:3, :3], axis=0))
+        header.set_sform(affine, _SCANNER)
+        header.set_zooms(np.linalg.norm(affine[:3, :3], axis=0))
         head = _head(header)
     return _compressed(head, label_maps)
 

@@ -1,7 +1,8 @@
-"""NIfTI volumes, slice by slice along the last axis and in the order of the array.
+"""NIfTI volumes, as axial slices the way DICOM shows them, in the order of the array.
 
-The last axis is the slowest of the file, so its slices are read one after the other, out of gzip too, and a volume is
-never held decoded. nibabel reads the header; the voxels are read here.
+The last axis is the slowest of the file. Where it is the axis of slices, as it mostly is, they are read one after the
+other, out of gzip too, and a volume is never held. Of other volumes the voxels are held as they were stored. nibabel
+reads the header; the voxels are read here.
 
 NIfTI-1: https://nifti.nimh.nih.gov/nifti-1, NIfTI-2: https://nifti.nimh.nih.gov/nifti-2.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
+from math import prod
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -18,8 +20,8 @@ import numpy.typing as npt
 from isal import igzip, isal_zlib
 
 from gateway.errors import GeometryUnsuitable, ImageUnreadable, ImageUnsuitable, UnsupportedMedia
-from gateway.media.medical.slice_geometry import is_axial
-from gateway.media.medical.slices import HuSlice, Spacing, VolumeLimits, hounsfield
+from gateway.media.medical.nifti_orientation import Orientation
+from gateway.media.medical.slices import HuSlice, SlicePlace, Spacing, VolumeLimits, hounsfield
 from gateway.media.quiet import reading
 
 if TYPE_CHECKING:
@@ -47,39 +49,75 @@ class _Readable(Protocol):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class NiftiVolume:
-    """A volume of a NIfTI file; its slices are array[:, :, k], (rows, columns) = the first two axes.
+    """A volume of a NIfTI file.
 
     Attributes:
         header: nibabel's; its text fields may name a patient and are never copied.
-        shape: (slices, rows, columns).
+        dimensions: of the array, in its own order.
+        orientation: which of its axes are slices, rows and columns.
         affine: float64, (4, 4): array indices (i, j, k) to mm, x to the patient's right … NIfTI's way round.
-        spacing: distances between voxels.
         notices: what the caller should know.
         data: the file, compressed or not.
+        scale: Hounsfield units per value of the file, after its own scaling.
+        offset: Hounsfield units of its value 0.
     """
 
     header: Nifti1Header
-    shape: tuple[int, int, int]
+    dimensions: tuple[int, int, int]
+    orientation: Orientation
     affine: Float64
-    spacing: Spacing
     notices: tuple[str, ...]
     data: bytes
+    scale: float = 1.0
+    offset: float = 0.0
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(slices, rows, columns)."""
+        return self.orientation.shape(self.dimensions)
+
+    @property
+    def spacing(self) -> Spacing:
+        """Distances between voxels."""
+        return self.orientation.spacing(self.affine)
+
+    @property
+    def states_units(self) -> bool:
+        """False: NIfTI has no place to say it."""
+        return False
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of voxels that are held while the slices are read."""
+        return 0 if self.orientation.streams else prod(self.dimensions) * int(self.header.get_data_dtype().itemsize)
+
+    @property
+    def places(self) -> tuple[SlicePlace, ...]:
+        """Where each slice lies."""
+        return tuple(
+            SlicePlace(None, self.orientation.position(self.affine, number, self.dimensions))
+            for number in range(self.shape[0])
+        )
 
     def slices(self) -> Iterator[HuSlice]:
-        """Yield the slices along the last axis, each decoded when it is asked for.
+        """Yield the slices in the order of the array, each decoded when it is asked for.
 
         Raises:
             ImageUnreadable: the voxels are cut short, or the compression is damaged.
             ImageUnsuitable: a voxel is infinite or not a number.
         """
-        slices, rows, columns = self.shape
+        first, second, third = self.dimensions
         dtype = self.header.get_data_dtype()
         slope, intercept = _scaling(self.header)
+        slope, intercept = slope * self.scale, intercept * self.scale + self.offset
         file = _opened(self.data)
         _take(file, _start(self.header))
-        for _ in range(slices):
-            voxels = np.frombuffer(_take(file, rows * columns * dtype.itemsize), dtype).reshape(columns, rows).T
-            yield _decoded(voxels, slope, intercept)
+        together = 1 if self.orientation.streams else third
+        for _ in range(0, third, together):
+            stored = np.frombuffer(_take(file, first * second * together * dtype.itemsize), dtype)
+            planes = np.moveaxis(stored.reshape(together, second, first).T, self.orientation.axes[0], 0)
+            for plane in planes:
+                yield _decoded(self.orientation.plane(plane), slope, intercept)
 
 
 def is_nifti(data: bytes | memoryview) -> bool:
@@ -100,8 +138,14 @@ def is_nifti(data: bytes | memoryview) -> bool:
     return _version(head) is not None if len(head) >= _HEADER_BYTES[1] else head[:_SIZE_BYTES] in _SIZES
 
 
-def read_nifti(data: bytes, limits: VolumeLimits) -> NiftiVolume:
+def read_nifti(data: bytes, limits: VolumeLimits, scale: float = 1.0, offset: float = 0.0) -> NiftiVolume:
     """Read the header of a NIfTI file (.nii or .nii.gz); no voxel is read.
+
+    Args:
+        data: the file.
+        limits: of the volume.
+        scale: Hounsfield units per value of the file, after its own scaling.
+        offset: Hounsfield units of its value 0.
 
     Raises:
         UnsupportedMedia: not NIfTI in one file.
@@ -124,22 +168,20 @@ def read_nifti(data: bytes, limits: VolumeLimits) -> NiftiVolume:
         affine, start = np.asarray(header.get_best_affine(), np.float64), _start(header)
         unit = header.get_xyzt_units()[0]
         oriented = bool(header["qform_code"] or header["sform_code"])
-    rows, columns, slices = _three(dimensions)
+    affine[:3] *= _MM_PER_UNIT.get(unit, 1.0)
+    _check_affine(affine)
+    orientation, array = Orientation.of(affine), _three(dimensions)
+    slices, rows, columns = orientation.shape(array)
     limits.check(rows, columns, slices)
     dtype = header.get_data_dtype()
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise ImageUnsuitable("The NIfTI voxels are complex, coloured or of a type that is not read here.")
     if not _HEADER_BYTES[version] <= start <= _LONGEST_START:
         raise ImageUnreadable("The NIfTI header puts the voxels where none can be.")
-    if not data.startswith(GZIP_SIGNATURE) and len(data) < start + rows * columns * slices * dtype.itemsize:
+    if not data.startswith(GZIP_SIGNATURE) and len(data) < start + prod(array) * dtype.itemsize:
         raise ImageUnreadable(_CUT_SHORT)
-    affine[:3] *= _MM_PER_UNIT.get(unit, 1.0)
-    notices = []
-    if not oriented:
-        notices.append("the file does not say how it lies in the patient")
-    elif not is_axial(affine[:3, 2]):
-        notices.append("the slices along the last axis are not axial")
-    return NiftiVolume(header, (slices, rows, columns), affine, _spacing(affine), tuple(notices), data)
+    notices = [] if oriented else ["the file does not say how it lies in the patient"]
+    return NiftiVolume(header, array, orientation, affine, tuple(notices), data, scale, offset)
 
 
 def _version(head: bytes) -> int | None:
@@ -155,12 +197,16 @@ def _three(dimensions: tuple[int, ...]) -> tuple[int, int, int]:
         raise ImageUnsuitable("The NIfTI file has a fourth dimension; one volume is needed.")
     if len(dimensions) < 2 or min(dimensions) < 1:
         raise ImageUnsuitable("The NIfTI file has no slices.")
-    rows, columns, slices = (*dimensions, 1)[:3]
-    return rows, columns, slices
+    first, second, third = (*dimensions, 1)[:3]
+    return first, second, third
 
 
-def _spacing(affine: Float64) -> Spacing:
-    """Return distances between neighbouring voxels; of slices along their normal, as the affine may be sheared."""
+def _check_affine(affine: Float64) -> None:
+    """Refuse an affine that describes no volume.
+
+    Raises:
+        GeometryUnsuitable: it holds what is not a number, or its axes span nothing.
+    """
     if not np.isfinite(affine).all():
         raise GeometryUnsuitable("The NIfTI affine holds what is not a number.")
     rows, columns = np.linalg.norm(affine[:3, 0]), np.linalg.norm(affine[:3, 1])
@@ -168,7 +214,6 @@ def _spacing(affine: Float64) -> Spacing:
     volume = abs(np.linalg.det(affine[:3, :3]))
     if not (rows > 0 and columns > 0 and area > 1e-6 * rows * columns and volume > 0):
         raise GeometryUnsuitable("The NIfTI affine does not describe a volume.")
-    return Spacing(float(rows), float(columns), float(volume / area))
 
 
 def _scaling(header: Nifti1Header) -> tuple[float, float]:

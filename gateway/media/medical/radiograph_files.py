@@ -7,11 +7,15 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from gateway.errors import ImageUnreadable, UnsupportedMedia
+from gateway.media.medical.body_part import BodyPart
 from gateway.media.medical.radiographs import Film, decode_film, read_film_header
-from gateway.media.medical.transfer_syntaxes import is_dicom
+from gateway.media.medical.transfer_syntaxes import as_plain_file, is_dicom
 from gateway.media.pictures.grey import grey_values
 from gateway.media.pictures.headers import JPEG_SIGNATURE, PNG_SIGNATURE, ImageInfo
 from gateway.media.pictures.images import ImageLimits, decode, probe
+
+# Larger than any detector's picture of 16 bits.
+_LONGEST_DEFLATED = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,13 @@ class FilmFile:
     decode: Callable[[], Film] = field(repr=False)
 
 
-def open_film(data: bytes, limits: ImageLimits) -> FilmFile:
+def open_film(data: bytes, limits: ImageLimits, stated: BodyPart | None = None) -> FilmFile:
     """Judge a radiograph of the chest by its header: DICOM, PNG or JPEG.
+
+    Args:
+        data: the file.
+        limits: of its size.
+        stated: which part of the body the caller says it shows, whatever a DICOM file says.
 
     Raises:
         ImageUnreadable: empty, or its header is damaged.
@@ -40,8 +49,9 @@ def open_film(data: bytes, limits: ImageLimits) -> FilmFile:
     if not data:
         raise ImageUnreadable("The file is empty.")
     if is_dicom(data):
-        header = read_film_header(data, limits)
-        return FilmFile(header.layout.columns, header.layout.rows, partial(decode_film, header, data))
+        data = as_plain_file(data, _LONGEST_DEFLATED)
+        header = read_film_header(data, limits, stated)
+        return FilmFile(header.layout.columns, header.layout.rows, partial(decode_film, header, data, stated))
     if data.startswith((PNG_SIGNATURE, JPEG_SIGNATURE)):
         info = probe(data, limits)
         return FilmFile(*info.size, partial(_decode_picture, data, info))

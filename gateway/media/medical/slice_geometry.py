@@ -131,6 +131,30 @@ def stack_affine(planes: Sequence[Plane]) -> Float64:
     return np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
 
 
+def moves_within_slices(planes: Sequence[Plane]) -> bool:
+    """Return whether the slices of a stack are shifted against each other, as where the centre of reconstruction moved.
+
+    Their origins then lie on no straight line, and no affine describes the stack.
+    """
+    origins = np.array([plane.origin for plane in planes])
+    if len(planes) < 3:
+        return False
+    share = np.linspace(0, 1, len(planes))[:, None]
+    astray = np.linalg.norm(origins - (origins[0] + share * (origins[-1] - origins[0])), axis=1)
+    # Rounded positions and uneven steps within their tolerance are no movement.
+    step = np.linalg.norm(origins[-1] - origins[0]) / (len(planes) - 1)
+    return bool(astray.max() > max(0.5 * min(planes[0].row_spacing, planes[0].column_spacing), _STEP_TOLERANCE * step))
+
+
+def tilt(planes: Sequence[Plane]) -> float:
+    """Return by how many degrees the line through the slices is aslant of their normal: a tilted gantry's, 0 of one."""
+    if len(planes) < 2:
+        return 0.0
+    step = np.array(planes[-1].origin) - planes[0].origin
+    cosine = abs(float(step @ planes[0].normal)) / max(float(np.linalg.norm(step)), 1e-9)
+    return float(np.degrees(np.arccos(min(1.0, cosine))))
+
+
 def is_axial(normal: Float64) -> bool:
     """Return whether slices across `normal` are rather axial than sagittal or coronal."""
     return bool(np.argmax(np.abs(normal)) == 2)

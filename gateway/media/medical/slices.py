@@ -68,6 +68,20 @@ class Spacing:
 
 
 @dataclass(frozen=True)
+class SlicePlace:
+    """Which slice of its examination one is.
+
+    Attributes:
+        instance: SOPInstanceUID of its DICOM file; None: it came in none.
+        position: where its first pixel lies, in mm, x to the patient's left, y to the back, z to the head; None: not
+            known.
+    """
+
+    instance: str | None
+    position: tuple[float, float, float] | None
+
+
+@dataclass(frozen=True)
 class HuSlice:
     """One slice, decoded.
 
@@ -96,6 +110,21 @@ class CtVolume(Protocol):
     @property
     def notices(self) -> tuple[str, ...]:
         """What the caller should know of how the file was taken."""
+        ...
+
+    @property
+    def states_units(self) -> bool:
+        """Whether the file says that its values are Hounsfield units."""
+        ...
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that are held beside the upload while the slices are read."""
+        ...
+
+    @property
+    def places(self) -> tuple[SlicePlace, ...]:
+        """Which slice each one is."""
         ...
 
     def slices(self) -> Iterator[HuSlice]:

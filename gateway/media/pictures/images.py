@@ -65,6 +65,19 @@ class DecodedImage:
     notices: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class DeepImage:
+    """A grey picture with all its bits.
+
+    Attributes:
+        values: uint16, (height, width), C-contiguous, upright.
+        notices: what the caller should know was changed in decoding.
+    """
+
+    values: npt.NDArray[np.uint16]
+    notices: tuple[str, ...]
+
+
 def is_picture(data: bytes | memoryview) -> bool:
     """Return whether `data` begins like a PNG or JPEG file."""
     return any(bytes(data[: len(signature)]) == signature for signature in (PNG_SIGNATURE, JPEG_SIGNATURE))
@@ -131,6 +144,25 @@ def decode(data: bytes | memoryview, info: ImageInfo) -> DecodedImage:
         held = f"16-bit samples that hold {bits} bits" if bits < _WHOLE else "16-bit samples"
         notices.append(f"{held} reduced to 8 bits")
     return DecodedImage(np.asarray(_upright(decoded, info.orientation), np.uint8), tuple(notices))
+
+
+def decode_deep(data: bytes | memoryview, info: ImageInfo) -> DeepImage:
+    """Decode a grey PNG of 16 bits to upright values.
+
+    Args:
+        data: the bytes that `probe` judged.
+        info: what it returned; grey, of 16 bits.
+
+    Raises:
+        ImageUnreadable: the data is cut short, damaged, or not what its header declares.
+    """
+    flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if decoded is None or (decoded.shape[1], decoded.shape[0]) != info.stored_size or decoded.dtype != np.uint16:
+        raise ImageUnreadable("The PNG image is cut short, damaged, or not what its header declares.")
+    values = decoded if decoded.ndim == 2 else decoded[:, :, 0]
+    notices = ("alpha channel dropped",) if info.alpha else ()
+    return DeepImage(np.ascontiguousarray(_upright(values, info.orientation), np.uint16), notices)
 
 
 def _decode_any(data: bytes | memoryview) -> cv2.typing.MatLike | None:

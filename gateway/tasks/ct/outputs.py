@@ -15,10 +15,10 @@ from gateway.engines.base import Model
 from gateway.http.negotiation import PNG, Wish
 from gateway.media.medical.ct_files import CtFile
 from gateway.media.medical.dicom_ct import DicomVolume
-from gateway.media.medical.dicom_seg import Algorithm, Segment, names_frame_of_reference, write_seg
+from gateway.media.medical.dicom_seg import Algorithm, Segment, missing_identifier, write_seg
 from gateway.media.medical.label_nifti import write_on_dicom, write_on_nifti
 from gateway.media.medical.nifti import NiftiVolume
-from gateway.media.medical.windowed import WindowedSlice
+from gateway.media.medical.windowed import ValuesSlice, WindowedSlice
 from gateway.media.pictures.label_maps import encode_label_map, encode_overlay
 from gateway.tasks.ct.pipeline import window_of
 from gateway.vision.windowing import Window, to_windowed
@@ -105,10 +105,18 @@ def _unfit(volume: CtFile) -> dict[CtForm, str]:
     if volume.shape[0] > 1:
         unfit["label_map"] = "A label map as PNG is of a single slice, this is a volume."
         unfit["overlay"] = "An overlay is of a single slice, this is a volume."
-    if isinstance(volume, WindowedSlice):
+    if isinstance(volume, ValuesSlice | WindowedSlice):
         unfit["nifti"] = "A picture does not say where it lies in the patient, which NIfTI has to."
+    if isinstance(volume, DicomVolume) and volume.affine is None:
+        unfit["nifti"] = (
+            "The centre of reconstruction moves from slice to slice, which no NIfTI affine describes."
+            if volume.planes
+            else "The DICOM file does not say where its slice lies, which NIfTI has to."
+        )
     if not isinstance(volume, DicomVolume):
         unfit["dicom"] = "A DICOM SEG references the DICOM files that it was made of, and these are none."
-    elif not names_frame_of_reference(volume):
-        unfit["dicom"] = "The CT names no frame of reference, which a DICOM SEG needs."
+    elif not volume.planes:
+        unfit["dicom"] = "The DICOM file does not say where its slice lies, which a DICOM SEG has to."
+    elif missing := missing_identifier(volume):
+        unfit["dicom"] = f"The CT names no {missing}, which a DICOM SEG needs."
     return unfit

@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.engines.base import Model
+from gateway.errors import UnitsImplausible
 from gateway.inference.ahead import in_order
 from gateway.inference.segmenter import Segmenter
-from gateway.media.medical.slices import PADDING_HU, CtVolume, Spacing
+from gateway.media.medical.slices import PADDING_HU, CtVolume, SlicePlace, Spacing
 from gateway.repository.card import Card
 from gateway.vision.labels import class_counts, decide
-from gateway.vision.windowing import Window, from_grid, pixels_to_mm2, to_grid, voxels_to_ml
+from gateway.vision.windowing import UnitsTally, Window, from_grid, pixels_to_mm2, to_grid, voxels_to_ml
 
 UInt8 = npt.NDArray[np.uint8]
 Int16 = npt.NDArray[np.int16]
@@ -48,11 +49,13 @@ class CtFindings:
         slices: one each, in the order of the volume.
         spacing: of the volume; None where its file does not say.
         clipped: voxels that lay beyond the range of 16 bits and were set to its end.
+        places: which slice each one is.
     """
 
     slices: tuple[SliceFindings, ...]
     spacing: Spacing | None
     clipped: int
+    places: tuple[SlicePlace, ...]
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -97,6 +100,7 @@ async def find_lesions(segmenter: Segmenter, volume: CtVolume, keep: Keep | None
         keep: is given the number and the label map, uint8 (rows, columns), of each slice in order, in another thread.
 
     Raises:
+        UnitsImplausible: the file does not say that its values are Hounsfield units, and they cannot be.
         MaskgateError: as `CtVolume.slices` and `Engine.infer`.
     """
     card, (_, rows, columns) = segmenter.model.card, volume.shape
@@ -118,7 +122,8 @@ async def find_lesions(segmenter: Segmenter, volume: CtVolume, keep: Keep | None
 
     segmenter.timeline.advance(0, volume.shape[0])
     await in_order((partial(infer, count) for count in _batches(volume.shape[0], card.max_batch_size)), finish)
-    findings = CtFindings(tuple(found), volume.spacing, intake.clipped)
+    intake.check_units()
+    findings = CtFindings(tuple(found), volume.spacing, intake.clipped, volume.places)
     segmenter.publish_shares(findings.counts)
     return findings
 
@@ -134,6 +139,7 @@ class _Intake:
         """Decode nothing yet."""
         self._slices = volume.slices()
         self._size = size
+        self._tally = None if volume.states_units else UnitsTally()
         self.clipped = 0
 
     def take(self, count: int) -> tuple[Int16, tuple[int, ...]]:
@@ -144,7 +150,24 @@ class _Intake:
             place[:] = to_grid(one.pixels, self._size)
             imaged.append(int(np.count_nonzero(one.pixels > PADDING_HU)))
             self.clipped += one.clipped
+            if self._tally is not None:
+                self._tally.add(one.pixels, PADDING_HU)
         return shown, tuple(imaged)
+
+    def check_units(self) -> None:
+        """Refuse values that cannot be Hounsfield units, where the file does not say that they are.
+
+        Raises:
+            UnitsImplausible: they show no air or lung, or no soft tissue.
+        """
+        if self._tally is None or self._tally.plausible():
+            return
+        offset = self._tally.likely_offset()
+        advice = f"offset={offset} makes them so" if offset else "send offset= and scale= where they can be made so"
+        raise UnitsImplausible(
+            "The values cannot be Hounsfield units of a chest: under 1 % of them are air or lung (−1100 to −300), or "
+            f"under 1 % soft tissue (−200 to 300); {advice}."
+        )
 
 
 @dataclass(frozen=True)

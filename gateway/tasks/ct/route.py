@@ -6,7 +6,7 @@ import asyncio
 from base64 import b64encode
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from gateway.http.request_path import InjectedServices, Job, serve_task
 from gateway.http.uploads import naming_part, read_parts
 from gateway.inference.segmenter import Segmenter
 from gateway.media.medical.archives import ArchiveLimits
-from gateway.media.medical.ct_files import CtFile, CtLimits, read_ct_file
+from gateway.media.medical.ct_files import CtFile, CtLimits, Hints, read_ct_file
 from gateway.media.medical.slices import VolumeLimits
 from gateway.scheduling.prices import Kind
 from gateway.settings import LimitSettings
@@ -90,6 +90,25 @@ async def ct(
     include: Annotated[
         list[CtForm] | None, Query(description="JSON: what else to put into the answer, in base64")
     ] = None,
+    series: Annotated[
+        str | None,
+        Query(
+            max_length=64,
+            description="Zip of several series: the one to take, by SeriesInstanceUID or SeriesNumber; without it the "
+            "only one, or the only axial one",
+        ),
+    ] = None,
+    body_part: Annotated[
+        Literal["chest"] | None, Query(description="DICOM: what it shows, where the file says otherwise or nothing")
+    ] = None,
+    scale: Annotated[
+        float | None,
+        Query(gt=0, le=1e6, description="NIfTI and PNG of 16 bits: Hounsfield units per value; without it 1"),
+    ] = None,
+    offset: Annotated[
+        float | None,
+        Query(ge=-1e6, le=1e6, description="NIfTI and PNG of 16 bits: Hounsfield units of the value 0; without it 0"),
+    ] = None,
 ) -> Response:
     """Return the lesions in a CT of the chest. The models are research demonstrations; this is not a diagnosis.
 
@@ -104,8 +123,10 @@ async def ct(
     wished.check()
     chosen = choose(services.engine, TASK, model or services.settings.models.ct, version)
 
+    hints = Hints(body_part, series, scale, offset)
+
     async def answer(job: Job[Parts]) -> Response:
-        taken = await _take(job, wished, window_of(chosen))
+        taken = await _take(job, wished, window_of(chosen), hints)
         found = await _find(job, taken, chosen)
         body = await job.run("encode", _encode, found, provenance(chosen, services.engine, taken.digest))
         headers = model_headers(chosen) | notice_headers(found.notices)
@@ -153,7 +174,7 @@ class _Found:
         return tuple(said)
 
 
-async def _take(job: Job[Parts], wished: Wish[CtForm], window: Window) -> _Taken:
+async def _take(job: Job[Parts], wished: Wish[CtForm], window: Window, hints: Hints) -> _Taken:
     """Return the CT, its headers read and judged."""
     limits = job.services.settings.limits
     image = job.body.pop("image")
@@ -163,7 +184,7 @@ async def _take(job: Job[Parts], wished: Wish[CtForm], window: Window) -> _Taken
     del image
     with naming_part("image"):
         volume, digest = await asyncio.gather(
-            job.run("decode", read_ct_file, data, _limits(limits), window), job.run("decode", digest_of, data)
+            job.run("decode", read_ct_file, data, _limits(limits), window, hints), job.run("decode", digest_of, data)
         )
     return _Taken(volume, grant(wished, volume), digest)
 
@@ -173,7 +194,8 @@ async def _find(job: Job[Parts], taken: _Taken, model: Model) -> _Found:
     slices, rows, columns = taken.volume.shape
     per_voxel = taken.granted.bytes_per_voxel
     job.reservation.expect(slices)
-    job.reservation.grow(slices * (_BYTES_PER_SLICE + rows * columns * per_voxel))
+    held = taken.volume.held_bytes
+    job.reservation.grow(held + slices * (_BYTES_PER_SLICE + rows * columns * (per_voxel + bool(held and per_voxel))))
     labels = np.empty(taken.volume.shape if per_voxel else 0, np.uint8)
 
     def keep(number: int, label_map: UInt8) -> None:

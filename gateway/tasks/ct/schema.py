@@ -54,6 +54,14 @@ class SliceAnswer(BaseModel):
     """One slice."""
 
     number: int = Field(description="From 0", examples=[17])
+    instance: str | None = Field(
+        default=None, description="SOPInstanceUID of its DICOM file; null: it came in none", examples=["1.2.840.1"]
+    )
+    position: tuple[float, float, float] | None = Field(
+        default=None,
+        description="Where its first pixel lies, in mm to the patient's left, back and head; null: not known",
+        examples=[(-160.0, -160.0, -57.5)],
+    )
     imaged_pixels: int = Field(description="Inside the scanner's field of view", examples=[209104])
     lesions: list[SliceLesionAnswer]
 
@@ -111,8 +119,11 @@ def ct_answer(
 
 
 def _slice_answer(findings: CtFindings, number: int, one: SliceFindings) -> SliceAnswer:
+    place = findings.places[number]
     return SliceAnswer(
         number=number,
+        instance=place.instance,
+        position=place.position and _rounded(place.position),
         imaged_pixels=one.imaged,
         lesions=[
             SliceLesionAnswer(
@@ -124,6 +135,11 @@ def _slice_answer(findings: CtFindings, number: int, one: SliceFindings) -> Slic
             for value, pixels in enumerate(one.counts[1:], start=1)
         ],
     )
+
+
+def _rounded(position: tuple[float, float, float]) -> tuple[float, float, float]:
+    x, y, z = (round(value, _MEASURE_DIGITS) for value in position)
+    return x, y, z
 
 
 def _share(pixels: int, imaged: int) -> float:

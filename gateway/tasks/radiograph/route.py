@@ -96,6 +96,9 @@ async def radiograph(
     include: Annotated[
         list[Picture] | None, Query(description="JSON: pictures to put into the answer, as base64 PNG")
     ] = None,
+    body_part: Annotated[
+        Literal["chest"] | None, Query(description="DICOM: what it shows, where the file says otherwise or nothing")
+    ] = None,
     saliency_class: Annotated[
         str | None,
         Query(description="Pictures: the class whose evidence they show; without it the one decided for"),
@@ -121,7 +124,7 @@ async def radiograph(
     judge = explain_film if paints else score_film
 
     async def answer(job: Job[Parts]) -> Response:
-        film, digest = await _decode(job)
+        film, digest = await _decode(job, body_part)
         report = await judge(panel, partial(Segmenter.of, job.inference), film.pixels, threshold)
         read = _Read(film, report, report.verdict.value if asked is None else asked, _notices(film, panel, paints))
         if media_type == JSON:
@@ -150,7 +153,7 @@ class _Read:
     notices: tuple[str, ...]
 
 
-async def _decode(job: Job[Parts]) -> tuple[Film, str]:
+async def _decode(job: Job[Parts], body_part: Literal["chest"] | None) -> tuple[Film, str]:
     """Return the film and the digest of the upload; what its header shows to be unservable is not decoded."""
     image = job.body.pop("image")
     # Decoders want bytes: the one copy, of which the original is let go.
@@ -158,7 +161,7 @@ async def _decode(job: Job[Parts]) -> tuple[Film, str]:
     data = await job.run("decode", bytes, image)
     del image
     with naming_part("image"):
-        opened = await job.run("decode", open_film, data, _limits(job.services.settings.limits))
+        opened = await job.run("decode", open_film, data, _limits(job.services.settings.limits), body_part)
         # Whatever its size, a film is shown to a model at the model's own.
         job.reservation.expect(1)
         job.reservation.grow(opened.width * opened.height * _BYTES_PER_PIXEL)

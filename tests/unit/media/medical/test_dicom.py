@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pydicom import Dataset
+from pydicom.pixels.processing import apply_voi_lut
 from pydicom.uid import (
     UID,
+    DeflatedExplicitVRLittleEndian,
     EncapsulatedPDFStorage,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -20,6 +22,7 @@ from pydicom.uid import (
     JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
+    SecondaryCaptureImageStorage,
 )
 
 from gateway.errors import (
@@ -36,11 +39,13 @@ from gateway.errors import (
     PixelsMissing,
     SeriesDuplicate,
 )
-from gateway.media.medical.dicom import read_header, require_chest
+from gateway.media.medical.body_part import require_chest
+from gateway.media.medical.dicom import read_header
 from gateway.media.medical.dicom_ct import DicomVolume, read_ct
 from gateway.media.medical.dicom_pixels import stored_values
 from gateway.media.medical.radiograph_files import open_film
 from gateway.media.medical.slices import PADDING_HU, VolumeLimits
+from gateway.media.medical.transfer_syntaxes import as_plain_file, is_dicom
 from gateway.media.pictures.images import ImageLimits
 from tests.support import places
 from tests.support.dicoms import (
@@ -157,6 +162,7 @@ def test_frames_of_a_multi_frame_file_come_in_spatial_order() -> None:
     slices = [ramp(seed=seed) for seed in range(4)]
     volume = read_ct(saved(enhanced(slices, [(0, 0, height) for height in (9, 3, 6, 0)])), LIMITS)
     assert volume.shape == (4, 40, 56)
+    assert volume.spacing is not None
     assert volume.spacing.slices == pytest.approx(3)
     assert [int(one.pixels[0, 0]) for one in volume.slices()] == [int(slices[k][0, 0]) for k in (3, 1, 2, 0)]
 
@@ -185,8 +191,16 @@ REFUSED: dict[str, tuple[Any, type[MaskgateError]]] = {
     "a palette": (lambda: saved(ct(PhotometricInterpretation="PALETTE COLOR")), ColourUnsuitable),
     "an MR": (lambda: saved(ct(Modality="MR")), ModalityUnsuitable),
     "a scout": (lambda: saved(ct(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])), ImageUnsuitable),
-    "no position": (lambda: saved(ct(ImagePositionPatient=None)), GeometryUnsuitable),
-    "no orientation": (lambda: saved(ct(ImageOrientationPatient=None)), GeometryUnsuitable),
+    "frames without positions": (
+        lambda: saved(enhanced([ramp()] * 2, [(0, 0, 0), (0, 0, 1)], PerFrameFunctionalGroupsSequence=None)),
+        GeometryUnsuitable,
+    ),
+    "a screen of a CT": (lambda: saved(ct(SOPClassUID=SecondaryCaptureImageStorage)), ModalityUnsuitable),
+    "percent of HU": (lambda: saved(ct(RescaleType="PCT")), ImageUnsuitable),
+    "an iodine map": (lambda: saved(ct(RescaleType="US", ImageType=["DERIVED", "PRIMARY", "AXIAL"])), ImageUnsuitable),
+    "a perfusion map": (lambda: saved(ct(ImageType=["DERIVED", "PRIMARY", "PERFUSION", "RCBF"])), ImageUnsuitable),
+    "an MR too small": (lambda: saved(ct(ramp(8, 8), Modality="MR")), ModalityUnsuitable),
+    "an MR in colour": (lambda: saved(ct(Modality="MR", PhotometricInterpretation="RGB")), ModalityUnsuitable),
     "an orientation that is none": (lambda: saved(ct(orientation=(1, 0, 0, 1, 0, 0))), GeometryUnsuitable),
     "spacing of zero": (lambda: saved(ct(spacing=(0, 1))), GeometryUnsuitable),
     "no rescale": (lambda: saved(ct(RescaleSlope=None)), ImageUnsuitable),
@@ -205,7 +219,7 @@ def test_what_is_no_ct_slice_is_refused_by_name(case: str) -> None:
     assert type(caught.value) is error
 
 
-@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.100", "1.2.3"])
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.4.100", "1.2.3"])
 def test_other_transfer_syntaxes_are_refused_before_anything_is_inflated(syntax: str) -> None:
     dataset = wrapped(ct(), [b"\0" * 100], "1.2.840.10008.1.2.4.50")
     dataset.file_meta.TransferSyntaxUID = UID(syntax)
@@ -257,6 +271,13 @@ def test_every_truncation_is_refused() -> None:
         ({"BodyPartExamined": "CHEST"}, "chest"),
         ({"BodyPartExamined": "Thorax "}, "chest"),
         ({"BodyPartExamined": "LEG"}, "other"),
+        ({"BodyPartExamined": "SCRIBE"}, "other"),
+        ({"BodyPartExamined": "TORAX"}, "chest"),
+        ({"BodyPartExamined": "CAP"}, "chest"),
+        ({"BodyPartExamined": "WHOLEBODY"}, "chest"),
+        ({"BodyPartExamined": "CHEST_TO_PELVIS"}, "chest"),
+        ({"BodyPartExamined": "NECKCHESTABDPELV"}, "chest"),
+        ({"BodyPartExamined": "ABDOMEN"}, "other"),
     ],
 )
 def test_the_body_part_is_one_of_three(attributes: dict[str, Any], part: str) -> None:
@@ -264,11 +285,109 @@ def test_the_body_part_is_one_of_three(attributes: dict[str, Any], part: str) ->
     assert volume.body_part == part
 
 
+@pytest.mark.parametrize(
+    ("code", "part"),
+    [
+        ("816094009", "chest"),
+        ("416550000", "chest"),
+        ("416775004", "chest"),
+        ("417437006", "chest"),
+        ("69536005", "other"),
+    ],
+)
+def test_frames_tell_the_body_part_by_code(code: str, part: str) -> None:
+    region, anatomy = Dataset(), Dataset()
+    region.CodeValue, region.CodingSchemeDesignator, region.CodeMeaning = code, "SCT", "a region"
+    anatomy.AnatomicRegionSequence = [region]
+    dataset = enhanced([ramp()] * 2, [(0, 0, 0), (0, 0, 1)])
+    dataset.PerFrameFunctionalGroupsSequence[1].FrameAnatomySequence = [anatomy]
+    assert read_ct(saved(dataset), LIMITS).body_part == part
+
+
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+def test_films_follow_their_window_function_as_pydicom_does(function: str) -> None:
+    stored = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
+    dataset = film(stored, WindowCenter=2000, WindowWidth=900, VOILUTFunction=function)
+    expected = np.clip(apply_voi_lut(stored, dataset) / 4095, 0, 1) * 255
+    assert np.abs(open_film(saved(dataset), SIDES).decode().pixels - expected).max() <= 0.51
+
+
+def test_padding_of_a_film_takes_no_part_and_is_black() -> None:
+    stored = np.arange(1000, 1000 + 32 * 32).reshape(32, 32)
+    stored[:, :4] = 0
+    seen = open_film(saved(film(stored, PixelPaddingValue=0)), SIDES).decode()
+    inside = stored[:, 4:].astype(float)
+    expected = (inside - inside.min()) / (inside.max() - inside.min()) * 255
+    assert not seen.pixels[:, :4].any()
+    assert np.abs(seen.pixels[:, 4:] - expected).max() <= 0.51
+    assert any("padding" in notice for notice in seen.notices)
+
+
+def test_a_slice_without_a_place_is_read_and_said_so() -> None:
+    for missing in ("ImagePositionPatient", "ImageOrientationPatient"):
+        dataset = ct()
+        delattr(dataset, missing)
+        volume = read_ct(saved(dataset), LIMITS)
+        assert (hounsfield(saved(dataset)) == ramp()).all()
+        assert volume.affine is None
+        assert "the file does not say where its slice lies" in volume.notices
+
+
+def test_what_is_derived_is_said() -> None:
+    kinds = ["DERIVED", "SECONDARY", "AXIAL", "MIP"]
+    assert "a maximum intensity projection" in read_ct(saved(ct(ImageType=kinds)), LIMITS).notices[0]
+    unspecified = read_ct(saved(ct(RescaleType="US")), LIMITS)
+    assert "does not say that its values are Hounsfield units" in unspecified.notices[0]
+    assert not unspecified.states_units
+
+
+def test_losses_are_told_by_the_codestream_and_not_by_the_tag() -> None:
+    picture = ct(ramp() // 8 + 128, bits=8, allocated=8, intercept=0)
+    lossy = baseline_jpeg(picture)
+    lossy.LossyImageCompression = "00"
+    assert read_ct(saved(lossy), LIMITS).sources[0].header.lossy
+    for syntax in (JPEGLSLossless, JPEG2000Lossless):
+        assert not read_ct(saved(compressed(ct(), syntax)), LIMITS).sources[0].header.lossy
+
+
+def test_files_without_preamble_or_deflated_are_read() -> None:
+    data = saved(ct())
+    whole = as_plain_file(data, 1 << 20)
+    assert whole is data
+    for bare in (data[132:], data[132 + len(data[132:].split(b"\x08\x00\x05\x00")[0]) :]):
+        assert is_dicom(bare)
+        assert (hounsfield(as_plain_file(bare, 1 << 20)) == ramp()).all()
+    deflated = saved_as(ct(), DeflatedExplicitVRLittleEndian)
+    assert (hounsfield(as_plain_file(deflated, 1 << 20)) == ramp()).all()
+    with pytest.raises(ImageTooLarge):
+        as_plain_file(deflated, 1000)
+
+
+def test_bytes_behind_the_pixels_are_no_pixels() -> None:
+    dataset = ct()
+    dataset.PixelData += bytes(4)
+    assert (hounsfield(saved(dataset)) == ramp()).all()
+
+
+def test_fragments_without_a_table_are_told_apart_by_their_codestreams() -> None:
+    slices = [ramp(seed=seed) for seed in range(3)]
+    codes = []
+    for pixels in slices:
+        data = saved(compressed(ct(pixels), JPEGLSLossless))
+        ((start, stop),) = read_header(data).frames[0]
+        codes.append(data[start:stop])
+    dataset = enhanced(slices, [(0, 0, height) for height in (4, 0, 2)])
+    data = saved(wrapped(dataset, codes, JPEGLSLossless, fragments_per_frame=2, has_bot=False))
+    volume = read_ct(data, LIMITS)
+    assert [(one.pixels == slices[number]).all() for one, number in zip(volume.slices(), (1, 2, 0), strict=True)]
+
+
 def test_another_part_than_the_chest_is_refused_where_asked() -> None:
     assert require_chest("chest") == ()
     assert "which part" in require_chest("unstated")[0]
     with pytest.raises(BodyPartUnsuitable):
         require_chest("other")
+    assert "the caller says so" in require_chest("other", "chest")[0]
 
 
 def test_notices_tell_of_losses_and_of_slices_across() -> None:
@@ -313,7 +432,17 @@ def test_films_go_through_their_look_up_tables(kind: type[np.generic], syntax: s
 
 
 @pytest.mark.parametrize(
-    "attributes", [{"WindowCenter": "nan", "WindowWidth": 5}, {"WindowCenter": 5}, {"NumberOfFrames": 3}]
+    "attributes",
+    [
+        {"WindowCenter": "nan", "WindowWidth": 5},
+        {"WindowCenter": 5, "WindowWidth": 0},
+        {"WindowCenter": 5, "WindowWidth": -900},
+        {"WindowCenter": 5, "WindowWidth": 9, "VOILUTFunction": "CUBIC"},
+        {"NumberOfFrames": 3},
+        {"ViewPosition": "LL"},
+        {"ViewPosition": "LATERAL"},
+        {"PresentationIntentType": "FOR PROCESSING"},
+    ],
 )
 def test_films_of_nonsense_are_refused(attributes: dict[str, Any]) -> None:
     stored = np.arange(32 * 32).reshape(32, 32)

@@ -190,6 +190,46 @@ def test_a_source_without_a_frame_of_reference_is_refused() -> None:
         write_seg(volume, marked(volume), CLASSES, ALGORITHM)
 
 
+@pytest.mark.parametrize("kept", [(1, 3), (2,), ()], ids=str)
+def test_pixel_measures_are_the_volumes_whatever_slices_are_kept(kept: tuple[int, ...]) -> None:
+    volume = series((1, 0, 0, 0, 1, 0))
+    data = write_seg(volume, marked(volume, *((number, 4, 4, 1) for number in kept)), CLASSES, ALGORITHM)
+    (measures,) = dcmread(BytesIO(data)).SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+    assert volume.spacing is not None
+    assert float(measures.SpacingBetweenSlices) == pytest.approx(volume.spacing.slices)
+    if kept:
+        seen = read_back(data).get_volume(combine_segments=True)
+        voxel = float(np.prod(seen.spacing))
+        assert np.count_nonzero(seen.array) * voxel == pytest.approx(
+            len(kept) * volume.spacing.rows * volume.spacing.columns * (volume.spacing.slices or 0)
+        )
+
+
+@pytest.mark.parametrize(
+    ("character_set", "name"),
+    [
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう"),
+        (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동"),
+        ("GB18030", "Wang^XiaoDong=王^小东"),
+        ("", "Drawn^Chest"),
+        ("ISO_IR 192", "山田^太郎"),
+    ],
+)
+def test_names_of_any_character_set_are_written_in_unicode(character_set: Any, name: str) -> None:
+    source = ct(PatientName=name)
+    source.SpecificCharacterSet = character_set
+    volume = read_ct(saved(source), LIMITS)
+    answer = dcmread(BytesIO(write_seg(volume, marked(volume, (0, 1, 1, 1)), CLASSES, ALGORITHM)))
+    assert str(answer.PatientName) == name
+    assert answer.SpecificCharacterSet == "ISO_IR 192"
+
+
+def test_a_source_without_a_study_is_refused() -> None:
+    volume = read_ct(saved(ct(StudyInstanceUID="")), LIMITS)
+    with pytest.raises(GeometryUnsuitable, match="study"):
+        write_seg(volume, marked(volume), CLASSES, ALGORITHM)
+
+
 def test_a_name_is_not_in_what_is_printed() -> None:
     volume = read_ct(saved(ct()), LIMITS)
     header = volume.sources[0].header

@@ -18,7 +18,7 @@ from tests.support.dicoms import NAME, SURNAME, ct, ramp, saved, zipped
 
 Array = NDArray[Any]
 
-LIMITS = VolumeLimits(max_side=512, min_side=2, max_slices=50)
+LIMITS = VolumeLimits(max_side=512, min_side=1, max_slices=50)
 
 # Oblique, anisotropic, mirrored: (x, y, z) of a voxel (i, j, k).
 OBLIQUE = np.array(
@@ -32,7 +32,11 @@ OBLIQUE = np.array(
 
 
 @pytest.mark.parametrize("version", [1, 2])
-@pytest.mark.parametrize("affine", [OBLIQUE, np.diag([-0.7, -0.8, -2.5, 1])], ids=["oblique", "reversed"])
+@pytest.mark.parametrize(
+    "affine",
+    [OBLIQUE, np.diag([-0.7, -0.8, -2.5, 1]), OBLIQUE[:, [2, 0, 1, 3]], OBLIQUE[:, [0, 2, 1, 3]]],
+    ids=["oblique", "reversed", "slices first", "slices second"],
+)
 @pytest.mark.parametrize("shape", [(7, 9, 5), (31, 2, 3), (8, 8, 1)], ids=str)
 def test_a_marked_voxel_comes_back_where_it_was(shape: tuple[int, int, int], affine: Array, version: int) -> None:
     marked = tuple(size // 2 for size in shape)
@@ -56,7 +60,7 @@ def test_qform_and_its_sign_survive() -> None:
     image.set_qform(rotated, code=1)
     image.set_sform(None, code=0)
     source = read_nifti(image.to_bytes(), LIMITS)
-    answer = b"".join(write_on_nifti(source, (np.ones((7, 9), np.uint8) for _ in range(5))))
+    answer = b"".join(write_on_nifti(source, (np.ones((9, 7), np.uint8) for _ in range(5))))
     labels = nibabel.Nifti1Image.from_bytes(gzip.decompress(answer))
     assert np.allclose(labels.affine, rotated)
     assert int(labels.header["qform_code"]) == 1
@@ -71,7 +75,7 @@ def test_texts_and_extensions_of_the_input_are_not_in_the_answer() -> None:
     data = image.to_bytes()
     assert SURNAME.encode() in data
     source = read_nifti(data, LIMITS)
-    answer = b"".join(write_on_nifti(source, (np.zeros((7, 9), np.uint8) for _ in range(5))))
+    answer = b"".join(write_on_nifti(source, (np.zeros((9, 7), np.uint8) for _ in range(5))))
     assert SURNAME.encode() not in gzip.decompress(answer)
     assert SURNAME not in repr(source)
 

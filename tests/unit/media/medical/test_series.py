@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydicom.uid import BasicTextSRStorage, RLELossless, generate_uid
+from pydicom.uid import BasicTextSRStorage, RLELossless, SecondaryCaptureImageStorage, generate_uid
 
 from gateway.errors import (
     ArchiveTooLarge,
@@ -48,6 +48,12 @@ def read(files: list[bytes], names: list[str] | None = None, **options: Any) -> 
     return read_series(zipped(zip(names, files, strict=True), **options), ARCHIVES, LIMITS)
 
 
+def step(volume: DicomVolume) -> float | None:
+    """Return the distance between slices."""
+    assert volume.spacing is not None
+    return volume.spacing.slices
+
+
 def seeds(volume: DicomVolume) -> list[int]:
     """Return the seed of each slice's ramp."""
     return [(int(one.pixels[0, 0]) + 1000) // 31 for one in volume.slices()]
@@ -63,7 +69,7 @@ def test_slices_come_in_order_of_place_whatever_their_names(orientation: tuple[f
     volume = read(shuffled, ["e", "d", "c", "b", "a"], method=method)
     assert seeds(volume) == [1, 2, 3, 4, 5]
     assert volume.shape == (5, 40, 56)
-    assert volume.spacing.slices == pytest.approx(1.25, abs=1e-5)
+    assert step(volume) == pytest.approx(1.25, abs=1e-5)
 
 
 def test_slices_can_be_asked_for_again() -> None:
@@ -74,7 +80,7 @@ def test_slices_can_be_asked_for_again() -> None:
 def test_one_slice_alone_is_a_series_too() -> None:
     volume = read(series(1))
     assert seeds(volume) == [1]
-    assert volume.spacing.slices == 1.5
+    assert step(volume) == 1.5
 
 
 def test_what_is_no_image_is_passed_over_and_counted() -> None:
@@ -84,13 +90,60 @@ def test_what_is_no_image_is_passed_over_and_counted() -> None:
     assert read(files, names).notices == ("2 files without an image were passed over",)
 
 
+def test_a_study_as_an_archive_exports_it_gives_its_slices() -> None:
+    other = generate_uid()
+    scout = saved(ct(SeriesInstanceUID=other, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"], instance=50))
+    screen = saved(ct(SOPClassUID=SecondaryCaptureImageStorage, SeriesInstanceUID=other, instance=51))
+    positron = saved(ct(Modality="PT", SeriesInstanceUID=other, instance=52))
+    sagittal = saved(ct(SeriesInstanceUID=generate_uid(), orientation=(0, 1, 0, 0, 0, -1), instance=53))
+    program = zipped([("A.class", b"x")])
+    bare = series(3)
+    volume = read([bare[0], bare[1][128 + 4 :], bare[2], bare[0], scout, screen, positron, sagittal, program])
+    assert seeds(volume) == [1, 2, 3]
+    assert volume.notices == (
+        "1 files that are scout views were passed over",
+        "2 files of another kind than CT were passed over",
+        "1 files without an image were passed over",
+        "1 files of another series were passed over",
+        "1 files there twice were passed over",
+    )
+
+
+def test_of_several_series_one_is_named_or_all_are_listed() -> None:
+    other: dict[str, Any] = {"SeriesInstanceUID": "1.2.3", "SeriesNumber": 7}
+    thin = series(3)
+    thick = [saved(ct(ramp(seed=9), position=(5, -7, 11 + 5 * k), instance=90 + k, **other)) for k in range(2)]
+    with pytest.raises(SeriesMixed, match="2 series") as refused:
+        read([*thin, *thick])
+    listed: Any = refused.value.members["series"]
+    assert [(one["number"], one["slices"], one["axial"]) for one in listed] == [("3", 3, True), ("7", 2, True)]
+    data = zipped((str(number), file) for number, file in enumerate([*thin, *thick]))
+    for name in ("1.2.3", "7"):
+        assert seeds(read_series(data, ARCHIVES, LIMITS, name)) == [9, 9]
+    with pytest.raises(SeriesMixed, match="no series"):
+        read_series(data, ARCHIVES, LIMITS, "8")
+
+
+def test_what_one_file_leaves_empty_is_no_contradiction() -> None:
+    said = [("Drawn^Chest", "19700101"), ("Drawn^Chest^^", ""), ("Drawn^Chest", "19700101")]
+    files = [
+        saved(ct(position=(5, -7, 12 + k), instance=8 + k, PatientName=name, PatientBirthDate=birth))
+        for k, (name, birth) in enumerate(said)
+    ]
+    assert read(files).shape[0] == 3
+
+
+def test_the_file_at_fault_is_numbered_and_not_named() -> None:
+    files = series(3)
+    with pytest.raises(ImageUnreadable, match=r"\(file 2 of 3 in the archive\)"):
+        read([files[0], files[1][:-50], files[2]], ["a", "Quillfeather", "c"])
+
+
 MIXED: dict[str, dict[str, Any]] = {
     "patients": {"PatientID": "other"},
     "patients of one number": {"PatientName": "Somebody^Else"},
     "studies": {"StudyInstanceUID": generate_uid()},
-    "series": {"SeriesInstanceUID": generate_uid()},
     "frames of reference": {"FrameOfReferenceUID": generate_uid()},
-    "modalities": {"Modality": "PT"},
     "sizes": {"hounsfield": ramp(40, 40)},
     "orientations": {"orientation": (0, 1, 0, 1, 0, 0)},
     "pixel spacings": {"spacing": (0.7, 0.7)},
@@ -115,16 +168,18 @@ def test_two_slices_in_one_place_are_refused() -> None:
         read([*series(3), saved(ct(position=(5, -7, 13.5), instance=77))])
 
 
-def test_one_file_twice_is_refused() -> None:
+def test_two_files_of_one_identifier_that_differ_are_refused() -> None:
     files = series(3)
-    with pytest.raises(SeriesDuplicate, match="a slice twice"):
-        read([*files, files[0]])
+    changed = bytearray(files[0])
+    changed[-1] ^= 1
+    with pytest.raises(SeriesDuplicate, match="a slice twice, and not alike: its files 1 and 4"):
+        read([*files, bytes(changed)])
 
 
 def test_positions_may_be_rounded() -> None:
     positions = [0.0, 1.3, 2.5, 3.8, 5.0]
     files = [saved(ct(position=(0, 0, z), instance=k)) for k, z in enumerate(positions)]
-    assert read(files).spacing.slices == pytest.approx(1.25)
+    assert step(read(files)) == pytest.approx(1.25)
 
 
 def test_multi_frame_files_are_to_come_by_themselves() -> None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from gateway.engines.base import Model, Refreshed, Status, Tensors
 from gateway.errors import ImageUnreadable, ModelNotReady
 from gateway.inference.segmenter import Segmenter
-from gateway.media.medical.slices import PADDING_HU, HuSlice, Spacing
+from gateway.media.medical.slices import PADDING_HU, HuSlice, SlicePlace, Spacing
 from gateway.observability.metrics import Telemetry
 from gateway.repository.card import read_card
 from gateway.scheduling.timeline import Timeline
@@ -79,6 +79,12 @@ class DrawnVolume:
     live: int = 0
     peak: int = 0
     drawn: list[int] = field(default_factory=list)
+    states_units: bool = True
+    held_bytes: int = 0
+
+    @property
+    def places(self) -> tuple[SlicePlace, ...]:
+        return tuple(SlicePlace(f"1.2.{number}", None) for number in range(self.shape[0]))
 
     def slices(self) -> Iterator[HuSlice]:
         for number in range(self.shape[0]):
