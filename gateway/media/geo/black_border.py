@@ -84,8 +84,7 @@ def find_collar(
         return np.asarray(dataset.read(bands, window=Window(x, y, across, down)))
 
     def black(samples: npt.NDArray[Any]) -> Bool:
-        dark: Bool = (samples <= darkest).all(axis=0) & (samples >= 0).all(axis=0)
-        return dark
+        return np.asarray(((samples <= darkest) & (samples >= 0)).all(axis=0), np.bool_)
 
     def corners(side: int) -> list[npt.NDArray[Any]]:
         return [read(x, y, side, side) for x in (0, width - side) for y in (0, height - side)]
