@@ -23,6 +23,7 @@ from gateway.scheduling.prices import Kind
 from gateway.tasks.damage.fused import FUSED, fuse, segmenter_of
 from gateway.tasks.damage.inputs import check_formats, decode_pair, digest_of_pair, is_scene
 from gateway.tasks.damage.pipeline import DamageMap, DamageReport, map_damage, report_damage
+from gateway.tasks.damage.scene_inputs import SceneHints
 from gateway.tasks.damage.scene_outputs import DIRECT, WHOLE, SceneForm
 from gateway.tasks.damage.scene_pairs import Align
 from gateway.tasks.damage.scene_route import answer_scene
@@ -59,6 +60,32 @@ async def damage(
             "default of GeoTIFF), never (off, the default of other pictures), or else refuse (require)"
         ),
     ] = None,
+    bands: Annotated[
+        list[str] | None,
+        Query(
+            description="TIFF: numbers of the red, green and blue band, or of a grey one; of one image as pre:3,2,1",
+            examples=[["3,2,1"]],
+        ),
+    ] = None,
+    nodata: Annotated[
+        list[str] | None,
+        Query(
+            description="TIFF: the sample of what was not observed, in place of the file's; of one image as post:-9999",
+            examples=[["-9999"]],
+        ),
+    ] = None,
+    crs: Annotated[
+        list[str] | None,
+        Query(
+            description="TIFF: EPSG's code of the coordinate reference system, in place of the file's; of one image as "
+            "pre:EPSG:32633",
+            examples=[["EPSG:32633"]],
+        ),
+    ] = None,
+    district_name: Annotated[
+        str | None,
+        Query(max_length=100, description="Property of the districts that is their name", examples=["ADM3_EN"]),
+    ] = None,
 ) -> Response:
     """Return the label map, the overlay, or the buildings of a pair.
 
@@ -73,7 +100,8 @@ async def damage(
     wished = Wish(form.accept, form.overlay, form.include, DIRECT)
     media_type = wished.check()
     chosen = choose_damage(services, wanted.name(services, TASK), wanted.version)
-    plain = media_type in (PNG, JSON) and set(wished.include) <= set(WHOLE) and align is None
+    hints = SceneHints(tuple(bands or ()), tuple(nodata or ()), tuple(crs or ()), district_name)
+    plain = media_type in (PNG, JSON) and set(wished.include) <= set(WHOLE) and align is None and not hints.of_images
 
     limits = services.settings.limits
 
@@ -81,7 +109,7 @@ async def damage(
         check_formats(job.body)
         if not plain or is_scene(job.body):
             async with job.turn():
-                return await answer_scene(job, chosen, wished, align)
+                return await answer_scene(job, chosen, wished, align, hints)
         job.timeline.curtail(limits.deadline_seconds)
         async with job.turn():
             return await _answer_pictures(job, chosen, wished, media_type)
