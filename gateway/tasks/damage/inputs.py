@@ -27,6 +27,28 @@ _BYTES_PER_POST_PIXEL = 3
 
 
 @dataclass(frozen=True)
+class SceneHints:
+    """What a caller says of the files, as it was sent: ``value``, or ``pre:value`` and ``post:value``.
+
+    Attributes:
+        bands: numbers of red, green and blue, or of a grey band.
+        nodata: sample of what was not observed.
+        crs: code of EPSG's.
+        district_name: property of districts that is their name; None: the first of the usual ones.
+    """
+
+    bands: tuple[str, ...] = ()
+    nodata: tuple[str, ...] = ()
+    crs: tuple[str, ...] = ()
+    district_name: str | None = None
+
+    @property
+    def of_images(self) -> bool:
+        """Whether anything is said of how an image is to be read."""
+        return bool(self.bands or self.nodata or self.crs)
+
+
+@dataclass(frozen=True)
 class Pair:
     """Two decoded pictures, uint8 (H, W, 3), RGB, and what the caller should know of them."""
 

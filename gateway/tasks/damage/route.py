@@ -21,9 +21,8 @@ from gateway.http.uploads import read_parts
 from gateway.media.pictures.label_maps import encode_label_map, encode_overlay
 from gateway.scheduling.prices import Kind
 from gateway.tasks.damage.fused import FUSED, fuse, segmenter_of
-from gateway.tasks.damage.inputs import check_formats, decode_pair, digest_of_pair, is_scene
+from gateway.tasks.damage.inputs import SceneHints, check_formats, decode_pair, digest_of_pair, is_scene
 from gateway.tasks.damage.pipeline import DamageMap, DamageReport, map_damage, report_damage
-from gateway.tasks.damage.scene_inputs import SceneHints
 from gateway.tasks.damage.scene_outputs import DIRECT, WHOLE, SceneForm
 from gateway.tasks.damage.scene_pairs import Align
 from gateway.tasks.damage.scene_route import answer_scene

@@ -20,7 +20,7 @@ from gateway.media.geo.reading import AS_DECLARED, Reading, parse_bands, parse_c
 from gateway.media.pictures.images import ImageLimits, probe
 from gateway.settings import LimitSettings
 from gateway.tasks.damage.fused import segmenter_of
-from gateway.tasks.damage.inputs import PARTS, digest_of_pair, said_of
+from gateway.tasks.damage.inputs import PARTS, SceneHints, digest_of_pair, said_of
 from gateway.tasks.damage.pipeline import check_pair
 from gateway.tasks.damage.scene_pairs import Align, ScenePair, pair_pictures, pair_scenes
 from gateway.tasks.damage.spec import DISTRICTS
@@ -31,46 +31,25 @@ _PARSERS: Mapping[str, Callable[[str], Any]] = {"bands": parse_bands, "nodata": 
 _BYTES_PER_PIXEL = 7
 
 
-@dataclass(frozen=True)
-class SceneHints:
-    """What a caller says of the files, as it was sent: ``value``, or ``pre:value`` and ``post:value``.
+def readings_of(hints: SceneHints) -> dict[str, Reading]:
+    """Return how each image is to be read.
 
-    Attributes:
-        bands: numbers of red, green and blue, or of a grey band.
-        nodata: sample of what was not observed.
-        crs: code of EPSG's.
-        district_name: property of districts that is their name; None: the first of the usual ones.
+    Raises:
+        ParameterInvalid: a value means nothing, or is of neither image.
     """
-
-    bands: tuple[str, ...] = ()
-    nodata: tuple[str, ...] = ()
-    crs: tuple[str, ...] = ()
-    district_name: str | None = None
-
-    @property
-    def of_images(self) -> bool:
-        """Whether anything is said of how an image is to be read."""
-        return bool(self.bands or self.nodata or self.crs)
-
-    def readings(self) -> dict[str, Reading]:
-        """Return how each image is to be read.
-
-        Raises:
-            ParameterInvalid: a value means nothing, or is of neither image.
-        """
-        readings = dict.fromkeys(PARTS, AS_DECLARED)
-        for name, parse in _PARSERS.items():
-            for value in getattr(self, name):
-                part, colon, text = value.partition(":")
-                named = bool(colon) and part in PARTS
-                try:
-                    parsed = parse(text if named else value)
-                except ParameterInvalid as error:
-                    error.pointer = name
-                    raise
-                for image in (part,) if named else PARTS:
-                    readings[image] = replace(readings[image], **{name: parsed})
-        return readings
+    readings = dict.fromkeys(PARTS, AS_DECLARED)
+    for name, parse in _PARSERS.items():
+        for value in getattr(hints, name):
+            part, colon, text = value.partition(":")
+            named = bool(colon) and part in PARTS
+            try:
+                parsed = parse(text if named else value)
+            except ParameterInvalid as error:
+                error.pointer = name
+                raise
+            for image in (part,) if named else PARTS:
+                readings[image] = replace(readings[image], **{name: parsed})
+    return readings
 
 
 @dataclass(frozen=True)
@@ -110,7 +89,7 @@ async def open_parts(job: Job[Parts], held: ExitStack, hints: SceneHints) -> Ope
         MaskgateError: as `open_geotiff` and `read_districts`, pointing at the part.
     """
     limits = job.services.settings.limits
-    readings = hints.readings()
+    readings = readings_of(hints)
 
     def open_part(name: str) -> GeoTiff | None:
         if not is_tiff(job.body[name]):

@@ -24,8 +24,9 @@ from gateway.media.geo.districts import (
     meeting,
 )
 from gateway.tasks.damage.fused import segmenter_of
+from gateway.tasks.damage.inputs import SceneHints
 from gateway.tasks.damage.scene_bands import Observation, Sink
-from gateway.tasks.damage.scene_inputs import Opened, SceneHints, open_parts, take_pair
+from gateway.tasks.damage.scene_inputs import Opened, open_parts, take_pair
 from gateway.tasks.damage.scene_outputs import (
     GEOJSON,
     PICTURES,
