@@ -25,7 +25,7 @@ SURE = 0.5
 """Confidence from which a shift is corrected: half the blocks. Images of two places come to an eighth by chance."""
 
 _LARGEST_BLOCK, _SMALLEST_BLOCK = 512, 32
-_NARROWEST = 8
+_NARROWEST = 16
 _BLOCKS_ACROSS = 3
 # Fewer than this say nothing about each other.
 _FEWEST_BLOCKS = 4

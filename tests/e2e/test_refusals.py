@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -66,7 +66,9 @@ def audited(server: GatewayProcess) -> int:
     ],
     ids=["path", "query", "key", "request id"],
 )
-def test_each_refused_key_is_in_the_audit_log_whatever_else_the_request_has(server, request_of) -> None:  # type: ignore[no-untyped-def]
+def test_each_refused_key_is_in_the_audit_log_whatever_else_the_request_has(
+    server: GatewayProcess, request_of: Callable[[int], bytes]
+) -> None:
     before, refused = audited(server), 0
     for value in range(256):
         with connected(server) as connection:

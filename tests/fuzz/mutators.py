@@ -9,7 +9,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 
 from gateway.media.pictures.headers import PNG_SIGNATURE
@@ -51,20 +51,25 @@ def gzipped(random: Random, data: bytes) -> bytes:
     """Return a gzip file that holds something else, or is damaged itself."""
     if random.random() < 0.2:
         return mutated(random, data)
-    return gzip.compress(mutated(random, gzip.decompress(data)), 1)
+    return gzip.compress(mutated(random, gzip.decompress(data)), 1, mtime=0)
 
 
 def zipped(random: Random, data: bytes) -> bytes:
     """Return a zip archive with a file that is something else, or that is damaged itself."""
     if random.random() < 0.4:
         return mutated(random, data)
+    with zipfile.ZipFile(io.BytesIO(data)) as source:
+        files = {name: source.read(name) for name in source.namelist()}
+    chosen = random.choice(list(files))
+    return archive({**files, chosen: mutated(random, files[chosen])})
+
+
+def archive(files: Mapping[str, bytes]) -> bytes:
+    """Return a zip archive of files by their names, which says nothing of when it was made."""
     target = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        names = source.namelist()
-        chosen = random.choice(names)
-        for name in names:
-            content = source.read(name)
-            archive.writestr(name, mutated(random, content) if name == chosen else content)
+    with zipfile.ZipFile(target, "w") as written:
+        for name, content in files.items():
+            written.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     return target.getvalue()
 
 

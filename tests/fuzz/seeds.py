@@ -73,8 +73,7 @@ def _pictures() -> Iterator[Seed]:
         yield Seed(f"{name}: waste", "/v1/waste", {"image": data}, "image", mutate, {"Accept": "application/json"})
         yield Seed(f"{name}: damage", "/v1/damage", {"pre": data, "post": data}, "post", mutate)
         yield Seed(f"{name}: interactive", "/v1/interactive", {"image": data, "prompt": _BOX}, "image", mutate)
-    for name in ("grey jpeg", "16-bit png"):
-        data, mutate = files[name]
+    for name, (data, mutate) in {"grey jpeg": files["grey jpeg"], "grey png": (encode(grey), mutators.png)}.items():
         yield Seed(f"{name}: ct", "/v1/ct", {"image": data}, "image", mutate)
         yield Seed(f"{name}: radiograph", "/v1/radiograph", {"image": data}, "image", mutate)
 
@@ -108,14 +107,14 @@ def _polygon(ring: list[Any]) -> dict[str, Any]:
 
 
 def _medical() -> Iterator[Seed]:
-    chest = {"BodyPartExamined": "CHEST"}
+    chest: dict[str, Any] = {"BodyPartExamined": "CHEST"}
     eight = film(ramp(SIDE, SIDE) % 256, bits=8, **chest)
     files: dict[str, tuple[str, bytes, Mutator]] = {
         "dicom ct": ("ct", saved(ct(ramp(64, 64), **chest)), mutators.mutated),
         "dicom of frames": ("ct", cts.multi_frame(), mutators.mutated),
-        "dicom series": ("ct", cts.series(), mutators.zipped),
+        "dicom series": ("ct", mutators.archive(dict(_series())), mutators.zipped),
         "nifti": ("ct", cts.nifti(_AFFINE), mutators.mutated),
-        "nifti.gz": ("ct", gzip.compress(cts.nifti(_AFFINE)), mutators.gzipped),
+        "nifti.gz": ("ct", gzip.compress(cts.nifti(_AFFINE), mtime=0), mutators.gzipped),
         "dicom radiograph": ("radiograph", films.dicom(), mutators.mutated),
         "dicom jpeg": ("radiograph", saved(baseline_jpeg(eight)), mutators.mutated),
     }
@@ -125,6 +124,10 @@ def _medical() -> Iterator[Seed]:
             files[name] = "ct", data, mutators.mutated
     for name, (task, data, mutate) in files.items():
         yield Seed(name, f"/v1/{task}", {"image": data}, "image", mutate)
+
+
+def _series() -> Iterator[tuple[str, bytes]]:
+    return ((f"{number}.dcm", content) for number, content in enumerate(cts.slices(5, 3)))
 
 
 def _texts() -> Iterator[Seed]:

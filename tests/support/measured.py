@@ -114,7 +114,7 @@ def _warm_up(read: Callable[[bytes], object], reader: str) -> None:
     from tests.support import hostile
     from tests.support.dicoms import ct, film, ramp, saved
 
-    sound = {
+    sound: dict[str, Callable[[], bytes]] = {
         "picture": lambda: hostile.png(hostile.png_chunk(b"IDAT", hostile.grey_rows()), hostile.png_chunk(b"IEND")),
         "scene": lambda: hostile.tiff(hostile.tiff_picture(128), bytes(128 * 128)),
         "ct": lambda: saved(ct(BodyPartExamined="CHEST")),

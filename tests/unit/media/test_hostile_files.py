@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -123,7 +124,7 @@ def _lut(entries: int) -> bytes:
 
 
 _FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
-    **{f"png {name.decode()} of 768 MB": ("picture", lambda name=name: hostile.lying_png(name)) for name in _CHUNKS},
+    **{f"png {name.decode()} of 768 MB": ("picture", partial(hostile.lying_png, name)) for name in _CHUNKS},
     "png IEND of 768 MB": ("picture", lambda: hostile.lying_png(b"IEND")),
     "png of 70,000 chunks, then a lie": (
         "picture",

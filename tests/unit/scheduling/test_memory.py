@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -118,9 +119,9 @@ def test_what_asks_for_more_than_the_bound_is_refused_and_the_process_goes_on() 
 
 def test_the_bound_is_shared_out_and_follows_the_control_group(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     bounds: list[tuple[int, int]] = []
-    monkeypatch.setattr(memory.resource, "getrlimit", lambda _: (-1, memory.resource.RLIM_INFINITY))
-    monkeypatch.setattr(memory.resource, "setrlimit", lambda _, pair: bounds.append(pair))
-    monkeypatch.setattr(memory.sys, "platform", "linux")
+    monkeypatch.setattr("resource.getrlimit", lambda _: (-1, resource.RLIM_INFINITY))
+    monkeypatch.setattr("resource.setrlimit", lambda _, pair: bounds.append(pair))
+    monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setattr(memory, "_CGROUPS", tmp_path)
     assert memory.bound_memory(None) is None
     (tmp_path / "memory.max").write_text("16000\n")

@@ -116,14 +116,14 @@ def test_nothing_to_see_is_nothing_found() -> None:
 @given(height=st.integers(1, 20_000), width=st.integers(1, 20_000))
 def test_blocks_lie_inside_and_stay_small(height: int, width: int) -> None:
     found = blocks(height, width)
-    assert len(found) == (9 if min(height, width) >= 8 else 0)
+    assert len(found) == (9 if min(height, width) >= 16 else 0)
     for block in found:
         assert 1 <= block.side <= 512
         assert 0 <= block.x <= width - block.side
         assert 0 <= block.y <= height - block.side
 
 
-@pytest.mark.parametrize("size", [(0, 40), (1, 40), (40, 1), (7, 7), (8, 8)])
+@pytest.mark.parametrize("size", [(0, 40), (1, 40), (40, 1), (15, 15), (16, 16)])
 def test_what_is_as_good_as_nothing_shows_no_shift(size: tuple[int, int]) -> None:
     image = np.zeros((*size, 3), np.uint8)
     assert measure_shift(image, image, everywhere(image)).confidence == 0
