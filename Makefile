@@ -41,12 +41,14 @@ PROJECT_ITSELF := --no-deps --no-build-isolation --editable . --editable clients
 LOCUST := PYTHONPATH=clients/locust$(if $(PYTHONPATH),:$(PYTHONPATH))
 RUNNING = $(if $(URL),--url $(URL)) $(if $(PID),--pid $(PID))
 
+PROCESSORS := processors-as-is processors-avx2 processors-avx512 processors-oldest processors-one-thread
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve triton test check format bench bench-peers load soak fuzz perf clean lock
+.PHONY: help serve triton test test-processors $(PROCESSORS) check format bench bench-peers load soak fuzz perf clean lock
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: $(SERVE)/.project ## Start the gateway (PORT=8080 HOST=127.0.0.1 WORKERS=1 MODELS=model_repository; ENGINE=triton TRITON_URL=localhost:8001)
 	@exec $(SERVE)/bin/maskgate-gateway serve --host $(HOST) --port $(PORT) --workers $(WORKERS) --models $(MODELS) \
@@ -65,6 +67,23 @@ test: check ## Run every check and every test
 	COVERAGE_FILE=$(CURDIR)/.coverage.others $(PYTEST) $(OTHERS) || failed=1; \
 	wait $$pid || failed=1; cat $$units; rm $$units; exit $$failed
 	@$(DEV)/bin/coverage combine -q && $(DEV)/bin/coverage report
+
+test-processors: $(DEV)/.project ## Run the tests of training, parity and golden answers as on other processors
+	@echo '── pytest -m processors, two settings side by side, each told of when it ends'
+	@$(MAKE) --no-print-directory --keep-going -j2 $(PROCESSORS)
+
+# What decides in sums of floats is which instructions add up, and how many threads. torch has two switches, OpenCV,
+# NumPy and its OpenBLAS one each; ONNX Runtime has none. NumPy warns of what this processor lacks anyway.
+processors-avx2: SETTING := DNNL_MAX_CPU_ISA=AVX2
+processors-avx512: SETTING := DNNL_MAX_CPU_ISA=AVX512_CORE
+processors-oldest: SETTING := DNNL_MAX_CPU_ISA=SSE41 ATEN_CPU_CAPABILITY=default OPENCV_CPU_DISABLE=AVX2,AVX512-SKX \
+	NPY_DISABLE_CPU_FEATURES='X86_V3 X86_V4 AVX512_ICL AVX512_SPR' OPENBLAS_CORETYPE=Nehalem
+processors-one-thread: SETTING := OMP_NUM_THREADS=1
+
+$(PROCESSORS): $(DEV)/.project
+	@told=$$(mktemp); failed=0; \
+	env $(SETTING) $(DEV)/bin/python -m pytest -q -m processors -W ignore::ImportWarning >$$told 2>&1 || failed=1; \
+	echo "── $(@:processors-%=%): $(or $(SETTING),nothing set)"; cat $$told; rm $$told; exit $$failed
 
 check: $(DEV)/.project ## Run the checks alone: style, imports, types
 	@echo '── ruff check'

@@ -28,13 +28,12 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gateway.registry import Registry
+
 MIB = 1024 * 1024
 
 _OF_THE_CLIENT = frozenset({"MASKGATE_URL", "MASKGATE_KEY"})
 """What the client reads, who may be called from the same environment."""
-
-Scope = Literal["damage", "ct", "radiograph", "waste", "interactive", "infer", "emergency", "admin"]
-"""What a key may be restricted to."""
 
 TenantName = Annotated[str, StringConstraints(pattern=r"^[\w.@:+-]{1,64}$")]
 """Names of tenants stand in log lines, so they hold neither blanks nor quotes."""
@@ -97,34 +96,41 @@ class ServerSettings(_Group):
 
 
 class ModelSettings(_Group):
-    """Which models are served, and which answers when none is named."""
+    """Which models are served, and which answers when none is named.
+
+    Beside the fields below, each task has one of its name for its default model, and some have more:
+    `TaskSpec.models` has their names and defaults.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     repository: Path = Path("model_repository")
     """Folder in Triton's layout, with a `card.json` per model."""
 
-    damage: str = "bd-siamunet"
-    """Default model of `POST /v1/damage`."""
-
-    fused_finder: str = "bd-fcn"
-    """Finds the buildings of `POST /v1/damage?model=fused` in the pre image."""
-
-    fused_grader: str = "bd-cnn"
-    """Grades each of them on a crop of the post image."""
-
-    interactive: str = "iog_refine"
-    """Default model of `POST /v1/interactive`."""
-
-    ct: str = "cogseg"
-    """Default model of `POST /v1/ct`."""
-
-    radiograph: str = "ensemble"
-    """Default model of `POST /v1/radiograph`; ensemble: all of them that are ready, averaged."""
-
-    waste: str = "waste-fanet"
-    """Default model of `POST /v1/waste`."""
+    tasks: tuple[str, ...] = ()
+    """Packages of tasks beside those of this tree, each with a `spec.TASK` and a `route.router`; as a JSON list."""
 
     required: tuple[str, ...] = ()
-    """Models without which `/readyz` says 503. Empty: at least one model must be ready."""
+    """Models without which `/readyz` says 503. Empty: the default model of each task that there are models of."""
+
+    __pydantic_extra__: dict[str, str] = Field(init=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _have_the_defaults_of_their_tasks(cls, values: object) -> object:
+        if not isinstance(values, dict):
+            return values
+        packages = values.get("tasks", ())
+        if not isinstance(packages, list | tuple) or not all(isinstance(package, str) for package in packages):
+            return values
+        models = Registry.discover(packages).models
+        if unknown := sorted(values.keys() - models.keys() - cls.model_fields.keys()):
+            raise ValueError(f"there is no setting models.{unknown[0]}; there are {', '.join(sorted(models))}")
+        return {name: model.default for name, model in models.items()} | values
+
+    def named(self, name: str) -> str:
+        """Return the model that a task takes where a request names none: its default one has the task's name."""
+        return self.__pydantic_extra__[name]
 
 
 class LimitSettings(_Group):
@@ -271,7 +277,7 @@ class KeySettings(_Group):
     """``sha256:<hex>`` of the key; or a list of several, each of which is taken: the old and the new one, while callers
     change over. They count as one."""
 
-    scopes: frozenset[Scope] | None = None
+    scopes: frozenset[str] | None = None
     """The tasks it opens, `infer` (inference under `/v2`), `emergency` (the lane) and `admin` (refreshing the
     repository). Without, all of them. Cards, health and the progress of own requests take any key."""
 
@@ -446,9 +452,24 @@ class Settings(BaseSettings):
         )
 
     @property
+    def registry(self) -> Registry:
+        """The tasks that are served."""
+        return Registry.discover(self.models.tasks)
+
+    @property
     def keeps_sessions(self) -> bool:
         """Whether whichever process answers knows every session."""
         return self.server.workers == 1 or self.sessions.url is not None
+
+    @model_validator(mode="after")
+    def _scopes_are_known(self) -> Self:
+        known = self.registry.scopes
+        for tenant, key in self.auth.by_tenant().items():
+            if unknown := sorted((key.scopes or frozenset()) - known):
+                raise ValueError(
+                    f"auth.keys.{tenant}: there is no scope '{unknown[0]}'; there are {', '.join(sorted(known))}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _largest_request_fits(self) -> Self:

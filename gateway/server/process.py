@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -19,12 +20,18 @@ from fastapi import FastAPI
 
 from gateway.app import create_app
 from gateway.engines.base import Status
+from gateway.http.health import readiness
+from gateway.http.request_path import Services
 from gateway.observability.place import Place
 from gateway.scheduling.memory import bound_memory
 from gateway.server.connections import bounded_http
 from gateway.server.listening import bind_together
 from gateway.server.supervisor import BEAT_SECONDS
 from gateway.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 0.2
 
 
 def serve(settings: Settings, sockets: Sequence[socket.socket]) -> int:
@@ -91,6 +98,7 @@ class GatewayServer(uvicorn.Server):
         self._drain_delay = settings.server.drain_delay_seconds
         self._greet = greet
         self._greeting: asyncio.Task[None] | None = None
+        self._began = time.monotonic()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and greet as soon as the models are loaded."""
@@ -125,6 +133,14 @@ class GatewayServer(uvicorn.Server):
         gc.freeze()
         host, port = self.servers[0].sockets[0].getsockname()[:2]
         self._greet(_greeting(host, port, self._app.state.services.engine.statuses()))
+        await self._say_when_ready(self._app.state.services)
+
+    async def _say_when_ready(self, services: Services) -> None:
+        while True:
+            if readiness(services).ready:
+                break
+            await asyncio.sleep(_LOOK_SECONDS)
+        _log.info("ready after %.1f seconds: every model was tried", time.monotonic() - self._began)
 
 
 class CrewServer(GatewayServer):

@@ -298,7 +298,9 @@ def test_of_many_clicks_at_once_one_is_worked_on(start: Any) -> None:
     before = client.sample("maskgate_engine_run_duration_seconds_count", model="iog_refine", version="1")
 
     async def at_once() -> list[httpx.Response]:
-        return await asyncio.gather(*(client._request("POST", f"{session}/clicks", {"json": BOX}) for _ in range(40)))
+        asked = [client._request("POST", f"{session}/clicks", {"json": BOX}) for _ in range(40)]
+        answers: list[httpx.Response] = await asyncio.gather(*asked)
+        return answers
 
     statuses = [answer.status_code for answer in client.run(at_once)]
     assert sorted(statuses) == [200] + [409] * 39

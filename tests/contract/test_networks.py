@@ -4,44 +4,65 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
 
 from export.parity.inputs import draw_clicked, draw_slices
-from export.tasks.catalogue import CATALOG
+from export.registry import CATALOG
 from gateway.engines.base import Engine, Model, Tensors, choose
 from gateway.engines.embedded.engine import EmbeddedEngine
 from gateway.engines.triton.engine import TritonEngine
 from gateway.observability.metrics import Telemetry
 from gateway.repository.card import Card
 from gateway.scheduling.timeline import Timeline
-from tests.support.checkpoints import checkpoint, small_entries, small_entry, untrained
+from tests.support.checkpoints import checkpoint, small_entry, untrained
 from tests.support.pictures import noise
+from tests.support.places import ROOT
 from tests.support.triton import Tritons
 from tests.support.unproven import write_unproven
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
-BATCHES = (1, 2, 3, 4, 5, 9)
+SHIPPED = ROOT / "model_repository"
+BATCHES = (1, 2, 3, 9)
+"""One item, as many as there are lanes, one more, and one more than most of the models take at once."""
+
+Answers = dict[str, list[Tensors]]
 
 
 @pytest.fixture(scope="module")
 def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a repository with a small, untrained network of every architecture of the catalogue."""
-    root = tmp_path_factory.mktemp("networks")
-    for architecture in dict.fromkeys(entry.architecture for entry in CATALOG.values()):
-        network, made = untrained(architecture), checkpoint(architecture)
-        write_unproven(root, network, made, small_entries(architecture))
-        for entry in CATALOG.values():
-            if entry.on_request and entry.architecture == architecture:
-                write_unproven(root, network, made, [small_entry(entry.name)])
+    """Return a repository with the shipped models, and a small, untrained one of each that the catalogue has besides.
+
+    An export takes up to a minute, and no shipped model needs one.
+    """
+    root = tmp_path_factory.mktemp("networks") / "models"
+    copytree(SHIPPED, root)
+    for name, entry in CATALOG.items():
+        if not (root / name).exists():
+            network, made = untrained(entry.architecture), checkpoint(entry.architecture)
+            write_unproven(root, network, made, [small_entry(name)])
     return root
 
 
-def answers(engine: Engine, name: str) -> list[Tensors]:
+@pytest.fixture(scope="module")
+def embedded(networks: Path) -> Answers:
+    """Return what the embedded engine answers."""
+    return answers(EmbeddedEngine(networks, "cpu", 2, Telemetry()))
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["shared-memory", "binary"])
+def triton(networks: Path, tritons: Tritons, request: pytest.FixtureRequest) -> Answers:
+    """Return what Triton answers, by either transport."""
+    url = tritons.serving(networks).url
+    return answers(TritonEngine(networks, url, request.param, 64 * 1024 * 1024, Telemetry()))
+
+
+def answers(engine: Engine) -> Answers:
     """Return what `engine` makes of batches of every size, all asked for at once; a head goes on from its encoder."""
 
-    async def ask(size: int) -> Tensors:
+    async def ask(name: str, size: int) -> Tensors:
         model = choose(engine, CATALOG[name].task, name)
         inputs = batch(model.card, size)
         if model.card.clicks and model.card.clicks.encoder:
@@ -49,10 +70,10 @@ def answers(engine: Engine, name: str) -> list[Tensors]:
             inputs = {**await infer(engine, encoder, batch(encoder.card, size)), "clicks": inputs["clicks"]}
         return await infer(engine, model, inputs)
 
-    async def ask_all() -> list[Tensors]:
+    async def ask_all() -> Answers:
         await engine.start()
         try:
-            return await asyncio.gather(*map(ask, BATCHES))
+            return {name: await asyncio.gather(*(ask(name, size) for size in BATCHES)) for name in CATALOG}
         finally:
             await engine.close()
 
@@ -76,15 +97,11 @@ def batch(card: Card, size: int) -> Tensors:
     }
 
 
-@pytest.mark.parametrize("share", [True, False], ids=["shared-memory", "binary"])
 @pytest.mark.parametrize("name", CATALOG)
-def test_both_engines_answer_with_the_same_bytes(networks: Path, tritons: Tritons, name: str, share: bool) -> None:
-    url = tritons.serving(networks).url
-    theirs = answers(TritonEngine(networks, url, share, 64 * 1024 * 1024, Telemetry()), name)
-    ours = answers(EmbeddedEngine(networks, "cpu", 2, Telemetry()), name)
-    for one, other in zip(ours, theirs, strict=True):
+def test_both_engines_answer_with_the_same_bytes(embedded: Answers, triton: Answers, name: str) -> None:
+    for one, other in zip(embedded[name], triton[name], strict=True):
         assert one.keys() == other.keys()
         for output in one:
             np.testing.assert_array_equal(one[output], other[output])
-    first = next(iter(ours[-1].values()))
+    first = next(iter(embedded[name][-1].values()))
     assert len(np.unique(first)) > 1, "a network that says one thing of everything proves nothing"

@@ -121,7 +121,8 @@ def _warm_up(read: Callable[[bytes], object], reader: str) -> None:
         "radiograph": lambda: saved(film(ramp(64, 64) + 1000)),
         "districts": lambda: b'{"type": "FeatureCollection", "features": []}',
     }
-    _measured(read, sound[reader]())
+    content: bytes = sound[reader]()
+    _measured(read, content)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What one of several processes has of the settings."""
+"""What one of several processes has of the settings, and which models answer where none is named."""
 
 from __future__ import annotations
 
@@ -46,6 +46,38 @@ def test_several_processes_keep_sessions_in_a_redis_alone(workers: int, url: str
 def test_a_number_of_processes_that_is_none_is_refused(workers: int) -> None:
     with pytest.raises(ValidationError, match="workers"):
         Settings.model_validate({"server": {"workers": workers}})
+
+
+def test_each_task_has_a_default_model_under_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = Settings().models
+    assert (defaults.named("damage"), defaults.named("fused_finder")) == ("bd-siamunet", "bd-fcn")
+    assert {defaults.named(task) for task in Settings().registry.tasks} == {
+        "bd-siamunet",
+        "cogseg",
+        "ensemble",
+        "iog_refine",
+        "waste-fanet",
+    }
+    monkeypatch.setenv("MASKGATE_MODELS_WASTE", "other")
+    monkeypatch.setenv("MASKGATE_MODELS_FUSED_GRADER", "third")
+    models = Settings().models
+    assert (models.named("waste"), models.named("fused_grader"), models.named("ct")) == ("other", "third", "cogseg")
+    assert Settings().model_dump()["models"]["waste"] == "other"
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        ({"weather": "clouds"}, "there is no setting models.weather; there are ct, damage, "),
+        ({"tasks": ["no.such.package"]}, "no.such.package is no task: No module named"),
+        ({"tasks": ["tests.support"]}, "tests.support is no task"),
+        ({"tasks": "gateway"}, "valid tuple"),
+        ({"waste": 3}, "valid string"),
+    ],
+)
+def test_models_of_no_task_are_refused(models: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Settings.model_validate({"models": models})
 
 
 @pytest.mark.parametrize("value", ["inf", "nan", "-inf", "1e300", str(1 << 70)])

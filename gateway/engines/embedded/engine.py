@@ -25,6 +25,7 @@ from gateway.engines.watch import watch
 from gateway.errors import DeadlineExceeded, ModelNotReady, Unavailable
 from gateway.observability.metrics import Telemetry
 from gateway.observability.tracing import exemplar, step
+from gateway.repository.card import Card
 from gateway.repository.changes import Digests, Stamp, listing
 from gateway.repository.store import Repository, StoredModel, scan
 from gateway.scheduling.lanes import Lane, Turns
@@ -55,13 +56,20 @@ class EmbeddedEngine:
         lanes: batches computed side by side.
         telemetry: where readiness, refreshes and batch sizes are counted.
         watch_seconds: time between two looks for changes in the repository; 0: refresh only when told to.
+        check: as of `scan`.
     """
 
     name = "embedded"
     transport = "in-process"
 
     def __init__(
-        self, root: Path, provider: Provider, lanes: int, telemetry: Telemetry, watch_seconds: float = 0
+        self,
+        root: Path,
+        provider: Provider,
+        lanes: int,
+        telemetry: Telemetry,
+        watch_seconds: float = 0,
+        check: Callable[[Card], None] | None = None,
     ) -> None:
         """Load nothing yet; `start` does."""
         self._root = root
@@ -69,6 +77,7 @@ class EmbeddedEngine:
         self._lanes = lanes
         self._telemetry = telemetry
         self._watch_seconds = watch_seconds
+        self._check = check
         self._pool = LanedPool("lane", lanes, telemetry)
         # One batch waits behind each that runs, so that no lane ever waits for the event loop.
         self._turns = Turns(2 * lanes, extra=1)
@@ -77,6 +86,7 @@ class EmbeddedEngine:
         self._statuses: dict[str, Status] = {}
         self._taken: dict[str, StoredModel] = {}
         self._digests = Digests()
+        self._tried = False
         self._refreshing = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
 
@@ -97,6 +107,11 @@ class EmbeddedEngine:
         for pool in (self._loader, self._pool):
             pool.shutdown(wait=True, cancel_futures=True)
         self._sessions.clear()
+
+    @property
+    def tried(self) -> bool:
+        """Whether every model of the repository was tried once."""
+        return self._tried
 
     def statuses(self) -> Sequence[Status]:
         """Return the standing of every model folder, sorted by name."""
@@ -143,12 +158,13 @@ class EmbeddedEngine:
         """
         async with self._refreshing:
             try:
-                repository = await _in(self._loader, scan, self._root, self._digests.of)
+                repository = await _in(self._loader, scan, self._root, self._digests.of, self._check)
             except OSError as error:
                 self._telemetry.refreshes.labels("failed").inc()
                 raise Unavailable("The model repository cannot be read.", retry_after=5) from error
             before = self.statuses()
             await self._take_in(repository)
+            self._tried = True
             result = compare(before, self.statuses())
         moved = result.added or result.changed or result.removed
         self._telemetry.refreshes.labels("failed" if result.failed else "changed" if moved else "unchanged").inc()

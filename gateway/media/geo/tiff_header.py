@@ -47,7 +47,9 @@ _MAX_DIRECTORIES, _MAX_ENTRIES, _MAX_BANDS = 256, 1024, 64
 _UNCOMPRESSED, _JPEG, _WEBP = 1, 7, 50001
 # None, LZW, JPEG, deflate by its two numbers, PackBits, LERC, LZMA, ZSTD, WebP.
 _COMPRESSIONS = frozenset({_UNCOMPRESSED, 5, _JPEG, 8, 32946, 32773, 34887, 34925, 50000, _WEBP})
-_BLACK_IS_ZERO, _RGB, _YCBCR = 1, 2, 6
+_BLACK_IS_ZERO = 1
+# White is zero, black is zero, RGB, palette, inks, YCbCr.
+_COLOUR_MODELS = frozenset({0, _BLACK_IS_ZERO, 2, 3, 5, 6})
 # What is decoded at once for a single pixel: half of what GDAL may keep, so that a strip's bands stay together.
 _BLOCK_BYTES = 64 * 1024 * 1024
 
@@ -74,7 +76,7 @@ def read_tiff(data: memoryview, limits: ImageLimits) -> TiffInfo:
         ImageTooLarge: as `limits` says of the first image.
         ImageUnreadable: a directory is broken, has no pixels, or pixels that the file does not reach to.
         ImageUnsuitable: too small, turned by its orientation tag, or compressed in pieces too large.
-        BandsUnsuitable: of a colour model other than RGB or grey.
+        BandsUnsuitable: of a colour model such as CIELab.
         CompressionUnsupported: of a compression that is not decoded here.
     """
     directories = list(_directories(data))
@@ -87,10 +89,8 @@ def read_tiff(data: memoryview, limits: ImageLimits) -> TiffInfo:
         raise ImageUnreadable("The TIFF file holds overviews or a mask, and not the image they are of.")
     if _one(first, _ORIENTATION, 1) != 1:
         raise ImageUnsuitable("The TIFF image is stored turned or mirrored; store it upright.")
-    if _one(first, _COLOURS, _BLACK_IS_ZERO) not in (_BLACK_IS_ZERO, _RGB, _YCBCR) or min(_many(first, _BITS)) < 8:
-        raise BandsUnsuitable(
-            "The TIFF image has a palette, inverted grey, fewer than 8 bits or a colour model of print."
-        )
+    if _one(first, _COLOURS, _BLACK_IS_ZERO) not in _COLOUR_MODELS:
+        raise BandsUnsuitable("The TIFF image is neither grey, RGB, CMYK nor of a palette; store it as one of them.")
     size = _one(first, _WIDTH, 0), _one(first, _HEIGHT, 0)
     limits.check(*size)
     for directory in directories:
@@ -173,6 +173,11 @@ def _check_blocks(directory: Directory, length: int) -> None:
     blocks = -(-width // across) * -(-height // down) * (bands if apart else 1)
     offsets = _many(directory, _TILES if tiled else _STRIPS)
     sizes = _many(directory, _TILE_BYTES if tiled else _STRIP_BYTES)
+    if compression == _UNCOMPRESSED and not tiled and len(offsets) == len(sizes):
+        # What they take is known, and some writers tell more, which GDAL passes over.
+        row = -(-width * int(max(_many(directory, _BITS))) * (1 if apart else bands) // 8)
+        rows = np.minimum(down, height - down * (np.arange(len(sizes)) % -(-height // down))).astype(np.float64)
+        sizes = np.minimum(sizes, np.minimum(rows * row, length + 1).astype(np.int64))
     if not len(offsets) == len(sizes) >= blocks or (offsets < 0).any() or (sizes < 0).any():
         raise ImageUnreadable(DAMAGED)
     # Blocks without bytes are of no data, as GDAL has it; an image of nothing else has no pixels.

@@ -119,8 +119,7 @@ def read_header(
             raise PixelsMissing("The DICOM file is an encapsulated document, not an image.")
         if values is None or "Rows" not in dataset:
             raise PixelsMissing("The DICOM file holds no pixels, or ends before them.")
-    judge(dataset)
-    with reading("The DICOM file is damaged."):
+        judge(dataset)
         layout, part = _layout(dataset), body_part_of(dataset)
         modality = str(dataset.get("Modality", ""))
         lossy = str(dataset.get("LossyImageCompression", "")) == "01"

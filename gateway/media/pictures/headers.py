@@ -44,6 +44,7 @@ _JPEG_COLOURS: dict[int, Colour] = {1: "grey", 3: "rgb", 4: "cmyk"}
 _MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+_LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 _ARITHMETIC = frozenset(range(0xC9, 0xD0))
 _WITHOUT_BODY = frozenset({0x01, 0xD8})
 _APP1, _START_OF_SCAN, _END_OF_IMAGE = 0xE1, 0xDA, 0xD9
@@ -66,6 +67,7 @@ class ImageInfo:
         orientation: Exif orientation, 1–8; 1 where none is given.
         animated: whether the file is declared to be more than a still picture.
         most_pixels: how many its compressed bytes can be at most, however well they are compressed.
+        lossless: whether it is JPEG of one of the processes that lose nothing.
     """
 
     format: Literal["png", "jpeg"]
@@ -76,6 +78,7 @@ class ImageInfo:
     orientation: int
     animated: bool
     most_pixels: int
+    lossless: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -138,7 +141,8 @@ def read_jpeg(data: memoryview) -> ImageInfo:
         raise ImageUnreadable("The JPEG frame header declares no size, or no colour model that is known.")
     check_scans(data)
     most = width * height if coding in _ARITHMETIC else len(data) * _PIXELS_PER_BYTE
-    return ImageInfo("jpeg", (width, height), _JPEG_COLOURS[components], False, depth, orientation, False, most)
+    colour, lossless = _JPEG_COLOURS[components], coding in _LOSSLESS
+    return ImageInfo("jpeg", (width, height), colour, False, depth, orientation, False, most, lossless)
 
 
 def read_orientation(exif: memoryview) -> int:

@@ -12,15 +12,13 @@ from weakref import WeakValueDictionary
 from fastapi import Response
 
 from gateway.errors import DeadlineExceeded, ModelNotFound, PromptTooLarge, SessionOutdated, VersionNotFound
-from gateway.http.images import Parts, decode_part, digest_of, probe_parts
-from gateway.http.request_path import Job, Services
+from gateway.http.request_path import Job, Parts, Services, decode_part, digest_of, probe_parts
 from gateway.http.uploads import naming_part
 from gateway.sessions.store import Session, new_id
-from gateway.tasks.interactive.inputs import check_prompts, read_prompts
+from gateway.tasks.interactive.inputs import BYTES_PER_PIXEL, check_prompts, read_prompts
 from gateway.tasks.interactive.outputs import Form, Found, mask_answer, respond
 from gateway.tasks.interactive.pipeline import choose_selector
 from gateway.tasks.interactive.prompts import Prompt, check_prompt
-from gateway.tasks.interactive.route import BYTES_PER_PIXEL
 from gateway.tasks.interactive.schema import MaskAnswer
 from gateway.tasks.interactive.selectors import InteractiveRun, Memory, Picture, Selection, Selector
 from gateway.tasks.interactive.session_clicks import Click, prompts_of, written

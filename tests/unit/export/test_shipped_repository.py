@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from export.verify import verify
 from gateway.repository.store import scan
 from tests.support.places import ROOT
+
+pytestmark = pytest.mark.processors
 
 REPOSITORY = ROOT / "model_repository"
 

@@ -196,6 +196,10 @@ _FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
 }
 
 
+# GDAL reads no more of a strip than its pixels are, and so do we, whatever size a writer gave it.
+_READ_ALL_THE_SAME = ("tiff strip of 768 MB",)
+
+
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
     """Return what became of each of them, read in another process."""
@@ -208,7 +212,7 @@ def test_it_is_refused_at_once(outcomes: dict[str, Outcome], name: str) -> None:
     outcome = outcomes[name]
     # Anything but a code of ours would be an exception of the reader's.
     assert outcome.code.islower(), outcome
-    assert outcome.code != "read", outcome
+    assert outcome.code != "read" or name in _READ_ALL_THE_SAME, outcome
     assert outcome.seconds < SECONDS, outcome
     assert outcome.growth < MIB, outcome
 

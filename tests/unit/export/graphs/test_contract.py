@@ -18,13 +18,18 @@ from torch.nn import functional as F
 from export.graphs.contract import Graph, to_onnx, to_torchscript
 from export.graphs.framing import Framing
 from export.graphs.runners import FileFormat, open_file
+from export.graphs.served import ServedModel
 from export.networks.colours import IMAGENET
 from export.parity.inputs import draw_tiles
-from export.tasks.damage.graph import ServedModel, serve
-from export.tasks.specs import OUTPUTS, DamageEntry
+from export.task import OUTPUTS
+from export.tasks.damage.graph import serve
+from export.tasks.damage.spec import DamageSpec
 from gateway.vision.labels import decide
 from tests.support.checkpoints import small_entries, untrained
+from tests.support.exports import onnx_once
 from tests.support.places import ROOT
+
+pytestmark = pytest.mark.processors
 
 ROLES = {"fcn": ("pre",), "siamunet": ("pre", "post")}
 TILE = 64
@@ -36,7 +41,7 @@ def served(architecture: str, threshold: float | None = 0.5) -> ServedModel:
 
 def graph(architecture: str) -> Graph:
     [entry] = small_entries(architecture)
-    assert isinstance(entry, DamageEntry)
+    assert isinstance(entry, DamageSpec)
     return Graph(served(architecture), entry.input_specs(), entry.output_specs())
 
 
@@ -47,7 +52,7 @@ def tensors(model: ServedModel, kind: str = "natural", count: int = 2) -> list[t
 @pytest.fixture(scope="module")
 def files() -> dict[str, dict[FileFormat, bytes]]:
     graphs = {name: graph(name) for name in ROLES}
-    return {name: {"onnx": to_onnx(each), "torchscript": to_torchscript(each)} for name, each in graphs.items()}
+    return {name: {"onnx": onnx_once(each), "torchscript": to_torchscript(each)} for name, each in graphs.items()}
 
 
 @pytest.mark.parametrize("architecture", ROLES)

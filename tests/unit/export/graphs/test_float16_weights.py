@@ -10,6 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from export.graphs.float16_weights import LEAST, in_half_precision
 
+pytestmark = pytest.mark.processors
+
 RNG = np.random.default_rng(0)
 
 
@@ -37,8 +39,9 @@ def test_halves_the_file_and_computes_in_single_precision() -> None:
     x = RNG.normal(size=(3, 64)).astype(np.float32)
     halved = in_half_precision(product(weights))
     assert len(halved) < 0.55 * len(product(weights))
-    np.testing.assert_array_equal(answer(halved, x), answer(product(weights.astype(np.float16)), x))
-    assert not np.array_equal(answer(halved, x), answer(product(weights), x))
+    # Rounding to half precision moves a sum of 64 products by some 1e-3, sums in another order by some 1e-6.
+    np.testing.assert_allclose(answer(halved, x), answer(product(weights.astype(np.float16)), x), rtol=0, atol=1e-4)
+    assert np.abs(answer(halved, x) - answer(product(weights), x)).max() > 1e-4
 
 
 @pytest.mark.parametrize(

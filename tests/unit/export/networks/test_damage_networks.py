@@ -18,21 +18,22 @@ from export.checkpoints.files import Checkpoint, read_checkpoint
 from export.checkpoints.importing import import_weights
 from export.cli import main
 from export.errors import CheckpointError
-from export.graphs.contract import to_onnx
+from export.graphs.contract import graph_of
 from export.graphs.framing import Framing
 from export.graphs.runners import open_file, torch_runner
-from export.graphs.wrap import graph_of
 from export.networks import build_network
 from export.networks.dahitra import DAHiTra, Hierarchy, undoubled
 from export.parity.inputs import draw_tiles
-from export.repository.sources import verify_source
-from export.tasks.building.graph import ServedBuilding
-from export.tasks.catalogue import CATALOG
-from export.tasks.damage.catalogue import DAMAGE_CLASSES, GRADES
-from export.verify import verify
+from export.registry import CATALOG
+from export.tasks.damage.building.graph import ServedBuilding
+from export.tasks.damage.spec import DAMAGE_CLASSES, GRADES
+from export.verify import verify, verify_source
 from gateway.repository.card import CropSpec
 from gateway.repository.store import scan
 from tests.support.checkpoints import WIDTH, checkpoint, small_entry, untrained, write
+from tests.support.exports import exported, graph
+
+pytestmark = pytest.mark.processors
 
 
 @pytest.mark.parametrize(("architecture", "parameters"), [("dahitra", 13_078_733), ("cnn", 23_516_228)])
@@ -231,8 +232,7 @@ def test_framing_of_the_published_network_is_plain() -> None:
 
 
 def test_onnx_gives_scores_for_any_batch() -> None:
-    graph = graph_of(untrained("cnn"), checkpoint("cnn"), small_entry("bd-cnn"))
-    run = open_file(to_onnx(graph), "onnx", ["crop"], ["scores"])
+    run = open_file(exported("bd-cnn", "onnx"), "onnx", ["crop"], ["scores"])
     for count in (1, 5):
         [crops] = draw_tiles("noise", 1, count, 64)
-        np.testing.assert_allclose(run((crops,))[0], torch_runner(graph.module)((crops,))[0], atol=1e-4)
+        np.testing.assert_allclose(run((crops,))[0], torch_runner(graph("bd-cnn").module)((crops,))[0], atol=1e-4)

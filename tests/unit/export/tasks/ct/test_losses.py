@@ -11,6 +11,8 @@ from torch import Tensor
 from export.tasks.ct.edges import edge_guided_rmi, predicted_edges, regions, unexplained, windows
 from export.tasks.ct.losses import LossWeights, agreement, at_size, cogseg_terms, label_terms, lesion_dice
 
+pytestmark = pytest.mark.processors
+
 EPSILON = 5e-4
 
 

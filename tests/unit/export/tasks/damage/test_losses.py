@@ -8,6 +8,8 @@ from torch import Tensor
 
 from export.tasks.damage.losses import building_logit, damage_loss, localisation_loss, total_loss
 
+pytestmark = pytest.mark.processors
+
 WEIGHTS = torch.ones(4)
 LABELS = torch.tensor([[[0, 1, 2], [3, 4, 255]]], dtype=torch.uint8)
 EVENLY = torch.ones(LABELS.shape)
