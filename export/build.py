@@ -6,19 +6,19 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from export.cards import stated, threshold_of
-from export.checkpoints import read_checkpoint
-from export.entries import Entry
+from export.checkpoints.files import read_checkpoint
 from export.errors import BuildError
-from export.figures import Measurement
-from export.graph import Graph, to_onnx, to_torchscript
-from export.halving import in_half_precision
-from export.parity import prove
-from export.publish import replacing
-from export.runners import FileFormat
-from export.served.graphs import graph_of
-from export.trials import trials_of
-from export.triton import config_text, write_config_files
+from export.graphs.contract import Graph, to_onnx, to_torchscript
+from export.graphs.float16_weights import in_half_precision
+from export.graphs.runners import FileFormat
+from export.graphs.wrap import graph_of
+from export.parity.cases import trials_of
+from export.parity.gate import prove
+from export.repository.cards import stated, threshold_of
+from export.repository.publish import replacing
+from export.repository.triton import config_text, write_config_files
+from export.tasks.damage.figures import Measurement
+from export.tasks.specs import Entry
 from gateway.repository.card import Card, Weights, read_card, write_card
 from gateway.repository.store import bytes_digest, file_digest, labels_text
 

@@ -8,23 +8,23 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from export.architectures import ARCHITECTURES
 from export.arguments import natural, positive, share, side
 from export.build import build
-from export.catalog import CATALOG, entries_of
-from export.catalog.waste import LABEL_SETS
-from export.checkpoints import read_checkpoint, write_checkpoint
-from export.comparison.command import compare
-from export.entries import Entry
+from export.checkpoints.files import read_checkpoint, write_checkpoint
+from export.checkpoints.importing import import_weights
 from export.errors import BuildError, ExportError
 from export.evaluations import evaluate
-from export.figures import read_measurement
-from export.importing import import_weights
-from export.sources import verify_source
+from export.networks import ARCHITECTURES
+from export.repository.sources import verify_source
+from export.tasks.catalogue import CATALOG, entries_of
+from export.tasks.damage.comparison.command import compare
+from export.tasks.damage.data import DataError
+from export.tasks.damage.figures import read_measurement
+from export.tasks.specs import Entry
+from export.tasks.waste.catalogue import LABEL_SETS
+from export.tasks.waste.features import draw_features
 from export.trainers import trainer_of
-from export.training.xbd import DataError
 from export.verify import verify
-from export.waste.features import draw_features
 from gateway.repository.store import scan
 from gateway.vision.windowing import LUNG, Window
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from export.crops.graders import evaluate_buildings, grades_buildings
-from export.ct.evaluate import evaluate_slices, shows_slices
 from export.errors import EvaluationError
-from export.figures import Measurement, measure, report
-from export.films.evaluate import evaluate_films, scores_films
-from export.interactive.evaluate import evaluate_clicks, takes_clicks
-from export.tiled import open_model
-from export.training.xbd import read_pairs
-from export.waste.evaluate import evaluate_photos, labels_photos
+from export.tasks.building.graders import evaluate_buildings, grades_buildings
+from export.tasks.ct.evaluate import evaluate_slices, shows_slices
+from export.tasks.damage.data import read_pairs
+from export.tasks.damage.figures import Measurement, measure, report
+from export.tasks.damage.tiled import open_model
+from export.tasks.interactive.evaluate import evaluate_clicks, takes_clicks
+from export.tasks.radiograph.evaluate import evaluate_films, scores_films
+from export.tasks.waste.evaluate import evaluate_photos, labels_photos
 
 
 def evaluate(options: argparse.Namespace) -> str:

@@ -8,22 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from export.architectures import CROPS, CT, FILMS, INTERACTIVE, WASTE
-from export.checkpoints import Checkpoint, read_checkpoint
-from export.crops.loop import train_crops
-from export.crops.recipes import crop_recipe
-from export.ct.loop import train_slices
-from export.ct.recipes import slice_recipe
+from export.checkpoints.files import Checkpoint, read_checkpoint
 from export.errors import ExportError
-from export.films.loop import train_films
-from export.films.recipes import film_recipe
-from export.interactive.loop import train_clicks
-from export.interactive.recipes import click_recipe
-from export.training.loop import train
-from export.training.recipes import recipe
-from export.waste.loop import train_photos
-from export.waste.recipes import waste_recipe
-from export.waste.starting import starting_weights
+from export.networks import CROPS, CT, FILMS, INTERACTIVE, WASTE
+from export.tasks.building.recipe import crop_recipe
+from export.tasks.building.train import train_crops
+from export.tasks.ct.recipe import slice_recipe
+from export.tasks.ct.train import train_slices
+from export.tasks.damage.recipe import recipe
+from export.tasks.damage.train import train
+from export.tasks.interactive.recipe import click_recipe
+from export.tasks.interactive.train import train_clicks
+from export.tasks.radiograph.recipe import film_recipe
+from export.tasks.radiograph.train import train_films
+from export.tasks.waste.recipe import waste_recipe
+from export.tasks.waste.starting import starting_weights
+from export.tasks.waste.train import train_photos
 
 
 def trainer_of(network: str) -> Callable[[argparse.Namespace], Path]:

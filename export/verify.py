@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.catalog import CATALOG
-from export.entries import FEATURES
-from export.probes import draw_clicked, draw_slices, draw_tiles
-from export.runners import Arrays, Runner, open_file
-from export.trials import composed
-from export.triton import config_files
+from export.graphs.runners import Arrays, Runner, open_file
+from export.parity.cases import composed
+from export.parity.inputs import draw_clicked, draw_slices, draw_tiles
+from export.repository.triton import config_files
+from export.tasks.catalogue import CATALOG
+from export.tasks.specs import FEATURES
 from gateway.repository.card import Card
 from gateway.repository.store import Fault, Repository, StoredModel
 from gateway.vision.labels import decide

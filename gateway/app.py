@@ -9,45 +9,42 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from gateway import __version__
-from gateway.api import (
-    ct,
-    damage,
-    interactive,
-    oip,
-    problems,
-    progress,
-    radiograph,
-    repository,
-    service,
-    sessions,
-    waste,
-)
-from gateway.api.authentication import Authentication
-from gateway.api.middleware import AnswersInPieces, RequestContext
-from gateway.api.services import Services
-from gateway.api.tracing import Tracing
+from gateway.access.keys import Tenants
+from gateway.access.quotas import Quotas
 from gateway.engines.base import Engine
-from gateway.engines.embedded import EmbeddedEngine
-from gateway.engines.triton import TritonEngine
+from gateway.engines.embedded.engine import EmbeddedEngine
+from gateway.engines.triton.engine import TritonEngine
 from gateway.engines.watch import follow
-from gateway.ops.admission import Admission
-from gateway.ops.features import FeatureStore, MemoryFeatures, Shelf
-from gateway.ops.lanes import Turns
-from gateway.ops.memory import keep_freed
-from gateway.ops.place import Place, tallies
-from gateway.ops.pools import MeteredPool
-from gateway.ops.pricing import Prices
-from gateway.ops.progress import ProgressBoard
-from gateway.ops.queue import Queue
-from gateway.ops.quotas import Quotas
-from gateway.ops.redis_link import RedisLink
-from gateway.ops.redis_sessions import RedisFeatures, RedisSessions
-from gateway.ops.sessions import MemorySessions, SessionStore
-from gateway.ops.telemetry import Telemetry
-from gateway.ops.tenants import Tenants
-from gateway.ops.tracing import Tracer
-from gateway.ops.workers import Workers
+from gateway.http import health as service
+from gateway.http import problems, progress
+from gateway.http import refresh as repository
+from gateway.http.authentication import Authentication
+from gateway.http.middleware import AnswersInPieces, RequestContext
+from gateway.http.request_path import Services
+from gateway.http.tracing import Tracing
+from gateway.observability.metrics import Telemetry
+from gateway.observability.place import Place, tallies
+from gateway.observability.tracing import Tracer
+from gateway.oip import route as oip
+from gateway.scheduling.admission import Admission
+from gateway.scheduling.lanes import Turns
+from gateway.scheduling.memory import keep_freed
+from gateway.scheduling.pools import MeteredPool
+from gateway.scheduling.prices import Prices
+from gateway.scheduling.progress import ProgressBoard
+from gateway.scheduling.queue import Queue
+from gateway.scheduling.workers import Workers
+from gateway.sessions.features import FeatureStore, MemoryFeatures, Shelf
+from gateway.sessions.redis_link import RedisLink
+from gateway.sessions.redis_store import RedisFeatures, RedisSessions
+from gateway.sessions.store import MemorySessions, SessionStore
 from gateway.settings import SessionSettings, Settings
+from gateway.tasks.ct import route as ct
+from gateway.tasks.damage import route as damage
+from gateway.tasks.interactive import route as interactive
+from gateway.tasks.interactive import session_route as sessions
+from gateway.tasks.radiograph import route as radiograph
+from gateway.tasks.waste import route as waste
 
 _DESCRIPTION = """Trained vision models as a service. Send images, get masks back.
 
@@ -132,7 +129,7 @@ def _tracer(settings: Settings, telemetry: Telemetry) -> Tracer | None:
     """Return what traces go to; where that is nothing, what makes and sends them is not even imported."""
     if settings.tracing.endpoint is None:
         return None
-    from gateway.ops.otlp import OtlpTracer
+    from gateway.observability.otlp import OtlpTracer
 
     return OtlpTracer(settings.tracing, telemetry)
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from gateway.ops import logs
-from gateway.ops.listening import bind_together, listen, port_of
-from gateway.ops.place import Place
-from gateway.ops.tenants import digest_of, new_key
-from gateway.processes import supervise
+from gateway.access.keys import digest_of, new_key
+from gateway.observability import logs
+from gateway.observability.place import Place, SharedMemory
+from gateway.server.listening import bind_together, listen, port_of
+from gateway.server.supervisor import supervise
 from gateway.settings import AuthSettings, EngineSettings, ModelSettings, ServerSettings, Settings
 
 
@@ -56,10 +56,10 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("settings", help="print every setting with its value in force", parents=[settings])
     key = commands.add_parser("key", help="make a key, and show it once")
     key.add_argument("--tenant", default="tenant", help="whose it will be")
-    # What a supervisor starts; see gateway/processes.py.
+    # What a supervisor starts; see gateway/server/supervisor.py.
     work = commands.add_parser("work", parents=[settings])
     work.add_argument("number", type=int)
-    work.add_argument("folder", type=Path)
+    work.add_argument("memory", type=int)
     work.add_argument("lifeline", type=int)
     return parser
 
@@ -118,16 +118,16 @@ def _serve(settings: Settings, arguments: Sequence[str]) -> int:
     if settings.server.workers > 1:
         return supervise(settings.server, (*arguments, "--port", str(port)))
     # Here and not above: a supervisor serves nothing, and would hold all that serving needs for nothing.
-    from gateway.serving import serve
+    from gateway.server.process import serve
 
     return serve(settings, sockets)
 
 
 def _work(settings: Settings, options: argparse.Namespace) -> int:
-    from gateway.serving import serve_at
+    from gateway.server.process import serve_at
 
-    place = Place(options.number, settings.server.workers, options.folder)
-    return serve_at(place, settings, options.lifeline)
+    memory = SharedMemory(options.memory, settings.server.workers)
+    return serve_at(Place(options.number, memory), settings, options.lifeline)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,8 @@
     │   │   ├── ColourUnsuitable (422)
     │   │   ├── GeometryUnsuitable (422)
     │   │   ├── GeographyMissing (422)
-    │   │   └── BandsUnsuitable (422)
+    │   │   ├── BandsUnsuitable (422)
+    │   │   └── UnitsImplausible (422) values that cannot be Hounsfield units
     │   ├── ArchiveUnsuitable (422)  a zip with names that climb out, with zips inside, encrypted
     │   ├── SeriesUnsuitable (422)
     │   │   ├── SeriesMixed (422)    several patients, studies, series, sizes, orientations
@@ -68,7 +69,7 @@
 
 `code` is the stable tail of the problem document's `type`; `title` never changes
 for a code. `detail` is written for the caller and never holds an exception's text.
-The HTTP rendering lives in `gateway/api/problems.py`.
+The HTTP rendering lives in `gateway/http/problems.py`.
 """
 
 from __future__ import annotations
@@ -322,6 +323,12 @@ class BandsUnsuitable(ImageUnsuitable):
     """The bands of a TIFF image are not those of a picture in RGB or grey."""
 
     code, title = "bands-unsuitable", "Bands are not those of a picture"
+
+
+class UnitsImplausible(ImageUnsuitable):
+    """A CT whose values cannot be Hounsfield units, and whose file does not say that they are."""
+
+    code, title = "units-implausible", "Values that are no Hounsfield units"
 
 
 class ArchiveUnsuitable(Unprocessable):

@@ -49,7 +49,13 @@ class ServerSettings(_Group):
     """TCP port; 0 lets the system choose one, and the start-up text names it."""
 
     workers: int = Field(1, ge=1, le=64)
-    """Processes that answer side by side, on one port; threads, lanes and caches are shared out among them."""
+    """Processes that answer side by side, on one port; threads, lanes and caches are shared out among them. They count
+    requests and bytes in flight, and metrics, together. Each for itself learns what requests cost, counts the quotas of
+    keys, and knows the progress of its own requests."""
+
+    hang_seconds: float = Field(30.0, ge=4)
+    """Of several processes, one whose event loop stands still for so long, in seconds, is killed and replaced. It is
+    watched from when it begins to load its models. Where there is one process, its orchestrator has to watch it."""
 
     keep_alive_seconds: int = Field(75, gt=0)
     """How long an idle connection is kept; longer than the balancer in front keeps its own."""

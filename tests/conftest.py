@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.places import SAMPLES
+
 # Neither a slow machine nor luck decides: no clock in any verdict, and CI draws the same examples each time.
 settings.register_profile(
     "maskgate", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="CI" in os.environ
@@ -18,7 +20,7 @@ settings.load_profile("maskgate")
 @pytest.fixture(scope="session")
 def building_damage() -> Path:
     """Folder of real image pairs, labels and masks. They may not enter the project: they lie beside it or nowhere."""
-    folder = Path(__file__).resolve().parents[2] / "shared" / "data" / "building_damage"
+    folder = SAMPLES / "building_damage"
     if not folder.is_dir():
         pytest.skip("no real samples: ../shared/data/building_damage is not there")
     return folder
@@ -27,7 +29,7 @@ def building_damage() -> Path:
 @pytest.fixture(scope="session")
 def waste_seg() -> Path:
     """Folder of real photographs of waste and their label maps; as `building_damage` beside the project or nowhere."""
-    folder = Path(__file__).resolve().parents[2] / "shared" / "data" / "waste_seg"
+    folder = SAMPLES / "waste_seg"
     if not folder.is_dir():
         pytest.skip("no real samples: ../shared/data/waste_seg is not there")
     return folder

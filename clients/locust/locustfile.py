@@ -1,7 +1,8 @@
-"""What `locust -f clients/locust/locustfile.py --host http://…` plays; `--help` names the options of a load.
+"""What `locust -f clients/locust/locustfile.py --host http://…` plays.
 
 `--arrivals` has requests come whatever became of earlier ones; with `--arrivals closed`, or where classes are named
 (`… Pairs Clicks`), each of `-u` users waits for its answer before it asks again.
+`make load OPTIONS=--help` names the options of a load.
 
 A key, where the gateway wants one, is read from MASKGATE_KEY.
 """
@@ -18,9 +19,11 @@ from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 from maskgate_load.load import Load, headers, scenarios_of
 from maskgate_load.options import add_to, read
-from maskgate_load.users import Arrivals, Clicks, Films, Pairs, Slices, Tensors, Visitor, Waste, classes_of
+from maskgate_load.users import TASK_VISITORS, Arrivals, Visitor, classes_of
 
-__all__ = ["Arrivals", "Clicks", "Films", "Pairs", "Slices", "Tensors", "Waste"]
+__all__ = ["Arrivals"]
+# Where locust looks for classes of users.
+globals().update(TASK_VISITORS)
 
 
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]

@@ -1,97 +1,71 @@
-"""The training loop: seeded, limited by steps and by time, and resumable after a kill."""
+"""The loop that any run goes through: learn, evaluate now and then, and save so that a kill costs a minute."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from statistics import fmean
+from typing import TypeVar
 
-from export.architectures import INPUTS
-from export.training.evaluate import evaluate
-from export.training.inference import served_predictor
-from export.training.metrics import CLASSES
-from export.training.recipes import Recipe
-from export.training.run import Run
-from export.training.samples import Sampler, load_tile
-from export.training.scenes import DrawnPair
-from export.training.steps import run_to_end
-from export.training.xbd import LabelledPair, Pair, read_pairs
+from tqdm import tqdm
 
-_FIRST_SCENE = 1000
-"""Scenes before this one are left to examples and tests; the last ones validate where there are no photographs."""
+from export.training.curves import save_curves
+from export.training.state import State
 
-_VALIDATION_SCENES = 4
+Batch = TypeVar("Batch")
+
+EVALUATIONS = 20
+"""How often a run is evaluated, evenly over its progress."""
+
+_SAVE_SECONDS = 60.0
 
 
-def train(
-    recipe: Recipe,
-    data: Path | None,
+def run_to_end(
+    state: State,
+    batch: Callable[[int], Batch],
+    learn: Callable[[Batch], dict[str, float]],
+    figures: Callable[[], dict[str, float]],
     out: Path,
     *,
-    minutes: float | None = None,
-    device: str = "cpu",
-    seed: int = 0,
-    resume: bool = True,
-) -> Path:
-    """Train a network and return the path of its checkpoint, ``out/model.pt``.
-
-    Beside it lie ``history.json`` and ``curves.png``, renewed at every evaluation, and ``last.pt``, from which a run
-    that was killed goes on with the very samples it would have seen. The checkpoint holds the averaged weights of the
-    last step: the validation pairs choose nothing.
+    resume: bool,
+) -> None:
+    """Step to the end of a run.
 
     Args:
-        recipe: every choice of the run.
-        data: an xBD folder; None trains and validates on drawn scenes alone.
-        out: the run's folder, made where it is missing.
-        minutes: replaces the recipe's limit of time.
-        device: ``cpu`` or ``cuda``.
-        seed: of the first weights and of every sample.
-        resume: go on from ``last.pt`` where there is one; else start anew.
+        state: at its start, or where it was saved.
+        batch: returns the batch of a step; called in another thread, one step ahead.
+        learn: takes one step and returns its losses by name.
+        figures: returns the validation figures of the averaged weights.
+        out: where ``history.json`` and ``curves.png`` are renewed at every evaluation, and ``last.pt`` every minute.
+        resume: go on from ``last.pt`` where there is one; else from where the state is.
 
     Raises:
-        DataError: ``data`` cannot be read.
-        ValueError: there is nothing to train on, or ``last.pt`` is of another recipe.
+        ValueError: ``last.pt`` is of another recipe.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    training, scenes, validation = training_and_validation(data, recipe.scenes)
-    photographs = [load_tile(pair, recipe.reduction) for pair in training]
-    drawn = [load_tile(pair, recipe.reduction) for pair in scenes]
-    sampler = Sampler(photographs, drawn, recipe.draw, seed)
-    run = Run(recipe, minutes or recipe.minutes, device, seed)
-    run_to_end(run, sampler.batch, run.learn, lambda: _figures(run, validation), out, resume=resume)
-    checkpoint = out / "model.pt"
-    run.export(checkpoint, describe(training, recipe.scenes))
-    return checkpoint
-
-
-def training_and_validation(
-    data: Path | None, scenes: int
-) -> tuple[list[Pair], list[DrawnPair], Sequence[LabelledPair]]:
-    """Return the pairs to learn from, so many drawn scenes, and what validates: pairs, or where there are none, scenes.
-
-    Raises:
-        DataError: ``data`` cannot be read.
-    """
-    pairs = [] if data is None else read_pairs(data)
-    drawn = [DrawnPair(_FIRST_SCENE + index) for index in range(scenes + _VALIDATION_SCENES)]
-    validation = [pair for pair in pairs if pair.split == "val"]
-    return [pair for pair in pairs if pair.split == "train"], drawn[:scenes], validation or drawn[scenes:]
-
-
-def describe(training: Sequence[Pair], scenes: int) -> str:
-    """Return in words what a network was learnt from: pairs, how many of each event, and drawn scenes."""
-    events = ", ".join(f"{count} {event}" for event, count in Counter(pair.event for pair in training).most_common())
-    parts = [f"{len(training)} xBD pairs ({events})"] * bool(training) + [f"{scenes} drawn scenes"] * bool(scenes)
-    return " and ".join(parts)
-
-
-def _figures(run: Run, validation: Sequence[LabelledPair]) -> dict[str, float]:
-    """Return the validation figures of the averaged weights; damage only from networks that tell it."""
-    recipe = run.recipe
-    predict = served_predictor(run.average, recipe.network, recipe.framing, run.device)
-    counts = evaluate(predict, validation).counts
-    figures = {"localisation F1": counts.localisation.f1}
-    if "post" in INPUTS[recipe.network]:
-        figures |= {f"{name} F1": f1 for name, f1 in zip(CLASSES[1:], counts.damage_f1, strict=True)}
-        figures |= {"damage harmonic": counts.damage_harmonic, "xView2 score": counts.score}
-    return figures
+    last = out / "last.pt"
+    if resume and last.is_file():
+        state.load(last)
+    losses: list[dict[str, float]] = []
+    saved, done = state.seconds, round(100 * state.progress, 1)
+    # The next batch is made while the network learns from this one.
+    with ThreadPoolExecutor(1) as pool, tqdm(total=100, initial=done, desc=state.plan.network, unit="%") as bar:
+        upcoming = pool.submit(batch, state.step)
+        while state.progress < 1:
+            current, upcoming = upcoming.result(), pool.submit(batch, state.step + 1)
+            losses.append(learn(current))
+            bar.set_postfix(step=state.step, loss=sum(losses[-1].values()), refresh=False)
+            bar.update(round(100 * state.progress, 1) - bar.n)
+            due = state.progress * EVALUATIONS >= len(state.history) + 1
+            if due:
+                means = {f"loss {name}": fmean(loss[name] for loss in losses) for name in losses[0]}
+                state.history.append({"step": state.step, "seconds": state.seconds, **means, **figures()})
+                state.tick()
+                losses.clear()
+                (out / "history.json").write_text(json.dumps(state.history, indent=1) + "\n", encoding="utf-8")
+                save_curves(state.history, out / "curves.png")
+            if due or state.seconds - saved > _SAVE_SECONDS:
+                state.save(last)
+                saved = state.seconds
+        upcoming.cancel()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from export.training.xbd import UNCLASSIFIED
+from export.tasks.damage.data import UNCLASSIFIED
 
 CLASSES = ("background", "no-damage", "minor-damage", "major-damage", "destroyed")
 """Names of label values 0 to 4."""

@@ -9,8 +9,8 @@ from typing import Any, Literal, Protocol
 from numpy.typing import NDArray
 
 from gateway.errors import ModelNotFound, ModelNotReady, VersionNotFound
-from gateway.ops.timeline import Timeline
 from gateway.repository.card import Card
+from gateway.scheduling.timeline import Timeline
 
 State = Literal["loading", "ready", "failed"]
 Tensors = Mapping[str, NDArray[Any]]
@@ -37,6 +37,11 @@ class Model:
     def name(self) -> str:
         """Name of the model, as in the repository."""
         return self.card.name
+
+    @property
+    def parts(self) -> tuple[Model, ...]:
+        """The models that it is composed of, in the order in which they run; none of one of the repository."""
+        return ()
 
     def output(self, role: str) -> str:
         """Return the tensor name of the output `role`."""

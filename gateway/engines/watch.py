@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
-from gateway.ops.place import Tally
+from gateway.observability.place import Tally
 
 _log = logging.getLogger(__name__)
 

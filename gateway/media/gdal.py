@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from functools import cache
 
 from gateway.errors import ImageUnreadable, MaskgateError
-from gateway.media.discreet import answering
+from gateway.media.quiet import answering
 
 # What GDAL may keep decoded, over all files and threads of the process: some rows of tiles of a large scene. Its own
 # default is a twentieth of the machine's memory.

@@ -16,6 +16,7 @@ Int16 = npt.NDArray[np.int16]
 Float32 = npt.NDArray[np.float32]
 
 _MM3_PER_ML = 1000.0
+_ZERO = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,40 @@ class Window:
 
 LUNG = Window(-1250.0, 250.0)
 """The window of CT networks, unless a card names another: wide enough for aerated lung and for effusion."""
+
+
+_AIR, _SOFT_TISSUE = (-1100, -300), (-200, 300)
+_LEAST_SHARE = 0.01
+_USUAL_OFFSETS = (-1024, -1000, -32768)
+
+
+class UnitsTally:
+    """Whether the values of slices of a chest can be Hounsfield units: they show air or lung, and soft tissue.
+
+    Each has to be a hundredth of what was imaged at least: −1100 to −300 and −200 to 300. Values from 0 to 1 or to 255,
+    values that still want their offset, label maps and MR lack one of the two.
+    """
+
+    def __init__(self) -> None:
+        """Have seen nothing yet."""
+        self._values = np.zeros(1 << 16, np.int64)
+
+    def add(self, units: Int16, padding: int) -> None:
+        """Count a slice, int16 of any shape; values up to `padding` were not imaged."""
+        imaged = units[units > padding].astype(np.int32)
+        self._values += np.bincount(imaged + _ZERO, minlength=1 << 16)
+
+    def plausible(self, offset: int = 0) -> bool:
+        """Return whether what was counted can be Hounsfield units, `offset` added to each value."""
+        least = _LEAST_SHARE * int(self._values.sum())
+        ranges = [
+            (max(0, low - offset + _ZERO), max(0, high - offset + _ZERO + 1)) for low, high in (_AIR, _SOFT_TISSUE)
+        ]
+        return least == 0 or all(self._values[low:high].sum() >= least for low, high in ranges)
+
+    def likely_offset(self) -> int | None:
+        """Return the usual offset that makes Hounsfield units of what was counted; None: none does."""
+        return next((offset for offset in _USUAL_OFFSETS if self.plausible(offset)), None)
 
 
 def from_windowed(pixels: UInt8, window: Window) -> Int16:
@@ -76,14 +111,23 @@ def from_grid(probabilities: UInt8, height: int, width: int) -> UInt8:
     return np.asarray(resized, np.uint8)
 
 
-def apply_linear_window(values: Float32, centre: float, width: float) -> Float32:
-    """Return values as 0–1 through DICOM's linear window (PS3.3 C.11.2.1.2.1).
+WINDOW_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
+
+
+def apply_window(values: Float32, centre: float, width: float, function: str = "LINEAR") -> Float32:
+    """Return values as 0–1 through a window of DICOM's (PS3.3 C.11.2.1.2 and C.11.2.1.3).
 
     Args:
         values: any shape.
         centre: the window's centre.
-        width: its width, at least 1; of width 1 it is a threshold.
+        width: its width, above 0; of `LINEAR` at least 1, and of width 1 that is a threshold.
+        function: one of `WINDOW_FUNCTIONS`.
     """
+    if function == "SIGMOID":
+        with np.errstate(over="ignore"):
+            return np.asarray(1 / (1 + np.exp(-4 * (values - np.float32(centre)) / np.float32(width))), np.float32)
+    if function == "LINEAR_EXACT":
+        return np.asarray(np.clip((values - np.float32(centre)) / np.float32(width) + np.float32(0.5), 0, 1))
     if width <= 1:
         return np.asarray(values > centre - 0.5, np.float32)
     scaled = (values - np.float32(centre - 0.5)) / np.float32(width - 1) + np.float32(0.5)

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from gateway.api import images
 from gateway.app import create_app
-from gateway.media import ct_files, film_files
-from gateway.media.images import decode
+from gateway.http import images
+from gateway.media.medical import ct_files
+from gateway.media.medical import radiograph_files as film_files
+from gateway.media.pictures.images import decode
 from gateway.settings import Settings
 from tests.support.app_client import AppClient, running
 from tests.support.trivial import write_trivial_model

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.ops.pricing import Kind
-from gateway.ops.tenants import digest_of
-from gateway.ops.timeline import STAGES
+from gateway.access.keys import digest_of
+from gateway.scheduling.prices import Kind
+from gateway.scheduling.timeline import STAGES
 from tests.support.app_client import AppClient
 from tests.support.geotiffs import grid, write
 from tests.support.leaving import Message, converse, scope_of, whole_then_gone

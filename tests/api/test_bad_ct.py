@@ -20,7 +20,7 @@ from pydicom.uid import EncapsulatedPDFStorage, RLELossless, generate_uid
 from gateway.settings import Settings
 from tests.api.conftest import Start
 from tests.support.app_client import AppClient
-from tests.support.cts import GLASS, marked, nifti, series, slices
+from tests.support.cts import GLASS, drawn_chest, marked, nifti, series, slices
 from tests.support.dicoms import NAME, SURNAME, compressed, ct, enhanced, film, ramp, saved, saved_as, zipped
 from tests.support.pictures import encode, noise
 
@@ -97,8 +97,23 @@ def with_gap() -> bytes:
 
 
 def twice() -> bytes:
-    files = slices(3, 2)
-    return zipped((str(number), file) for number, file in enumerate([*files, files[1]]))
+    """Return a series with two files of one identifier that differ."""
+    files = slices(3, 1)
+    changed = bytearray(files[0])
+    changed[-1] ^= 1
+    return zipped((str(number), file) for number, file in enumerate([*files, bytes(changed)]))
+
+
+def without_offset() -> bytes:
+    """Return NIfTI of stored values, 1024 above Hounsfield units."""
+    voxels = np.stack([drawn_chest() + 1024] * 3, axis=-1).astype(np.uint16)
+    data: bytes = nibabel.Nifti1Image(voxels, np.diag([-1.0, -1.0, 2.0, 1.0])).to_bytes()
+    return data
+
+
+def deep_picture() -> bytes:
+    """Return a PNG of stored values, 32768 above Hounsfield units."""
+    return encode((drawn_chest().astype(np.int32) + 32768).astype(np.uint16))
 
 
 def bomb() -> bytes:
@@ -146,12 +161,14 @@ BAD: dict[str, tuple[Callable[[], bytes], int, str]] = {
     "a radiograph": (lambda: saved(film(ramp() + 1000)), 422, "modality-unsuitable"),
     "a scout view": (lambda: saved(ct(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])), 422, "image-unsuitable"),
     "unknown transfer syntax": (of_unknown_syntax, 415, "compression-unsupported"),
-    "deflated": (lambda: saved_as(ct(), "1.2.840.10008.1.2.1.99"), 415, "compression-unsupported"),
+    "deflated and cut off": (lambda: saved_as(ct(), "1.2.840.10008.1.2.1.99")[:-300], 422, "image-unreadable"),
     "truncated DICOM": (lambda: GOOD[:-1000], 422, "image-unreadable"),
     "truncated in its header": (lambda: GOOD[:300], 422, "pixels-missing"),
     "lying about its size": (lying, 422, "image-unreadable"),
     "damaged compression": (damaged_compressed, 422, "image-unreadable"),
-    "without position": (lambda: saved(ct(ImagePositionPatient=None)), 422, "geometry-unsuitable"),
+    "percent instead of Hounsfield units": (lambda: saved(ct(RescaleType="PCT")), 422, "image-unsuitable"),
+    "NIfTI that wants its offset": (without_offset, 422, "units-implausible"),
+    "PNG of 16 bits that wants its offset": (deep_picture, 422, "units-implausible"),
     "without rescaling": (lambda: saved(ct(RescaleSlope=None)), 422, "image-unsuitable"),
     "in colour": (lambda: saved(ct(SamplesPerPixel=3)), 422, "colour-unsuitable"),
     "too large a slice": (lambda: saved(ct(np.zeros((40, 2049), np.int16))), 413, "image-too-large"),

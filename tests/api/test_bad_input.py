@@ -189,7 +189,7 @@ def test_a_defect_is_a_500_without_its_text(client: AppClient, monkeypatch: pyte
     def fail(*_: object) -> bytes:
         raise RuntimeError("secret detail of /some/path")
 
-    monkeypatch.setattr("gateway.api.damage.encode_label_map", fail)
+    monkeypatch.setattr("gateway.tasks.damage.route.encode_label_map", fail)
     answer = client.post("/v1/damage", files={"pre": GOOD, "post": GOOD})
     expect(answer, 500, "internal")
     assert "secret" not in answer.text

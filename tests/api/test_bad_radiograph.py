@@ -15,9 +15,10 @@ from tests.api.conftest import Start
 from tests.support.admitted import admit
 from tests.support.app_client import AppClient
 from tests.support.cts import nifti, series
-from tests.support.dicoms import NAME, SURNAME, compressed, ct, film, saved, saved_as
+from tests.support.dicoms import NAME, SURNAME, compressed, ct, film, saved
 from tests.support.films import chest, dicom
 from tests.support.pictures import encode, noise
+from tests.support.places import SAMPLES
 from tests.support.trivial import damage_version
 from tests.support.trivial_radiograph import write_trivial_radiograph
 
@@ -85,7 +86,9 @@ BAD: dict[str, tuple[Callable[[], bytes], int, str]] = {
         415,
         "compression-unsupported",
     ),
-    "deflated": (lambda: saved_as(film(chest()), "1.2.840.10008.1.2.1.99"), 415, "compression-unsupported"),
+    "a lateral view": (lambda: dicom(ViewPosition="LL"), 422, "image-unsuitable"),
+    "for processing": (lambda: dicom(PresentationIntentType="FOR PROCESSING"), 422, "image-unsuitable"),
+    "window of no width": (lambda: dicom(WindowCenter=9, WindowWidth=0), 422, "image-unsuitable"),
     "DICOM in colour": (lambda: dicom(SamplesPerPixel=3), 422, "colour-unsuitable"),
     "window of nonsense": (lambda: dicom(WindowCenter="nan"), 422, "image-unreadable"),
     "too small a DICOM": (lambda: saved(film(chest()[:63])), 422, "image-unsuitable"),
@@ -114,7 +117,7 @@ def test_a_letter_in_colour_makes_no_photograph(client: AppClient) -> None:
 
 
 def test_the_real_film_of_a_leg_is_refused(client: AppClient) -> None:
-    path = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "format_samples" / "dicom" / "RG3_J2KI.dcm"
+    path = SAMPLES / "format_samples" / "dicom" / "RG3_J2KI.dcm"
     if not path.is_file():
         pytest.skip("no real samples: ../shared/data/format_samples/dicom/RG3_J2KI.dcm is not there")
     answer = client.post("/v1/radiograph", files={"image": path.read_bytes()})

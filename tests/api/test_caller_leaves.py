@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.media.geotiff import GeoTiff
+from gateway.media.geo.geotiff import GeoTiff
 from tests.support.app_client import AppClient
 from tests.support.geotiffs import grid, write
 from tests.support.leaving import Message, converse, scope_of, whole_then_gone
@@ -100,9 +100,9 @@ def test_while_a_scene_is_mapped(start: Any, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("stage", "function"),
     [
-        ("decode", "gateway.api.images.decode"),
-        ("finish", "gateway.tasks.segmentation.class_counts"),
-        ("encode", "gateway.api.damage.encode_label_map"),
+        ("decode", "gateway.http.images.decode"),
+        ("finish", "gateway.inference.segmenter.class_counts"),
+        ("encode", "gateway.tasks.damage.route.encode_label_map"),
     ],
 )
 def test_while_a_thread_is_at_work(start: Any, monkeypatch: pytest.MonkeyPatch, stage: str, function: str) -> None:

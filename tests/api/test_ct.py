@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 from base64 import b64decode
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from tests.support.cts import (
     OBLIQUE,
     ROW,
     SIDE,
+    STEP,
+    drawn_chest,
     marked,
     multi_frame,
     nifti,
@@ -35,6 +38,7 @@ from tests.support.cts import (
 )
 from tests.support.dicoms import SURNAME, compressed, ct, saved, zipped
 from tests.support.pictures import decode, encode
+from tests.support.places import SAMPLES
 from tests.support.trivial_ct import CLASSES
 from tests.support.validators import complaints
 
@@ -118,8 +122,8 @@ def test_a_marked_voxel_of_a_nifti_comes_back_where_it_was(client: AppClient, pa
     assert answer.headers["content-type"] == "application/x-nifti"
     labels = nibabel.Nifti1Image.from_bytes(gzip.decompress(answer.content))
     assert np.allclose(labels.affine, AFFINE, atol=1e-5)
-    assert np.argwhere(np.asanyarray(labels.dataobj)).tolist() == [
-        [ROW + i, COLUMN + j, 3] for i in range(2) for j in range(2)
+    assert np.argwhere(np.asanyarray(labels.dataobj) == 1).tolist() == [
+        [COLUMN + i, ROW + j, 3] for i in range(2) for j in range(2)
     ]
 
 
@@ -280,7 +284,7 @@ def test_bytes_are_reserved_as_long_as_they_are_held(client: AppClient) -> None:
 
 @pytest.mark.parametrize("name", ["CT_small.dcm", "693_UNCR.dcm", "693_J2KI.dcm"])
 def test_a_real_slice_is_answered_in_every_form(client: AppClient, tmp_path: Path, name: str) -> None:
-    path = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "format_samples" / "dicom" / name
+    path = SAMPLES / "format_samples" / "dicom" / name
     if not path.is_file():
         pytest.skip(f"no real samples: ../shared/data/format_samples/dicom/{name} is not there")
     data = path.read_bytes()
@@ -297,3 +301,49 @@ def test_a_real_slice_is_answered_in_every_form(client: AppClient, tmp_path: Pat
         assert "names no frame of reference" in refused.json()["detail"]
     back = nibabel.Nifti1Image.from_bytes(gzip.decompress(ask(client, data, headers=NIFTI).content))
     np.testing.assert_array_equal(np.asanyarray(back.dataobj)[..., 0].T, labels)
+
+
+def test_one_volume_measures_alike_as_dicom_and_as_nifti_of_any_axes(client: AppClient) -> None:
+    """Columns to the patient's left and rows to the back is what networks learnt from, whatever file they came in."""
+    pixels = drawn_chest()
+    pixels[18:34, 16:20] = GLASS
+    step = 2.5
+    files = [
+        saved(ct(pixels, position=(-20, -30, step * k), instance=k, spacing=(0.7, 0.6), SliceThickness=step))
+        for k in range(1, 5)
+    ]
+    series_answer = ask(client, zipped((str(k), file) for k, file in enumerate(files)), headers=JSON).json()
+    expected = [one["volume_ml"] for one in series_answer["lesions"]]
+    assert expected[0] > 0
+    voxels = np.stack([pixels.T] * 4, axis=-1)
+    affine = np.array([[-0.6, 0, 0, 20], [0, -0.7, 0, 30], [0, 0, step, step], [0, 0, 0, 1.0]])
+    for order in permutations(range(3)):
+        for flipped in (False, True):
+            turned, placed = np.ascontiguousarray(voxels.transpose(order)), affine[:, [*order, 3]].copy()
+            if flipped:
+                turned = turned[::-1]
+                placed[:3, 3] += placed[:3, 0] * (turned.shape[0] - 1)
+                placed[:3, 0] *= -1
+            answer = ask(client, nibabel.Nifti1Image(turned, placed).to_bytes(), headers=JSON).json()
+            assert [one["volume_ml"] for one in answer["lesions"]] == pytest.approx(expected, rel=5e-3), order
+
+
+def test_slices_are_named_by_their_file_and_place(client: AppClient) -> None:
+    answer = ask(client, series(3, 1), headers=JSON).json()
+    assert len({one["instance"] for one in answer["slices"]}) == 3
+    steps = np.diff([one["position"] for one in answer["slices"]], axis=0)
+    assert np.allclose(np.linalg.norm(steps, axis=1), STEP, atol=1e-3)
+
+
+def test_an_offset_makes_units_of_stored_values(client: AppClient) -> None:
+    deep = encode((drawn_chest().astype(np.int32) + 32768).astype(np.uint16))
+    answer = ask(client, deep, "?offset=-32768", headers=JSON)
+    assert "plus -32768" in " ".join(answer.json()["notices"])
+    assert client.post("/v1/ct?offset=-1024", files={"image": single()}).status_code == 422
+
+
+def test_the_caller_may_state_the_body_part(client: AppClient) -> None:
+    abdomen = saved(ct(marked(GLASS), BodyPartExamined="ABDOMEN"))
+    assert client.post("/v1/ct", files={"image": abdomen}).status_code == 422
+    answer = ask(client, abdomen, "?body_part=chest", headers=JSON)
+    assert "the caller says so" in " ".join(answer.json()["notices"])

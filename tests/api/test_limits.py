@@ -27,8 +27,8 @@ from tests.support.films import dicom
 from tests.support.geotiffs import grid, write
 from tests.support.oip import json_request
 from tests.support.pictures import encode, noise
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 GOOD = encode(noise(96, 96))
 SCENE = write(noise(96, 96), grid(96, 96))
 FORM = {"Content-Type": "multipart/form-data; boundary=frontier"}
@@ -181,9 +181,9 @@ BOUNDS = {
 }
 
 ELSEWHERE = {
-    "inflight_bytes": "tests/unit/ops/test_admission.py::test_a_refused_growth_holds_nothing_more",
-    "inflight_requests": "tests/unit/ops/test_admission.py::test_one_request_too_many",
-    "queue_seconds": "tests/unit/ops/test_admission.py::test_the_queue_is_bounded",
+    "inflight_bytes": "tests/unit/scheduling/test_admission.py::test_a_refused_growth_holds_nothing_more",
+    "inflight_requests": "tests/unit/scheduling/test_admission.py::test_one_request_too_many",
+    "queue_seconds": "tests/unit/scheduling/test_admission.py::test_the_queue_is_bounded",
     "deadline_seconds": "tests/api/test_bad_input.py::test_deadline",
     "scene_deadline_seconds": "tests/api/test_limits.py::test_a_scene_may_take_longer",
     "upload_seconds": "tests/api/test_slow_uploads.py::test_a_body_that_takes_too_long",

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from gateway.ops.logs import JsonFormatter
+from gateway.observability.logs import JsonFormatter
 from tests.api.conftest import Start
 
 

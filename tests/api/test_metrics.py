@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gateway.ops.telemetry import Telemetry
+from gateway.observability.metrics import Telemetry
 from tests.api.conftest import Start
 from tests.support.app_client import AppClient
 from tests.support.films import chest
@@ -20,7 +20,7 @@ TESTS = Path(__file__).resolve().parents[1]
 ELSEWHERE = {
     "maskgate_cancelled": "api/test_caller_leaves.py",
     "maskgate_connections_cut": "e2e/test_edges.py",
-    "maskgate_queued_work_seconds": "unit/ops/test_queue.py",
+    "maskgate_queued_work_seconds": "unit/scheduling/test_queue.py",
     "maskgate_shed": "api/test_admission.py",
     "maskgate_trace_spans": "api/test_tracing.py",
     "maskgate_triton_errors": "contract/test_triton_failures.py",

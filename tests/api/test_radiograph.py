@@ -14,12 +14,13 @@ import pytest
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from gateway.repository.card import ClassSpec, read_card
-from gateway.vision.films import mean_evidence, to_tile
+from gateway.vision.radiographs import mean_evidence, to_tile
 from tests.api.conftest import Start
 from tests.support.app_client import AppClient
 from tests.support.dicoms import SURNAME, baseline_jpeg, compressed, film, saved
 from tests.support.films import COLUMNS, ROWS, UInt8, chest, dicom
 from tests.support.pictures import decode, encode
+from tests.support.places import SAMPLES
 from tests.support.trivial_radiograph import evidence_of, scores_of, write_trivial_radiograph
 
 PNG = {"Accept": "image/png"}
@@ -142,7 +143,7 @@ def test_the_ensembles_evidence_is_the_mean_of_its_models(client: AppClient, mon
         drawn.append(evidence)
         return b"png"
 
-    monkeypatch.setattr("gateway.api.radiograph.encode_heat_overlay", drawing)
+    monkeypatch.setattr("gateway.tasks.radiograph.route.encode_heat_overlay", drawing)
     ask(client, dicom(), "?saliency_class=NORMAL", PNG)
     ask(client, dicom(), "?saliency_class=NORMAL&model=cxr-even", PNG)
     maps = [evidence_of(to_tile(chest(), SIZES[m])[None], n)[0, ..., 1] for m, n in zip(SIZES, CELLS, strict=True)]
@@ -249,12 +250,13 @@ def test_openapi_tells_of_the_answer(client: AppClient) -> None:
     route = document["paths"]["/v1/radiograph"]["post"]
     assert set(route["responses"]["200"]["content"]) == {"application/json", "image/png"}
     assert {parameter["name"] for parameter in route["parameters"]} == {
-        "model", "version", "threshold", "include", "saliency_class", "Maskgate-Priority", "Maskgate-Deadline",
+        "model", "version", "threshold", "include", "body_part", "saliency_class",
+        "Maskgate-Priority", "Maskgate-Deadline",
     }  # fmt: skip
 
 
 def test_a_real_film_is_answered(client: AppClient) -> None:
-    folder = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "cxr_covid_cls" / "images"
+    folder = SAMPLES / "cxr_covid_cls" / "images"
     real = next(iter(sorted(folder.glob("*.jpg"))), None) if folder.is_dir() else None
     if real is None:
         pytest.skip("no real samples: ../shared/data/cxr_covid_cls is not there")

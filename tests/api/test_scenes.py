@@ -18,7 +18,7 @@ from rasterio.io import MemoryFile
 from shapely.geometry import shape
 
 from gateway.media.gdal import contained
-from gateway.media.georeference import GeoGrid
+from gateway.media.geo.georeference import GeoGrid
 from tests.support.app_client import AppClient
 from tests.support.geotiffs import gdal, grid, write
 from tests.support.pictures import decode, encode, noise

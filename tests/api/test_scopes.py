@@ -14,8 +14,8 @@ import pytest
 from pydantic import ValidationError
 
 from gateway import cli
-from gateway.api.scopes import costs, scope_needed
-from gateway.ops.tenants import Tenants, digest_of
+from gateway.access.keys import Tenants, digest_of
+from gateway.access.scopes import costs, scope_needed
 from gateway.settings import AuthSettings, Settings
 from tests.support.app_client import AppClient
 from tests.support.leaving import converse, scope_of

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 from tests.support.app_client import AppClient
 from tests.support.pictures import encode, noise
+from tests.support.places import ROOT
 from tests.support.trivial_interactive import NAMES
 
-GATEWAY = Path(__file__).resolve().parents[2] / "gateway"
+GATEWAY = ROOT / "gateway"
 
 
 def test_health_and_readiness(client: AppClient) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.api.uploads import _seconds_for
+from gateway.http.uploads import _seconds_for
 from gateway.settings import LimitSettings
 from tests.support.app_client import AppClient
 from tests.support.pictures import encode, noise

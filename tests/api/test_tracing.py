@@ -19,8 +19,8 @@ from gateway.settings import Settings
 from tests.support.app_client import AppClient, running
 from tests.support.collector import Collector, Span, children, collector, tree
 from tests.support.pictures import encode, noise
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED = f"00-{TRACE}-{PARENT}-01"
 PAIR = {"pre": encode(noise(150, 100)), "post": encode(noise(150, 100, seed=1))}

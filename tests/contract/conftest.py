@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from gateway.engines.base import Engine
-from gateway.engines.embedded import EmbeddedEngine
-from gateway.engines.triton import TritonEngine
-from gateway.ops.telemetry import Telemetry
+from gateway.engines.embedded.engine import EmbeddedEngine
+from gateway.engines.triton.engine import TritonEngine
+from gateway.observability.metrics import Telemetry
 from tests.support.triton import Tritons
 from tests.support.trivial import write_trivial_model
 

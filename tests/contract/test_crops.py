@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from gateway.engines.base import Engine, Tensors, choose
-from gateway.media.pictures import Picture
-from gateway.ops.telemetry import Telemetry
-from gateway.ops.timeline import Timeline
-from gateway.ops.workers import Workers
-from gateway.tasks.damage import DamageReport, report_damage
-from gateway.tasks.fused import CROP_TASK, FusedSegmenter, fuse
-from gateway.tasks.scene_bands import Band
-from gateway.tasks.scenes import SceneMap, map_scene
-from gateway.tasks.segmentation import Segmenter
+from gateway.inference.run import Run
+from gateway.media.geo.picture_rasters import Picture
+from gateway.observability.metrics import Telemetry
+from gateway.scheduling.timeline import Timeline
+from gateway.scheduling.workers import Workers
+from gateway.tasks.damage.fused import CROP_TASK, fuse, segmenter_of
+from gateway.tasks.damage.pipeline import DamageReport, report_damage
+from gateway.tasks.damage.scene_bands import Band
+from gateway.tasks.damage.scene_pipeline import SceneMap, map_scene
 from tests.support.pictures import noise
 from tests.support.trivial import write_trivial_model
 from tests.support.trivial_crops import CERTAIN, scores_of, write_trivial_crops
@@ -65,10 +65,7 @@ def test_a_pair_is_found_and_graded(new_engine: Factory, fused: Path) -> None:
         workers, timeline, telemetry = Workers(ThreadPoolExecutor(2)), Timeline(30), Telemetry()
         try:
             finder, grader = choose(engine, "damage", "bd-fcn"), choose(engine, CROP_TASK, "bd-cnn")
-            parts = [Segmenter(model, engine, workers, telemetry, timeline) for model in (finder, grader)]
-            whole = FusedSegmenter(
-                fuse(finder, grader), engine, workers, telemetry, timeline, finder=parts[0], grader=parts[1]
-            )
+            whole = segmenter_of(Run(engine, workers, telemetry, timeline), fuse(finder, grader))
             return await report_damage(whole, pre, post)
         finally:
             await engine.close()
@@ -105,10 +102,7 @@ def test_a_scene_is_graded_in_bands_as_at_once(new_engine: Factory, fused: Path)
         workers, timeline, telemetry = Workers(ThreadPoolExecutor(2)), Timeline(60), Telemetry()
         try:
             finder, grader = choose(engine, "damage", "bd-fcn"), choose(engine, CROP_TASK, "bd-cnn")
-            parts = [Segmenter(model, engine, workers, telemetry, timeline) for model in (finder, grader)]
-            whole = FusedSegmenter(
-                fuse(finder, grader), engine, workers, telemetry, timeline, finder=parts[0], grader=parts[1]
-            )
+            whole = segmenter_of(Run(engine, workers, telemetry, timeline), fuse(finder, grader))
             before, after = (Picture(image, np.ones(image.shape[:2], np.bool_)) for image in (pre, post))
             found = await map_scene(whole, before, after, [Kept()])
             at_once = await whole.label_map_and_confidence({"pre": pre, "post": post})

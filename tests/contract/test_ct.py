@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gateway.engines.base import Engine, Tensors, choose
-from gateway.ops.timeline import Timeline
+from gateway.scheduling.timeline import Timeline
 from gateway.vision.labels import decide
 from tests.support.trivial_ct import labels_of, probabilities_of, write_trivial_ct
 

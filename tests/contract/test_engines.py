@@ -13,7 +13,7 @@ import pytest
 
 from gateway.engines.base import Engine, choose
 from gateway.errors import DeadlineExceeded, ModelNotFound, ModelNotReady
-from gateway.ops.timeline import Timeline
+from gateway.scheduling.timeline import Timeline
 from tests.support.trivial import damage_version, label_table, probability_table, write_trivial_model
 
 Factory = Callable[[Path], Engine]

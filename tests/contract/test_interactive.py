@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gateway.engines.base import Engine, Tensors, choose
-from gateway.ops.timeline import Timeline
+from gateway.scheduling.timeline import Timeline
 from gateway.vision.clicks import as_points, click_map
 from tests.support.trivial_interactive import (
     NAMES,

@@ -9,21 +9,22 @@ from shutil import copytree
 import numpy as np
 import pytest
 
-from export.catalog import CATALOG
-from export.probes import draw_clicked, draw_slices
+from export.parity.inputs import draw_clicked, draw_slices
+from export.tasks.catalogue import CATALOG
 from gateway.engines.base import Engine, Model, Tensors, choose
-from gateway.engines.embedded import EmbeddedEngine
-from gateway.engines.triton import TritonEngine
-from gateway.ops.telemetry import Telemetry
-from gateway.ops.timeline import Timeline
+from gateway.engines.embedded.engine import EmbeddedEngine
+from gateway.engines.triton.engine import TritonEngine
+from gateway.observability.metrics import Telemetry
 from gateway.repository.card import Card
+from gateway.scheduling.timeline import Timeline
 from tests.support.checkpoints import checkpoint, small_entry, untrained
 from tests.support.pictures import noise
+from tests.support.places import ROOT
 from tests.support.triton import Tritons
 from tests.support.unproven import write_unproven
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
-SHIPPED = Path(__file__).resolve().parents[2] / "model_repository"
+SHIPPED = ROOT / "model_repository"
 BATCHES = (1, 2, 3, 9)
 """One item, as many as there are lanes, one more, and one more than most of the models take at once."""
 

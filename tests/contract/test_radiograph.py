@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gateway.engines.base import Engine, Tensors, choose
-from gateway.ops.timeline import Timeline
+from gateway.scheduling.timeline import Timeline
 from tests.support.trivial_radiograph import evidence_of, scores_of, write_trivial_radiograph
 
 Factory = Callable[[Path], Engine]

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from gateway.errors import SessionNotFound, SessionsFull, SessionsUnavailable
-from gateway.ops.features import FeatureKey, Shelf
-from gateway.ops.redis_link import RedisLink
-from gateway.ops.redis_sessions import RedisFeatures, RedisSessions
-from gateway.ops.sessions import Session, new_id
-from gateway.ops.telemetry import Telemetry
+from gateway.observability.metrics import Telemetry
+from gateway.sessions.features import FeatureKey, Shelf
+from gateway.sessions.redis_link import RedisLink
+from gateway.sessions.redis_store import RedisFeatures, RedisSessions
+from gateway.sessions.store import Session, new_id
 from tests.support.redis_server import free_port, redis_server
 
 pytestmark = pytest.mark.e2e

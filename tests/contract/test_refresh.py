@@ -13,8 +13,8 @@ import pytest
 
 from gateway.engines.base import Engine, Model, Refreshed, choose
 from gateway.errors import ModelNotFound, ModelNotReady, Unavailable, VersionNotFound
-from gateway.ops.timeline import Timeline
 from gateway.repository.card import read_card, write_card
+from gateway.scheduling.timeline import Timeline
 from tests.support.trivial import (
     damage_version,
     label_table,

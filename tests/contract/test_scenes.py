@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from gateway.engines.base import Engine, choose
-from gateway.media.pictures import Picture
-from gateway.ops.telemetry import Telemetry
-from gateway.ops.timeline import Timeline
-from gateway.ops.workers import Workers
-from gateway.tasks.scene_bands import Band
-from gateway.tasks.scenes import SceneMap, map_scene
-from gateway.tasks.segmentation import Segmenter
+from gateway.inference.segmenter import Segmenter
+from gateway.media.geo.picture_rasters import Picture
+from gateway.observability.metrics import Telemetry
+from gateway.scheduling.timeline import Timeline
+from gateway.scheduling.workers import Workers
+from gateway.tasks.damage.scene_bands import Band
+from gateway.tasks.damage.scene_pipeline import SceneMap, map_scene
 from tests.support.pictures import noise
 from tests.support.trivial import label_table
 
@@ -42,7 +42,7 @@ def test_a_scene_is_the_same_map(new_engine: Factory, repository: Path) -> None:
         engine, workers = new_engine(repository), Workers(ThreadPoolExecutor(2))
         await engine.start()
         try:
-            segmenter = Segmenter(choose(engine, "damage", "pair"), engine, workers, Telemetry(), Timeline(60))
+            segmenter = Segmenter(engine, workers, Telemetry(), Timeline(60), model=choose(engine, "damage", "pair"))
             return await map_scene(segmenter, scene, scene, [kept])
         finally:
             await engine.close()

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from gateway.errors import Conflict, SessionChanged, SessionNotFound, SessionsFull, TooLarge
-from gateway.ops.features import FeatureKey, FeatureStore, MemoryFeatures, Shelf
-from gateway.ops.redis_link import RedisLink
-from gateway.ops.redis_sessions import RedisFeatures, RedisSessions
-from gateway.ops.sessions import MemorySessions, Session, SessionStore, is_id, new_id
-from gateway.ops.telemetry import Telemetry
+from gateway.observability.metrics import Telemetry
+from gateway.sessions.features import FeatureKey, FeatureStore, MemoryFeatures, Shelf
+from gateway.sessions.redis_link import RedisLink
+from gateway.sessions.redis_store import RedisFeatures, RedisSessions
+from gateway.sessions.store import MemorySessions, Session, SessionStore, is_id, new_id
 from tests.support.redis_server import RedisServer, redis_server
 
 SIDE = 40

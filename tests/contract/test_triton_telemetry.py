@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from gateway.engines.base import choose
-from gateway.engines.triton import TritonEngine
-from gateway.ops.otlp import OtlpTracer
-from gateway.ops.telemetry import Telemetry
-from gateway.ops.timeline import Timeline
-from gateway.ops.tracing import within
+from gateway.engines.triton.engine import TritonEngine
+from gateway.observability.metrics import Telemetry
+from gateway.observability.otlp import OtlpTracer
+from gateway.observability.tracing import within
+from gateway.scheduling.timeline import Timeline
 from gateway.settings import TracingSettings
 from tests.support.collector import collector
 from tests.support.fake_triton import FakeTriton, fake_triton

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from gateway.engines.base import Engine, choose
-from gateway.ops.telemetry import Telemetry
-from gateway.ops.timeline import Timeline
-from gateway.ops.workers import Workers
-from gateway.tasks.segmentation import Segmenter
-from gateway.tasks.waste import WasteMap, find_pieces, map_waste
+from gateway.inference.segmenter import Segmenter
+from gateway.observability.metrics import Telemetry
+from gateway.scheduling.timeline import Timeline
+from gateway.scheduling.workers import Workers
+from gateway.tasks.waste.pipeline import WasteMap, find_pieces, map_waste
 from gateway.vision.labels import decide
 from gateway.vision.regions import Region
 from gateway.vision.resizing import from_scale, to_scale
@@ -40,7 +40,7 @@ def ask(engine: Engine, photo: np.ndarray) -> tuple[WasteMap, tuple[Region, ...]
         await engine.start()
         try:
             model = choose(engine, "waste", "waste-fanet")
-            segmenter = Segmenter(model, engine, workers, Telemetry(), Timeline(30))
+            segmenter = Segmenter(engine, workers, Telemetry(), Timeline(30), model=model)
             found = await map_waste(segmenter, photo)
             return found, await find_pieces(segmenter, found, 1)
         finally:

@@ -216,5 +216,8 @@ def test_the_command_saves_what_one_request_answers(
     assert json.loads((tmp_path / "photo_coco.json").read_text()) == report.coco
     (line,) = json.loads(capsys.readouterr().out)["objects"]
     assert line["area"] == report.objects[0].area
-    assert main(["segment", str(path), "--click", "500,5", "--out", str(tmp_path), "--url", server.address]) == 1
-    assert "Click outside the image" in capsys.readouterr().err
+    outside = ["segment", str(path), "--click", "500,5", "--out", str(tmp_path / "none"), "--url", server.address]
+    assert main(outside) == 1
+    said = capsys.readouterr().err
+    assert "Click outside the image" in said
+    assert "(/prompt/positive/0, request " in said

@@ -6,21 +6,21 @@ import gzip
 import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 
 import httpx
 import nibabel
 import numpy as np
 import pytest
 
-from export.probes import draw_slices
+from export.parity.inputs import draw_slices
 from tests.support.dicoms import ct, saved, zipped
 from tests.support.pictures import decode, encode
+from tests.support.places import ROOT
 from tests.support.processes import GatewayProcess, gateway
 from tests.support.triton import triton
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
-REPOSITORY = Path(__file__).resolve().parents[2] / "model_repository"
+REPOSITORY = ROOT / "model_repository"
 MODELS = ("cogseg", "ct-unet")
 COUNT = 3
 NIFTI, JSON, PNG = "application/x-nifti", "application/json", "image/png"

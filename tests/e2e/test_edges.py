@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from gateway.ops.tenants import digest_of
+from gateway.access.keys import digest_of
 from tests.support.pictures import encode, noise
 from tests.support.processes import GatewayProcess, gateway
 from tests.support.trivial import write_trivial_model

@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 
 from tests.support.pictures import decode, encode, noise
+from tests.support.places import ROOT
 from tests.support.processes import GatewayProcess, gateway
 from tests.support.trivial import label_table, write_trivial_model
 
 pytestmark = pytest.mark.e2e
-ROOT = Path(__file__).resolve().parents[2]
 GOOD = encode(noise(96, 96))
 
 

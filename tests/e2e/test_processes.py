@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -212,16 +213,54 @@ def refused(server: GatewayProcess) -> bool:
         return attempt.connect_ex((address.hostname, address.port)) != 0
 
 
-def test_nothing_is_left_where_the_supervisor_is_killed(repository: Path, tmp_path: Path) -> None:
+def test_nothing_is_left_where_the_supervisor_is_killed(repository: Path) -> None:
+    with gateway(repository, **ALONE) as server:
+        processes = workers(server)
+        server.process.kill()
+        until(lambda: not any(alive(pid) for pid in processes), "an orphan is left")
+        assert refused(server)
+
+
+def test_one_that_hangs_is_replaced(repository: Path) -> None:
+    with gateway(repository, SERVER_HANG_SECONDS="4", **ALONE) as server:
+        until(lambda: len(workers(server)) == 2, "they do not begin")
+        victim, other = workers(server)
+        with connection_to_each(server) as connections:
+            assert post(connections[victim]) == 200
+            before = sample_at(connections[other], "maskgate_images_decoded_total")
+            os.kill(victim, signal.SIGSTOP)
+            until(lambda: not alive(victim), "a process that hangs stays")
+            until(lambda: sample_at(connections[other], "maskgate_processes") == 2, "nobody takes its place")
+            assert sample_at(connections[other], "maskgate_images_decoded_total") >= before >= 2
+        with connection_to_each(server) as connections:
+            assert victim not in connections
+            assert [post(connection) for connection in connections.values()] == [200, 200]
+        assert f"process {victim} hangs" in "".join(server.output)
+
+
+def test_neither_a_full_disk_nor_a_cleaned_folder_is_felt(repository: Path, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(tmp_path))
         with gateway(repository, **ALONE) as server:
-            processes = workers(server)
-            assert list(tmp_path.glob("maskgate-*"))
-            server.process.kill()
-            until(lambda: not any(alive(pid) for pid in processes), "an orphan is left")
-            assert refused(server)
-            assert not list(tmp_path.glob("maskgate-*"))
+            until(lambda: len(workers(server)) == 2, "they do not begin")
+            assert not [file for pid in [server.process.pid, *workers(server)] for file in mapped(pid, tmp_path)]
+            shutil.rmtree(tmp_path)
+            seen = samples(httpx.get(f"{server.address}/metrics", timeout=30).text)
+            os.kill(workers(server)[0], signal.SIGKILL)
+            until(lambda: sample(server, "maskgate_process_starts_total") == 3, "nobody takes its place")
+            assert sample(server, "maskgate_processes") == 2
+            assert seen.keys() <= samples(httpx.get(f"{server.address}/metrics", timeout=30).text).keys()
+            with connection_to_each(server) as connections:
+                assert [post(connection) for connection in connections.values()] == [200, 200]
+
+
+def mapped(pid: int, folder: Path) -> list[str]:
+    """Return what a process has mapped from a folder; a page of that which the disk has no room for is SIGBUS."""
+    return [line for line in Path(f"/proc/{pid}/maps").read_text().splitlines() if str(folder) in line]
+
+
+def sample_at(connection: http.client.HTTPConnection, name: str) -> float:
+    return samples(get(connection, "/metrics")[1].decode())[f"{name}[]"]
 
 
 def test_a_port_in_use_is_said(repository: Path) -> None:

@@ -16,10 +16,11 @@ import httpx
 import pytest
 
 from tests.support.pictures import encode, noise
+from tests.support.places import ROOT
 from tests.support.processes import gateway
 from tests.support.trivial import write_trivial_model
 
-FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "observability"
+FOLDER = ROOT / "deploy" / "observability"
 PAIR = {"pre": encode(noise(96, 96)), "post": encode(noise(96, 96, seed=1))}
 pytestmark = [
     pytest.mark.e2e,

@@ -17,13 +17,13 @@ from tests.support.dicoms import NAME, SURNAME, compressed, film
 from tests.support.films import COLUMNS, ROWS, chest
 from tests.support.patient import everywhere, in_place_of
 from tests.support.pictures import decode
+from tests.support.places import SAMPLES
 from tests.support.processes import GatewayProcess, files_of_its_own, gateway
 from tests.support.trivial_radiograph import write_trivial_radiograph
 
 pytestmark = pytest.mark.e2e
 
 PLANTED = ("BodyPartExamined", "Modality", "WindowCenter", "Rows", "RescaleSlope", "PhotometricInterpretation")
-SAMPLES = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 @pytest.fixture

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from gateway.repository.store import scan
 from tests.support.pictures import decode
+from tests.support.places import ROOT
 from tests.support.processes import gateway
 
 pytestmark = pytest.mark.e2e
-REPOSITORY = Path(__file__).resolve().parents[2] / "model_repository"
+REPOSITORY = ROOT / "model_repository"
 MODELS = ("bd-fcn", "bd-siamunet")
 
 

@@ -96,7 +96,7 @@ def test_logs_are_json_and_name_request_and_trace(models: Path) -> None:
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", line["time"])
         assert "/v1/damage" in line["message"]
         logged = [text for text in process.output if text.startswith("{")]
-        assert {json.loads(text)["logger"] for text in logged} >= {"gateway.engines.embedded", "gateway.access"}
+        assert {json.loads(text)["logger"] for text in logged} >= {"gateway.engines.embedded.engine", "gateway.access"}
         assert "Jane" not in "".join(process.output)
 
 

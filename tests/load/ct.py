@@ -25,7 +25,7 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
-from maskgate_client.ct_protocol import ct_bytes
+from maskgate_client.tasks.ct.protocol import ct_bytes
 from pydicom import FileDataset
 from pydicom.uid import (
     ExplicitVRBigEndian,
@@ -37,9 +37,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from export.probes import draw_slices
-from gateway.media.dicom_ct import read_ct
-from gateway.media.slices import VolumeLimits
+from export.parity.inputs import draw_slices
+from gateway.media.medical.dicom_ct import read_ct
+from gateway.media.medical.slices import VolumeLimits
 from gateway.repository.store import StoredModel, scan
 from gateway.vision.windowing import to_grid
 from tests.load.bench import SHIPPED, WORKERS

@@ -16,10 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
-from maskgate_load.measure import capacity, measure
 from maskgate_load.options import CLOSED, add_to, read
-from maskgate_load.process import LoadFailed
-from maskgate_load.report import page, table
+from maskgate_load.process import LoadFailed, capacity, measure
+from maskgate_load.report import LOCUST_REPORT, page, table
 
 from tests.load.bench import SHIPPED
 from tests.load.record import machine, record, record_option, versions
@@ -64,6 +63,7 @@ def main() -> int:
     parser.set_defaults(arrivals="step", rate=0.0, seconds=48.0, record=Path("build/load"))
     parsed = parser.parse_args()
     options = read(parsed)
+    parsed.record.mkdir(parents=True, exist_ok=True)
     try:
         with target(parsed.url, parsed.pid, parsed.models) as server:
             if options.rate <= 0 and options.arrivals != CLOSED:
@@ -73,7 +73,7 @@ def main() -> int:
                 f"{options.rate:.1f} arrivals per second are the measure of a load of {options.seconds:.0f} s …",
                 flush=True,
             )
-            told = measure(server.address, server.pid, options)
+            told = measure(server.address, server.pid, options, parsed.record / LOCUST_REPORT)
     except (LoadFailed, httpx.HTTPError) as error:
         print(f"No load: {error}", file=sys.stderr)
         return 1

@@ -26,8 +26,8 @@ import onnxruntime as ort
 from maskgate_client import Client
 from maskgate_client.scenes import draw_scene
 
-from gateway.media.cog import LabelMapFile
-from gateway.media.vectors import feature_collection
+from gateway.media.geo.cog import LabelMapFile
+from gateway.media.geo.vectors import feature_collection
 from gateway.repository.store import StoredModel, scan
 from gateway.vision.streamed_regions import RegionStream
 from gateway.vision.tiling import plan

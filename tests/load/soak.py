@@ -28,7 +28,7 @@ from tests.support.trivial_all import SETTINGS, write_trivial_repository
 
 _SESSION_BYTES = str(32 * 1024 * 1024)
 """Small, so that what sessions keep is full before the warm-up ends."""
-_MIX = {"pairs": 8, "slices": 5, "films": 2, "waste": 2, "tensors": 3, "clicks": 5}
+_MIX = {"pairs": 8, "slices": 5, "radiographs": 2, "waste": 2, "tensors": 3, "clicks": 5}
 """So that 2,000 click sessions and 20,000 requests are about as far."""
 _FOREVER = 30 * 24 * 3600.0
 _STEP = 1000

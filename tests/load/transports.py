@@ -33,10 +33,10 @@ from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedO
 from tritonclient.utils import shared_memory
 
 from gateway.engines.base import Engine, Model, choose
-from gateway.engines.embedded import EmbeddedEngine
-from gateway.engines.triton import TritonEngine
-from gateway.ops.telemetry import Telemetry
-from gateway.ops.timeline import Timeline
+from gateway.engines.embedded.engine import EmbeddedEngine
+from gateway.engines.triton.engine import TritonEngine
+from gateway.observability.metrics import Telemetry
+from gateway.scheduling.timeline import Timeline
 from tests.load.bench import WORKERS, drawn_request, load
 from tests.load.record import record, record_option
 from tests.support.processes import gateway

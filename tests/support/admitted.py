@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
-from gateway.ops.admission import Admission, Reservation
-from gateway.ops.lanes import Lane, Turns
-from gateway.ops.place import Place, tallies
-from gateway.ops.pricing import Kind, Prices
-from gateway.ops.queue import Queue
-from gateway.ops.telemetry import Telemetry
-from gateway.ops.timeline import Timeline
+from gateway.observability.metrics import Telemetry
+from gateway.observability.place import Place, tallies
+from gateway.scheduling.admission import Admission, Reservation
+from gateway.scheduling.lanes import Lane, Turns
+from gateway.scheduling.prices import Kind, Prices
+from gateway.scheduling.queue import Queue
+from gateway.scheduling.timeline import Timeline
 
 KIND = Kind("task", "model")
 

@@ -10,7 +10,7 @@ import httpx
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from fastapi import FastAPI
 
-from gateway.api.services import Services
+from gateway.http.request_path import Services
 
 T = TypeVar("T")
 

@@ -11,15 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from export.architectures import CROPS, CT, FILMS, INTERACTIVE, RESIDUAL, WASTE, build_network
-from export.architectures.cogseg import CogSeg
-from export.architectures.dahitra import Hierarchy
-from export.architectures.fanet import FANetUPer
-from export.catalog import CATALOG, entries_of
-from export.checkpoints import Checkpoint, write_checkpoint
-from export.entries import DamageEntry, Entry
-from export.probes import draw_clicked, draw_tiles
-from export.training.inference import normalise
+from export.checkpoints.files import Checkpoint, write_checkpoint
+from export.networks import CROPS, CT, FILMS, INTERACTIVE, RESIDUAL, WASTE, build_network
+from export.networks.cogseg import CogSeg
+from export.networks.dahitra import Hierarchy
+from export.networks.fanet import FANetUPer
+from export.parity.inputs import draw_clicked, draw_tiles
+from export.tasks.catalogue import CATALOG, entries_of
+from export.tasks.damage.inference import normalise
+from export.tasks.specs import DamageEntry, Entry
 
 Field = NDArray[np.float32]
 

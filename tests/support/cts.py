@@ -19,6 +19,7 @@ Array = NDArray[Any]
 SIDE = 64
 """Twice the grid of the trivial model: it keeps aligned blocks of 2×2 pixels as they are."""
 AIR, GLASS, DENSE = -1000, -500, 0
+TISSUE, TISSUE_ROWS = 200, 2
 ROW, COLUMN = 20, 46
 """The first pixel of the block."""
 
@@ -33,6 +34,16 @@ def marked(value: int | None) -> Array:
     pixels = np.full((SIDE, SIDE), AIR, np.int16)
     if value is not None:
         pixels[ROW : ROW + 2, COLUMN : COLUMN + 2] = value
+    return pixels
+
+
+def drawn_chest() -> Array:
+    """Return a slice of soft tissue with two lungs in air, int16, Hounsfield units."""
+    y, x = np.mgrid[:SIDE, :SIDE] / SIDE
+    pixels = np.full((SIDE, SIDE), AIR, np.int16)
+    pixels[((x - 0.5) / 0.46) ** 2 + ((y - 0.5) / 0.34) ** 2 < 1] = 40
+    for middle in (0.3, 0.7):
+        pixels[((x - middle) / 0.15) ** 2 + ((y - 0.48) / 0.23) ** 2 < 1] = -850
     return pixels
 
 
@@ -68,8 +79,14 @@ def multi_frame(count: int = 4, where: int = 1) -> bytes:
 
 
 def nifti(affine: Array, count: int = 5, where: int = 3) -> bytes:
-    """Return a NIfTI volume whose array [row, column, slice] has the mark."""
-    voxels = np.stack([marked(GLASS if number == where else None) for number in range(count)], axis=-1)
+    """Return a NIfTI volume whose array [column, row, slice] has the mark, and soft tissue on its first rows.
+
+    NIfTI does not say that its values are Hounsfield units; without the tissue they could not be those of a chest.
+    """
+    planes = [marked(GLASS if number == where else None) for number in range(count)]
+    for plane in planes:
+        plane[:TISSUE_ROWS] = TISSUE
+    voxels = np.stack([plane.T for plane in planes], axis=-1)
     data: bytes = nibabel.Nifti1Image(voxels, affine).to_bytes()
     return data
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import torch
 
-from export.architectures.iog import IOGRefine
-from export.catalog import CATALOG
-from export.graph import Graph, to_onnx, to_torchscript
-from export.runners import FileFormat
-from export.served.graphs import graph_of
+from export.graphs.contract import Graph, to_onnx, to_torchscript
+from export.graphs.runners import FileFormat
+from export.graphs.wrap import graph_of
+from export.networks.iog import IOGRefine
+from export.tasks.catalogue import CATALOG
 from tests.support.checkpoints import checkpoint, small_entry, untrained
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from export.architectures import build_network
-from export.catalog import entries_of
-from export.checkpoints import Checkpoint
+from export.checkpoints.files import Checkpoint
+from export.networks import build_network
+from export.tasks.catalogue import entries_of
 from tests.support.unproven import write_unproven
 
 

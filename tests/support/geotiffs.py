@@ -16,9 +16,9 @@ from rasterio.crs import CRS
 from rasterio.io import MemoryFile
 
 from gateway.media.gdal import contained
-from gateway.media.georeference import GeoGrid
-from gateway.media.geotiff import GeoTiff, open_geotiff
-from gateway.media.images import ImageLimits
+from gateway.media.geo.georeference import GeoGrid
+from gateway.media.geo.geotiff import GeoTiff, open_geotiff
+from gateway.media.pictures.images import ImageLimits
 
 UInt8 = NDArray[np.uint8]
 

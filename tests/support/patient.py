@@ -20,16 +20,16 @@ from pydicom._dicom_dict import DicomDictionary
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from gateway.errors import MaskgateError
-from gateway.media.archives import ArchiveLimits
-from gateway.media.dicom_ct import DicomVolume, read_ct
-from gateway.media.dicom_seg import Algorithm, Segment, write_seg
-from gateway.media.dicom_tags import READ
-from gateway.media.film_files import open_film
-from gateway.media.images import ImageLimits
-from gateway.media.label_nifti import write_on_dicom, write_on_nifti
-from gateway.media.nifti import read_nifti
-from gateway.media.series import read_series
-from gateway.media.slices import VolumeLimits
+from gateway.media.medical.archives import ArchiveLimits
+from gateway.media.medical.dicom_ct import DicomVolume, read_ct
+from gateway.media.medical.dicom_seg import Algorithm, Segment, write_seg
+from gateway.media.medical.dicom_tags import READ
+from gateway.media.medical.label_nifti import write_on_dicom, write_on_nifti
+from gateway.media.medical.nifti import read_nifti
+from gateway.media.medical.radiograph_files import open_film
+from gateway.media.medical.series import read_series
+from gateway.media.medical.slices import VolumeLimits
+from gateway.media.pictures.images import ImageLimits
 from tests.support.dicoms import NAME, ct, enhanced, film, ramp, saved, zipped
 
 LIMITS = VolumeLimits(max_side=512, min_side=8, max_slices=20)

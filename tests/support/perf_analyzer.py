@@ -14,7 +14,9 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parents[2] / ".venv" / "perf"
+from tests.support.places import ROOT
+
+FOLDER = ROOT / ".venv" / "perf"
 _WANTED = {
     r"tritonclient-.*/bin/perf_analyzer": "perf_analyzer",
     r"nvidia_pytriton\.libs/libb64-.*": "libb64.so.0d",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from gateway.engines.base import Model, Refreshed, Status, Tensors
 from gateway.errors import ModelNotReady
-from gateway.ops.timeline import Timeline
+from gateway.scheduling.timeline import Timeline
 from tests.support.trivial import label_table, probability_table
 
 LABELS, PROBABILITIES = label_table(5), probability_table(5)

@@ -10,7 +10,7 @@ from affine import Affine
 from maskgate_client.scenes import Scene, draw_scene
 from numpy.typing import NDArray
 
-from gateway.media.georeference import GeoGrid
+from gateway.media.geo.georeference import GeoGrid
 from tests.support.geotiffs import grid, write
 
 UInt8 = NDArray[np.uint8]

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.engines.triton_region import FOLDER
+from gateway.engines.triton.region import FOLDER
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = ROOT / ".venv" / "triton"
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from export.triton import write_config_files
+from export.repository.triton import write_config_files
 from gateway.repository.card import (
     Card,
     ClassSpec,

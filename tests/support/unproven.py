@@ -8,10 +8,10 @@ from pathlib import Path
 from torch import nn
 
 from export.build import publish
-from export.cards import stated
-from export.checkpoints import Checkpoint
-from export.entries import Entry
-from export.served.graphs import graph_of
+from export.checkpoints.files import Checkpoint
+from export.graphs.wrap import graph_of
+from export.repository.cards import stated
+from export.tasks.specs import Entry
 from gateway.repository.card import Card, Drift, Parity
 from gateway.repository.store import bytes_digest
 from tests.support.exports import onnx_once

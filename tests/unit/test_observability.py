@@ -17,12 +17,13 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from gateway.app import create_app
 from gateway.errors import MaskgateError
-from gateway.ops.lanes import LANES
-from gateway.ops.telemetry import Telemetry
-from gateway.ops.timeline import STAGES
+from gateway.observability.metrics import Telemetry
+from gateway.scheduling.lanes import LANES
+from gateway.scheduling.timeline import STAGES
 from gateway.settings import Settings
+from tests.support.places import ROOT
 
-FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "observability"
+FOLDER = ROOT / "deploy" / "observability"
 DASHBOARD = FOLDER / "dashboard.json"
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 OF_PROMETHEUS = {"job", "instance", "le"}

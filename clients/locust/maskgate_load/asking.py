@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from maskgate_load.ledger import Outcome
+from maskgate_load.records import Outcome
 
 PNG, JSON = "image/png", "application/json"
 _REFUSALS = (429, 503)
@@ -88,7 +88,7 @@ class Caller(Protocol):
 
 
 class Scenario(Protocol):
-    """What one arrival does: a request, or a sitting of several."""
+    """What one arrival does: a request, or a click session of several."""
 
     @property
     def task(self) -> str:

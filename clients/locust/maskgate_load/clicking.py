@@ -30,8 +30,8 @@ class Photograph:
 
 
 @dataclass(frozen=True)
-class Sitting:
-    """A scenario of one session.
+class ClickSession:
+    """A scenario of one session with an image.
 
     Attributes:
         photographs: one of them is clicked on.
@@ -91,14 +91,14 @@ class Sitting:
         return Ask(f"clicks: {step}", "POST", f"{address}/clicks", headers, json.dumps(prompt).encode(), check=check)
 
 
-def clicks(think: float) -> Sitting:
+def clicks(think: float) -> ClickSession:
     """Return sessions with drawn photographs of several sizes; `think` is the median of the pauses, in seconds."""
     photographs: list[Photograph] = []
     for width, height in _SIZES:
         for kind in ("PNG", "JPEG"):
             thing = draw_thing(len(photographs), width, height)
             photographs.append(Photograph(thing, *multipart(image=encoded(thing.pixels, kind))))
-    return Sitting(photographs, think)
+    return ClickSession(photographs, think)
 
 
 def correction(truth: NDArray[np.bool_], found: NDArray[np.bool_]) -> Mapping[str, Any] | None:

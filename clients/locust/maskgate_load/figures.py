@@ -1,15 +1,24 @@
-"""What a load came to, in numbers: one JSON object, which the report and whoever compares two of them read."""
+"""What a load came to, in numbers: one JSON object, which the report and whoever compares two of them read.
+
+Why our own, beside locust's statistics: locust adds up a name's requests over the whole load, and draws rates and two
+percentiles of all requests over time. It cannot tell what was answered by its deadline of what was *due* in a window,
+nor where a rising load is no longer kept up with.
+"""
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from maskgate_load.arrivals import PATTERNS, rate_at, schedule
-from maskgate_load.ledger import OUTCOMES, Cell, Key, Ledger, merged
+from maskgate_load.records import OUTCOMES
 from maskgate_load.watch import Sample, quantile
 
 _QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -19,6 +28,8 @@ _WINDOWS = 40
 _KEPT_UP = 0.95
 _PROMISE = 5
 """Times the median of the first windows: an answer that took longer did not keep up, where there is no deadline."""
+
+Columns = Mapping[str, NDArray[Any]]
 
 
 def figures(run: Mapping[str, Any], samples: Sequence[Sample], gateway: str, models: Sequence[str]) -> dict[str, Any]:
@@ -30,42 +41,38 @@ def figures(run: Mapping[str, Any], samples: Sequence[Sample], gateway: str, mod
         gateway: its version.
         models: those it serves.
     """
-    ledger, options = Ledger.from_json(run["ledger"]), run["options"]
-    ledger.coarsen(_WINDOWS)
-    plan = _plan(options)
+    columns = {name: np.asarray(column) for name, column in run["records"].items()}
+    options, seconds = run["options"], run["seconds"]
+    width = float(max(1, math.ceil(seconds / _WINDOWS)))
+    starts = np.arange(0.0, seconds, width)
+    planned = [pattern for pattern in PATTERNS if pattern == options["arrivals"]]
+    plan = schedule(planned[0], options["rate"], options["seconds"]) if planned else None
     windows = [
-        {"at": at, "planned": _planned(plan, at, ledger.width), **_window(cells, ledger.width)}
-        for at, cells in ledger.windows()
-        if at < run["seconds"]
+        {
+            "at": at,
+            "width": width,
+            "planned": None if plan is None else round(rate_at(plan, at + width / 2), 3),
+            **_window(columns, at, width),
+        }
+        for at in starts.tolist()
     ]
-    names = ("began", "seconds", "options", "visits", "turned_away", "failures", "interrupted")
+    keys = sorted(set(zip(run["records"]["task"], run["records"]["lane"], strict=True)))
+    names = ("began", "seconds", "options", "visits", "turned_away", "failures", "interrupted", "dropped")
     return {
         **{name: run[name] for name in names},
         "load_1min": round(os.getloadavg()[0], 1),
         "versions": {"gateway": gateway} | {name: version(name) for name in _PACKAGES},
         "models": list(models),
-        "generator_cpu_share": round(run["generator_cpu_seconds"] / max(run["seconds"], 1e-9), 3),
-        "width": ledger.width,
+        "generator_cpu_share": round(run["generator_cpu_seconds"] / max(seconds, 1e-9), 3),
+        "width": width,
         "windows": windows,
-        "tasks": [row(task, lane, cell) for (task, lane), cell in sorted(ledger.totals().items())],
-        "total": row("all", "", _sum(ledger.totals().values())),
+        "tasks": [
+            {"task": task, "lane": lane, **_row(columns, (columns["task"] == task) & (columns["lane"] == lane))}
+            for task, lane in keys
+        ],
+        "total": {"task": "all", "lane": "", **_row(columns, np.ones(len(columns["due"]), bool))},
         "knee": knee(windows, options["deadline"]) if options["arrivals"] == "ramp" else None,
         "gateway": _seen(samples, run["began"]),
-    }
-
-
-def row(task: str, lane: str, cell: Cell) -> dict[str, Any]:
-    """Return a line of the table; times in milliseconds, None where nothing was answered."""
-    outcomes: dict[str, Any] = {outcome: cell.outcomes[outcome] for outcome in OUTCOMES}
-    unfinished = cell.offered - cell.outcomes.total()
-    return {
-        "task": task,
-        "lane": lane,
-        "offered": cell.offered,
-        **outcomes,
-        "unfinished": unfinished,
-        "refusals": cell.refusals,
-        **_times(cell),
     }
 
 
@@ -91,40 +98,39 @@ def knee(windows: Sequence[Mapping[str, Any]], deadline: float | None) -> float 
     return None
 
 
-def _window(cells: Mapping[Key, Cell], width: float) -> dict[str, Any]:
-    total = _sum(cells.values())
+def _window(columns: Columns, at: float, width: float) -> dict[str, Any]:
+    """Return what became of the requests due in a window, and how many right answers came in it, whenever due."""
+    due = (columns["due"] >= at) & (columns["due"] < at + width)
+    came = columns["due"] + columns["seconds"]
+    completed = _right(columns) & (came >= at) & (came < at + width)
+    lag = _milliseconds(_quantile(columns["lag"][due], 0.99))
+    return {**_row(columns, due), "completed": int(completed.sum()), "lag_p99": lag}
+
+
+def _row(columns: Columns, chosen: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return counts of some requests, and percentiles of their right answers in milliseconds, None without any."""
+    outcomes: dict[str, int] = {outcome: int((columns["outcome"][chosen] == outcome).sum()) for outcome in OUTCOMES}
+    offered, times = int(chosen.sum()), columns["seconds"][chosen & _right(columns)]
     return {
-        "offered": total.offered,
-        "completed": total.completed,
-        "refusals": total.refusals,
-        **{outcome: total.outcomes[outcome] for outcome in OUTCOMES},
-        **_times(total),
-        "lag_p99": _milliseconds(total.lag.quantile(0.99)),
-        "width": width,
-        "tasks": {f"{task}|{lane}": _times(cell) for (task, lane), cell in sorted(cells.items())},
+        "offered": offered,
+        **outcomes,
+        "unfinished": offered - sum(outcomes.values()),
+        "refusals": int(columns["refusals"][chosen].sum()),
+        **{name: _milliseconds(_quantile(times, share)) for name, share in _QUANTILES.items()},
+        "max": _milliseconds(_quantile(times, 1.0)),
     }
 
 
-def _times(cell: Cell) -> dict[str, float | None]:
-    times = {name: _milliseconds(cell.latency.quantile(share)) for name, share in _QUANTILES.items()}
-    return {**times, "max": _milliseconds(cell.latency.largest) if cell.latency.count else None}
+def _right(columns: Columns) -> NDArray[np.bool_]:
+    return np.isin(columns["outcome"].astype(str), ("answered", "late"))
+
+
+def _quantile(times: NDArray[Any], share: float) -> float | None:
+    return float(np.quantile(times, share, method="inverted_cdf")) if len(times) else None
 
 
 def _milliseconds(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 2)
-
-
-def _sum(cells: Iterable[Cell]) -> Cell:
-    return merged({("all", "bulk"): cell} for cell in cells).get(("all", "bulk"), Cell())
-
-
-def _plan(options: Mapping[str, Any]) -> Any:
-    patterns = [pattern for pattern in PATTERNS if pattern == options["arrivals"]]
-    return schedule(patterns[0], options["rate"], options["seconds"]) if patterns else None
-
-
-def _planned(plan: Any, at: float, width: float) -> float | None:
-    return None if plan is None else round(rate_at(plan, at + width / 2), 3)
 
 
 def _seen(samples: Sequence[Sample], began: float) -> list[dict[str, Any]]:

@@ -11,12 +11,11 @@ from typing import Any
 
 import httpx
 
-from maskgate_load.asking import Scenario
+from maskgate_load.asking import Scenario, Verdict
 from maskgate_load.clicking import clicks
-from maskgate_load.ledger import Key, Lane, Ledger, Outcome
 from maskgate_load.options import MODEL_TASKS, Options
-from maskgate_load.singles import films, pairs, slices, waste
-from maskgate_load.tensors import tensors
+from maskgate_load.records import Lane, Record, Records
+from maskgate_load.singles import pairs, radiographs, slices, tensors, waste
 
 _REASONS = 100
 """Reasons told apart at most; a load that fails in more ways is told of the rest in one line."""
@@ -33,7 +32,7 @@ class Load:
         options: as given.
         scenarios: as given.
         rng: of everything drawn by lot.
-        ledger: what came of every request; its times count from `begin`.
+        records: what came of every request; its times count from `begin`.
         visits: arrivals that have done what they came for, or given up.
         turned_away: arrivals for which there was no room in this process: the gateway never heard of them.
     """
@@ -43,7 +42,7 @@ class Load:
         self.options = options
         self.scenarios = scenarios
         self.rng = Random(options.seed)  # noqa: S311 a load may be guessed
-        self.ledger = Ledger()
+        self.records = Records()
         self.visits = self.turned_away = 0
         self._failures: Counter[tuple[str, str]] = Counter()
         self.begin()
@@ -65,15 +64,15 @@ class Load:
         """Return in which lane the next arrival is."""
         return "emergency" if self.rng.random() < self.options.emergency_share else "bulk"
 
-    def ended(self, due: float, key: Key, outcome: Outcome, now: float, reason: str) -> None:
-        """Count what became, at `now`, of a request that was due at `due`, and why where it failed."""
-        self.ledger.ended(due, key, outcome, now)
-        if outcome == "failed":
-            told = (key[0], reason)
+    def ended(self, record: Record, verdict: Verdict, now: float) -> None:
+        """Keep what became of a request at `now`, and count why where it failed."""
+        record.outcome, record.seconds = verdict.outcome, now - record.due
+        if verdict.outcome == "failed":
+            told = (record.task, verdict.reason)
             self._failures[told if told in self._failures or len(self._failures) < _REASONS else ("", "others")] += 1
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything as `figures` reads it: when it began (seconds since 1970), the ledger, and failures."""
+        """Return everything as `figures` reads it: when it began (seconds since 1970), the records, and failures."""
         return {
             "began": self._began,
             "seconds": self.now(),
@@ -81,7 +80,8 @@ class Load:
             "visits": self.visits,
             "turned_away": self.turned_away,
             "generator_cpu_seconds": time.process_time() - self._cpu,
-            "ledger": self.ledger.to_json(),
+            "records": self.records.to_json(),
+            "dropped": self.records.dropped,
             "failures": [[task, reason, count] for (task, reason), count in self._failures.most_common()],
         }
 
@@ -105,7 +105,7 @@ def scenarios_of(address: str, headers: Mapping[str, str], options: Options) -> 
         served = [task for task in options.tasks if MODEL_TASKS[task] in ready]
         if not served:
             raise ValueError("the gateway has no model ready for any task of the load")
-        makers = {"pairs": pairs, "slices": slices, "films": films, "waste": waste}
+        makers = {"pairs": pairs, "slices": slices, "radiographs": radiographs, "waste": waste}
         found: list[Scenario] = [makers[task]() for task in served if task in makers]
         if "clicks" in served:
             found.append(clicks(options.think))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from maskgate_load.arrivals import PATTERNS
 
-MIX: Mapping[str, int] = {"pairs": 4, "slices": 2, "films": 1, "waste": 1, "clicks": 1, "tensors": 2}
+MIX: Mapping[str, int] = {"pairs": 4, "slices": 2, "radiographs": 1, "waste": 1, "clicks": 1, "tensors": 2}
 """Task → how often it arrives, in proportion to others, where the command line says nothing else."""
 
 MODEL_TASKS: Mapping[str, str] = {
     "pairs": "damage",
     "slices": "ct",
-    "films": "radiograph",
+    "radiographs": "radiograph",
     "waste": "waste",
     "clicks": "interactive",
     "tensors": "damage",
@@ -24,31 +25,25 @@ MODEL_TASKS: Mapping[str, str] = {
 CLOSED = "closed"
 
 
+def _option(default: Any, told: str, **arguments: Any) -> Any:
+    return field(default=default, metadata={"help": told, **arguments})
+
+
 @dataclass(frozen=True)
 class Options:
-    """One load.
+    """One load; the command line's help says what each field is."""
 
-    Attributes:
-        arrivals: a pattern of `arrivals.PATTERNS`; "closed" has users who wait for their answers.
-        rate: arrivals per second that the pattern is about.
-        seconds: how long requests arrive; a closed load ends when locust says so.
-        tasks: task → how often, in proportion.
-        think: median pause between clicks, in seconds.
-        emergency_share: of arrivals in the emergency lane, 0 to 1.
-        deadline: seconds that an answer is of use for; None: always.
-        attempts: how often the first request of an arrival is sent at most, where it is refused.
-        seed: of everything drawn by lot.
-    """
-
-    arrivals: str = "steady"
-    rate: float = 1.0
-    seconds: float = 60.0
+    arrivals: str = _option(
+        "steady", "pattern, or users who wait for their answers", choices=(*PATTERNS, CLOSED), type=str
+    )
+    rate: float = _option(1.0, "arrivals per second that the pattern is about")
+    seconds: float = _option(60.0, "how long requests arrive; a closed load ends when locust says so")
     tasks: Mapping[str, int] = field(default_factory=lambda: MIX)
-    think: float = 2.0
-    emergency_share: float = 0.0
-    deadline: float | None = None
-    attempts: int = 1
-    seed: int = 1
+    think: float = _option(2.0, "median seconds between clicks")
+    emergency_share: float = _option(0.0, "of arrivals in the emergency lane, 0 to 1")
+    deadline: float | None = _option(None, "seconds an answer is of use for, sent as Maskgate-Deadline", type=float)
+    attempts: int = _option(1, "how often the first request of an arrival is sent at most, where it is refused")
+    seed: int = _option(1, "of everything drawn by lot")
 
     def arguments(self) -> list[str]:
         """Return them as `add_to` reads them."""
@@ -61,22 +56,13 @@ class Options:
 
 def add_to(parser: argparse.ArgumentParser) -> None:
     """Let a parser read them."""
-    defaults = Options()
-    parser.add_argument(
-        "--arrivals", choices=(*PATTERNS, CLOSED), default=defaults.arrivals, help="pattern of the load"
-    )
-    parser.add_argument("--rate", type=float, default=defaults.rate, help="arrivals per second it is about")
-    parser.add_argument("--seconds", type=float, default=defaults.seconds, help="how long requests arrive")
     parser.add_argument(
         "--load-tasks", type=mix, default=MIX, metavar="TASK[=N],…", help=f"of {', '.join(MIX)}; N: in proportion"
     )
-    parser.add_argument("--think", type=float, default=defaults.think, help="median seconds between clicks")
-    parser.add_argument("--emergency-share", type=float, default=defaults.emergency_share, help="0 to 1")
-    parser.add_argument("--deadline", type=float, help="seconds an answer is of use for, sent as Maskgate-Deadline")
-    parser.add_argument(
-        "--attempts", type=int, default=defaults.attempts, help="how often a refused arrival is tried; 1: never again"
-    )
-    parser.add_argument("--seed", type=int, default=defaults.seed, help="of everything drawn by lot")
+    for one in fields(Options):
+        if one.metadata:
+            kind: dict[str, Any] = {"type": type(one.default), "default": one.default}
+            parser.add_argument(f"--{one.name.replace('_', '-')}", **kind | dict(one.metadata))
 
 
 def read(parsed: argparse.Namespace) -> Options:

@@ -1,22 +1,28 @@
-"""Tasks that are one request each: pairs, slices, films, waste; inputs of several sizes and kinds, by chance."""
+"""What is one request: pairs, slices, radiographs and waste of several sizes and kinds, by chance, and tensors.
+
+Tensors travel over the Open Inference Protocol, binary both ways, as tritonclient and KServe clients send them.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from maskgate_client.scenes import draw_scene
 
-from maskgate_load.asking import JSON, PNG, Ask, Caller, is_json, is_label_map, multipart
-from maskgate_load.chest import as_dicom, as_grey, draw_film, draw_slice
-from maskgate_load.drawings import draw_waste, encoded
+from maskgate_load.asking import JSON, PNG, Ask, Caller, Check, Reply, is_json, is_label_map, multipart
+from maskgate_load.drawings import as_dicom, as_grey, draw_radiograph, draw_slice, draw_waste, encoded
 
 _SCENE = 1024
 _PAIRS = ((256, 256), (512, 512), (768, 640), (1024, 1024))
 _SLICES = (256, 512)
-_FILMS = ((900, 1024), (1600, 1800))
+_RADIOGRAPHS = ((900, 1024), (1600, 1800))
 _PHOTOGRAPHS = ((640, 480), (1280, 720))
+_LENGTH = "Inference-Header-Content-Length"
+_DTYPES = {"UINT8": np.uint8, "INT16": np.int16}
 
 
 @dataclass(frozen=True)
@@ -54,16 +60,16 @@ def slices() -> Single:
     return Single("slices", asks)
 
 
-def films() -> Single:
-    """Return chest films, PNG and JPEG, asked for as scores."""
+def radiographs() -> Single:
+    """Return chest radiographs, PNG and JPEG, asked for as scores."""
     asks = []
-    for width, height in _FILMS:
-        film = draw_film(1, width, height)
+    for width, height in _RADIOGRAPHS:
+        radiograph = draw_radiograph(1, width, height)
         for kind in ("PNG", "JPEG"):
-            headers, body = multipart(image=encoded(film, kind))
+            headers, body = multipart(image=encoded(radiograph, kind))
             accept = {**headers, "Accept": JSON}
-            asks.append(Ask("films", "POST", "/v1/radiograph", accept, body, check=is_json("scores", "label")))
-    return Single("films", asks)
+            asks.append(Ask("radiographs", "POST", "/v1/radiograph", accept, body, check=is_json("scores", "label")))
+    return Single("radiographs", asks)
 
 
 def waste() -> Single:
@@ -82,3 +88,44 @@ def _masks(task: str, path: str, width: int, height: int, **parts: bytes) -> lis
         JSON: Ask(task, "POST", path, {**headers, "Accept": JSON}, body, check=is_json("classes")),
     }
     return list(forms.values())
+
+
+def tensors(name: str, metadata: Mapping[str, Any]) -> Single:
+    """Return one tile at a time for the first output of the model `name`, whose OIP metadata is given."""
+    inputs = [_input(spec, seed) for seed, spec in enumerate(metadata["inputs"])]
+    output = metadata["outputs"][0]
+    head = {
+        "inputs": [described for described, _ in inputs],
+        "outputs": [{"name": output["name"], "parameters": {"binary_data": True}}],
+    }
+    text = json.dumps(head).encode()
+    body = text + b"".join(data for _, data in inputs)
+    headers = {_LENGTH: str(len(text)), "Content-Type": "application/octet-stream"}
+    return Single("tensors", [Ask("tensors", "POST", f"/v2/models/{name}/infer", headers, body, check=_is(output))])
+
+
+def _input(spec: Mapping[str, Any], seed: int) -> tuple[dict[str, Any], bytes]:
+    """Return the description of a tensor of noise, batch 1, and its bytes.
+
+    Raises:
+        KeyError: it is of a type that images do not come in.
+    """
+    shape, kind = [1, *spec["shape"][1:]], _DTYPES[spec["datatype"]]
+    values = np.random.default_rng(seed).integers(0, 200, shape).astype(kind)
+    described = {"name": spec["name"], "shape": shape, "datatype": spec["datatype"]}
+    return {**described, "parameters": {"binary_data_size": values.nbytes}}, values.tobytes()
+
+
+def _is(output: Mapping[str, Any]) -> Check:
+    """Return a check that the answer is this one output, of batch 1 and all its bytes."""
+    shape = [1, *output["shape"][1:]]
+
+    def check(reply: Reply) -> str | None:
+        length = int(reply.headers[_LENGTH.lower()])
+        found: Sequence[Mapping[str, Any]] = json.loads(reply.content[:length])["outputs"]
+        if [(one["name"], one["shape"]) for one in found] != [(output["name"], shape)]:
+            return "other outputs than asked for"
+        size = found[0]["parameters"]["binary_data_size"]
+        return None if len(reply.content) == length + size else "its tensor is cut off, or followed by something"
+
+    return check

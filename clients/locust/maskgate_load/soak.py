@@ -5,16 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from maskgate_load.trend import Trend, theil_sen
+import numpy as np
+from scipy.stats import theilslopes
+
 from maskgate_load.watch import Sample
 
 _WARM_UP = 0.25
 _WINDOW = 0.5
 _PER = 1000
+_MOST_POINTS = 400
+"""More are thinned out: the pairs of points are their square."""
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Trend:
+    """A slope, and the ends of the interval about it: of 95 % where points are independent of each other."""
+
+    slope: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Growth:
     """What a soak showed. Slopes are MiB resident per 1,000 requests.
 
     Attributes:
@@ -36,7 +49,7 @@ class Verdict:
     grows: bool
 
 
-def verdict(samples: Sequence[Sample], tolerance: float) -> Verdict | None:
+def verdict(samples: Sequence[Sample], tolerance: float) -> Growth | None:
     """Return what samples show, None where no memory was seen.
 
     Args:
@@ -48,7 +61,7 @@ def verdict(samples: Sequence[Sample], tolerance: float) -> Verdict | None:
         return None
     first, last = seen[0], seen[-1]
     whole, latest = _trend(seen, _WARM_UP), _trend(seen, _WINDOW)
-    return Verdict(
+    return Growth(
         round(last.requests - first.requests),
         round(last.sessions - first.sessions),
         last.rss_mib or 0.0,
@@ -59,7 +72,7 @@ def verdict(samples: Sequence[Sample], tolerance: float) -> Verdict | None:
     )
 
 
-def told(found: Verdict) -> str:
+def told(found: Growth) -> str:
     """Return a line about it."""
     slopes = ", ".join(
         f"{name} {_slope(trend)}" for name, trend in (("slope", found.whole), ("of the later half", found.latest))
@@ -76,6 +89,19 @@ def _trend(seen: Sequence[Sample], without: float, *, anonymous: bool = False) -
     kept = [sample for sample in seen if sample.requests >= begin]
     memory = [(one.anonymous_mib if anonymous else one.rss_mib) or 0.0 for one in kept]
     return theil_sen([one.requests / _PER for one in kept], memory)
+
+
+def theil_sen(x: Sequence[float], y: Sequence[float]) -> Trend | None:
+    """Return the slope of `y` over `x` by Theil and Sen; None where fewer than three points differ in `x`.
+
+    Up to 29 % of the points may be anything. The interval is Sen's. What wanders about, as memory does, has a wider
+    one: ask besides how large the slope is.
+    """
+    every = -(-len(x) // _MOST_POINTS) or 1
+    if len(np.unique(x[::every])) < 3:
+        return None
+    found = theilslopes(y[::every], x[::every])
+    return Trend(float(found.slope), float(found.low_slope), float(found.high_slope))
 
 
 def _slope(trend: Trend | None) -> str:

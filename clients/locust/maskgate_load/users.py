@@ -6,7 +6,7 @@ Only locust may import this: its import makes the process's sockets and clocks g
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import gevent
@@ -16,11 +16,12 @@ from locust.contrib.fasthttp import FastHttpSession, ResponseContextManager
 
 from maskgate_load.arrivals import PATTERNS, arrivals, dispatch, schedule
 from maskgate_load.asking import Ask, Reply, Scenario, Verdict, judge
-from maskgate_load.ledger import Lane
 from maskgate_load.load import Load
+from maskgate_load.options import MIX
+from maskgate_load.records import Lane, Record
 
 _STEADFAST = 5
-"""How often a request within a sitting is tried: who has begun a session does not leave at the first refusal."""
+"""How often a request within a click session is tried: who has begun a session does not leave at the first refusal."""
 _MOST_AT_ONCE = 2000
 _PATIENCE_SECONDS = 120.0
 
@@ -51,17 +52,17 @@ class Guest:
 
     def ask(self, ask: Ask) -> Reply | None:
         """Return the right answer; None where it failed, or was refused as often as this guest tries."""
-        due, key, load = self._due, (ask.name, self._lane), self._load
-        load.ledger.offered(due, key, load.now() - due)
+        due, load = self._due, self._load
+        record = load.records.add(Record(ask.name, self._lane, due, load.now() - due))
         for attempt in range(1, self._attempts + 1):
             reply, verdict, now = self._send(ask, due)
             self.refrain = verdict.retry_after
             if verdict.outcome != "refused":
                 break
-            load.ledger.refused(due, key)
+            record.refusals += 1
             if attempt < self._attempts:
                 gevent.sleep(self.refrain)
-        load.ended(due, key, verdict.outcome, now, verdict.reason)
+        load.ended(record, verdict, now)
         self._attempts, self._due = max(_STEADFAST, self._attempts), load.now()
         return reply if verdict.outcome in ("answered", "late") else None
 
@@ -75,7 +76,7 @@ class Guest:
         sent = self._client.request(
             ask.method,
             ask.path,
-            name=ask.name,
+            name=f"{ask.name}, {self._lane}",
             data=ask.body,  # type: ignore[arg-type]  # bytes are sent as they are, whatever the annotation says
             headers={**self._headers, **ask.headers},
             catch_response=True,
@@ -114,64 +115,25 @@ class Visitor(FastHttpUser):
 
 
 class Regular(Visitor):
-    """Comes again and again, each time when the last answer has come and it may come back, for what it draws by lot."""
+    """Comes again and again, each time when the last answer has come and it may come back.
+
+    Attributes:
+        task_name: what for; "" draws it by lot.
+    """
+
+    task_name: ClassVar[str] = ""
 
     @task
     def play(self) -> None:
         """Do one thing."""
-        gevent.sleep(self.receive(self.load.draw(), self.load.now()).refrain)
+        named = [scenario for scenario in self.load.scenarios if scenario.task == self.task_name]
+        gevent.sleep(self.receive(named[0] if named else self.load.draw(), self.load.now()).refrain)
 
 
-class TaskVisitor(Visitor):
-    """Comes again and again for one task."""
-
-    abstract = True
-    task_name: ClassVar[str]
-
-    @task
-    def play(self) -> None:
-        """Do it once."""
-        (scenario,) = (one for one in self.load.scenarios if one.task == self.task_name)
-        gevent.sleep(self.receive(scenario, self.load.now()).refrain)
-
-
-class Pairs(TaskVisitor):
-    """Sends satellite images of before and after."""
-
-    task_name = "pairs"
-
-
-class Slices(TaskVisitor):
-    """Sends slices of CT."""
-
-    task_name = "slices"
-
-
-class Films(TaskVisitor):
-    """Sends chest films."""
-
-    task_name = "films"
-
-
-class Waste(TaskVisitor):
-    """Sends photographs of waste."""
-
-    task_name = "waste"
-
-
-class Clicks(TaskVisitor):
-    """Clicks on objects."""
-
-    task_name = "clicks"
-
-
-class Tensors(TaskVisitor):
-    """Sends tiles over the Open Inference Protocol."""
-
-    task_name = "tensors"
-
-
-TASK_VISITORS: tuple[type[TaskVisitor], ...] = (Pairs, Slices, Films, Waste, Clicks, Tensors)
+TASK_VISITORS: Mapping[str, type[Regular]] = {
+    name.capitalize(): type(name.capitalize(), (Regular,), {"task_name": name, "__module__": __name__}) for name in MIX
+}
+"""By the name that locust's command line has: Pairs, Slices, …"""
 
 
 class Arrivals(Visitor):
@@ -205,10 +167,12 @@ def classes_of(load: Load, named: Sequence[str]) -> list[type[Visitor]]:
     """
     Visitor.load = load
     served = {scenario.task for scenario in load.scenarios}
-    chosen = [kind for kind in TASK_VISITORS if kind.__name__ in named and kind.task_name in served]
-    for kind in chosen:
-        kind.weight = load.options.tasks[kind.task_name]
-    return list(chosen) or [Arrivals if load.options.arrivals in PATTERNS else Regular]
+    chosen: list[type[Visitor]] = []
+    for name, kind in TASK_VISITORS.items():
+        if name in named and kind.task_name in served:
+            kind.weight = load.options.tasks[kind.task_name]
+            chosen.append(kind)
+    return chosen or [Arrivals if load.options.arrivals in PATTERNS else Regular]
 
 
 def _reply(response: ResponseContextManager) -> Reply:

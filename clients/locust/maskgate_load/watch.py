@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import httpx
+import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 Buckets = Mapping[float, float]
 """Upper edge → how many were not above it, since the process began."""
 
-_TICKS = os.sysconf("SC_CLK_TCK")
 _QUEUE, _LAG = "maskgate_queue_wait_seconds", "maskgate_event_loop_lag_seconds"
-_REQUESTS, _REJECTED = "maskgate_http_requests_total", "maskgate_rejected_total"
-_HELD, _BYTES = "maskgate_inflight_requests", "maskgate_inflight_bytes"
+_REQUESTS, _HELD = "maskgate_http_requests_total", "maskgate_inflight_requests"
 _TASKS = ("/v1/", "/v2/")
 _MOST = 4000
 """Samples; one more, and every other is dropped and looks are half as often, or a watch of days would itself grow."""
@@ -34,9 +31,7 @@ class Sample:
         at: seconds since 1970.
         requests: answered under /v1 and /v2 since the gateway began, refusals among them.
         sessions: click sessions ended since then.
-        rejected: problem documents by reason since then.
         held: requests in flight.
-        held_bytes: bytes reserved by them.
         queue: lane → waits for a turn, in seconds.
         lag: of the event loop, in seconds.
         rss_mib: resident memory of all its processes; None where they are not on this machine, or not known.
@@ -47,9 +42,7 @@ class Sample:
     at: float
     requests: float = 0
     sessions: float = 0
-    rejected: Mapping[str, float] = field(default_factory=dict)
     held: float = 0
-    held_bytes: float = 0
     queue: Mapping[str, Buckets] = field(default_factory=dict)
     lag: Buckets = field(default_factory=dict)
     rss_mib: float | None = None
@@ -64,7 +57,6 @@ class Sample:
 def read_metrics(text: str) -> dict[str, Any]:
     """Return what an exposition says, as fields of a `Sample`; what it does not hold is left out of them."""
     totals: dict[str, float] = {}
-    rejected: dict[str, float] = {}
     queue: dict[str, dict[float, float]] = {}
     lag: dict[float, float] = {}
     sessions = 0.0
@@ -78,16 +70,12 @@ def read_metrics(text: str) -> dict[str, Any]:
                 totals[name] = totals.get(name, 0) + value
                 ended = labels["route"].endswith("/sessions/{session}") and labels["method"] == "DELETE"
                 sessions += value if ended and labels["status_class"] == "2xx" else 0
-            elif name == _REJECTED:
-                rejected[labels["reason"]] = rejected.get(labels["reason"], 0) + value
-            elif name in (_HELD, _BYTES):
+            elif name == _HELD:
                 totals[name] = totals.get(name, 0) + value
     return {
         "requests": totals.get(_REQUESTS, 0),
         "sessions": sessions,
-        "rejected": rejected,
         "held": totals.get(_HELD, 0),
-        "held_bytes": totals.get(_BYTES, 0),
         "queue": queue,
         "lag": lag,
     }
@@ -97,16 +85,17 @@ def read_processes(pid: int) -> dict[str, float]:
     """Return memory and time of a process and of all that it started, as fields of a `Sample`.
 
     Raises:
-        OSError: there is no such process, or it is not ours to look at.
+        psutil.Error: there is no such process, or it is not ours to look at.
     """
     found = {"rss_mib": 0.0, "anonymous_mib": 0.0, "cpu_seconds": 0.0}
-    for one in [pid, *_children(pid)]:
-        status = dict(line.split(":", 1) for line in Path(f"/proc/{one}/status").read_text().splitlines())
-        found["rss_mib"] += int(status.get("VmRSS", "0 kB").split()[0]) / 1024
-        found["anonymous_mib"] += int(status.get("RssAnon", "0 kB").split()[0]) / 1024
-        # The name, in brackets, may hold anything: count from behind it.
-        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
-        found["cpu_seconds"] += (int(fields[11]) + int(fields[12])) / _TICKS
+    first = psutil.Process(pid)
+    for one in [first, *first.children(recursive=True)]:
+        with one.oneshot():
+            memory, spent = one.memory_info(), one.cpu_times()
+        found["rss_mib"] += memory.rss / 2**20
+        # Linux alone tells what of it files are behind.
+        found["anonymous_mib"] += (memory.rss - getattr(memory, "shared", 0)) / 2**20
+        found["cpu_seconds"] += spent.user + spent.system
     return found
 
 
@@ -176,18 +165,9 @@ class Watch:
         try:
             seen = read_metrics(self._client.get("/metrics").raise_for_status().text)
             own: Mapping[str, Any] = read_processes(self._pid) if self._pid is not None else {}
-        except (httpx.HTTPError, OSError):
+        except (httpx.HTTPError, psutil.Error):
             self.missed += 1
             return
         self._samples.append(Sample(at, **seen, **own))
         if len(self._samples) > _MOST:
             self._samples, self._period = self._samples[::2], 2 * self._period
-
-
-def _children(pid: int) -> list[int]:
-    """Return all that a process started, and what these did; Linux alone lists them."""
-    found = []
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        for child in (thread / "children").read_text().split():
-            found += [int(child), *_children(int(child))]
-    return found

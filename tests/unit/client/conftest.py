@@ -176,6 +176,49 @@ WASTE: dict[str, Any] = {
     "notices": ["alpha channel dropped"],
     "provenance": REPORT["provenance"] | {"model": "waste-fanet"},
 }
+TASKS: dict[str, Any] = {
+    "tasks": [
+        {
+            "name": "rust",
+            "title": "Rust on a photograph",
+            "default_model": "rust-1",
+            "parts": [
+                {"name": "image", "description": "PNG", "required": True, "media_types": ["image/png", "image/jpeg"]},
+                {"name": "area", "description": "GeoJSON", "required": False, "media_types": ["application/geo+json"]},
+            ],
+            "formats": ["image/png", "application/json", "image/tiff"],
+            "answer": "label map",
+        },
+        {
+            "name": "breed",
+            "title": "Breed of a dog",
+            "default_model": "dogs",
+            "parts": [{"name": "image", "description": "PNG", "required": True, "media_types": ["image/png"]}],
+            "formats": ["application/json"],
+            "answer": "scores",
+        },
+        {
+            "name": "interactive",
+            "title": "Objects by clicks",
+            "default_model": "iog_refine",
+            "parts": [
+                {"name": "image", "description": "PNG", "required": True, "media_types": ["image/png"]},
+                {"name": "prompt", "description": "JSON", "required": True, "media_types": ["application/json"]},
+            ],
+            "formats": ["image/png", "application/json"],
+            "answer": "masks",
+        },
+        {
+            "name": "count",
+            "title": "How many there are",
+            "default_model": "counter",
+            "parts": [{"name": "image", "description": "PNG", "required": True, "media_types": []}],
+            "formats": ["application/json"],
+            "answer": "number",
+        },
+    ]
+}
+"""Tasks that a gateway of another day has, none of which this client knows by name but one."""
 HEADERS = {
     "x-request-id": "r-1",
     "server-timing": "decode;dur=12.5, infer;dur=80",
@@ -232,6 +275,19 @@ class FakeGateway:
                 return httpx.Response(200, json={"models": [model, broken]})
             case "/v1/models/bd-siamunet":
                 return httpx.Response(200, json=model | {"card": {"licence": "research"}})
+            case "/v1/tasks":
+                return httpx.Response(200, json=TASKS)
+            case "/v1/rust" if request.headers["accept"] != "application/json":
+                kind = request.headers["accept"]
+                return httpx.Response(200, headers={"content-type": kind}, content=kind.encode())
+            case "/v1/rust":
+                drawn = {name: b64encode(label_map_png()).decode() for name in request.url.params.get_list("include")}
+                return httpx.Response(200, json=WASTE | {"model": "rust-1", "pictures": drawn})
+            case "/v1/breed":
+                lacking = {"models", "saliency_class"}
+                return httpx.Response(200, json={key: RADIOGRAPH[key] for key in RADIOGRAPH.keys() - lacking})
+            case "/v1/count":
+                return httpx.Response(200, json={"count": 7})
             case "/v1/damage" if "align" in request.url.params:
                 return self._scene(request)
             case "/v1/damage" if request.headers["accept"] == "application/json":

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from maskgate_client import Progress, Retry, bars, progress
+from maskgate_client import Progress, Retry, command, progress
 from maskgate_client.cli import main
 
 from tests.unit.client.conftest import FakeGateway, problem
@@ -145,7 +145,7 @@ def test_the_bar_is_of_bytes_and_then_of_slices(monkeypatch: pytest.MonkeyPatch)
     terminal = io.StringIO()
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr("sys.stderr", terminal)
-    with bars.bar("slice") as tell:
+    with command.bar("slice") as tell:
         tell(Progress("send", 0, 1_000_000))
         time.sleep(_REDRAWN)
         tell(Progress("send", 500_000, 1_000_000))

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.triton import config_text
+from export.repository.triton import config_text
 from gateway.engines.base import Model, choose
-from gateway.engines.embedded import EmbeddedEngine
-from gateway.engines.onnx import Provider, open_session
-from gateway.ops.telemetry import Telemetry
-from gateway.ops.timeline import Timeline
+from gateway.engines.embedded.engine import EmbeddedEngine
+from gateway.engines.embedded.onnx import Provider, open_session
+from gateway.observability.metrics import Telemetry
 from gateway.repository.card import TensorSpec, read_card, write_card
 from gateway.repository.store import file_digest
+from gateway.scheduling.timeline import Timeline
 from tests.support.trivial import damage_version, declare_version, write_trivial_model, write_version
 
 TILE = {name: np.zeros((1, 64, 64, 3), np.uint8) for name in ("pre", "post")}
@@ -34,7 +34,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(f"{path.parts[-3]}/{path.parts[-2]}")
         return open_session(path, provider)
 
-    monkeypatch.setattr("gateway.engines.embedded.open_session", counted)
+    monkeypatch.setattr("gateway.engines.embedded.engine.open_session", counted)
     return names
 
 
@@ -171,14 +171,14 @@ def test_a_file_replaced_between_its_digest_and_its_opening_is_not_served(
 
     async def scenario(engine: EmbeddedEngine) -> None:
         assert engine.statuses()[0].state == "failed"
-        monkeypatch.setattr("gateway.engines.embedded.open_session", open_session)
+        monkeypatch.setattr("gateway.engines.embedded.engine.open_session", open_session)
         (folder / "card.json").write_bytes(card)
         assert list((await engine.refresh()).failed) == ["m"]
         declare_version(folder, 1)
         assert (await engine.refresh()).added == ("m",)
         assert await infer(engine, choose(engine, "damage", "m")) == 1
 
-    monkeypatch.setattr("gateway.engines.embedded.open_session", replaced)
+    monkeypatch.setattr("gateway.engines.embedded.engine.open_session", replaced)
     play(tmp_path, scenario)
 
 
@@ -194,7 +194,7 @@ def test_a_model_loads_while_another_version_serves(tmp_path: Path, monkeypatch:
             assert (status.state, status.model.version) == ("ready", 1)
             return open_session(path, provider)
 
-        monkeypatch.setattr("gateway.engines.embedded.open_session", watched)
+        monkeypatch.setattr("gateway.engines.embedded.engine.open_session", watched)
         write_version(folder, 2, shift=1)
         assert (await engine.refresh()).failed == {}
 

@@ -15,14 +15,14 @@ from tritonclient.grpc import model_config_pb2
 
 import export.build
 from export.build import build
-from export.catalog import CATALOG
-from export.checkpoints import write_checkpoint
-from export.entries import Entry
+from export.checkpoints.files import write_checkpoint
 from export.errors import BuildError, CheckpointError, ParityError
-from export.figures import Measurement
-from export.publish import replacing
-from export.served.graphs import graph_of
-from export.sources import verify_source
+from export.graphs.wrap import graph_of
+from export.repository.publish import replacing
+from export.repository.sources import verify_source
+from export.tasks.catalogue import CATALOG
+from export.tasks.damage.figures import Measurement
+from export.tasks.specs import Entry
 from export.verify import verify
 from gateway.repository.card import Figures
 from gateway.repository.store import Repository, file_digest, scan

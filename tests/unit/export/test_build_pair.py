@@ -13,15 +13,15 @@ import pytest
 
 import export.build
 from export.build import build
-from export.cards import threshold_of
-from export.catalog import CATALOG
-from export.checkpoints import write_checkpoint
+from export.checkpoints.files import write_checkpoint
 from export.cli import main
-from export.entries import ClickEntry
 from export.errors import BuildError, ParityError
-from export.graph import Graph
-from export.publish import replacing
-from export.sources import verify_source
+from export.graphs.contract import Graph
+from export.repository.cards import threshold_of
+from export.repository.publish import replacing
+from export.repository.sources import verify_source
+from export.tasks.catalogue import CATALOG
+from export.tasks.specs import ClickEntry
 from export.verify import verify
 from gateway.repository.card import read_card
 from gateway.repository.store import file_digest, scan

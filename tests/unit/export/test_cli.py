@@ -17,14 +17,13 @@ import torch
 from maskgate_client.scenes import draw_scene
 
 import export.trainers
-from export.catalog import CATALOG
-from export.checkpoints import read_checkpoint
+from export.checkpoints.files import read_checkpoint
 from export.cli import main
+from export.tasks.catalogue import CATALOG
 from gateway.repository.store import scan
 from tests.support.checkpoints import small_entry, untrained, write
+from tests.support.places import ROOT
 from tests.support.trivial import write_trivial_model
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from export.verify import verify
 from gateway.repository.store import scan
+from tests.support.places import ROOT
 
+REPOSITORY = ROOT / "model_repository"
 pytestmark = pytest.mark.processors
-
-REPOSITORY = Path(__file__).resolve().parents[3] / "model_repository"
 
 
 def test_the_shipped_repository_verifies() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from maskgate_load.figures import figures
-from maskgate_load.ledger import Key, Ledger
 from maskgate_load.load import Load
 from maskgate_load.options import Options
+from maskgate_load.records import Lane, Record, Records
 from maskgate_load.watch import Sample
 
 SECONDS = 60
@@ -18,23 +18,22 @@ SECONDS = 60
 @pytest.fixture
 def run() -> dict[str, Any]:
     """What `process.run` returns of a ramp to ten a second on a gateway that can do five."""
-    ledger, rng = Ledger(), Random(1)
+    records, rng = Records(), Random(1)
     for due in range(SECONDS * 5):
         at = SECONDS * (due / (SECONDS * 5)) ** 0.5
-        key: Key = ("pairs" if due % 3 else "clicks: click", "emergency" if due % 10 == 0 else "bulk")
+        lane: Lane = "emergency" if due % 10 == 0 else "bulk"
+        record = records.add(Record("pairs" if due % 3 else "clicks: click", lane, at, rng.uniform(0, 0.002)))
         rate = 10 * at / SECONDS
-        ledger.offered(at, key, rng.uniform(0, 0.002))
         if rate > 8 and due % 3 == 1:
-            ledger.refused(at, key)
-            ledger.ended(at, key, "refused", at + 0.001)
+            record.refusals, record.outcome, record.seconds = 1, "refused", 0.001
         else:
-            ledger.ended(at, key, "answered", at + (0.1 if rate < 5 else 0.1 + rate - 5))
+            record.outcome, record.seconds = "answered", 0.1 if rate < 5 else 0.1 + rate - 5
     options = Options(arrivals="ramp", rate=5, seconds=SECONDS)
     return {
         **Load(options, []).to_json(),
         "began": 1000.0,
         "seconds": float(SECONDS + 4),
-        "ledger": ledger.to_json(),
+        "records": records.to_json(),
         "failures": [["pairs", "a <map> of (1, 2), not (2, 2)", 2]],
         "interrupted": False,
     }

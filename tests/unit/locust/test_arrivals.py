@@ -48,22 +48,6 @@ def test_arrivals_come_in_order_within_the_schedule(load: list[Stretch], seed: i
     assert all(time <= sum(stretch.seconds for stretch in load) + 1e-6 for time in times)
 
 
-@given(SCHEDULES, st.integers(0, 1000))
-def test_the_expected_count_between_arrivals_is_that_of_a_poisson_process(load: list[Stretch], seed: int) -> None:
-    times, rng = list(arrivals(load, Random(seed))), Random(seed)
-    unit = 0.0
-    for time in times:
-        unit += rng.expovariate(1.0)
-        assert expected_until(load, time) == pytest.approx(unit, rel=1e-6, abs=1e-6)
-
-
-@given(STRETCHES.filter(lambda stretch: stretch.expected > 0), st.floats(0, 1))
-def test_when_is_the_inverse_of_the_expected_count(stretch: Stretch, share: float) -> None:
-    at = stretch.when(share * stretch.expected)
-    assert 0 <= at <= stretch.seconds * (1 + 1e-9)
-    assert expected_until([stretch], at) == pytest.approx(share * stretch.expected, rel=1e-6, abs=1e-6)
-
-
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_gaps_are_exponential_and_counts_those_of_the_pattern(pattern: str) -> None:
     (known,) = (one for one in PATTERNS if one == pattern)

@@ -8,9 +8,9 @@ from random import Random
 import numpy as np
 import pytest
 from maskgate_load.asking import JSON, PNG, Ask, Check, Reply, is_json, is_label_map, judge
-from maskgate_load.clicking import Sitting, clicks, correction, iou
+from maskgate_load.clicking import ClickSession, clicks, correction, iou
 from maskgate_load.drawings import draw_thing
-from maskgate_load.tensors import tensors
+from maskgate_load.singles import tensors
 
 from tests.support.pictures import encode, noise
 
@@ -92,14 +92,14 @@ def test_a_correction_lies_on_the_larger_error() -> None:
 
 
 class Gateway:
-    """Answers a sitting with masks that are ever better, or not."""
+    """Answers a click session with masks that are ever better, or not."""
 
-    def __init__(self, sitting: Sitting, mends: bool = True) -> None:
+    def __init__(self, session: ClickSession, mends: bool = True) -> None:
         self.rng = Random(1)
         self.asked: list[Ask] = []
         self.wrong: list[str | None] = []
         self.pauses: list[float] = []
-        self._truth = sitting.photographs[0].thing.mask
+        self._truth = session.photographs[0].thing.mask
         self._mends = mends
 
     def ask(self, ask: Ask) -> Reply | None:
@@ -118,11 +118,11 @@ class Gateway:
         self.pauses.append(seconds)
 
 
-def test_a_sitting_sends_the_image_once_mends_what_is_wrong_and_ends() -> None:
-    sitting = clicks(think=2.0)
-    sitting = Sitting(sitting.photographs[:1], think=2.0)
-    gateway = Gateway(sitting)
-    sitting.play(gateway)
+def test_a_session_sends_the_image_once_mends_what_is_wrong_and_ends() -> None:
+    session = clicks(think=2.0)
+    session = ClickSession(session.photographs[:1], think=2.0)
+    gateway = Gateway(session)
+    session.play(gateway)
     assert [ask.name for ask in gateway.asked] == [
         "clicks: begin",
         "clicks: first",
@@ -132,7 +132,7 @@ def test_a_sitting_sends_the_image_once_mends_what_is_wrong_and_ends() -> None:
     ]
     assert {ask.path for ask in gateway.asked[1:-1]} == {"/v1/interactive/sessions/s1/clicks"}
     first, second = (json.loads(ask.body) for ask in gateway.asked[1:3])
-    thing = sitting.photographs[0].thing
+    thing = session.photographs[0].thing
     assert first == {"box": list(thing.box), "positive": [list(thing.centre)]}
     assert [*second] == ["positive"]
     assert gateway.wrong == [None] * 3, "the mask is right by the third click, so there is no fourth"
@@ -141,9 +141,9 @@ def test_a_sitting_sends_the_image_once_mends_what_is_wrong_and_ends() -> None:
 
 
 def test_a_mask_that_stays_wrong_is_a_failure_of_the_last_click() -> None:
-    sitting = Sitting(clicks(think=0.0).photographs[:1], think=0.0)
-    gateway = Gateway(sitting, mends=False)
-    sitting.play(gateway)
+    session = ClickSession(clicks(think=0.0).photographs[:1], think=0.0)
+    gateway = Gateway(session, mends=False)
+    session.play(gateway)
     assert gateway.wrong == [None, None, None, "the last mask's IoU is below 0.6"]
     assert gateway.pauses == []
 

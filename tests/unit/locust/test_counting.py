@@ -1,84 +1,76 @@
-"""Percentiles, windows and slopes."""
+"""Windows, percentiles and slopes."""
 
 from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from maskgate_load.histogram import Histogram
-from maskgate_load.ledger import OUTCOMES, Key, Ledger
-from maskgate_load.trend import theil_sen
-
-TIMES = st.lists(st.floats(1e-4, 1e4), min_size=1, max_size=200)
-KEY: Key = ("pairs", "bulk")
-
-
-def counted(times: list[float]) -> Histogram:
-    histogram = Histogram()
-    for time in times:
-        histogram.add(time)
-    return histogram
+from maskgate_load import records
+from maskgate_load.figures import figures
+from maskgate_load.load import Load
+from maskgate_load.options import Options
+from maskgate_load.records import OUTCOMES, Outcome, Record
+from maskgate_load.soak import theil_sen
 
 
-@given(TIMES, st.floats(0.01, 1))
-def test_quantiles_are_right_to_one_in_a_hundred(times: list[float], share: float) -> None:
-    exact = sorted(times)[max(1, math.ceil(share * len(times))) - 1]
-    assert counted(times).quantile(share) == pytest.approx(exact, rel=0.0101)
-    assert counted(times).largest == max(times)
+def row(due: float, outcome: Outcome | None, seconds: float = 0.1, task: str = "pairs") -> Record:
+    return Record(task, "bulk", due, 0.001, outcome=outcome, seconds=seconds)
 
 
-@given(TIMES, TIMES)
-def test_two_histograms_add_up_to_that_of_all(some: list[float], others: list[float]) -> None:
-    both = counted(some)
-    both.merge(counted(others))
-    assert both.to_json() == counted(some + others).to_json()
-    read = Histogram.from_json(json.loads(json.dumps(both.to_json())))
-    assert (read.to_json(), read.count) == (both.to_json(), len(some) + len(others))
-
-
-def test_no_times_have_no_quantile() -> None:
-    assert Histogram().quantile(0.5) is None
+def told(rows: list[Record], seconds: float) -> dict[str, Any]:
+    load = Load(Options(arrivals="closed"), [])
+    for each in rows:
+        load.records.add(each)
+    run = {**json.loads(json.dumps(load.to_json())), "seconds": seconds, "interrupted": False}
+    return figures(run, [], "1", [])
 
 
 @given(
-    st.lists(st.tuples(st.floats(0, 5000), st.floats(0, 60), st.sampled_from(OUTCOMES)), max_size=60),
-    st.integers(1, 30),
+    st.lists(st.tuples(st.floats(0, 5000), st.floats(0, 60), st.sampled_from((*OUTCOMES, None))), max_size=60),
+    st.floats(1, 6000),
 )
-def test_windows_grow_and_lose_nothing(asked: list[tuple[float, float, str]], most: int) -> None:
-    ledger = Ledger(1.0, most)
-    for due, took, name in asked:
-        (outcome,) = (one for one in OUTCOMES if one == name)
-        ledger.offered(due, KEY, 0.001)
-        ledger.ended(due, KEY, outcome, due + took)
-    windows = list(ledger.windows())
-    assert len(windows) <= most
-    assert [at for at, _ in windows] == [number * ledger.width for number in range(len(windows))]
-    total = ledger.totals().get(KEY)
-    right = [took for _, took, name in asked if name in ("answered", "late")]
-    if asked:
-        assert total is not None
-        assert (total.offered, total.outcomes.total(), total.lag.count) == (len(asked),) * 3
-        assert (total.completed, total.latency.count) == (len(right), len(right))
-    read = Ledger.from_json(json.loads(json.dumps(ledger.to_json())))
-    assert read.to_json() == ledger.to_json()
+def test_windows_are_few_and_lose_nothing_that_was_due(
+    asked: list[tuple[float, float, Outcome | None]], seconds: float
+) -> None:
+    found = told([row(due, outcome, took) for due, took, outcome in asked], seconds)
+    windows = found["windows"]
+    assert len(windows) <= 40
+    assert [window["at"] for window in windows] == [number * found["width"] for number in range(len(windows))]
+    assert sum(window["offered"] for window in windows) == sum(
+        due < len(windows) * found["width"] for due, _, _ in asked
+    )
+    total = found["total"]
+    assert total["offered"] == len(asked)
+    assert total["unfinished"] == sum(outcome is None for _, _, outcome in asked)
+    assert {name: total[name] for name in OUTCOMES} == {
+        name: sum(outcome == name for _, _, outcome in asked) for name in OUTCOMES
+    }
+
+
+@given(st.lists(st.floats(1e-4, 1e4), min_size=1, max_size=100))
+def test_percentiles_are_of_times_that_were(times: list[float]) -> None:
+    total = told([row(1.0, "answered", time) for time in times], 60)["total"]
+    exact = sorted(times)
+    assert total["max"] == pytest.approx(exact[-1] * 1000, abs=0.01)
+    for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
+        assert total[name] == pytest.approx(exact[math.ceil(share * len(exact)) - 1] * 1000, abs=0.01)
 
 
 def test_what_was_due_in_a_window_is_judged_there_however_late_it_is_answered() -> None:
-    ledger = Ledger()
-    ledger.offered(0.5, KEY, 0.0)
-    ledger.ended(0.5, KEY, "answered", 3.5)
-    windows = [cells.get(KEY) for _, cells in ledger.windows()]
-    first, last = windows[0], windows[3]
-    assert first is not None
-    assert last is not None
-    assert (first.offered, first.outcomes["answered"], first.completed, first.latency.largest) == (1, 1, 0, 3.0)
-    assert (last.offered, last.completed, last.latency.count) == (0, 1, 0)
-    ledger.coarsen(2)
-    assert [at for at, _ in ledger.windows()] == [0.0, 2.0]
+    windows = told([row(0.5, "answered", 3.0)], 40.0)["windows"]
+    assert [windows[0][name] for name in ("offered", "answered", "completed", "max")] == [1, 1, 0, 3000.0]
+    assert [windows[3][name] for name in ("offered", "answered", "completed", "max")] == [0, 0, 1, None]
+
+
+def test_a_load_of_days_keeps_a_bounded_number_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "_MOST", 3)
+    found = told([row(number, "answered") for number in range(5)], 10)
+    assert (found["total"]["offered"], found["dropped"]) == (3, 2)
 
 
 @given(st.floats(-10, 10), st.floats(-100, 100), st.integers(5, 500))
@@ -100,18 +92,6 @@ def test_a_quarter_of_outliers_does_not_turn_the_line(seed: int, slope: float) -
     assert found is not None
     # What is one-sided shifts the median of slopes, but by a fraction of the noise and not of the outliers.
     assert found.slope == pytest.approx(slope, abs=0.05)
-
-
-def test_the_interval_is_that_of_the_reference_implementation() -> None:
-    stats = pytest.importorskip("scipy.stats")
-    rng = np.random.default_rng(5)
-    x = np.arange(60, dtype=float)
-    y = 0.3 * x + rng.normal(0, 4, 60)
-    reference = stats.theilslopes(y, x)
-    found = theil_sen(x.tolist(), y.tolist())
-    assert found is not None
-    assert found.slope == pytest.approx(reference.slope)
-    assert (found.low, found.high) == pytest.approx((reference.low_slope, reference.high_slope), rel=0.02)
 
 
 @pytest.mark.parametrize("x", [[], [1.0, 2.0], [1.0, 1.0, 1.0, 2.0]])

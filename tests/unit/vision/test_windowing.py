@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.vision.windowing import (
     LUNG,
     Window,
-    apply_linear_window,
+    apply_window,
     from_grid,
     from_windowed,
     pixels_to_mm2,
@@ -69,10 +69,8 @@ def test_what_lies_left_on_the_grid_lies_left_on_the_slice(height: int, width: i
 def test_dicoms_window_is_its_standards_formula() -> None:
     # PS3.3 C.11.2.1.2.1: centre 2048, width 4096 passes 12 bits through; width 1 is a threshold.
     values = np.array([-5, 0, 2047, 2048, 4095, 5000], np.float32)
-    assert apply_linear_window(values, 2048, 4096).tolist() == pytest.approx(
-        [0, 0, 2047 / 4095, 2048 / 4095, 1, 1], abs=1e-6
-    )
-    assert apply_linear_window(values, 2048, 1).tolist() == [0, 0, 0, 1, 1, 1]
+    assert apply_window(values, 2048, 4096).tolist() == pytest.approx([0, 0, 2047 / 4095, 2048 / 4095, 1, 1], abs=1e-6)
+    assert apply_window(values, 2048, 1).tolist() == [0, 0, 0, 1, 1, 1]
 
 
 def test_areas_and_volumes() -> None:

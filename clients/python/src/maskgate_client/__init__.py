@@ -13,17 +13,16 @@ with Client("http://127.0.0.1:8080") as client:
 
 from maskgate_client.answers import (
     ClassShare,
-    DamageMap,
-    DamageReport,
+    LabelMapReport,
     ModelCard,
     ModelStatus,
-    Origin,
     Provenance,
     Region,
+    ScoreProvenance,
+    ScoreReport,
 )
-from maskgate_client.async_client import AsyncClient
-from maskgate_client.client import Client
-from maskgate_client.cts import CtForm, CtInput, CtReport, CtSlice, Lesion, SliceLesion, Spacing
+from maskgate_client.client import AsyncClient, Client
+from maskgate_client.connection import DEFAULT_URL, Retry
 from maskgate_client.errors import (
     Busy,
     Conflict,
@@ -36,26 +35,36 @@ from maskgate_client.errors import (
     Unreachable,
 )
 from maskgate_client.images import ImageInput
-from maskgate_client.masks import MaskProvenance, MaskReport, ObjectMask, Part, RunLengths, SessionState
 from maskgate_client.progress import Progress
-from maskgate_client.prompts import Prompt
-from maskgate_client.protocol import DEFAULT_URL
-from maskgate_client.radiographs import FilmPicture, FilmProvenance, FilmReport, FilmVerdict
-from maskgate_client.retry import Retry
-from maskgate_client.scene_report import (
+from maskgate_client.service import Task, TaskPart
+from maskgate_client.tasks.ct.answers import CtForm, CtInput, CtReport, CtSlice, Lesion, SliceLesion, Spacing
+from maskgate_client.tasks.damage.answers import (
     Align,
     Alignment,
+    DamageMap,
+    DamageReport,
     District,
     DistrictClass,
+    Origin,
     SceneBuilding,
     SceneClass,
     SceneFile,
     SceneForm,
     SceneReport,
 )
-from maskgate_client.sessions import AsyncSession, Session
+from maskgate_client.tasks.interactive.answers import (
+    MaskProvenance,
+    MaskReport,
+    ObjectMask,
+    Part,
+    RunLengths,
+    SessionState,
+)
+from maskgate_client.tasks.interactive.prompts import Prompt
+from maskgate_client.tasks.interactive.sessions import AsyncSession, Session
+from maskgate_client.tasks.radiograph.protocol import FilmPicture, FilmProvenance, FilmReport, FilmVerdict
+from maskgate_client.tasks.waste.protocol import WasteReport
 from maskgate_client.version import __version__
-from maskgate_client.wastes import WasteReport
 
 __all__ = [
     "DEFAULT_URL",
@@ -81,6 +90,7 @@ __all__ = [
     "FilmReport",
     "FilmVerdict",
     "ImageInput",
+    "LabelMapReport",
     "Lesion",
     "MaskProvenance",
     "MaskReport",
@@ -103,11 +113,15 @@ __all__ = [
     "SceneFile",
     "SceneForm",
     "SceneReport",
+    "ScoreProvenance",
+    "ScoreReport",
     "Session",
     "SessionLost",
     "SessionState",
     "SliceLesion",
     "Spacing",
+    "Task",
+    "TaskPart",
     "UnexpectedAnswer",
     "Unreachable",
     "WasteReport",

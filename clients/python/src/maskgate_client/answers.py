@@ -1,56 +1,21 @@
-"""What the gateway's answers say, typed. Coordinates are (x, y) pixels of the pre image, origin top left."""
+"""What answers of several tasks have in common, typed, and how their JSON reads.
+
+Coordinates are (x, y) pixels of the upright image, origin top left.
+"""
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal, TypeVar, cast
 
-import numpy as np
-from numpy.typing import NDArray
+T = TypeVar("T")
 
 Point = tuple[int, int]
 Ring = tuple[Point, ...]
 Picture = Literal["label_map", "overlay"]
-"""What a report can bring along."""
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where an answer comes from, by its headers.
-
-    Attributes:
-        model: name of the model.
-        version: its version.
-        digest: ``sha256:…`` of its file.
-        request_id: what to quote to the operator.
-        timing: milliseconds per stage (decode, queue, infer, finish, encode).
-    """
-
-    model: str
-    version: int
-    digest: str
-    request_id: str
-    timing: Mapping[str, float]
-
-
-@dataclass(frozen=True, eq=False)
-class DamageMap:
-    """A label map.
-
-    Attributes:
-        labels: uint8 (height, width): 0 background, 1 no damage, 2 minor, 3 major, 4 destroyed.
-        palette: uint8 (colours, 3), RGB, indexed by label.
-        png: the indexed PNG file as the gateway sent it.
-        notices: what the gateway did to the input that the caller should know of.
-        origin: model, request and timing.
-    """
-
-    labels: NDArray[np.uint8]
-    palette: NDArray[np.uint8]
-    png: bytes
-    notices: tuple[str, ...]
-    origin: Origin
+"""What a report on a label map can bring along."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +31,7 @@ class ClassShare:
 
 @dataclass(frozen=True)
 class Region:
-    """One building.
+    """One connected piece of one class, such as a building.
 
     Attributes:
         polygon: its outline.
@@ -100,18 +65,30 @@ class Provenance:
 
 
 @dataclass(frozen=True)
-class DamageReport:
-    """The buildings of a pair and their damage.
+class ScoreProvenance:
+    """Which weights, engine and input scores were made from; of an ensemble version and digest are None."""
+
+    model: str
+    version: int | None
+    digest: str | None
+    engine: str
+    input_digest: str
+    gateway: str
+
+
+@dataclass(frozen=True)
+class LabelMapReport:
+    """What a label map shows, in numbers.
 
     Attributes:
         model: name of the model.
         width: of the label map, in pixels.
         height: of the label map, in pixels.
-        classes: every class with its share, in the order of their values.
-        regions: the buildings.
-        notices: what the gateway did to the input that the caller should know of.
+        classes: every class with its share, in the order of their values; 0 is background.
+        regions: connected pieces of one class each, in reading order; empty where the task lists none.
+        notices: what the gateway did to the input, and what to beware of.
         provenance: weights, engine and input.
-        pictures: PNG files by name, those that were asked for.
+        pictures: files by name, those that were asked for: PNG, but where a task says otherwise.
         document: the JSON answer without its pictures.
     """
 
@@ -125,10 +102,39 @@ class DamageReport:
     pictures: Mapping[str, bytes]
     document: Mapping[str, Any]
 
-    def buildings(self) -> dict[str, int]:
+    def counts(self) -> dict[str, int]:
         """Return the number of regions per class name, background left out."""
         names = [share.name for share in self.classes if share.value > 0]
         return {name: sum(region.name == name for region in self.regions) for name in names}
+
+
+@dataclass(frozen=True)
+class ScoreReport:
+    """What a model says of an image as a whole.
+
+    Attributes:
+        model: name of the model, or ``ensemble``.
+        width: of the image, in pixels.
+        height: of the image, in pixels.
+        scores: probability of each class, from 0 to 1, in the order of the classes.
+        label: the class decided for.
+        threshold: from which probability of the first class on it is decided for.
+        notices: what the gateway did to the image, and what to beware of.
+        provenance: weights, engine and input.
+        pictures: PNG files by name, those that were asked for.
+        document: the JSON answer without its pictures.
+    """
+
+    model: str
+    width: int
+    height: int
+    scores: Mapping[str, float]
+    label: str
+    threshold: float
+    notices: tuple[str, ...]
+    provenance: ScoreProvenance
+    pictures: Mapping[str, bytes]
+    document: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -158,3 +164,64 @@ class ModelCard:
 
     status: ModelStatus
     card: Mapping[str, Any] | None
+
+
+def read_label_map(document: dict[str, Any]) -> dict[str, Any]:
+    """Read the attributes of a `LabelMapReport`; `document` loses its pictures and files."""
+    return {
+        "model": document["model"],
+        "width": document["width"],
+        "height": document["height"],
+        "classes": tuple(read_class(entry) for entry in document["classes"]),
+        "regions": tuple(read_region(entry) for entry in document.get("regions", ())),
+        "notices": tuple(document["notices"]),
+        "provenance": read_fields(Provenance, document["provenance"]),
+        "pictures": take_files(document, "pictures") | take_files(document, "files"),
+        "document": document,
+    }
+
+
+def read_scores(document: dict[str, Any]) -> dict[str, Any]:
+    """Read the attributes of a `ScoreReport`; `document` loses its pictures."""
+    return {
+        **{key: document[key] for key in ("model", "width", "height", "scores", "label", "threshold")},
+        "notices": tuple(document["notices"]),
+        "provenance": read_fields(ScoreProvenance, document["provenance"]),
+        "pictures": take_files(document, "pictures"),
+        "document": document,
+    }
+
+
+def read_class(entry: Mapping[str, Any]) -> ClassShare:
+    """Read one of `classes`."""
+    red, green, blue = entry["colour"]
+    return ClassShare(entry["value"], entry["name"], (red, green, blue), entry["pixels"], entry["share"])
+
+
+def read_region(entry: Mapping[str, Any]) -> Region:
+    """Read one of `regions`."""
+    x0, y0, x1, y1 = entry["box"]
+    return Region(
+        polygon=read_ring(entry["polygon"]),
+        holes=tuple(read_ring(hole) for hole in entry["holes"]),
+        value=entry["class"],
+        name=entry["name"],
+        area=entry["area"],
+        confidence=entry["confidence"],
+        box=(x0, y0, x1, y1),
+    )
+
+
+def read_ring(points: list[list[int]]) -> Ring:
+    """Read a list of [x, y]."""
+    return tuple((x, y) for x, y in points)
+
+
+def read_fields(kind: type[T], entry: Mapping[str, Any]) -> T:
+    """Return a dataclass whose fields have the names of the entry's members; other members are left out."""
+    return kind(**{field.name: entry[field.name] for field in fields(cast("Any", kind))})
+
+
+def take_files(document: dict[str, Any], member: str) -> dict[str, bytes]:
+    """Take the files, coded in base64, out of a JSON answer: name → content."""
+    return {name: b64decode(data, validate=True) for name, data in document.pop(member, {}).items()}

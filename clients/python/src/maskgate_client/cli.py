@@ -1,33 +1,32 @@
-"""The command `maskgate`: draw example pairs, send images of each task and save the answers, list models."""
+"""The command `maskgate`: draw example pairs, send images to each task and save the answers, list models."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 
-from maskgate_client.batch import Sending, align, describe, run_pairs, saved, table
 from maskgate_client.client import Client
-from maskgate_client.connection import is_key
-from maskgate_client.ct_command import run_ct
+from maskgate_client.command import MisuseError, Parents, align, describe, fail, number
+from maskgate_client.connection import DEFAULT_URL, is_key
 from maskgate_client.errors import MaskgateError, Unreachable
-from maskgate_client.grammar import parser
 from maskgate_client.images import png_bytes
-from maskgate_client.pairs import Pair, Stray, find_pairs, name_pair
-from maskgate_client.prompts import Prompt
-from maskgate_client.radiograph_command import run_radiograph
-from maskgate_client.radiograph_command import table as score_table
-from maskgate_client.scene_command import FORMS, SceneWish
-from maskgate_client.scenes import draw_scene
-from maskgate_client.segment import run_image
-from maskgate_client.waste_command import run_waste
+from maskgate_client.scenes import SMALLEST, draw_scene
+from maskgate_client.tasks.ct import command as ct
+from maskgate_client.tasks.damage import command as damage
+from maskgate_client.tasks.generic import command as generic
+from maskgate_client.tasks.interactive import command as interactive
+from maskgate_client.tasks.radiograph import command as radiograph
+from maskgate_client.tasks.waste import command as waste
+from maskgate_client.version import __version__
+
+LARGEST_EXAMPLE = 4096
+"""The largest side of an example, in pixels: beyond it drawing takes long and much memory."""
 
 
 def main(arguments: Sequence[str] | None = None, *, transport: httpx.BaseTransport | None = None) -> int:
@@ -40,26 +39,61 @@ def main(arguments: Sequence[str] | None = None, *, transport: httpx.BaseTranspo
     options = parser().parse_args(arguments)
     key = os.environ.get("MASKGATE_KEY", "").strip() or None
     if key and not is_key(key):
-        return _fail("MASKGATE_KEY is not a key: it has spaces, or characters that are not ASCII", 2)
-    run = {
-        "damage": _damage,
-        "segment": _segment,
-        "ct": _ct,
-        "radiograph": _radiograph,
-        "waste": _waste,
-        "models": _models,
-    }
+        return fail("MASKGATE_KEY is not a key: it has spaces, or characters that are not ASCII", 2)
     try:
         if options.command == "example":
             return _example(options)
         with Client(options.url, key=key, transport=transport) as client:
-            return run[options.command](client, options)
+            code: int = options.run(client, options)
+            return code
+    except MisuseError as error:
+        return fail(str(error), 2)
     except Unreachable as error:
-        return _fail(f"{error}; is it running? `--url` or MASKGATE_URL name another address")
+        return fail(f"{error}; is it running? `--url` or MASKGATE_URL name another address")
     except (MaskgateError, OSError) as error:
-        return _fail(describe(error))
+        return fail(describe(error))
     except KeyboardInterrupt:
-        return _fail("interrupted", 130)
+        return fail("interrupted", 130)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's grammar."""
+    root = argparse.ArgumentParser(
+        "maskgate",
+        description="Damage maps from pairs of satellite images, objects of any image by clicks, lesions in CT, "
+        "scores of radiographs, waste on photographs.",
+        epilog="Where the gateway asks for a key, MASKGATE_KEY holds it: what is on a command line, others can read.",
+    )
+    root.add_argument("--version", action="version", version=f"maskgate {__version__}")
+    commands = root.add_subparsers(dest="command", required=True)
+    remote = argparse.ArgumentParser(add_help=False)
+    remote.add_argument(
+        "--url",
+        type=_url,
+        default=os.environ.get("MASKGATE_URL") or DEFAULT_URL,
+        help=f"address of the gateway (default: $MASKGATE_URL, else {DEFAULT_URL})",
+    )
+    model = argparse.ArgumentParser(add_help=False)
+    model.add_argument("--model", metavar="NAME", help="default: the gateway's choice")
+    model.add_argument(
+        "--model-version", type=number(1, 999_999_999), metavar="N", help="default: the newest that is ready"
+    )
+    _add_example(commands)
+    for task in (damage, interactive, ct, radiograph, waste, generic):
+        task.add(commands, Parents(remote, model))
+    models = commands.add_parser("models", parents=[remote], help="list the gateway's models")
+    models.set_defaults(run=_models)
+    return root
+
+
+def _add_example(commands: Any) -> None:
+    example = commands.add_parser("example", help="draw pairs to try the service with")
+    example.add_argument("--out", type=Path, default=Path("example"), metavar="DIR", help="default: ./example")
+    example.add_argument("--seed", type=number(0, 99_000_000), default=1, metavar="N", help="which town; default: 1")
+    example.add_argument(
+        "--size", type=number(SMALLEST, LARGEST_EXAMPLE), default=1024, metavar="N", help="side in pixels"
+    )
+    example.add_argument("--count", type=number(1, 10_000), default=1, metavar="N", help="how many towns")
 
 
 def _example(options: argparse.Namespace) -> int:
@@ -75,132 +109,6 @@ def _example(options: argparse.Namespace) -> int:
     return 0
 
 
-def _damage(client: Client, options: argparse.Namespace) -> int:
-    """Send the pairs, save the answers, print the summary."""
-    found = _find(options.paths)
-    if found is None:
-        return _fail("give two images, or one folder", 2)
-    pairs, strays = found
-    for stray in strays:
-        _fail(f"{stray.path}: {stray.reason}")
-    if options.out.suffix.lower() in FORMS and len(options.paths) != 2:
-        return _fail("a file to save to is for two images; for a folder give a folder, and --format", 2)
-    if not pairs:
-        return _fail(
-            f"no pairs in {options.paths[0]}: images are found by names like flood_00000001_pre_disaster.png", 2
-        )
-    scenes = SceneWish(
-        f".{options.format}", options.align, options.districts.read_bytes() if options.districts else None
-    )
-    sending = Sending(client, options.out, options.model, options.model_version, scenes)
-    # One cheap question first: better one clear line than the same failure for every pair.
-    client.ready()
-    folder = options.out.parent if sending.one_file else options.out
-    folder.mkdir(parents=True, exist_ok=True)
-    outcomes = run_pairs(sending, pairs)
-    done = [outcome for outcome in outcomes if not outcome.error]
-    if options.json:
-        for outcome in outcomes:
-            print(json.dumps(outcome.as_json(), ensure_ascii=False))
-    elif done:
-        print(table(done))
-        print(f"\nSaved in {folder}: {', '.join(saved(done))}")
-    for outcome in outcomes:
-        for notice in outcome.notices:
-            print(f"maskgate: {outcome.pair.name}: note: {notice}", file=sys.stderr)
-        if outcome.error:
-            _fail(f"{outcome.pair.name}: {outcome.error}")
-    return 0 if len(done) == len(outcomes) and not strays else 1
-
-
-def _find(paths: Sequence[Path]) -> tuple[list[Pair], list[Stray]] | None:
-    """Return the pairs and strays that `paths` name, or None if they are neither a folder nor two files."""
-    if len(paths) == 1 and paths[0].is_dir():
-        return find_pairs(paths[0])
-    if len(paths) == 2 and not any(path.is_dir() for path in paths):
-        return [name_pair(*paths)], []
-    return None
-
-
-def _segment(client: Client, options: argparse.Namespace) -> int:
-    """Send the image, save the answers, print what was found."""
-    prompt = Prompt(
-        box=[*options.box[0], *options.box[1]] if options.box else None,
-        positive=[point for (point,) in options.click],
-        negative=[point for (point,) in options.beside],
-        extreme=options.extreme or (),
-        polygon=options.polygon or (),
-        strokes=options.stroke,
-        background_strokes=options.not_stroke,
-        tight=options.tight,
-    )
-    if prompt.document().keys() <= {"tight"}:
-        return _fail("show the object: by --box, --click, --extreme, --polygon or --stroke", 2)
-    cut = run_image(
-        client,
-        options.image,
-        prompt,
-        options.out,
-        model=options.model,
-        version=options.model_version,
-        threshold=options.threshold,
-        coco=options.coco,
-    )
-    _tell(cut, cut.notices, options)
-    return 0
-
-
-def _ct(client: Client, options: argparse.Namespace) -> int:
-    """Send the CT, save the answers, print what was found."""
-    found = run_ct(
-        client,
-        options.image,
-        options.out,
-        model=options.model,
-        version=options.model_version,
-        include=options.include,
-    )
-    _tell(found, found.report.notices, options)
-    return 0
-
-
-def _radiograph(client: Client, options: argparse.Namespace) -> int:
-    """Send the film, save the picture that is asked for, print the scores."""
-    if options.saliency_class and not options.saliency:
-        return _fail("--saliency-class is of the picture that --saliency saves", 2)
-    report = run_radiograph(
-        client,
-        options.image,
-        model=options.model,
-        version=options.model_version,
-        threshold=options.threshold,
-        saliency=options.saliency,
-        saliency_class=options.saliency_class,
-    )
-    if options.json:
-        print(json.dumps(report.document, ensure_ascii=False))
-    else:
-        print(score_table(report))
-        if options.saliency:
-            print(f"\nSaved {options.saliency}: the evidence for {report.saliency_class}")
-    _note(options.image.stem, report.notices)
-    return 0
-
-
-def _waste(client: Client, options: argparse.Namespace) -> int:
-    """Send the photograph, save the answers, print what was found."""
-    found = run_waste(
-        client,
-        options.image,
-        options.out,
-        model=options.model,
-        version=options.model_version,
-        min_area=options.min_area,
-    )
-    _tell(found, found.report.notices, options)
-    return 0
-
-
 def _models(client: Client, options: argparse.Namespace) -> int:
     """Print the models; 1 if any of them failed."""
     models = client.models()
@@ -209,40 +117,12 @@ def _models(client: Client, options: argparse.Namespace) -> int:
     return 0 if all(model.state == "ready" for model in models) else 1
 
 
-class _Found(Protocol):
-    """What was found in one file and saved."""
-
-    @property
-    def name(self) -> str:
-        """What it is called by."""
-
-    @property
-    def files(self) -> Sequence[Path]:
-        """What was saved."""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it for `--json`."""
-
-    def table(self) -> str:
-        """Return it for people."""
-
-
-def _tell(found: _Found, notices: Sequence[str], options: argparse.Namespace) -> None:
-    """Print what was found, as the options say, and the notices beside it."""
-    if options.json:
-        print(json.dumps(found.as_json(), ensure_ascii=False))
-    else:
-        print(found.table())
-        print(f"\nSaved in {options.out}: {', '.join(path.name for path in found.files)}")
-    _note(found.name, notices)
-
-
-def _note(name: str, notices: Sequence[str]) -> None:
-    for notice in notices:
-        print(f"maskgate: {name}: note: {notice}", file=sys.stderr)
-
-
-def _fail(message: str, code: int = 1) -> int:
-    """Print `message` as an error and return `code`."""
-    print(f"maskgate: {message}", file=sys.stderr)
-    return code
+def _url(text: str) -> str:
+    """Return `text` if it is an address a gateway can have."""
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        url = httpx.URL("")
+    if url.scheme not in ("http", "https") or not url.host:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an address like {DEFAULT_URL}")
+    return text

@@ -4,18 +4,44 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
 import httpx
 
-from maskgate_client.errors import Unreachable
+from maskgate_client.call import Call
+from maskgate_client.errors import Busy, Unreachable
 from maskgate_client.progress import Progress, Tell
-from maskgate_client.protocol import Call
 from maskgate_client.version import __version__
+
+DEFAULT_URL = "http://127.0.0.1:8080"
 
 _CONNECT_SECONDS = 5.0
 _KEY = re.compile(r"[!-~]+")
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How patient a client is with a busy gateway.
+
+    Only `Busy` (429, 503) is tried again, since only then is it certain that the upload was not processed.
+
+    Attributes:
+        attempts: how often a request is sent at most; 1 never sends again.
+        longest_wait: seconds; an error that asks for a longer wait is raised at once.
+    """
+
+    attempts: int = 4
+    longest_wait: float = 30.0
+
+    def wait(self, problem: Busy, attempt: int) -> float | None:
+        """Return the seconds to wait after the `attempt`-th try (from 1) met `problem`, or None to give up.
+
+        The gateway's own Retry-After counts; without one it is 0.5 s, doubled with every try.
+        """
+        seconds = 0.5 * 2 ** (attempt - 1) if problem.retry_after is None else float(problem.retry_after)
+        return seconds if attempt < self.attempts and seconds <= self.longest_wait else None
 
 
 def options(base_url: str, timeout: float, key: str | None) -> dict[str, Any]:

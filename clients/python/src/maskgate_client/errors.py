@@ -10,8 +10,8 @@
         │   └── SessionLost     the session ended, was unused for too long, or its model is gone: begin another
         └── Failed          other 5xx: the gateway's fault
 
-Arguments that cannot be sent at all (an array of the wrong shape, a file that is not there) raise `ValueError`
-and `OSError` as anywhere in Python.
+Arguments that cannot be sent at all (an array of the wrong shape, a file that is not there) raise `ValueError`,
+`TypeError` and `OSError` as anywhere in Python.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ class Problem(MaskgateError):
         retryable: whether the same request may succeed later.
         retry_after: seconds after which it may; None where the answer does not say.
         limit: the limit that was passed, where one was.
+        pointer: the part, parameter or member of the prompt at fault, such as ``/prompt/positive/0``; None where the
+            answer names none.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Problem(MaskgateError):
         retryable: bool = False,
         retry_after: int | None = None,
         limit: int | None = None,
+        pointer: str | None = None,
     ) -> None:
         """Keep what the document says."""
         super().__init__(f"{title}: {detail}" if detail else title)
@@ -65,6 +68,7 @@ class Problem(MaskgateError):
         self.retryable = retryable
         self.retry_after = retry_after
         self.limit = limit
+        self.pointer = pointer
 
 
 class Busy(Problem):

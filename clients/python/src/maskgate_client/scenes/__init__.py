@@ -1,7 +1,7 @@
 """Scenes drawn by code: a town from above before and after a disaster, with exact labels.
 
 They serve where no photograph may travel: as examples to try the service with, as inputs of tests, and as extra
-training data. `plan` lays a town out in `shapes`, `paint` and `roofs` draw it under a given light, `storm` decides and
+training data. `plan` lays a town out in `shapes`, `paint` draws it under a given light, `storm` decides and
 draws the damage, and `texture` holds the noise they share.
 """
 

@@ -8,13 +8,14 @@ from math import cos, pi, sin
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from maskgate_client.scenes.roofs import paint_roof
-from maskgate_client.scenes.shapes import Plan, Point, Polygon
+from maskgate_client.scenes.shapes import Building, Plan, Point, Polygon, Rectangle
 from maskgate_client.scenes.storm import DESTROYED, Storm, footprints, harm_roof, spread_debris
 from maskgate_client.scenes.texture import RGB, Field, Pixels, blend, noise, soften, to_pixels, tone, vary
 
 _CARS: tuple[RGB, ...] = ((232, 232, 230), (60, 60, 64), (150, 152, 156), (150, 40, 36), (50, 70, 120), (200, 196, 188))
 _CAR_LENGTH, _CAR_WIDTH = 9.0, 4.0
+_PITCH = 0.2
+"""How much lighter a face of a roof towards the sun is, and how much darker one away from it."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def paint(rng: np.random.Generator, plan: Plan, ground: Ground, look: Look, stor
     roofs = picture.copy()
     draw = ImageDraw.Draw(roofs)
     for building, damage in zip(plan.buildings, storm.damage, strict=True):
-        paint_roof(rng, draw, building, look.sunlit)
+        _paint_roof(rng, draw, building, look.sunlit)
         harm_roof(rng, draw, building, damage, storm.kind)
     picture.paste(roofs, mask=footprints(plan, (255,) * len(plan.buildings)))
     return _expose(rng, picture, look)
@@ -239,3 +240,42 @@ def _expose(rng: np.random.Generator, picture: Image.Image, look: Look) -> Pixel
     values += (np.float32(225) - values) * np.float32(look.haze)
     values += rng.standard_normal((*values.shape[:2], 1), np.float32) * np.float32(3)
     return to_pixels(values)
+
+
+def _paint_roof(rng: np.random.Generator, draw: ImageDraw.ImageDraw, building: Building, sunlit: float) -> None:
+    """Draw `building` under a sun in the direction `sunlit` (radians); may spill over the eaves by a pixel."""
+    # The main wing last: its ridge runs on over the joint.
+    for wing in reversed(building.wings):
+        if building.roof == "flat":
+            _paint_flat(rng, draw, wing, building.colour)
+        else:
+            _paint_pitched(draw, wing, building.colour, sunlit, hip=wing.width / wing.length * (building.roof == "hip"))
+    main = building.wings[0]
+    for _ in range(rng.integers(0, 3)):
+        x, y = main.at(*rng.uniform(-0.7, 0.7, 2))
+        draw.rectangle((x, y, x + 1, y + 1), fill=tone(building.colour, rng.choice((0.6, 1.3))))
+
+
+def _paint_pitched(draw: ImageDraw.ImageDraw, wing: Rectangle, colour: RGB, sunlit: float, *, hip: float) -> None:
+    """Draw two faces along a ridge, and two more at its ends where `hip`, the share of each end, is not 0."""
+    start, end = wing.at(-1 + hip, 0), wing.at(1 - hip, 0)
+    a, b, c, d = wing.corners()
+    faces: list[tuple[Polygon, float]] = [((a, b, end, start), -pi / 2), ((c, d, start, end), pi / 2)]
+    if hip:
+        faces += [((b, c, end), 0.0), ((d, a, start), pi)]
+    for face, outward in faces:
+        draw.polygon(face, fill=tone(colour, 1 + _PITCH * cos(wing.angle + outward - sunlit)))
+    draw.line((start, end), fill=tone(colour, 1.25))
+
+
+def _paint_flat(rng: np.random.Generator, draw: ImageDraw.ImageDraw, wing: Rectangle, colour: RGB) -> None:
+    """Draw a membrane with seams between parapets, and air-conditioning units with their shadows."""
+    draw.polygon(wing.corners(), fill=colour)
+    for t in np.arange(-1, 1, rng.uniform(16, 30) / wing.length):
+        draw.line((wing.at(t, -1), wing.at(t, 1)), fill=tone(colour, 0.94))
+    draw.polygon(wing.corners(), outline=tone(colour, 0.78))
+    for _ in range(int(wing.length * wing.width / 900)):
+        x, y = wing.at(*rng.uniform(-0.85, 0.85, 2))
+        side = rng.uniform(2, 5)
+        draw.rectangle((x + 1.5, y + 1.5, x + side + 1.5, y + side + 1.5), fill=tone(colour, 0.6))
+        draw.rectangle((x, y, x + side, y + side), fill=tone(colour, 1.12))

@@ -1,0 +1,1 @@
+"""Lesions in CT of the chest."""

@@ -1,0 +1,1 @@
+"""Damage maps of pairs of satellite images."""

@@ -1,0 +1,116 @@
+"""`maskgate damage`: send pairs, save what comes back, and say how it went."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from maskgate_client.client import Client
+from maskgate_client.command import MisuseError, Parents, align, bar, fail, in_flight, note, saved
+from maskgate_client.tasks.damage.pairs import FORMS, Outcome, Pair, Sending, Stray, find_pairs, name_pair
+
+
+def add(commands: Any, parents: Parents) -> None:
+    """Add the command."""
+    damage = commands.add_parser(
+        "damage",
+        parents=[parents.remote, parents.model],
+        help="send a pair, or a folder of pairs, and save the damage maps",
+        usage="maskgate damage [options] (PRE POST | FOLDER)",
+        description="In a folder (and its subfolder images/) pairs are found by the names of xBD, "
+        "<disaster>_<8 digits>_{pre,post}_disaster.png, and of Ida-BD. Of two pictures a map, an overlay and a report "
+        "are saved; of GeoTIFFs buildings or the map as a file of its own, a small picture and a report.",
+    )
+    damage.add_argument("paths", nargs="+", type=Path, metavar="PRE POST | FOLDER", help="two images, or a folder")
+    damage.add_argument(
+        "--out",
+        type=Path,
+        default=Path("damage"),
+        metavar="DIR | FILE",
+        help="default: ./damage; a FILE.geojson, FILE.gpkg or FILE.tif is for two GeoTIFFs",
+    )
+    damage.add_argument(
+        "--format", choices=("geojson", "gpkg", "tif"), default="geojson", help="of GeoTIFFs saved in a folder"
+    )
+    damage.add_argument(
+        "--align",
+        choices=("auto", "off", "require"),
+        help="undo a shift that GeoTIFFs themselves show: where it is sure (default), never, or else fail",
+    )
+    damage.add_argument(
+        "--districts", type=Path, metavar="GEOJSON", help="polygons; the report of GeoTIFFs counts buildings in each"
+    )
+    damage.add_argument("--json", action="store_true", help="print one line of JSON per pair, not a table")
+    damage.set_defaults(run=_run)
+
+
+def _run(client: Client, options: argparse.Namespace) -> int:
+    pairs, strays = _find(options.paths)
+    for stray in strays:
+        fail(f"{stray.path}: {stray.reason}")
+    if options.out.suffix.lower() in FORMS and len(options.paths) != 2:
+        raise MisuseError("a file to save to is for two images; for a folder give a folder, and --format")
+    if not pairs:
+        raise MisuseError(
+            f"no pairs in {options.paths[0]}: images are found by names like flood_00000001_pre_disaster.png"
+        )
+    sending = Sending(
+        client,
+        options.out,
+        options.model,
+        options.model_version,
+        f".{options.format}",
+        options.align,
+        options.districts.read_bytes() if options.districts else None,
+    )
+    # One cheap question first: better one clear line than the same failure for every pair.
+    client.ready()
+    outcomes = _send(sending, pairs)
+    done = [outcome for outcome in outcomes if not outcome.error]
+    if options.json:
+        for outcome in outcomes:
+            print(json.dumps(outcome.as_json(), ensure_ascii=False))
+    elif done:
+        print(_table(done))
+        folder = options.out.parent if sending.one_file else options.out
+        print(f"\nSaved in {folder}: {', '.join(saved({one.pair.name: one.files for one in outcomes}))}")
+    for outcome in outcomes:
+        note(outcome.pair.name, outcome.notices)
+        if outcome.error:
+            fail(f"{outcome.pair.name}: {outcome.error}")
+    return 0 if len(done) == len(outcomes) and not strays else 1
+
+
+def _find(paths: Sequence[Path]) -> tuple[list[Pair], list[Stray]]:
+    if len(paths) == 1 and paths[0].is_dir():
+        return find_pairs(paths[0])
+    if len(paths) == 2 and not any(path.is_dir() for path in paths):
+        return [name_pair(*paths)], []
+    raise MisuseError("give two images, or one folder")
+
+
+def _send(sending: Sending, pairs: Sequence[Pair]) -> list[Outcome]:
+    """Send the pairs and return the outcomes in their order; bars show the tiles of one, or how many are done."""
+    if len(pairs) > 1:
+        return in_flight(pairs, sending.run, "pair")
+    with bar("tile") as progress:
+        return [sending.run(pairs[0], progress)]
+
+
+def _table(outcomes: Sequence[Outcome]) -> str:
+    """Return the buildings per class of every pair that went well, and their sum, as aligned text."""
+    names = list(dict.fromkeys(name for outcome in outcomes for name in outcome.buildings))
+    rows = [["pair", "buildings", *names]]
+    rows += [[o.pair.name, *_counts(names, [o])] for o in outcomes]
+    if len(outcomes) > 1:
+        rows.append(["all", *_counts(names, outcomes)])
+    return align(rows)
+
+
+def _counts(names: Sequence[str], outcomes: Sequence[Outcome]) -> list[str]:
+    """Return the number of buildings, and of those of each class, over `outcomes`."""
+    per_class = [sum(outcome.buildings.get(name, 0) for outcome in outcomes) for name in names]
+    return [str(count) for count in (sum(per_class), *per_class)]

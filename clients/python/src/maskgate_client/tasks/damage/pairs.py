@@ -1,0 +1,245 @@
+"""Pairs of images: found by the names that public damage data sets give them, sent, and what comes back saved."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from maskgate_client.client import Client
+from maskgate_client.command import describe, save, text
+from maskgate_client.errors import MaskgateError
+from maskgate_client.progress import Tell
+from maskgate_client.tasks.damage.answers import Align, SceneFile
+
+FORMS: Mapping[str, SceneFile] = {".geojson": "geojson", ".gpkg": "geojson", ".tif": "geotiff", ".tiff": "geotiff"}
+"""What the gateway is asked for, by the ending of the file that scenes are saved as."""
+
+LAYER = "buildings"
+
+# The newest GeoPackage that GIS of some years ago reads without complaint; nothing of later ones is used.
+_GPKG_VERSION = "1.2"
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+_NAME = re.compile(
+    r"""(?P<name>.+_[0-9]{8}                       # xBD: <disaster>_<8 digits>
+              |AOI[0-9]+-tile_[0-9]+-[0-9]+)       # Ida-BD
+        _(?P<when>pre|post)_disaster\.(?i:png|jpe?g|tiff?)""",
+    re.VERBOSE,
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two images of one place; `name` is what their results are saved under."""
+
+    name: str
+    pre: Path
+    post: Path
+
+
+@dataclass(frozen=True)
+class Stray:
+    """An image that belongs to no pair, and why."""
+
+    path: Path
+    reason: str
+
+
+def find_pairs(folder: Path) -> tuple[list[Pair], list[Stray]]:
+    """Return the pairs in `folder` and its subfolder ``images``, by name, and the images left over.
+
+    Files with other names are none of our business.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    groups: dict[str, dict[str, list[Path]]] = defaultdict(lambda: {"pre": [], "post": []})
+    for place in (folder, folder / "images"):
+        for path in sorted(place.iterdir()) if place.is_dir() else ():
+            match = _NAME.fullmatch(path.name)
+            if match and path.is_file():
+                groups[match["name"]][match["when"]].append(path)
+    pairs, strays = [], []
+    for name, group in sorted(groups.items()):
+        if len(group["pre"]) == len(group["post"]) == 1:
+            pairs.append(Pair(name, group["pre"][0], group["post"][0]))
+        else:
+            lacking = " and ".join(f"{len(paths)} {when}" for when, paths in group.items() if len(paths) != 1)
+            strays += [Stray(path, f"{name} has {lacking} images") for paths in group.values() for path in paths]
+    return pairs, strays
+
+
+def name_pair(pre: Path, post: Path) -> Pair:
+    """Return the pair of two given files, named by the data set's pattern or else by the pre image."""
+    match = _NAME.fullmatch(pre.name)
+    return Pair(match["name"] if match else pre.stem, pre, post)
+
+
+class PyogrioMissing(RuntimeError):
+    """The library that writes GeoPackage is not installed."""
+
+    def __init__(self) -> None:
+        """Say how to have it."""
+        super().__init__("GeoPackage is written by pyogrio: pip install 'maskgate-client[geo]'")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one pair went: the files written and its buildings per class, or the error."""
+
+    pair: Pair
+    files: tuple[Path, ...] = ()
+    buildings: dict[str, int] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+    error: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the outcome as plain values, for one line of JSON."""
+        if self.error:
+            return {"name": self.pair.name, "error": self.error}
+        return {
+            "name": self.pair.name,
+            "files": [str(path) for path in self.files],
+            "buildings": self.buildings,
+            "notices": list(self.notices),
+        }
+
+
+@dataclass(frozen=True)
+class Sending:
+    """How pairs are sent, and where their answers go.
+
+    Attributes:
+        client: of the gateway.
+        out: folder for the answers, or of a single pair of scenes the file.
+        model: None: the gateway's choice.
+        version: None: the newest.
+        ending: of the files that scenes are saved as, which are named after their pair; one of `FORMS`.
+        align: of scenes; None: the gateway's choice.
+        districts: GeoJSON to count the buildings of scenes by.
+    """
+
+    client: Client
+    out: Path
+    model: str | None = None
+    version: int | None = None
+    ending: str = ".geojson"
+    align: Align | None = None
+    districts: bytes | None = None
+
+    @property
+    def one_file(self) -> bool:
+        """Whether `out` is a file."""
+        return self.out.suffix.lower() in FORMS
+
+    def run(self, pair: Pair, progress: Tell | None = None) -> Outcome:
+        """Save what is said of a pair: pictures and a report of two pictures, of GeoTIFFs what maps are made with.
+
+        A pair that fails is an outcome with an error.
+        """
+        try:
+            return self._scene(pair, progress) if self.one_file or _is_scene(pair) else self._pictures(pair)
+        except (MaskgateError, OSError, PyogrioMissing) as error:
+            return Outcome(pair, error=describe(error))
+
+    def _pictures(self, pair: Pair) -> Outcome:
+        report = self.client.damage_report(
+            pair.pre, pair.post, model=self.model, version=self.version, include=("label_map", "overlay")
+        )
+        contents = {
+            self.out / f"{pair.name}_damage.png": report.pictures["label_map"],
+            self.out / f"{pair.name}_overlay.png": report.pictures["overlay"],
+            self.out / f"{pair.name}.json": text(report.document),
+        }
+        return Outcome(pair, save(contents), report.buildings(), report.notices)
+
+    def _scene(self, pair: Pair, progress: Tell | None) -> Outcome:
+        """Save what was found as a layer for maps, and beside it a small picture and the report."""
+        target = self.out if self.one_file else self.out / f"{pair.name}{self.ending}"
+        packed = target.suffix.lower() == ".gpkg"
+        if packed:
+            _require_pyogrio()
+        form = FORMS[target.suffix.lower()]
+        report = self.client.damage_scene(
+            pair.pre,
+            pair.post,
+            districts=self.districts,
+            align=self.align,
+            model=self.model,
+            version=self.version,
+            include=(form, "quicklook"),
+            progress=progress,
+        )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if packed:
+            _write_geopackage(report.files[form], target)
+        contents = {
+            **({} if packed else {target: report.files[form]}),
+            target.with_name(f"{target.stem}_quicklook.png"): report.pictures["quicklook"],
+            target.with_name(f"{target.stem}.json"): text(report.document),
+        }
+        files = save(contents)
+        return Outcome(pair, (target, *files) if packed else files, report.counts(), report.notices)
+
+
+def _is_scene(pair: Pair) -> bool:
+    """Return whether one of the images is TIFF, by its first bytes.
+
+    Raises:
+        OSError: one cannot be read.
+    """
+
+    def head(path: Path) -> bytes:
+        with path.open("rb") as file:
+            return file.read(4)
+
+    return any(head(path) in _TIFF for path in (pair.pre, pair.post))
+
+
+def _require_pyogrio() -> None:
+    """Make sure that GeoPackage can be written, before long work for it begins.
+
+    Raises:
+        PyogrioMissing: it cannot.
+    """
+    try:
+        import pyogrio  # noqa: F401
+    except ImportError as error:
+        raise PyogrioMissing from error
+
+
+def _write_geopackage(geojson: bytes, path: Path) -> None:
+    """Write a GeoJSON feature collection of polygons as a layer of a GeoPackage, in WGS 84 as it is.
+
+    Args:
+        geojson: with the same properties in all features.
+        path: of the file, which is replaced.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    from pyogrio.errors import DataSourceError
+    from pyogrio.raw import read, write
+
+    meta, _, geometry, columns = read(BytesIO(geojson))
+    path.unlink(missing_ok=True)
+    try:
+        write(
+            str(path),
+            geometry,
+            columns,
+            meta["fields"],
+            layer=LAYER,
+            driver="GPKG",
+            geometry_type="MultiPolygon",
+            promote_to_multi=True,
+            crs="EPSG:4326",
+            dataset_options={"VERSION": _GPKG_VERSION},
+        )
+    except DataSourceError as error:
+        raise OSError(f"{path} cannot be written") from error

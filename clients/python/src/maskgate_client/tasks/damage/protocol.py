@@ -1,0 +1,207 @@
+"""The HTTP contract of damage maps, without HTTP: pairs of pictures, and pairs of GeoTIFFs ("scenes")."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import numpy as np
+
+from maskgate_client.answers import (
+    Picture,
+    Provenance,
+    read_class,
+    read_fields,
+    read_label_map,
+    read_region,
+    take_files,
+)
+from maskgate_client.call import JSON, Call, Part, Query, content, image_part, query
+from maskgate_client.images import ImageInput
+from maskgate_client.progress import Tell
+from maskgate_client.tasks.damage.answers import (
+    Align,
+    Alignment,
+    DamageMap,
+    DamageReport,
+    District,
+    DistrictClass,
+    Origin,
+    SceneBuilding,
+    SceneClass,
+    SceneFile,
+    SceneForm,
+    SceneReport,
+)
+
+T = TypeVar("T")
+
+Districts = str | PathLike[str] | bytes
+"""The path of a GeoJSON file of polygons, or its bytes."""
+
+_SCENE_SECONDS = 4 * 3600 + 30.0
+"""How long an answer about scenes may take: a little more than the gateway itself takes at most."""
+
+_PNG = "image/png"
+_MEDIA_TYPES: Mapping[SceneFile, str] = {
+    "geojson": "application/geo+json",
+    "geotiff": "image/tiff",
+    "xview2": "application/zip",
+}
+
+
+def damage(
+    pre: ImageInput, post: ImageInput, *, model: str | None = None, version: int | None = None
+) -> Call[DamageMap]:
+    """Return the label map of a pair; without `model` the gateway's default answers."""
+    return _damage(_PNG, _read_map, _pair(pre, post), query(model=model, version=version))
+
+
+def damage_report(
+    pre: ImageInput,
+    post: ImageInput,
+    *,
+    model: str | None = None,
+    version: int | None = None,
+    include: Sequence[Picture] = (),
+) -> Call[DamageReport]:
+    """Return the buildings of a pair and the share of each class, and the pictures to `include` at no extra run."""
+    return _damage(JSON, _read_report, _pair(pre, post), query(include=include, model=model, version=version))
+
+
+def damage_overlay(
+    pre: ImageInput, post: ImageInput, *, model: str | None = None, version: int | None = None
+) -> Call[bytes]:
+    """Return a PNG file: the label map drawn over the post image."""
+    return _damage(_PNG, content, _pair(pre, post), query(overlay=True, model=model, version=version))
+
+
+def damage_scene(
+    pre: ImageInput,
+    post: ImageInput,
+    *,
+    districts: Districts | None = None,
+    align: Align | None = None,
+    model: str | None = None,
+    version: int | None = None,
+    include: Sequence[SceneForm] = (),
+    progress: Tell | None = None,
+) -> Call[SceneReport]:
+    """Return the buildings of a pair of GeoTIFFs, and the files to `include`.
+
+    Of other pictures it is the same, without places. Of `districts` the buildings in each are counted. `progress`
+    is told of the bytes sent and then of the tiles.
+    """
+    # `align` is asked for by name, so that pictures too are answered as scenes are.
+    params = query(align=align or "auto", include=include, model=model, version=version)
+    return _damage(JSON, _read_scene, _pair(pre, post, districts), params, progress, _SCENE_SECONDS)
+
+
+def damage_file(
+    pre: ImageInput,
+    post: ImageInput,
+    form: SceneFile,
+    *,
+    districts: Districts | None = None,
+    align: Align | None = None,
+    model: str | None = None,
+    version: int | None = None,
+    progress: Tell | None = None,
+) -> Call[bytes]:
+    """Return one file about a pair: features and the label map of GeoTIFFs, or a zip for xView2 of any pair."""
+    params = query(align=align or "auto", model=model, version=version)
+    return _damage(_MEDIA_TYPES[form], content, _pair(pre, post, districts), params, progress, _SCENE_SECONDS)
+
+
+def _damage(
+    accept: str,
+    read: Callable[[httpx.Response], T],
+    files: Mapping[str, Part],
+    params: Query,
+    progress: Tell | None = None,
+    seconds: float | None = None,
+) -> Call[T]:
+    return Call("POST", "/v1/damage", accept, read, params, files, progress=progress, seconds=seconds)
+
+
+def _pair(pre: ImageInput, post: ImageInput, districts: Districts | None = None) -> dict[str, Part]:
+    files = image_part("pre", pre) | image_part("post", post)
+    if districts is not None:
+        layer = districts if isinstance(districts, bytes) else Path(districts).read_bytes()
+        files["districts"] = ("districts", layer, _MEDIA_TYPES["geojson"])
+    return files
+
+
+def _read_map(response: httpx.Response) -> DamageMap:
+    """Read an indexed PNG and the headers beside it."""
+    from PIL.PngImagePlugin import PngImageFile
+
+    # Not Image.open: its guard against large pictures would refuse the largest the gateway serves.
+    with PngImageFile(BytesIO(response.content)) as picture:
+        picture.load()
+        colours = picture.getpalette("RGB")
+        if picture.mode != "P" or colours is None:
+            raise ValueError(f"not an indexed PNG but {picture.mode}")
+        labels = np.array(picture)
+    palette = np.array(colours, np.uint8).reshape(-1, 3)
+    notices = response.headers.get("maskgate-notices")
+    origin = _read_origin(response.headers)
+    return DamageMap(labels, palette, response.content, tuple(notices.split("; ")) if notices else (), origin)
+
+
+def _read_origin(headers: httpx.Headers) -> Origin:
+    """Read who answered, and how long it took (``decode;dur=12.3, infer;dur=80``)."""
+    timing = {}
+    for entry in headers.get("server-timing", "").split(","):
+        name, _, milliseconds = entry.partition(";dur=")
+        if milliseconds:
+            timing[name.strip()] = float(milliseconds)
+    return Origin(
+        model=headers["maskgate-model"],
+        version=int(headers["maskgate-version"]),
+        digest=headers["maskgate-digest"],
+        request_id=headers["x-request-id"],
+        timing=timing,
+    )
+
+
+def _read_report(response: httpx.Response) -> DamageReport:
+    return DamageReport(**read_label_map(response.json()))
+
+
+def _read_scene(response: httpx.Response) -> SceneReport:
+    document = response.json()
+    pictures, files = take_files(document, "pictures"), take_files(document, "files")
+    geography, districts = document["geography"], document["districts"]
+    alignment = document["alignment"]
+    shift = alignment["shift"]
+    return SceneReport(
+        **{key: document[key] for key in ("model", "width", "height", "observed_share", "featureless_share")},
+        crs=geography and geography["crs"],
+        footprint=geography and geography["footprint"],
+        alignment=read_fields(Alignment, alignment | {"shift": None if shift is None else (shift[0], shift[1])}),
+        classes=tuple(_read_class(entry) for entry in document["classes"]),
+        districts=None if districts is None else tuple(_read_district(entry) for entry in districts),
+        buildings=tuple(_read_building(entry) for entry in document["regions"]),
+        notices=tuple(document["notices"]),
+        provenance=read_fields(Provenance, document["provenance"]),
+        pictures=pictures,
+        files=files,
+        document=document,
+    )
+
+
+def _read_class(entry: Mapping[str, Any]) -> SceneClass:
+    return SceneClass(**vars(read_class(entry)), area_m2=entry["area_m2"], buildings=entry["buildings"])
+
+
+def _read_building(entry: Mapping[str, Any]) -> SceneBuilding:
+    return SceneBuilding(**vars(read_region(entry)), area_m2=entry["area_m2"])
+
+
+def _read_district(entry: Mapping[str, Any]) -> District:
+    return District(entry["id"], entry["name"], tuple(read_fields(DistrictClass, each) for each in entry["classes"]))

@@ -1,0 +1,1 @@
+"""Any task of a gateway, as its own description says."""

@@ -1,0 +1,1 @@
+"""Objects of any image by clicks, boxes and outlines."""

@@ -1,0 +1,199 @@
+"""`maskgate segment`: send images with what shows their objects, save what comes back, and say what was found."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from maskgate_client.client import Client
+from maskgate_client.command import (
+    Input,
+    MisuseError,
+    Parents,
+    fail,
+    images_in,
+    run_images,
+    save,
+    share,
+    targets,
+    text,
+)
+from maskgate_client.tasks.interactive.answers import MaskReport
+from maskgate_client.tasks.interactive.boxes import BoxesInvalidError, read_boxes
+from maskgate_client.tasks.interactive.prompts import Prompt
+
+
+def add(commands: Any, parents: Parents) -> None:
+    """Add the command."""
+    segment = commands.add_parser(
+        "segment",
+        parents=[parents.remote, parents.model],
+        help="cut out the objects that are clicked on in images",
+        description="Coordinates are pixels of the upright image, x before y, origin top left; "
+        "lists of points are written X,Y,X,Y,… Which of them a model takes, it says when asked for something else. In "
+        "a folder, what is shown counts for every image, but where --boxes says of which image each is.",
+    )
+    segment.add_argument("image", type=Path, metavar="IMAGE | FOLDER", help="PNG or JPEG, or a folder of them")
+    shown = segment.add_argument_group("the object")
+    several = partial(shown.add_argument, action="append", default=[])
+    shown.add_argument("--box", type=_points(2, 2), metavar="X,Y,X,Y", help="two opposite corners around it")
+    shown.add_argument("--tight", action="store_true", help="the box touches it, as a measured one does")
+    several("--click", type=_points(1, 1), metavar="X,Y", help="a click on it; may be repeated")
+    several("--not", dest="beside", type=_points(1, 1), metavar="X,Y", help="a click beside it")
+    shown.add_argument("--extreme", type=_points(4, 4), metavar="X,Y,…", help="its four extreme points, in any order")
+    shown.add_argument("--polygon", type=_points(3), metavar="X,Y,…", help="its outline")
+    several("--stroke", type=_points(1), metavar="X,Y,…", help="a line on it; may be repeated")
+    several("--not-stroke", type=_points(1), metavar="X,Y,…", help="a line beside it")
+    more = segment.add_argument_group("several objects")
+    more.add_argument(
+        "--prompt",
+        type=_prompt,
+        action="append",
+        default=[],
+        metavar="JSON",
+        help='another object, as the gateway reads it: {"box": [X, Y, X, Y], "positive": [[X, Y]]}; may be repeated',
+    )
+    more.add_argument(
+        "--boxes",
+        type=Path,
+        metavar="FILE",
+        help="a box per object: CSV with the columns image,x0,y0,x1,y1, or COCO annotations (.json)",
+    )
+    segment.add_argument(
+        "--threshold", type=share, metavar="P", help="least probability of its pixels; default: the model's"
+    )
+    segment.add_argument("--out", type=Path, default=Path("objects"), metavar="DIR", help="default: ./objects")
+    segment.add_argument("--force", action="store_true", help="replace files that are there already")
+    segment.add_argument("--coco", action="store_true", help="save a COCO annotation file too")
+    segment.add_argument("--json", action="store_true", help="print one line of JSON per image, not a table")
+    segment.set_defaults(run=_run)
+
+
+def _run(client: Client, options: argparse.Namespace) -> int:
+    prompts = _shown(options)
+    images = images_in(options.image)
+    if options.boxes is None:
+        return run_images(client, images, partial(_cut, client, options, lambda _: prompts), options)
+    if prompts:
+        raise MisuseError("--boxes says what the objects are; leave out the other ways to show them")
+    try:
+        boxes = read_boxes(options.boxes, tight=options.tight)
+    except BoxesInvalidError as error:
+        raise MisuseError(str(error)) from error
+    wanted = [image for image in images if image.path.name in boxes]
+    strays = sorted(boxes.keys() - {image.path.name for image in wanted})
+    for name in strays:
+        fail(f"{name}: {options.boxes} has boxes of it, but it is not there")
+    if not wanted:
+        raise MisuseError(f"{options.boxes} has no boxes of {options.image}")
+    code = run_images(client, wanted, partial(_cut, client, options, lambda image: boxes[image.path.name]), options)
+    return code or bool(strays)
+
+
+def _shown(options: argparse.Namespace) -> list[Prompt]:
+    """Return the prompts that the options make; none where the boxes of a file do."""
+    prompt = Prompt(
+        box=[*options.box[0], *options.box[1]] if options.box else None,
+        positive=[point for (point,) in options.click],
+        negative=[point for (point,) in options.beside],
+        extreme=options.extreme or (),
+        polygon=options.polygon or (),
+        strokes=options.stroke,
+        background_strokes=options.not_stroke,
+        tight=options.tight,
+    )
+    shown = [] if prompt.document().keys() <= {"tight"} else [prompt]
+    prompts = [*shown, *options.prompt]
+    if not prompts and options.boxes is None:
+        raise MisuseError("show the object: by --box, --click, --extreme, --polygon, --stroke, --prompt or --boxes")
+    return prompts
+
+
+def _cut(
+    client: Client,
+    options: argparse.Namespace,
+    prompts: Callable[[Input], Sequence[Prompt]],
+    image: Input,
+) -> _Cutting:
+    endings = ("_mask.png", "_overlay.png", ".json", *(("_coco.json",) if options.coco else ()))
+    files = targets(options.out, image.name, endings, force=options.force)
+    report = client.segment(
+        image.path,
+        *prompts(image),
+        model=options.model,
+        version=options.model_version,
+        threshold=options.threshold,
+        include=("mask", "overlay", "coco") if options.coco else ("mask", "overlay"),
+    )
+    contents = [report.pictures["mask"], report.pictures["overlay"], text(report.document)]
+    contents += [text(report.coco)] if options.coco else []
+    return _Cutting(image.name, save(dict(zip(files, contents, strict=True))), report)
+
+
+@dataclass(frozen=True)
+class _Cutting:
+    """An image whose objects were found, and the files they were saved in."""
+
+    name: str
+    files: tuple[Path, ...]
+    report: MaskReport
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What the gateway did to the image, and how it took the prompts."""
+        return (*self.report.notices, *(notice for found in self.report.objects for notice in found.notices))
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "files": [str(path) for path in self.files],
+            "objects": [{"box": o.box, "area": o.area, "score": o.score} for o in self.report.objects],
+            "notices": list(self.notices),
+        }
+
+    def rows(self, *, named: bool) -> list[list[str]]:
+        """Return box, area and score of what was found, always with the name."""
+        return [
+            ["image", "area", "box", "score"],
+            *(
+                [self.name, str(o.area), " ".join(map(str, o.box)), "" if o.score is None else str(o.score)]
+                if o.box
+                else [self.name, "0", "nothing was found", ""]
+                for o in self.report.objects
+            ),
+        ]
+
+
+def _points(fewest: int, most: int | None = None) -> Callable[[str], list[tuple[float, float]]]:
+    """Return a parser of that many points."""
+    wanted = str(fewest) if fewest == most else f"{fewest} or more"
+
+    def parse(text: str) -> list[tuple[float, float]]:
+        try:
+            numbers = [float(number) for number in text.split(",")]
+        except ValueError:
+            numbers = []
+        count = len(numbers) // 2
+        if len(numbers) % 2 or not fewest <= count <= (most or count) or not all(map(isfinite, numbers)):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {wanted} × X,Y")
+        return list(zip(numbers[::2], numbers[1::2], strict=True))
+
+    return parse
+
+
+def _prompt(text: str) -> Prompt:
+    """Return the prompt that a JSON document is."""
+    try:
+        document = json.loads(text)
+        strokes = document.pop("strokes", {})
+        prompt = Prompt(**document, strokes=strokes.get("object", ()), background_strokes=strokes.get("background", ()))
+        json.dumps(prompt.document(), allow_nan=False)
+    except (ValueError, TypeError, AttributeError):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a prompt in JSON") from None
+    return prompt

@@ -1,0 +1,1 @@
+"""Checkpoint files: ours, Keras', and those of published programs."""

@@ -1,1 +1,0 @@
-"""Networks that grade one building on a crop: data, training, evaluation."""

@@ -1,0 +1,1 @@
+"""Networks within their tensor contracts, as graphs and files."""

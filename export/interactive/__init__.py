@@ -1,1 +1,0 @@
-"""Learning to turn clicks into masks, and measuring how well: objects, samples, training, simulated clicks."""

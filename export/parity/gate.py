@@ -1,0 +1,108 @@
+"""The parity gate: an exported file has to answer as the torch network does, or it is not built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+
+import onnxruntime
+import torch
+
+from export.errors import ParityError
+from export.graphs.runners import Arrays, FileFormat
+from export.parity.cases import Trial
+from export.parity.inputs import KINDS, Tiles
+from gateway.repository.card import Drift, Parity
+
+TOLERANCE_PROBABILITY = 2 / 255
+"""Largest difference of a quantised probability: two levels, of which rounding alone can make one."""
+
+TOLERANCE_FLIPPED = 1e-3
+"""Largest share of pixels whose label differs."""
+
+TOLERANCE_FEATURE = 2 / 1024
+"""Largest difference of a feature, over the largest of its map: two steps of float16, of which rounding alone can make
+one."""
+
+
+TOLERANCE_INTENSITY = 2e-3
+"""Largest difference of a super-resolved pixel, over the width of the window: three Hounsfield units of 1500, of which
+rounding alone can make one."""
+
+TOLERANCE_SALIENCY = 8 / 255
+"""Largest difference of a saliency map, whose own maximum, small as it may be, is made 1."""
+
+TOLERANCE_COMPOSITION = 4 / 255
+"""Largest difference of a quantised probability after a head on an encoder's features: two levels more, since these
+are rounded to float16."""
+
+
+def prove(trials: Iterable[Trial], largest: int) -> Parity:
+    """Make every trial with every kind of inputs, in batches of 1, 3 and `largest`.
+
+    Raises:
+        ParityError: a comparison is beyond tolerance.
+    """
+    parity = Parity(
+        tolerance_probability=TOLERANCE_PROBABILITY,
+        tolerance_flipped=TOLERANCE_FLIPPED,
+        tolerance_feature=TOLERANCE_FEATURE,
+        tolerance_composition=TOLERANCE_COMPOSITION,
+        tolerance_intensity=TOLERANCE_INTENSITY,
+        tolerance_saliency=TOLERANCE_SALIENCY,
+        versions={"torch": torch.__version__, "onnxruntime": onnxruntime.__version__},
+        comparisons=tuple(drift for trial in trials for drift in _compare(trial, largest)),
+    )
+    worst = max(parity.comparisons, key=parity.excess)
+    if parity.excess(worst) > 1:
+        raise ParityError(
+            f"{_who(worst.format, worst.part)} on {worst.tiles} tiles, batch {worst.batch}: {_how(worst)}"
+        )
+    return parity
+
+
+def _compare(trial: Trial, largest: int) -> Iterator[Drift]:
+    for kind in KINDS:
+        drawn = trial.draw(kind, largest)
+        for batch in sorted({1, min(3, largest), largest}):
+            cut = [array[:batch] for array in drawn]
+            truth = trial.reference(cut)
+            for file_format, run in trial.runners.items():
+                try:
+                    answer = run(cut)
+                # Each runtime has exceptions of its own, and a graph that fails differs from one that answers.
+                except Exception as error:
+                    message = f"{_who(file_format, trial.part)} fails on {kind} tiles, batch {batch}"
+                    raise ParityError(f"{message}: {type(error).__name__}") from error
+                yield _drift(trial, truth, answer, file_format, kind, batch)
+
+
+def _drift(trial: Trial, truth: Arrays, answer: Arrays, file_format: FileFormat, kind: Tiles, batch: int) -> Drift:
+    for name, wanted, got in zip(trial.outputs, truth, answer, strict=True):
+        if wanted.shape != got.shape or wanted.dtype != got.dtype:
+            raise ParityError(
+                f"{_who(file_format, trial.part)} gives {name} as {got.dtype} {got.shape}, "
+                f"torch {wanted.dtype} {wanted.shape}"
+            )
+    deviation = trial.deviation(truth, answer)
+    return Drift(format=file_format, part=trial.part, tiles=kind, batch=batch, **asdict(deviation))
+
+
+def _how(drift: Drift) -> str:
+    if drift.part == "encoder":
+        share = f"{drift.feature_difference:.4f} of the largest (tolerance {TOLERANCE_FEATURE:.4f})"
+        return f"features differ by up to {share}"
+    if drift.intensity_difference:
+        share = f"{drift.intensity_difference:.4f} of the window (tolerance {TOLERANCE_INTENSITY:.4f})"
+        return f"pixels differ by up to {share}"
+    if drift.saliency_difference > TOLERANCE_SALIENCY:
+        return f"saliency differs by up to {drift.saliency_difference:.4f} (tolerance {TOLERANCE_SALIENCY:.4f})"
+    tolerance = TOLERANCE_COMPOSITION if drift.part == "composition" else TOLERANCE_PROBABILITY
+    return (
+        f"probabilities differ by up to {drift.probability_difference:.4f} (tolerance {tolerance:.4f}) and "
+        f"{drift.flipped_share:.2%} of the labels flip (tolerance {TOLERANCE_FLIPPED:.2%})"
+    )
+
+
+def _who(file_format: FileFormat, part: str) -> str:
+    return file_format if part == "whole" else f"{file_format} {part}"

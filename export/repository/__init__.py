@@ -1,0 +1,1 @@
+"""What is written beside a model file: card, Triton configuration, labels."""

@@ -1,0 +1,1 @@
+"""Training data drawn by code."""

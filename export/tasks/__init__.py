@@ -1,0 +1,1 @@
+"""One folder per task: model specs, data, recipe, training, evaluation, graph."""

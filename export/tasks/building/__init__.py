@@ -1,0 +1,1 @@
+"""Networks that grade one building on a crop."""

@@ -1,0 +1,61 @@
+"""The models of CT."""
+
+from __future__ import annotations
+
+from export.tasks.specs import SliceEntry
+from export.tasks.terms import BACKGROUND
+from gateway.repository.card import ClassSpec
+
+CT_CLASSES = (
+    BACKGROUND,
+    ClassSpec(value=1, name="ground-glass", colour=(255, 0, 0)),
+    ClassSpec(value=2, name="consolidation", colour=(0, 255, 0)),
+    ClassSpec(value=3, name="pleural effusion", colour=(0, 0, 255)),
+)
+"""The labels of COVID-19_1. Red and green are those of Inf-Net's figures, which show no effusion."""
+
+_CT_LICENCE = "Non-commercial research use only (learnt from COVID-SemiSeg's slices)"
+_CT_USE = (
+    "Research demonstration of outlining COVID-19 lesions on axial chest CT. Not for clinical use: nothing it says is "
+    "a diagnosis, and no decision on a patient may rest on it."
+)
+_CT_LIMITATIONS = (
+    "Learnt from few slices, most of them of ill people, cropped to the lungs and stored as grey pictures: expect it "
+    "to mark vessels, effusions, tumours and scars as lesions, and to fail on slices outside the lungs, other windows, "
+    "contrast agents, thick slices and strong noise. Classes that `training.untrained` names it cannot find."
+)
+
+CT = (
+    SliceEntry(
+        name="cogseg",
+        title="COVID-19 lesions on CT, CogSeg",
+        summary="Outlines ground-glass, consolidation and pleural effusion on an axial chest CT slice.",
+        architecture="cogseg",
+        classes=CT_CLASSES,
+        licence=_CT_LICENCE,
+        intended_use=_CT_USE,
+        limitations=_CT_LIMITATIONS,
+    ),
+    SliceEntry(
+        name="ct-unet",
+        title="COVID-19 lesions on CT, plain U-Net",
+        summary="The baseline that CogSeg is compared with, with the same classes and the same contract.",
+        architecture="ct_unet",
+        classes=CT_CLASSES,
+        licence=_CT_LICENCE,
+        intended_use=_CT_USE,
+        limitations=_CT_LIMITATIONS,
+    ),
+    SliceEntry(
+        name="cogseg_sr",
+        title="CT slice at twice its size, CogSeg's super-resolution",
+        summary="Gives an axial chest CT slice at twice its size; CogSeg's second decoder, there to train the first.",
+        architecture="cogseg",
+        classes=(),
+        licence=_CT_LICENCE,
+        intended_use="Research demonstration. Not for clinical use: fine detail is invented, not measured.",
+        limitations="Shows nothing outside its window, and nothing that the coarse slice does not hold.",
+        on_request=True,
+        sharpens=True,
+    ),
+)

@@ -1,0 +1,67 @@
+"""Networks of CT within their tensor contract.
+
+The input, `image`, is int16 (N, S, S) in Hounsfield units: one slice on the network's grid, without a channel axis. The
+window is applied inside: what lies below it becomes 0, above it 1.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from export.graphs.decision import quantised_and_decided
+from export.networks.cogseg import CogSeg
+from gateway.vision.windowing import Window
+
+
+def windowed(units: Tensor, window: Window) -> Tensor:
+    """Return Hounsfield units (N, S, S) of any type as float32 (N, 1, S, S) in [0, 1]."""
+    return ((units.unsqueeze(1).float() - window.low) / (window.high - window.low)).clamp(0, 1)
+
+
+class Doubled(nn.Module):
+    """A network whose answer is interpolated to twice its size, bilinearly."""
+
+    def __init__(self, network: nn.Module) -> None:
+        """Wrap `network`."""
+        super().__init__()
+        self.network = network
+
+    def forward(self, slices: Tensor) -> Tensor:
+        """Return (N, C, 2 S, 2 S) of what the network makes (N, C, S, S) of."""
+        return F.interpolate(self.network(slices), scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+def labelling(network: nn.Module) -> nn.Module:
+    """Return the part of a network of CT that gives logits at twice the size of its slices."""
+    return network.labelling() if isinstance(network, CogSeg) else Doubled(network)
+
+
+class ServedSlice(nn.Module):
+    """A network that labels slices, at twice their size."""
+
+    def __init__(self, network: nn.Module, window: Window, threshold: float | None) -> None:
+        """Wrap `network`, which takes (N, 1, S, S) in [0, 1] and gives logits (N, C, 2 S, 2 S)."""
+        super().__init__()
+        self.network, self.window, self.threshold = network, window, threshold
+        self.eval().requires_grad_(requires_grad=False)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `label_map`, uint8 (N, 2 S, 2 S), and `probabilities`, uint8 (N, 2 S, 2 S, C)."""
+        return quantised_and_decided(self.network(windowed(image, self.window)), self.threshold)
+
+
+class ServedSharpening(nn.Module):
+    """A network that gives slices at twice their size."""
+
+    def __init__(self, network: nn.Module, window: Window) -> None:
+        """Wrap `network`, which takes (N, 1, S, S) in [0, 1] and gives (N, 1, 2 S, 2 S) in much the same range."""
+        super().__init__()
+        self.network, self.window = network, window
+        self.eval().requires_grad_(requires_grad=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return `sharpened`, int16 (N, 2 S, 2 S) in Hounsfield units of the window."""
+        shown = self.network(windowed(image, self.window)).squeeze(1).clamp(0, 1)
+        return torch.round(self.window.low + shown * (self.window.high - self.window.low)).to(torch.int16)

@@ -1,0 +1,175 @@
+"""Training samples: crops of image pairs held in memory at reduced size, taken where there is something to learn.
+
+Sample ``index`` of step ``step`` depends on nothing but the seed and these two numbers, so a resumed run continues
+with exactly the samples it would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from export.tasks.damage.data import UNCLASSIFIED, LabelledPair
+from export.tasks.damage.paste import Views, paste_building
+from export.training import augment
+
+_DAMAGE = (1, 2, 3, 4)
+_RARE = (3, 4, 4)
+_MOST_PASTED = 4
+_DONOR = 64
+"""Side of a crop from which a building is copied, in reduced pixels: most houses fit."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A pair at training size: ``pre`` and ``post`` (H, W, 3) RGB and ``labels`` (H, W), all uint8.
+
+    ``buildings`` holds per damage class the centres (x, y) of its buildings in pixels, (buildings, 2).
+    """
+
+    pre: NDArray[np.uint8]
+    post: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    buildings: dict[int, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples of one step: images (N, S, S, 3) and labels (N, S, S) uint8, importance (N, S, S) float32."""
+
+    pre: NDArray[np.uint8]
+    post: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    importance: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Where samples come from.
+
+    Attributes:
+        crop: side of a sample in reduced pixels.
+        batch: samples per step.
+        anywhere: share of crops that lie anywhere; the others lie near a building of an evenly drawn class.
+        drawn: share of crops from drawn scenes, where there are photographs too.
+        unchanged: share of samples that show the same ground twice, every building standing.
+        swapped: share of samples with pre and post exchanged: more looks for a network that sees only one.
+        pasted: share of samples into which destroyed or badly damaged buildings of other places are copied.
+        shift: standard deviation of the misregistration added to a pair, in reduced pixels.
+    """
+
+    crop: int
+    batch: int
+    anywhere: float = 0.35
+    drawn: float = 0.15
+    unchanged: float = 0.05
+    swapped: float = 0.0
+    pasted: float = 0.0
+    shift: float = 1.0
+
+
+def load_tile(pair: LabelledPair, reduction: int) -> Tile:
+    """Return a pair reduced: images averaged over reduction x reduction pixels, as the served graph averages them."""
+    labels = pair.read_labels()
+    height, width = (side // reduction for side in labels.shape)
+    pre, post = (
+        cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+        for image in (pair.read_pre(), pair.read_post())
+    )
+    small = labels[reduction // 2 :: reduction, reduction // 2 :: reduction][:height, :width].copy()
+    return Tile(pre, post, small, {value: _centres(small == value) for value in _DAMAGE})
+
+
+class Sampler:
+    """Takes batches of random crops from photographs and drawn scenes."""
+
+    def __init__(self, photographs: Sequence[Tile], scenes: Sequence[Tile], draw: Draw, seed: int) -> None:
+        """Keep the tiles and note which of them hold each damage class.
+
+        Raises:
+            ValueError: there is no tile at all.
+        """
+        self._sources = [_Source(tiles) for tiles in (photographs, scenes) if tiles]
+        if not self._sources:
+            raise ValueError("nothing to train on: neither photographs nor drawn scenes")
+        self._draw, self._seed = draw, seed
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of that step."""
+        rngs = (np.random.default_rng((self._seed, step, index)) for index in range(self._draw.batch))
+        pre, post, labels = (np.stack(part) for part in zip(*map(self._sample, rngs), strict=True))
+        return Batch(pre, post, labels, np.stack([importance(label) for label in labels]))
+
+    def _sample(self, rng: Generator) -> Views:
+        draw = self._draw
+        source = self._sources[-1 if rng.random() < draw.drawn else 0]
+        tile, centre = source.anywhere(rng) if rng.random() < draw.anywhere else source.at_building(rng, draw.crop / 3)
+        pre, post, labels = self._views(rng, tile, centre, draw.crop)
+        if rng.random() < draw.unchanged:
+            post, labels = pre, np.minimum(labels, 1)
+        elif rng.random() < draw.pasted:
+            for _ in range(rng.integers(1, _MOST_PASTED + 1)):
+                donor = self._views(rng, *source.at_building(rng, 0, _RARE), _DONOR)
+                pre, post, labels = paste_building(rng, (pre, post, labels), donor)
+        if rng.random() < draw.swapped:
+            pre, post = post, pre
+        pre, post = augment.relight(rng, pre, post)
+        return augment.degrade(rng, pre), augment.degrade(rng, post), labels
+
+    def _views(self, rng: Generator, tile: Tile, centre: tuple[float, float], size: int) -> Views:
+        """Return pre, post and labels of a randomly turned and scaled crop; post is off by the misregistration."""
+        transform = augment.crop_transform(rng, centre, size)
+        shifted = augment.shift(rng, transform, self._draw.shift)
+        return (
+            augment.warp_image(tile.pre, transform, size),
+            augment.warp_image(tile.post, shifted, size),
+            augment.warp_labels(tile.labels, transform, size),
+        )
+
+
+class _Source:
+    """Tiles of one kind, and the ways to place a crop on them."""
+
+    def __init__(self, tiles: Sequence[Tile]) -> None:
+        self._tiles = tiles
+        self._holders = {value: [tile for tile in tiles if len(tile.buildings[value])] for value in _DAMAGE}
+
+    def anywhere(self, rng: Generator) -> tuple[Tile, tuple[float, float]]:
+        """Return a tile and a crop centre (x, y) anywhere on it."""
+        tile = self._tiles[int(rng.integers(len(self._tiles)))]
+        height, width = tile.labels.shape
+        return tile, (rng.uniform(0, width), rng.uniform(0, height))
+
+    def at_building(
+        self, rng: Generator, reach: float, classes: tuple[int, ...] = _DAMAGE
+    ) -> tuple[Tile, tuple[float, float]]:
+        """Return a tile and a crop centre (x, y) at most ``reach`` away from a building of an evenly drawn class."""
+        choices = [(value, self._holders[value]) for value in classes if self._holders[value]]
+        if not choices:
+            return self.anywhere(rng)
+        value, holders = choices[int(rng.integers(len(choices)))]
+        tile = holders[int(rng.integers(len(holders)))]
+        x, y = rng.choice(tile.buildings[value]) + rng.uniform(-reach, reach, 2)
+        return tile, (float(x), float(y))
+
+
+def importance(labels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return how much each pixel of a label map counts: 10 / sqrt(area of its building); 0 off judged buildings.
+
+    The damage of a small house then weighs more than its pixels, yet less than a whole warehouse.
+    """
+    judged = ((labels > 0) & (labels != UNCLASSIFIED)).astype(np.uint8)
+    _, components, statistics, _ = cv2.connectedComponentsWithStats(judged, connectivity=4)
+    weight = 10 / np.sqrt(statistics[:, cv2.CC_STAT_AREA].astype(np.float32).clip(1))
+    weight[0] = 0
+    return np.asarray(weight[components], np.float32)
+
+
+def _centres(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    centroids = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)[3]
+    return np.asarray(centroids[1:], np.float64)

@@ -1,0 +1,1 @@
+"""Networks that turn clicks into masks."""

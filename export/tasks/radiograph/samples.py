@@ -1,0 +1,129 @@
+"""Training samples of radiographs, always the same of a step.
+
+Sample `index` of step `step` depends on nothing but the seed and these two numbers, so a resumed run continues with
+exactly the samples it would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+from imblearn.over_sampling import SMOTE
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from export.tasks.radiograph.changes import degrade, erase, jitter, letter, reframe, relight
+from export.tasks.radiograph.data import CLASSES, Grey
+from gateway.vision.radiographs import to_square
+
+
+@dataclass(frozen=True)
+class Film:
+    """A picture, uint8 (H, W), and the value of its label."""
+
+    pixels: Grey
+    value: int
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How samples are made.
+
+    Attributes:
+        batch: samples per step.
+        changes: "jitter" is slight, "sources" hides where a film comes from; see `changes`.
+        balanced: draw a class first, then one of its films.
+        smote: add films between neighbours, see `with_smote`, until classes have equally many.
+    """
+
+    batch: int
+    changes: Literal["jitter", "sources"]
+    balanced: bool = False
+    smote: bool = False
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples of one step: films uint8 (N, S, S), label values int64 (N,)."""
+
+    films: Grey
+    values: NDArray[np.int64]
+
+
+def with_smote(films: Sequence[Film], size: int, seed: int) -> list[Film]:
+    """Return the films and, of the rarer class, new ones on straight lines between neighbours (Chawla et al., 2002).
+
+    Lines and distances are those of the pixels of films of (size, size), which the new ones are. Give it the films of
+    the training split alone: a mixture with a film of another split would show that film in training.
+
+    Raises:
+        ValueError: there are too few films of a class: SMOTE looks for 5 neighbours of a film.
+    """
+    squares = np.stack([to_square(film.pixels, size) for film in films]).reshape(len(films), -1)
+    values = np.array([film.value for film in films])
+    balanced, labels = SMOTE(random_state=seed).fit_resample(squares.astype(np.float32), values)
+    added = np.rint(balanced[len(films) :]).astype(np.uint8).reshape(-1, size, size)
+    return [*films, *(Film(pixels, int(value)) for pixels, value in zip(added, labels[len(films) :], strict=True))]
+
+
+class Sampler:
+    """Takes batches of randomly changed films.
+
+    Args:
+        films: to draw from.
+        size: side of a sample.
+        draw: how samples are made.
+        seed: of every sample.
+    """
+
+    def __init__(self, films: Sequence[Film], size: int, draw: Draw, seed: int) -> None:
+        """Keep the films.
+
+        Raises:
+            ValueError: a class has none.
+        """
+        self._films = [[film for film in films if film.value == value] for value in range(len(CLASSES))]
+        if not all(self._films):
+            raise ValueError("nothing to train on: a class has no film in the split train")
+        self._size, self._draw, self._seed = size, draw, seed
+        # Shown at little more than their size in a sample, films look averaged; in full, as if pixels were left out.
+        self._coarse = [[_coarse(film, size) for film in of_class] for of_class in self._films]
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of that step."""
+        rngs = (np.random.default_rng((self._seed, step, index)) for index in range(self._draw.batch))
+        films, values = zip(*map(self._sample, rngs), strict=True)
+        return Batch(np.stack(films), np.array(values, np.int64))
+
+    def _sample(self, rng: Generator) -> tuple[Grey, int]:
+        film = self._drawn(rng, self._class(rng))
+        if self._draw.changes == "jitter":
+            return jitter(rng, film.pixels, self._size), film.value
+        framed = reframe(rng, film.pixels, self._size)
+        # The other film is of any class, or its grey levels would betray the class.
+        lit = relight(rng, framed, self._drawn(rng, int(rng.integers(len(CLASSES)))).pixels)
+        return erase(rng, degrade(rng, letter(rng, lit))), film.value
+
+    def _class(self, rng: Generator) -> int:
+        if self._draw.balanced:
+            return int(rng.integers(len(CLASSES)))
+        counts = np.array([len(films) for films in self._films])
+        return int(rng.choice(len(CLASSES), p=counts / counts.sum()))
+
+    def _drawn(self, rng: Generator, value: int) -> Film:
+        films = (self._films if rng.random() < 0.3 else self._coarse)[value]
+        return films[int(rng.integers(len(films)))]
+
+
+def _coarse(film: Film, size: int) -> Film:
+    """Return the film with its shorter side at 1.15 times `size`, averaged; a smaller one as it is."""
+    height, width = film.pixels.shape
+    factor = 1.15 * size / min(height, width)
+    if factor >= 1:
+        return film
+    sides = (round(width * factor), round(height * factor))
+    return Film(np.asarray(cv2.resize(film.pixels, sides, interpolation=cv2.INTER_AREA), np.uint8), film.value)

@@ -1,0 +1,1 @@
+"""Networks that label photographs of waste."""

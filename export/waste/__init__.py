@@ -1,1 +1,0 @@
-"""Training and evaluation of networks that label photographs of waste."""

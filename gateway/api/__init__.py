@@ -1,1 +1,0 @@
-"""One thin router per task: parse, call the task, negotiate the answer."""

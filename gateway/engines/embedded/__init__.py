@@ -1,0 +1,1 @@
+"""ONNX Runtime in the gateway's own process."""

@@ -1,0 +1,235 @@
+"""ONNX Runtime in the gateway's own process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from gateway.engines.base import Model, Refreshed, Status, Tensors, VersionStatus
+from gateway.engines.embedded.onnx import Provider, open_session, warm_up
+from gateway.engines.standing import compare, ready_versions, standing
+from gateway.engines.watch import watch
+from gateway.errors import DeadlineExceeded, ModelNotReady, Unavailable
+from gateway.observability.metrics import Telemetry
+from gateway.observability.tracing import exemplar, step
+from gateway.repository.changes import Digests, Stamp, listing
+from gateway.repository.store import Repository, StoredModel, scan
+from gateway.scheduling.lanes import Lane, Turns
+from gateway.scheduling.pools import MeteredPool
+from gateway.scheduling.timeline import Timeline
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+class EmbeddedEngine:
+    """Loads every version of every ONNX model of a repository and runs them on `lanes` threads.
+
+    A lane runs one batch on one core. That keeps all cores busy under load, and a single
+    request too, since its tiles are spread over the lanes; ONNX Runtime's own threads
+    would do the second at the cost of the first. Scanning, hashing and loading have a
+    thread of their own, so that a refresh takes no lane from the requests.
+
+    A session lives as long as its `Model`, which the standing holds while it is served and
+    every request holds to its end: so a model that was replaced or removed still finishes
+    what it began, and is freed after the last of it.
+
+    Args:
+        root: the model repository.
+        provider: where to compute.
+        lanes: batches computed side by side.
+        telemetry: where readiness, refreshes and batch sizes are counted.
+        watch_seconds: time between two looks for changes in the repository; 0: refresh only when told to.
+    """
+
+    name = "embedded"
+    transport = "in-process"
+
+    def __init__(
+        self, root: Path, provider: Provider, lanes: int, telemetry: Telemetry, watch_seconds: float = 0
+    ) -> None:
+        """Load nothing yet; `start` does."""
+        self._root = root
+        self._provider = provider
+        self._lanes = lanes
+        self._telemetry = telemetry
+        self._watch_seconds = watch_seconds
+        self._pool = MeteredPool("lane", lanes, telemetry)
+        # One batch waits behind each that runs, so that no lane ever waits for the event loop.
+        self._turns = Turns(2 * lanes)
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
+        self._sessions: WeakKeyDictionary[Model, ort.InferenceSession] = WeakKeyDictionary()
+        self._statuses: dict[str, Status] = {}
+        self._taken: dict[str, StoredModel] = {}
+        self._digests = Digests()
+        self._refreshing = asyncio.Lock()
+        self._watching: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Load and warm up what is sound in the repository, say what is wrong with the rest, and follow changes."""
+        # Listed before it is scanned: what changes in between is noticed.
+        seen = await self._look()
+        await self.refresh()
+        if self._watch_seconds:
+            watching = watch(seen, self._look, self.refresh, self._watch_seconds)
+            self._watching = asyncio.create_task(watching, name="watch-repository")
+
+    async def close(self) -> None:
+        """Let running batches end and release the models."""
+        if self._watching:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+        for pool in (self._loader, self._pool):
+            pool.shutdown(wait=True, cancel_futures=True)
+        self._sessions.clear()
+
+    def statuses(self) -> Sequence[Status]:
+        """Return the standing of every model folder, sorted by name."""
+        return [self._statuses[name] for name in sorted(self._statuses)]
+
+    async def infer(self, model: Model, inputs: Tensors, outputs: Sequence[str], timeline: Timeline) -> Tensors:
+        """Return the named outputs for a batch, its items spread over the lanes; see `Engine.infer`."""
+        session = self._sessions.get(model)
+        if session is None:
+            raise ModelNotReady(f"Model {model.name} is not loaded.", retry_after=5)
+        items = len(next(iter(inputs.values())))
+        chunks = max(min(items, self._lanes), -(-items // model.card.max_batch_size))
+        bounds = np.linspace(0, items, chunks + 1).astype(int).tolist()
+        feeds = [{name: batch[a:b] for name, batch in inputs.items()} for a, b in pairwise(bounds)]
+        for size in np.diff(bounds).tolist():
+            self._telemetry.batch_items.labels(model.name).observe(size)
+        runs = (self._run(session, model, list(outputs), feed, timeline.lane) for feed in feeds)
+        try:
+            async with asyncio.timeout(timeline.remaining()):
+                answers = await asyncio.gather(*runs)
+        except TimeoutError as late:
+            raise DeadlineExceeded("The deadline passed while the model ran.") from late
+        if len(answers) == 1:
+            return dict(zip(outputs, answers[0], strict=True))
+        return {name: np.concatenate([a[i] for a in answers]) for i, name in enumerate(outputs)}
+
+    async def _run(
+        self, session: ort.InferenceSession, model: Model, outputs: list[str], feed: Tensors, lane: Lane
+    ) -> list[NDArray[Any]]:
+        """Return the outputs of one batch; those of emergencies go before all others that wait for a lane."""
+        answers: list[NDArray[Any]]
+        with step("lane", model=model.name, version=model.version, items=len(next(iter(feed.values())))):
+            async with self._turns.held(lane):
+                answers, seconds = await _in(self._pool, _clocked, session.run, outputs, feed)
+        self._telemetry.engine_seconds.labels(model.name, model.version).observe(seconds, exemplar())
+        return answers
+
+    async def refresh(self) -> Refreshed:
+        """Take in what has changed in the repository; see `Engine.refresh`.
+
+        The version numbers of a model change together, when all that are new have been loaded. One that does not load
+        is tried again by every refresh.
+        """
+        async with self._refreshing:
+            try:
+                repository = await _in(self._loader, scan, self._root, self._digests.of)
+            except OSError as error:
+                self._telemetry.refreshes.labels("failed").inc()
+                raise Unavailable("The model repository cannot be read.", retry_after=5) from error
+            before = self.statuses()
+            await self._take_in(repository)
+            result = compare(before, self.statuses())
+        moved = result.added or result.changed or result.removed
+        self._telemetry.refreshes.labels("failed" if result.failed else "changed" if moved else "unchanged").inc()
+        return result
+
+    async def _take_in(self, repository: Repository) -> None:
+        for name in self._statuses.keys() - repository.models.keys() - {fault.model for fault in repository.faults}:
+            self._forget(name)
+        for fault in repository.faults:
+            self._taken.pop(fault.model, None)
+            kept = ready_versions(self._statuses.get(fault.model))
+            self._stand(standing(fault.model, list(kept.values()), fault.reason))
+        changed = [stored for stored in repository.models.values() if self._taken.get(stored.name) != stored]
+        for stored in changed:
+            loading = {number: VersionStatus(_model(stored, number), "loading") for number in stored.versions}
+            self._stand(
+                standing(stored.name, list((loading | ready_versions(self._statuses.get(stored.name))).values()))
+            )
+        for stored in changed:
+            await self._take(stored)
+
+    async def _take(self, stored: StoredModel) -> None:
+        """Serve what can be loaded of a model, each version that cannot in its former form."""
+        served = ready_versions(self._statuses.get(stored.name))
+        versions = [await self._load(stored, number, served.get(number)) for number in stored.versions]
+        self._stand(standing(stored.name, versions))
+        if not any(version.reason for version in versions):
+            self._taken[stored.name] = stored
+
+    async def _load(self, stored: StoredModel, number: int, former: VersionStatus | None) -> VersionStatus:
+        if stored.card.format != "onnx":
+            return _left(stored, number, former, "the embedded engine runs ONNX only; serve it through Triton")
+        model = _model(stored, number)
+        held = self._sessions.get(former.model) if former and former.model.digest == model.digest else None
+        try:
+            self._sessions[model] = await _in(self._loader, self._open, model, stored.versions[number], held)
+        except Exception:
+            # ONNX Runtime raises bare exceptions of many kinds; a model that cannot be
+            # opened must not take the others with it.
+            _log.exception("version %d of model %s cannot be loaded", number, model.name)
+            return _left(stored, number, former, "ONNX Runtime cannot run the model file; the log has its reason")
+        return VersionStatus(model, "ready")
+
+    def _open(self, model: Model, path: Path, held: ort.InferenceSession | None) -> ort.InferenceSession:
+        """Return a warmed-up session: the one held already for these bytes, or else a new one."""
+        session = held or open_session(path, self._provider)
+        if self._digests.of(path) != model.digest:
+            raise ValueError("the model file changed while it was loaded")
+        warm_up(session, model.card)
+        return session
+
+    def _forget(self, name: str) -> None:
+        del self._statuses[name]
+        self._taken.pop(name, None)
+        self._telemetry.forget_model(name)
+        _log.info("model %s is gone", name)
+
+    def _stand(self, status: Status) -> None:
+        self._statuses[status.name] = status
+        self._telemetry.model_ready.labels(status.name).set(status.state == "ready")
+        log = _log.error if status.reason else _log.info
+        log("model %s is %s%s", status.name, status.state, f": {status.reason}" if status.reason else "")
+
+    async def _look(self) -> dict[str, Stamp]:
+        return await _in(self._loader, listing, self._root)
+
+
+async def _in(pool: Executor, function: Callable[..., T], *arguments: object) -> T:
+    return await asyncio.get_running_loop().run_in_executor(pool, partial(function, *arguments))
+
+
+def _clocked(function: Callable[..., T], *arguments: object) -> tuple[T, float]:
+    """Return `function(*arguments)` and how many seconds it took."""
+    start = time.perf_counter()
+    return function(*arguments), time.perf_counter() - start
+
+
+def _model(stored: StoredModel, number: int) -> Model:
+    return Model(stored.card, number, stored.card.digests[str(number)])
+
+
+def _left(stored: StoredModel, number: int, former: VersionStatus | None, reason: str) -> VersionStatus:
+    """Return the standing of a version that cannot be taken in: as it was, where it was served."""
+    if former is None:
+        return VersionStatus(_model(stored, number), "failed", reason)
+    return replace(former, reason=f"still serving its former form, since {reason}")

@@ -1,0 +1,90 @@
+"""Models, cards, health and metrics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS
+
+from gateway.engines.base import Status, VersionStatus
+from gateway.errors import ModelNotFound
+from gateway.http.answers import ModelAnswer, ModelCardAnswer, ModelsAnswer, Readiness, model_answer
+from gateway.http.request_path import InjectedServices, Services
+
+router = APIRouter(tags=["service"])
+# Everything the page needs is in it: it must also work where there is no internet.
+_PAGE = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
+_PAGE_POLICY = "default-src 'self'; img-src blob: data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+
+
+@router.get("/", include_in_schema=False)
+async def page() -> HTMLResponse:
+    """Return the page for trying the service by hand."""
+    return HTMLResponse(_PAGE, headers={"Content-Security-Policy": _PAGE_POLICY})
+
+
+@router.get("/healthz", summary="Is the process alive?")
+async def healthz() -> dict[str, str]:
+    """Return as long as the event loop turns; says nothing of models."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz", summary="Should requests be sent here?", responses={503: {"model": Readiness}})
+async def readyz(services: InjectedServices, response: Response) -> Readiness:
+    """Return 200 while the required models are ready and the process is not draining, else 503."""
+    standing = readiness(services)
+    if not standing.ready:
+        response.status_code = 503
+    return standing
+
+
+@router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+def metrics(request: Request, services: InjectedServices) -> Response:
+    """Return the metrics in Prometheus' text format, or as OpenMetrics where that is accepted.
+
+    In a thread: adding up many processes takes its time.
+    """
+    if "application/openmetrics-text" in request.headers.get("accept", ""):
+        return Response(services.telemetry.openmetrics(), headers={"Content-Type": OPENMETRICS})
+    return Response(services.telemetry.exposition(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+@router.get("/v1/models", summary="Which models are there, and how do they stand?")
+async def models(services: InjectedServices) -> ModelsAnswer:
+    """Return every model folder, the faulty ones with the reason."""
+    return ModelsAnswer(
+        models=[
+            ModelAnswer(**model_answer(status).model_dump(exclude={"card"})) for status in services.engine.statuses()
+        ]
+    )
+
+
+@router.get("/v1/models/{model}", summary="One model and its card", responses={404: {"description": "Problem"}})
+async def model_card(model: str, services: InjectedServices) -> ModelCardAnswer:
+    """Return one model's standing and its card: data, figures, licence, limitations."""
+    for status in services.engine.statuses():
+        if status.name == model:
+            return model_answer(status)
+    raise ModelNotFound("No model of that name is in the repository; GET /v1/models lists them.")
+
+
+def readiness(services: Services) -> Readiness:
+    """Return whether requests should be sent here, and how each model stands."""
+    statuses = services.engine.statuses()
+    ready = {status.name for status in statuses if status.state == "ready"}
+    required = set(services.settings.models.required)
+    return Readiness(
+        ready=bool(ready) and required <= ready and not services.admission.draining,
+        draining=services.admission.draining,
+        engine=services.engine.name,
+        transport=services.engine.transport,
+        models={status.name: _with_reason(status) for status in statuses},
+        versions={status.name: {v.model.version: _with_reason(v) for v in status.versions} for status in statuses},
+    )
+
+
+def _with_reason(standing: Status | VersionStatus) -> str:
+    return f"{standing.state}: {standing.reason}" if standing.reason else standing.state

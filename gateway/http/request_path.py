@@ -1,0 +1,226 @@
+"""What the routers share, and the path every task request takes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, TypeVar
+
+from fastapi import Depends, Request
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from gateway.engines.base import Engine
+from gateway.errors import CallerLeft, DeadlineExceeded
+from gateway.http.uploads import declared_length
+from gateway.http.urgency import deadline_of, lane_of
+from gateway.inference.run import Run
+from gateway.observability.metrics import Telemetry
+from gateway.observability.place import Tally
+from gateway.scheduling.admission import Admission, Reservation
+from gateway.scheduling.prices import Kind
+from gateway.scheduling.progress import ProgressBoard
+from gateway.scheduling.timeline import Timeline
+from gateway.scheduling.workers import Workers
+from gateway.sessions.features import FeatureStore
+from gateway.sessions.store import SessionStore
+from gateway.settings import LimitSettings, Settings
+
+T = TypeVar("T")
+Body = TypeVar("Body")
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything one app is made of; built once in `gateway/app.py`."""
+
+    settings: Settings
+    telemetry: Telemetry
+    admission: Admission
+    workers: Workers
+    engine: Engine
+    sessions: SessionStore
+    features: FeatureStore
+    progress: ProgressBoard
+    refreshes: Tally
+
+
+async def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+InjectedServices = Annotated[Services, Depends(_services)]
+
+
+@dataclass(frozen=True)
+class Job(Generic[Body]):
+    """One admitted request: its body as it was read, its clock, and the bytes it holds."""
+
+    services: Services
+    body: Body
+    timeline: Timeline
+    reservation: Reservation
+
+    async def run(self, stage: Any, function: Callable[..., T], *arguments: object) -> T:
+        """Return `function(*arguments)` from a worker thread, its time counted under `stage`."""
+        return await self.services.workers.run(self.timeline, stage, function, *arguments)
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Wait until this request may be worked on, and be so inside; see `Ticket.turn`."""
+        return self.reservation.ticket.turn()
+
+    @property
+    def inference(self) -> Run:
+        """What the models of this request run on."""
+        services = self.services
+        return Run(services.engine, services.workers, services.telemetry, self.timeline)
+
+
+async def serve_task(
+    services: Services,
+    request: Request,
+    kind: Kind,
+    read: Callable[[Request, LimitSettings, Reservation], Awaitable[Body]],
+    work: Callable[[Job[Body]], Awaitable[Response]],
+) -> Response:
+    """Return the answer to a request: admit it, `read` its body, wait for its turn, and do its `work`.
+
+    Raises:
+        MaskgateError: any of the tree; see `serve_admitted` and the task.
+    """
+
+    async def in_turn(job: Job[Body]) -> Response:
+        async with job.turn():
+            return await work(job)
+
+    return await serve_admitted(services, request, kind, read, in_turn)
+
+
+async def serve_admitted(
+    services: Services,
+    request: Request,
+    kind: Kind,
+    read: Callable[[Request, LimitSettings, Reservation], Awaitable[Body]],
+    work: Callable[[Job[Body]], Coroutine[Any, Any, Response]],
+    longest: float | None = None,
+) -> Response:
+    """Return the answer to a request: admit it, `read` its body, and do its `work`, which takes turns itself.
+
+    However it ends, what it held is given back: when the answer was sent, or its caller hung up before.
+
+    Args:
+        services: of the app.
+        request: its head; the body is read only once the request is admitted.
+        kind: what it is priced as.
+        read: returns the body.
+        work: returns the answer.
+        longest: seconds that a request may take whose caller names no deadline; None: as in the settings.
+
+    Raises:
+        MaskgateError: any of the tree; see `Admission.admit`, `gateway/http/urgency.py`, `gateway/http/uploads.py` and
+            `work`. What the caller says of its urgency is judged here, all else where the answer is sent.
+    """
+    limits, state = services.settings.limits, request.scope["state"]
+    deadline = deadline_of(request, limits.deadline_seconds) or longest or limits.deadline_seconds
+    timeline = Timeline(deadline, lane_of(request))
+
+    async def serve(send: Send) -> None:
+        with (
+            services.admission.admit(kind, declared_length(request) or 0, timeline) as reservation,
+            services.telemetry.task(kind.task, timeline),
+            services.progress.shown(state["tenant"], state["request_id"], timeline),
+        ):
+            try:
+                with timeline.measure("receive"):
+                    job = Job(services, await read(request, limits, reservation), timeline, reservation)
+                reservation.received()
+                working = work(job)
+                # The body is let go when the work is done, and not when its answer has been sent.
+                del job
+                await _unless_caller_leaves(request, _answer(working, request, timeline, reservation, send))
+            except CallerLeft:
+                services.telemetry.cancelled.labels(timeline.stage).inc()
+                if timeline.stage != "send":
+                    raise
+
+    return _Served(serve)
+
+
+class _Served(Response):
+    """An answer that is worked out where it is sent: what it takes is held until it was sent, by one context."""
+
+    def __init__(self, serve: Callable[[Send], Awaitable[None]]) -> None:
+        super().__init__()
+        self._serve = serve
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._serve(send)
+
+
+async def _answer(
+    working: Coroutine[Any, Any, Response], request: Request, timeline: Timeline, reservation: Reservation, send: Send
+) -> None:
+    """Send the response that `working` returns, and return when the caller has it."""
+    start = time.perf_counter()
+
+    def learn() -> None:
+        reservation.served(time.perf_counter() - start - timeline.seconds.get("queue", 0.0))
+
+    try:
+        response = await working
+    except DeadlineExceeded:
+        # It takes this long at least; unlearnt, all that follow would be begun in vain too.
+        if reservation.ticket.begun:
+            learn()
+        raise
+    learn()
+    response.headers["Server-Timing"] = timeline.server_timing()
+    response.headers["Cache-Control"] = "private, no-store"
+    reservation.shrink(len(response.body))
+    with timeline.measure("send"):
+        await response(request.scope, request.receive, _to_the_end(send))
+
+
+def _to_the_end(send: Send) -> Send:
+    """Return a `send` that returns from the end of an answer when little of it is left in the server's buffers."""
+
+    async def lasting(message: Message) -> None:
+        if message["type"] == "http.response.body" and message.get("body") and not message.get("more_body"):
+            # The server waits for the caller to take what it was given before when it is given something more.
+            await send({**message, "more_body": True})
+            message = {"type": "http.response.body", "body": b"", "more_body": False}
+        await send(message)
+
+    return lasting
+
+
+async def _unless_caller_leaves(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Return the result of `work`; cancel it when the caller hangs up first.
+
+    Raises:
+        CallerLeft: the caller hung up.
+    """
+    working = asyncio.create_task(work)
+    leaving = asyncio.create_task(_left(request, working))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        # To one who left while it was sent an answer seems sent at the same moment: the server drops the rest.
+        if not working.done() or (leaving.done() and await leaving):
+            raise CallerLeft("The caller hung up before it had the answer.")
+        return await working
+    finally:
+        leaving.cancel()
+        working.cancel()
+        # Wait for the cancelled work to let go of its turn before its bytes are given back.
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _left(request: Request, working: asyncio.Task[T]) -> bool:
+    """Return, when nothing more comes from the caller, whether that was before the work was done."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    return not working.done()

@@ -1,0 +1,1 @@
+"""Models run for one request: tiles gathered, inferred some ahead, stitched."""

@@ -1,0 +1,144 @@
+"""Tiled inference: images of any size through a model of one tile size."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.engines.base import Model
+from gateway.inference.ahead import in_order
+from gateway.inference.run import Run
+from gateway.vision.labels import class_counts, confidence, decide
+from gateway.vision.tiling import Grid, Stitcher, gather, plan
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Segmenter(Run):
+    """A model, and what it runs on."""
+
+    model: Model = field(kw_only=True)
+
+    @classmethod
+    def of(cls, run: Run, model: Model) -> Segmenter:
+        """Return `model` on `run`."""
+        return Segmenter(run.engine, run.workers, run.telemetry, run.timeline, model=model)
+
+    async def label_map(self, images: Mapping[str, Pixels]) -> Pixels:
+        """Return the label map of images of one size.
+
+        Args:
+            images: per input name of the model's card, uint8 (H, W, 3), RGB.
+
+        Returns:
+            uint8 (H, W), class values of the card.
+        """
+        grid = self._grid(images)
+        if len(grid.rows) == len(grid.columns) == 1:
+            tiles = await self._infer_row(images, grid, 0, "label_map")
+            return tiles[0, : grid.height, : grid.width]
+        stitcher = Stitcher(grid, len(self.model.card.classes))
+        labels = np.empty((grid.height, grid.width), np.uint8)
+
+        def finish(tiles: Pixels) -> None:
+            for top, band in stitcher.add(tiles):
+                labels[top : top + len(band)] = decide(band, self.model.card.threshold)
+
+        await self._finish_rows(images, grid, finish)
+        return labels
+
+    async def label_map_and_confidence(self, images: Mapping[str, Pixels]) -> tuple[Pixels, Pixels]:
+        """Return the label map and how sure the model is of each of its values.
+
+        Returns:
+            uint8 (H, W) class values, and uint8 (H, W): 255 times the probability of that value.
+        """
+        grid = self._grid(images)
+        stitcher = Stitcher(grid, len(self.model.card.classes))
+        labels, sureness = np.empty((2, grid.height, grid.width), np.uint8)
+
+        def finish(tiles: Pixels) -> None:
+            for top, band in stitcher.add(tiles):
+                rows = slice(top, top + len(band))
+                labels[rows] = decide(band, self.model.card.threshold)
+                sureness[rows] = confidence(band, labels[rows])
+
+        await self._finish_rows(images, grid, finish)
+        return labels, sureness
+
+    async def probabilities(self, images: Mapping[str, Pixels]) -> Pixels:
+        """Return the blended probabilities of every class, undecided.
+
+        Args:
+            images: as of `label_map`. The answer is held whole: of use for images of bounded size.
+
+        Returns:
+            uint8 (H, W, C), 255 is certainty.
+        """
+        grid = self._grid(images)
+        stitcher = Stitcher(grid, len(self.model.card.classes))
+        blended = np.empty((grid.height, grid.width, len(self.model.card.classes)), np.uint8)
+
+        def finish(tiles: Pixels) -> None:
+            for top, band in stitcher.add(tiles):
+                blended[top : top + len(band)] = band
+
+        await self._finish_rows(images, grid, finish)
+        return blended
+
+    async def infer(self, batch: Mapping[str, NDArray[Any]], role: str) -> Pixels:
+        """Return one output, uint8 (n, …), of a batch of n tiles, given by input name of the model's card."""
+        (output,) = await self.outputs(batch, role)
+        return output
+
+    async def outputs(self, batch: Mapping[str, NDArray[Any]], *roles: str) -> tuple[NDArray[Any], ...]:
+        """Return outputs in the order of `roles`, each (n, …), of a batch as in `infer`; others are not fetched."""
+        names = [self.model.output(role) for role in roles]
+        await self.timeline.breathe()
+        with self.timeline.measure("infer"):
+            answer = await self.engine.infer(self.model, batch, names, self.timeline)
+        self.telemetry.tiles.labels(self.model.name).inc(len(answer[names[0]]))
+        return tuple(answer[name] for name in names)
+
+    async def count(self, label_map: Pixels) -> tuple[int, ...]:
+        """Return the pixels of each class, and publish the classes' shares: drift shows there first."""
+        classes = len(self.model.card.classes)
+        counts = (await self.aside(class_counts, label_map, classes)).tolist()
+        self.publish_shares(counts)
+        return tuple(counts)
+
+    def publish_shares(self, counts: Sequence[int]) -> None:
+        """Publish the share of each class, of whose pixels there are `counts`."""
+        total = sum(counts)
+        for value, pixels in enumerate(counts):
+            self.telemetry.class_share.labels(self.model.name, str(value)).observe(pixels / total)
+
+    def _grid(self, images: Mapping[str, Pixels]) -> Grid:
+        height, width = next(iter(images.values())).shape[:2]
+        card = self.model.card
+        return plan(height, width, card.tile, card.overlap)
+
+    async def _finish_rows(self, images: Mapping[str, Pixels], grid: Grid, finish: Callable[[Pixels], None]) -> None:
+        """Infer the rows of tiles some ahead, and hand their probabilities to `finish` in order, off the loop."""
+        rows = (partial(self._infer_row, images, grid, row, "probabilities") for row in range(len(grid.rows)))
+        total = len(grid.rows) * len(grid.columns)
+
+        async def finish_row(tiles: Pixels) -> None:
+            await self.aside(finish, tiles)
+            self.timeline.advance(self.timeline.done + len(tiles), total)
+
+        self.timeline.advance(0, total)
+        await in_order(rows, finish_row)
+
+    async def _infer_row(self, images: Mapping[str, Pixels], grid: Grid, row: int, role: str) -> Pixels:
+        """Return one output of the tiles in `row`, shape (columns, tile, tile, …)."""
+        names = [spec.name for spec in self.model.card.inputs]
+        batches = await asyncio.gather(*(self.aside(gather, images[name], grid, row) for name in names))
+        return await self.infer(dict(zip(names, batches, strict=True)), role)

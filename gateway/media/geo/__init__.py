@@ -1,0 +1,1 @@
+"""GeoTIFF and vectors: pixels with their place on Earth."""

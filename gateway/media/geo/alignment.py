@@ -1,0 +1,200 @@
+"""Bringing the post-disaster raster to the pixel grid of the pre-disaster one."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from affine import Affine
+from shapely import Polygon
+
+from gateway.errors import GeographyMissing, GeometryUnsuitable
+from gateway.media.gdal import contained, reading_raster
+from gateway.media.geo.black_border import collar_mask
+from gateway.media.geo.datasets import DatasetPool
+from gateway.media.geo.georeference import GeoGrid
+from gateway.media.geo.geotiff import GeoTiff, read_window
+from gateway.media.geo.rasters import Raster, RasterInfo
+from gateway.media.geo.remapping import RemappedRaster, coordinates
+
+if TYPE_CHECKING:
+    from rasterio.crs import CRS
+    from rasterio.io import DatasetReader, MemoryFile
+
+UInt8 = npt.NDArray[np.uint8]
+Bool = npt.NDArray[np.bool_]
+
+_APART = "There is no way from the coordinate reference system of one image to that of the other."
+_CERTAIN = 255
+
+
+@dataclass(frozen=True)
+class BorrowedRaster:
+    """A raster as it is, that somebody else closes; see `Raster`."""
+
+    raster: Raster
+
+    @property
+    def info(self) -> RasterInfo:
+        """What is known of it."""
+        return self.raster.info
+
+    def read(self, rows: slice, columns: slice) -> tuple[UInt8, Bool]:
+        """Return a window; see `Raster.read`."""
+        return self.raster.read(rows, columns)
+
+    def close(self) -> None:
+        """Do nothing; the raster stays open."""
+
+
+class AlignedRaster:
+    """A raster on the grid of another, warped window by window as it is read; see `Raster`."""
+
+    def __init__(
+        self, post: GeoTiff, grid: GeoGrid, pool: DatasetPool, collar: DatasetPool | None, closing: ExitStack
+    ) -> None:
+        """Keep what `aligned` made."""
+        said = post.info
+        self.info = RasterInfo(grid.width, grid.height, said.bands, said.dtype, grid, said.notices)
+        self._samples = post.samples
+        self._pool = pool
+        self._collar = collar
+        self._closing = closing
+
+    def read(self, rows: slice, columns: slice) -> tuple[UInt8, Bool]:
+        """Return a window; see `Raster.read`. What lies outside of the warped raster was not observed."""
+        from rasterio.windows import Window
+
+        pixels, observed = read_window(self._pool, self._samples, rows, columns)
+        if self._collar is not None:
+            with reading_raster(_APART, GeometryUnsuitable), self._collar.lend() as mask:
+                # Where black of the collar was mixed in, too, nothing was observed.
+                observed &= mask.read(1, window=Window.from_slices(rows, columns)) == _CERTAIN
+            pixels[~observed] = 0
+        return pixels, observed
+
+    def close(self) -> None:
+        """Give back what warping holds; the raster that is warped stays open."""
+        with contained():
+            self._closing.close()
+
+
+def aligned(post: GeoTiff, grid: GeoGrid, shift: tuple[float, float] = (0.0, 0.0)) -> Raster:
+    """Return `post` on the pre-disaster `grid`, bilinearly, averaged where its pixels are the smaller ones.
+
+    Where it lies on that grid already, its pixels are read as they are, five times as fast.
+
+    Args:
+        post: has geography. It must stay open as long as what is returned.
+        grid: of the pre-disaster image; may be rotated.
+        shift: (dx, dy), pixels of `grid`: what `grid` has at (x, y), `post` has at (x + dx, y + dy) by its own account.
+            ``cv2.phaseCorrelate`` measures it like that, of the two as they are.
+
+    Raises:
+        GeographyMissing: `post` has none.
+        GeometryUnsuitable: there is no way from one coordinate reference system to the other.
+    """
+    if post.info.grid is None:
+        raise GeographyMissing("The image does not say where it lies on Earth.")
+    if post.info.grid == grid and shift == (0.0, 0.0):
+        return BorrowedRaster(post)
+    if found := coordinates(post.info.grid, grid, shift):
+        return RemappedRaster(post, grid, found)
+    return warped(post, post.info.grid, grid, shift)
+
+
+def warped(post: GeoTiff, source: GeoGrid, grid: GeoGrid, shift: tuple[float, float]) -> Raster:
+    """Return `post`, which lies on `source`, on another grid by GDAL's own warping; see `aligned`."""
+    with reading_raster(_APART, GeometryUnsuitable), ExitStack() as closing:
+        frame = _Frame(source, grid, shift)
+        pool = DatasetPool(lambda stack: frame.warped(post.dataset(stack), stack))
+        closing.callback(pool.close)
+        collar = None
+        if post.collar is not None:
+            memory: MemoryFile = collar_mask(post.collar, source)
+            closing.callback(memory.close)
+            collar = DatasetPool(lambda stack: frame.warped_mask(memory, stack))
+            closing.callback(collar.close)
+        return AlignedRaster(post, grid, pool, collar, closing.pop_all())
+
+
+def overlap(pre: GeoGrid, post: GeoGrid) -> Polygon:
+    """Return which part of the pre grid the post grid covers, in pre pixel coordinates; empty where none."""
+    outline = pre.from_lon_lat(post.footprint)
+    if not np.isfinite(outline).all():
+        return Polygon()
+    frame = Polygon([(0, 0), (0, pre.height), (pre.width, pre.height), (pre.width, 0)])
+    common = frame.intersection(Polygon(outline).buffer(0))
+    return common if isinstance(common, Polygon) else Polygon()
+
+
+class _Frame:
+    """What rasters are warped from and to."""
+
+    def __init__(self, source: GeoGrid, target: GeoGrid, shift: tuple[float, float]) -> None:
+        crs, affine = source.crs, target.affine @ Affine.translation(*shift)
+        if crs.is_geographic:
+            here, there = _longitude(target), _longitude(source)
+            if crs == target.crs:
+                # Nothing would be computed for two of a kind: degrees are counted from where the source counts them.
+                affine = Affine.translation(360 * round((there - here) / 360), 0) @ affine
+            elif _passes_antimeridian(source):
+                crs = _counted_about(crs, there)
+        self._place = {
+            "src_crs": crs,
+            "crs": target.crs,
+            "transform": affine,
+            "width": target.width,
+            "height": target.height,
+        }
+
+    def warped(self, source: DatasetReader, stack: ExitStack) -> Any:
+        """Return a dataset that warps `source`, with an alpha band that says where it has something."""
+        from rasterio.enums import ColorInterp, Resampling
+        from rasterio.vrt import WarpedVRT
+
+        floats = np.dtype(source.dtypes[0]).kind == "f" and source.nodata is None
+        dataset = WarpedVRT(
+            source,
+            resampling=Resampling.bilinear,
+            add_alpha=ColorInterp.alpha not in source.colorinterp,
+            **({"src_nodata": np.nan} if floats else {}),
+            **self._place,
+        )
+        stack.callback(dataset.close)
+        return dataset
+
+    def warped_mask(self, memory: MemoryFile, stack: ExitStack) -> Any:
+        """Return a dataset that warps a mask of 0 and 255, with 0 around it."""
+        import rasterio
+        from rasterio.enums import Resampling
+        from rasterio.vrt import WarpedVRT
+
+        source = rasterio.open(memory.name, driver="GTiff")
+        stack.callback(source.close)
+        dataset = WarpedVRT(source, resampling=Resampling.bilinear, **self._place)
+        stack.callback(dataset.close)
+        return dataset
+
+
+def _longitude(grid: GeoGrid) -> float:
+    """Return the longitude of the middle as the grid counts it, which may be from −360 to 360."""
+    return float((grid.affine @ (grid.width / 2, grid.height / 2))[0])
+
+
+def _passes_antimeridian(grid: GeoGrid) -> bool:
+    corners = ((0, 0), (grid.width, 0), (0, grid.height), (grid.width, grid.height))
+    return any(abs((grid.affine @ corner)[0]) > 180 for corner in corners)
+
+
+def _counted_about(crs: CRS, longitude: float) -> CRS:
+    """Return a geographic `crs` whose longitudes have their seam on the other side of the Earth from `longitude`.
+
+    Of its datum only what PROJ's short form holds is kept: some metres for a few old ones.
+    """
+    from rasterio.crs import CRS
+
+    return CRS.from_string(f"{crs.to_proj4()} +lon_wrap={longitude}")

@@ -1,0 +1,157 @@
+"""Warping by OpenCV, several times as fast as GDAL's: exact coordinates at nodes, and between them interpolated ones.
+
+How far these are off is measured in the middle between all nodes, where it is most; who asks for more than there is,
+as about a pole, is told so and warps by GDAL.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from gateway.media.geo.georeference import GeoGrid, applied, transformed
+from gateway.media.geo.geotiff import GeoTiff
+
+UInt8 = npt.NDArray[np.uint8]
+Bool = npt.NDArray[np.bool_]
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+
+STEP = 128
+"""Pixels from node to node."""
+
+CLOSE = 0.02
+"""Pixels by which interpolated coordinates may be off; OpenCV rounds them to 1/32 besides."""
+
+# From so many source pixels to one on a pixel's way, neighbours are to be averaged, and not only the next four.
+_FINER = 1.5
+# Columns remapped at once: what lies under them stays small, however a raster is turned to the other.
+_COLUMNS = 1024
+# Of single precision: where shares sum to one, and where a place is on the border.
+_ALL, _SLACK = 1 - 1e-4, 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Coordinates:
+    """Where the pixels of one raster lie in another.
+
+    Attributes:
+        nodes: float64 (2, rows, columns): x and y in the other of the centre of every `STEP`-th pixel, and of one
+            behind the last; a centre is at whole numbers.
+    """
+
+    nodes: Float64
+
+    def of(self, rows: slice, columns: slice) -> tuple[Float32, tuple[int, int]]:
+        """Return coordinates of a window's pixels, float32 (2, rows, columns), less an origin (x, y), and that."""
+        first_row, first_column = rows.start // STEP, columns.start // STEP
+        near = self.nodes[:, first_row : (rows.stop - 1) // STEP + 2, first_column : (columns.stop - 1) // STEP + 2]
+        # Single precision has room for some thousand pixels and their fractions, not for all of a large scene.
+        x, y = np.floor(near.min(axis=(1, 2))).tolist()
+        local = (near - np.array([x, y])[:, None, None]).astype(np.float32)
+        along = np.arange(columns.start, columns.stop) / STEP - first_column
+        left = np.minimum(along.astype(int), near.shape[2] - 2)
+        share = (along - left).astype(np.float32)
+        lines = local[:, :, left] + share * (local[:, :, left + 1] - local[:, :, left])
+        places = np.empty((2, rows.stop - rows.start, columns.stop - columns.start), np.float32)
+        for number, (line, next_line) in enumerate(pairwise(np.moveaxis(lines, 1, 0)), first_row):
+            start, stop = max(rows.start, number * STEP), min(rows.stop, (number + 1) * STEP)
+            part = places[:, start - rows.start : stop - rows.start]
+            down = (np.arange(start, stop, dtype=np.float32) / STEP - number)[:, None]
+            np.multiply(down, (next_line - line)[:, None], out=part)
+            part += line[:, None]
+        return places, (int(x), int(y))
+
+
+class RemappedRaster:
+    """A raster on the grid of another, remapped window by window as it is read; see `Raster`."""
+
+    def __init__(self, source: GeoTiff, grid: GeoGrid, coordinates: Coordinates) -> None:
+        """Keep what is remapped, which must stay open; `grid` is of the result."""
+        self.info = replace(source.info, width=grid.width, height=grid.height, grid=grid)
+        self._source = source
+        self._coordinates = coordinates
+
+    def read(self, rows: slice, columns: slice) -> tuple[UInt8, Bool]:
+        """Return a window; see `Raster.read`. Observed is what all pixels around were that count for it."""
+        shape = rows.stop - rows.start, columns.stop - columns.start
+        pixels, observed = np.empty((*shape, 3), np.uint8), np.ones(shape, np.bool_)
+        for start in range(columns.start, columns.stop, _COLUMNS):
+            stop = min(start + _COLUMNS, columns.stop)
+            part = np.s_[:, start - columns.start : stop - columns.start]
+            self._read(rows, slice(start, stop), pixels[part], observed[part])
+        return pixels, observed
+
+    def close(self) -> None:
+        """Do nothing; the raster that is remapped stays open."""
+
+    def _read(self, rows: slice, columns: slice, pixels: UInt8, observed: Bool) -> None:
+        """Fill the `pixels` of a window, and take from those `observed`, all at first, what was not."""
+        places, (left, top) = self._coordinates.of(rows, columns)
+        source = self._source.info
+        across, down = _under(places[0], left, source.width), _under(places[1], top, source.height)
+        if across.start >= across.stop or down.start >= down.stop:
+            observed[...] = False
+        else:
+            there, shown = self._source.read(down, across)
+            places -= np.array([[[across.start - left]], [[down.start - top]]], np.float32)
+            pixels[...] = _remapped(there, places)
+            for side, under, length in ((places[0], across, source.width), (places[1], down, source.height)):
+                if under.start == 0 or under.stop == length:
+                    observed &= (side >= -0.5 - under.start - _SLACK) & (side <= length - 0.5 - under.start + _SLACK)
+            if not shown.all():
+                observed &= _remapped(shown.astype(np.float32), places) >= _ALL
+        if not observed.all():
+            pixels[~observed] = 0
+
+
+def coordinates(source: GeoGrid, target: GeoGrid, shift: tuple[float, float]) -> Coordinates | None:
+    """Return where the pixels of `target` lie in `source`; None where GDAL is to warp.
+
+    That is where interpolated coordinates would be more than `CLOSE` off, and where the pixels of `source` are so much
+    the smaller ones that they are to be averaged.
+
+    Args:
+        source: what is warped.
+        target: what it is warped to.
+        shift: (dx, dy), pixels of `target`, added to where its pixels lie.
+
+    Raises:
+        GeometryUnsuitable: there is no way from one coordinate reference system to the other.
+    """
+    y, x = (STEP * np.arange((side - 1) // STEP + 2, dtype=np.float64) for side in (target.height, target.width))
+    nodes = _places(source, target, shift, x, y)
+    between = _places(source, target, shift, x[:-1] + STEP / 2, y[:-1] + STEP / 2)
+    if not (np.isfinite(nodes).all() and np.isfinite(between).all()):
+        return None
+    corners = nodes[:, :-1, :-1], nodes[:, 1:, :-1], nodes[:, :-1, 1:], nodes[:, 1:, 1:]
+    off = np.linalg.norm(sum(corners[1:], corners[0]) / 4 - between, axis=0).max()
+    steps = [np.linalg.norm(np.diff(nodes, axis=axis), axis=0).max() / STEP for axis in (1, 2)]
+    return Coordinates(nodes) if off <= CLOSE and max(steps) < _FINER else None
+
+
+def _places(source: GeoGrid, target: GeoGrid, shift: tuple[float, float], x: Float64, y: Float64) -> Float64:
+    """Return where the pixels in columns `x` and rows `y` of `target` lie in `source`, float64 (2, rows, columns)."""
+    grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2) + 0.5 + shift
+    points = applied(target.affine, grid)
+    if source.crs != target.crs:
+        points = transformed(target.crs, source.crs, points)
+    return (source.pixels_at(points) - 0.5).T.reshape(2, len(y), len(x))
+
+
+def _remapped(image: npt.NDArray[Any], places: Float32) -> npt.NDArray[Any]:
+    """Return an image at places, float32 (2, rows, columns), bilinearly; beyond its border as on it."""
+    x, y = places
+    return np.asarray(cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+
+def _under(places: Float32, origin: int, length: int) -> slice:
+    """Return which of `length` source pixels along one side a window is made from; its extremes are at its border."""
+    border = np.concatenate([places[0], places[-1], places[:, 0], places[:, -1]])
+    start, stop = origin + int(np.floor(border.min())) - 1, origin + int(np.ceil(border.max())) + 2
+    return slice(min(max(start, 0), length), max(min(stop, length), 0))

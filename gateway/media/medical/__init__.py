@@ -1,0 +1,1 @@
+"""DICOM and NIfTI: pixels with their place in a patient."""

@@ -1,0 +1,280 @@
+"""A CT series as a zip of DICOM files, ordered by where the slices lie and never by their names.
+
+A zip may be a whole study as an archive exports it: scouts, dose reports, segmentations, viewer programs and further
+series lie in it. What is no CT slice is passed over and counted; of several series the caller names one, or the only
+axial one is taken.
+
+Each file is unpacked twice: once to judge it, of uncompressed pixels no farther than these begin, when nothing but its
+header is kept, and again when its slice is due.
+So memory is that of the upload and one slice, however long the series.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+from zipfile import ZipInfo
+
+import numpy as np
+
+from gateway.errors import (
+    ArchiveUnsuitable,
+    ImageUnsuitable,
+    MaskgateError,
+    ModalityUnsuitable,
+    PixelsMissing,
+    SeriesDuplicate,
+    SeriesMixed,
+    SeriesUnsuitable,
+)
+from gateway.media.medical.archives import Archive, ArchiveLimits, is_archive, open_archive
+from gateway.media.medical.dicom import DicomHeader, read_header
+from gateway.media.medical.dicom_ct import DicomVolume, SourceSlice, ct_frames, volume_of
+from gateway.media.medical.hounsfield_rules import is_scout, require_ct
+from gateway.media.medical.slice_geometry import is_axial
+from gateway.media.medical.slices import VolumeLimits
+from gateway.media.medical.transfer_syntaxes import NATIVE, as_plain_file, is_dicom, transfer_syntax
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+# More than headers of CT are long; of a longer one the whole file is read.
+_HEAD_BYTES = 1 << 16
+
+# Attribute → what its values are called where there are several.
+_COMMON = {
+    "PatientID": "patients",
+    "PatientName": "patients",
+    "PatientBirthDate": "patients",
+    "StudyInstanceUID": "studies",
+    "FrameOfReferenceUID": "frames of reference",
+}
+
+
+@dataclass(frozen=True)
+class _File:
+    """A CT slice of the archive: its header, and its number among the files, from 1."""
+
+    number: int
+    member: ZipInfo
+    header: DicomHeader
+
+    @property
+    def series(self) -> str:
+        return str(self.header.dataset.get("SeriesInstanceUID", ""))
+
+
+def read_series(
+    data: bytes, archive_limits: ArchiveLimits, limits: VolumeLimits, series: str | None = None
+) -> DicomVolume:
+    """Read a zipped CT series.
+
+    Args:
+        data: the archive.
+        archive_limits: what is unpacked.
+        limits: of the volume.
+        series: SeriesInstanceUID or SeriesNumber of the one to take; None: the only one, or the only axial one.
+
+    Raises:
+        ArchiveUnsuitable, ArchiveTooLarge: the zip is one that is not unpacked, or holds no image.
+        ModalityUnsuitable: it holds images, and none is a CT slice.
+        SeriesMixed: of several patients, studies, series, sizes, orientations or spacings; the error lists the series.
+        SeriesDuplicate: two slices lie in one place.
+        SeriesGap: a slice is missing.
+        MaskgateError: whatever is refused of a single file; its number in the archive is told.
+    """
+    archive = open_archive(data, archive_limits)
+    files, passed = _slices(archive, archive_limits.member_bytes)
+    taken = _chosen(files, series)
+    passed["of another series"] = len(files) - len(taken)
+    taken, passed["there twice"] = _without_copies(taken)
+    sources: list[SourceSlice] = []
+    for file in taken:
+        with _naming(file.number, len(archive.members)):
+            if file.header.layout.frames != 1:
+                raise SeriesUnsuitable("The zip archive holds a multi-frame file; send that file by itself.")
+            _check_same(taken[0].header, file.header)
+            limits.check(file.header.layout.rows, file.header.layout.columns, len(sources) + 1)
+            load = partial(_plain, archive, file.member, archive_limits.member_bytes)
+            sources += [SourceSlice(file.header, frame, load) for frame in ct_frames(file.header)]
+    volume = volume_of(sources)
+    said = [f"{count} files {reason} were passed over" for reason, count in passed.items() if count]
+    return DicomVolume(volume.sources, (*volume.notices, *said))
+
+
+def _slices(archive: Archive, most: int) -> tuple[list[_File], Counter[str]]:
+    """Return the CT slices of an archive, and how many files of which kind are none.
+
+    Raises:
+        ModalityUnsuitable: there are images of other kinds alone.
+        ArchiveUnsuitable: there is no image.
+        MaskgateError: a slice is damaged.
+    """
+    files: list[_File] = []
+    passed: Counter[str] = Counter()
+    refusal: MaskgateError | None = None
+    for number, member in enumerate(archive.members, start=1):
+        if not is_dicom(head := archive.head(member, _HEAD_BYTES)):
+            passed["without an image"] += 1
+            if is_archive(head):
+                refusal = refusal or ArchiveUnsuitable(
+                    "The zip archive holds an archive and no DICOM image; DICOM files are to lie in it as they are."
+                )
+            continue
+        try:
+            with _naming(number, len(archive.members)):
+                files.append(_File(number, member, _header(archive, member, head, most)))
+        except PixelsMissing:
+            passed["without an image"] += 1
+        except _NotASlice as other:
+            passed[other.kind] += 1
+            refusal = refusal or other.refusal
+    if files:
+        return files, passed
+    raise refusal or ArchiveUnsuitable("The zip archive holds no DICOM image.")
+
+
+@contextmanager
+def _naming(number: int, files: int) -> Iterator[None]:
+    """Say in an error raised inside which file of the archive is at fault; its name may be a patient's."""
+    try:
+        yield
+    except MaskgateError as error:
+        error.detail = f"{error.detail.removesuffix('.')} (file {number} of {files} in the archive)."
+        error.args = (error.detail,)
+        raise
+
+
+class _NotASlice(Exception):
+    """A DICOM image that is no CT slice."""
+
+    def __init__(self, kind: str, refusal: MaskgateError) -> None:
+        super().__init__(kind)
+        self.kind = kind
+        self.refusal = refusal
+
+
+def _judge(dataset: Dataset) -> None:
+    """Pass over what is no CT slice before anything else of it is judged.
+
+    Raises:
+        _NotASlice: it is not.
+    """
+    try:
+        require_ct(dataset)
+    except ModalityUnsuitable as refusal:
+        raise _NotASlice("of another kind than CT", refusal) from None
+    except ImageUnsuitable as refusal:
+        if not is_scout(dataset):
+            raise
+        raise _NotASlice("that are scout views", refusal) from None
+
+
+def _header(archive: Archive, member: ZipInfo, head: bytes, most: int) -> DicomHeader:
+    """Return the header of a member that begins with `head`.
+
+    Uncompressed pixels are not unpacked for it: half of the time that a series takes before its first slice. Whatever
+    is wrong with the head, the whole file says what.
+    """
+    with suppress(MaskgateError):
+        plain = as_plain_file(head, most)
+        if transfer_syntax(plain) in NATIVE and len(plain) < len(head) + _HEAD_BYTES:
+            return read_header(plain, member.file_size + len(plain) - len(head), _judge)
+    return read_header(_plain(archive, member, most), judge=_judge)
+
+
+def _plain(archive: Archive, member: ZipInfo, most: int) -> bytes:
+    return as_plain_file(archive.read(member), most)
+
+
+def _chosen(files: Sequence[_File], asked: str | None) -> list[_File]:
+    """Return the files of the series that is asked for, or of the only one that can be meant.
+
+    Raises:
+        SeriesMixed: there is none of that name, or several could be meant.
+    """
+    by_series: dict[str, list[_File]] = {}
+    for file in files:
+        by_series.setdefault(file.series, []).append(file)
+    if asked is not None:
+        named = [
+            some
+            for uid, some in by_series.items()
+            if asked in (uid, str(some[0].header.dataset.get("SeriesNumber", "")))
+        ]
+        if len(named) == 1:
+            return named[0]
+        raise SeriesMixed(
+            "The zip archive holds no series of that identifier or number, or several of that number.",
+            members={"series": _listed(by_series.values())},
+        )
+    if len(by_series) == 1:
+        return list(files)
+    axial = [some for some in by_series.values() if _axial(some[0].header) and len(some) > 1]
+    if len(axial) == 1:
+        return axial[0]
+    raise SeriesMixed(
+        f"The zip archive holds {len(by_series)} series of CT slices; name one by series=.",
+        members={"series": _listed(by_series.values())},
+    )
+
+
+def _listed(found: Iterable[list[_File]]) -> list[dict[str, object]]:
+    """Return what tells series apart: nothing that names a patient."""
+    return [
+        {
+            "series": some[0].series,
+            "number": str(some[0].header.dataset.get("SeriesNumber", "")),
+            "slices": len(some),
+            "thickness_mm": str(some[0].header.dataset.get("SliceThickness", "")),
+            "axial": _axial(some[0].header),
+        }
+        for some in found
+    ]
+
+
+def _axial(header: DicomHeader) -> bool:
+    """Return whether a slice is axial, as far as its file says."""
+    try:
+        cosines = np.asarray(header.dataset.get("ImageOrientationPatient"), np.float64)
+        return cosines.shape == (6,) and is_axial(np.cross(cosines[:3], cosines[3:]))
+    except (TypeError, ValueError):
+        return False
+
+
+def _without_copies(files: Sequence[_File]) -> tuple[list[_File], int]:
+    """Return files of different content, and how many copies were left out.
+
+    Raises:
+        SeriesDuplicate: two of one identifier are not the same.
+    """
+    kept: dict[str, _File] = {}
+    copies = 0
+    for file in files:
+        uid = str(file.header.dataset.get("SOPInstanceUID", "")) or f"file {file.number}"
+        first = kept.setdefault(uid, file)
+        if first is file:
+            continue
+        if (first.member.CRC, first.member.file_size) != (file.member.CRC, file.member.file_size):
+            raise SeriesDuplicate(
+                f"The zip archive holds a slice twice, and not alike: its files {first.number} and {file.number}."
+            )
+        copies += 1
+    return list(kept.values()), copies
+
+
+def _check_same(first: DicomHeader, other: DicomHeader) -> None:
+    """Refuse a file that is not of the first one's patient and study; the values that differ are not told.
+
+    What one of them leaves empty is no contradiction, nor are the carets and blanks that end a name.
+    """
+    for keyword, name in _COMMON.items():
+        values = {str(header.dataset.get(keyword, "") or "").strip(" ^") for header in (first, other)} - {""}
+        if len(values) > 1:
+            raise SeriesMixed(f"The files are of several {name}.")
+    if (first.layout.rows, first.layout.columns) != (other.layout.rows, other.layout.columns):
+        raise SeriesMixed("The slices are of several sizes.")

@@ -1,0 +1,172 @@
+"""Uploaded PNG and JPEG images: first judged by their header, then decoded to RGB."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from gateway.errors import ImageTooLarge, ImageUnreadable, ImageUnsuitable, UnsupportedMedia
+from gateway.media.pictures.headers import JPEG_SIGNATURE, PNG_SIGNATURE, ImageInfo, read_jpeg, read_png
+from gateway.media.pictures.plain_png import decode_plain
+
+UInt8 = npt.NDArray[np.uint8]
+
+# Exif orientation → cv2.flip code, for 5–8 after a transposition.
+_FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
+
+
+@dataclass(frozen=True)
+class ImageLimits:
+    """What sizes are served, in pixels.
+
+    Attributes:
+        max_pixels: the most pixels in one image.
+        max_side: the longest side.
+        min_side: the shortest side.
+    """
+
+    max_pixels: int
+    max_side: int
+    min_side: int
+
+    def check(self, width: int, height: int) -> None:
+        """Refuse an image of such a size, if it is not served.
+
+        Raises:
+            ImageTooLarge: more pixels or a longer side than are served; the error carries the limit.
+            ImageUnsuitable: too short a side.
+        """
+        size = f"{width}×{height}"
+        if max(width, height) > self.max_side:
+            raise ImageTooLarge(f"The image is {size} pixels; a side may have {self.max_side:,}.", limit=self.max_side)
+        if width * height > self.max_pixels:
+            raise ImageTooLarge(
+                f"The image is {size} pixels; {self.max_pixels:,} in all are served.", limit=self.max_pixels
+            )
+        if min(width, height) < self.min_side:
+            raise ImageUnsuitable(f"The image is {size} pixels; a side must have at least {self.min_side}.")
+
+
+@dataclass(frozen=True)
+class DecodedImage:
+    """A picture as the models take it.
+
+    Attributes:
+        pixels: uint8, (height, width, 3), RGB, C-contiguous, upright.
+        notices: what the caller should know was changed in decoding.
+    """
+
+    pixels: UInt8
+    notices: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DeepImage:
+    """A grey picture with all its bits.
+
+    Attributes:
+        values: uint16, (height, width), C-contiguous, upright.
+        notices: what the caller should know was changed in decoding.
+    """
+
+    values: npt.NDArray[np.uint16]
+    notices: tuple[str, ...]
+
+
+def is_picture(data: bytes | memoryview) -> bool:
+    """Return whether `data` begins like a PNG or JPEG file."""
+    return any(bytes(data[: len(signature)]) == signature for signature in (PNG_SIGNATURE, JPEG_SIGNATURE))
+
+
+def probe(data: bytes | memoryview, limits: ImageLimits) -> ImageInfo:
+    """Judge an upload by its header alone; no pixel is decoded and nothing of the image's size is allocated.
+
+    Raises:
+        UnsupportedMedia: neither PNG nor JPEG.
+        ImageUnreadable: empty, or the header is broken.
+        ImageTooLarge: more pixels or a longer side than `limits` has, which the error carries.
+        ImageUnsuitable: animated, CMYK, or too small.
+    """
+    view = memoryview(data)
+    if not view:
+        raise ImageUnreadable("The image is empty.")
+    if view[: len(PNG_SIGNATURE)] == PNG_SIGNATURE:
+        info = read_png(view)
+    elif view[: len(JPEG_SIGNATURE)] == JPEG_SIGNATURE:
+        info = read_jpeg(view)
+    else:
+        raise UnsupportedMedia("Images are read as PNG or JPEG; this is neither.")
+    limits.check(*info.size)
+    if info.animated:
+        raise ImageUnsuitable("The image is animated; a still picture is needed.")
+    if info.colour == "cmyk":
+        raise ImageUnsuitable("The image is CMYK, made for print; RGB or grey is needed.")
+    return info
+
+
+def decode(data: bytes | memoryview, info: ImageInfo) -> DecodedImage:
+    """Decode an upload to upright RGB.
+
+    Grey is replicated, palettes are expanded, alpha is dropped (not blended: what is under it was measured
+    too), 16-bit samples are scaled to 8 (v / 257, rounded). Colour profiles and gamma are left alone, as
+    in the training data.
+
+    Args:
+        data: the bytes that `probe` judged.
+        info: what it returned.
+
+    Raises:
+        ImageUnreadable: the data is cut short, damaged, or not what its header declares.
+    """
+    plain = decode_plain(data) if info.format == "png" else None
+    decoded = _decode_any(data) if plain is None else plain
+    if decoded is None or (decoded.shape[1], decoded.shape[0]) != info.stored_size:
+        raise ImageUnreadable(
+            f"The {info.format.upper()} image is cut short, damaged, or not what its header declares."
+        )
+    notices = []
+    if info.alpha:
+        notices.append("alpha channel dropped")
+    if decoded.dtype == np.uint16:
+        decoded = cv2.convertScaleAbs(decoded, alpha=1 / 257)
+        notices.append("16-bit samples reduced to 8 bits")
+    return DecodedImage(np.asarray(_upright(decoded, info.orientation), np.uint8), tuple(notices))
+
+
+def decode_deep(data: bytes | memoryview, info: ImageInfo) -> DeepImage:
+    """Decode a grey PNG of 16 bits to upright values.
+
+    Args:
+        data: the bytes that `probe` judged.
+        info: what it returned; grey, of 16 bits.
+
+    Raises:
+        ImageUnreadable: the data is cut short, damaged, or not what its header declares.
+    """
+    flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if decoded is None or (decoded.shape[1], decoded.shape[0]) != info.stored_size or decoded.dtype != np.uint16:
+        raise ImageUnreadable("The PNG image is cut short, damaged, or not what its header declares.")
+    values = decoded if decoded.ndim == 2 else decoded[:, :, 0]
+    notices = ("alpha channel dropped",) if info.alpha else ()
+    return DeepImage(np.ascontiguousarray(_upright(values, info.orientation), np.uint16), notices)
+
+
+def _decode_any(data: bytes | memoryview) -> cv2.typing.MatLike | None:
+    """Return what OpenCV makes of an image, (height, width, 3), RGB, of 8 or 16 bits; None where it refuses it."""
+    # The orientation is applied later, from the one place it was read: OpenCV would not see every PNG's.
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | cv2.IMREAD_ANYDEPTH
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:  # more than 2³⁰ pixels, where the limits set here allow them
+        return None
+
+
+def _upright(image: cv2.typing.MatLike, orientation: int) -> cv2.typing.MatLike:
+    """Undo an Exif orientation; 1 returns the image itself."""
+    if orientation >= 5:
+        image = cv2.transpose(image)
+    return cv2.flip(image, _FLIPS[orientation]) if orientation in _FLIPS else image

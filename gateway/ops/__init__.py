@@ -1,1 +1,0 @@
-"""What keeps the process answerable: admission, worker threads, deadlines, metrics, logs."""

@@ -1,0 +1,1 @@
+"""When work is done: admission, prices, lanes, turns, worker threads, deadlines."""

@@ -1,0 +1,1 @@
+"""What makes an app a service: sockets, connections, one process or several."""

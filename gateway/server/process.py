@@ -1,0 +1,177 @@
+"""One process that serves: the app behind sockets, from the greeting to the drain."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import ipaddress
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from gateway.app import create_app
+from gateway.engines.base import Status
+from gateway.observability.place import Place
+from gateway.server.connections import bounded_http
+from gateway.server.listening import bind_together
+from gateway.server.supervisor import BEAT_SECONDS
+from gateway.settings import Settings
+
+
+def serve(settings: Settings, sockets: Sequence[socket.socket]) -> int:
+    """Serve from this process alone until a signal ends it, and return the exit status."""
+    server = GatewayServer(settings, create_app(settings), lambda greeting: print(greeting, flush=True))
+    server.run(list(sockets))
+    return 0 if server.started else 1
+
+
+def serve_at(place: Place, settings: Settings, lifeline: int) -> int:
+    """Serve as one of several processes until a signal or the supervisor's end does it; return the exit status.
+
+    Args:
+        place: which of them this is.
+        settings: of the whole gateway.
+        lifeline: descriptor of a connection to the supervisor, which handed it down.
+    """
+    for descriptor in (lifeline, place.memory.descriptor):
+        os.set_inheritable(descriptor, False)
+    app = create_app(settings.of_each_process(), place)
+    server = CrewServer(settings, app, place, Connection(lifeline))
+    server.run(bind_together(settings.server.host, settings.server.port))
+    return 0
+
+
+class GatewayServer(uvicorn.Server):
+    """Greets once the models are loaded, and drains before it leaves.
+
+    On SIGTERM readiness fails first, so that balancers look elsewhere, and the socket closes
+    `server.drain_delay_seconds` later. A second signal, or SIGINT, closes it at once. Requests in
+    flight have their grace either way, unless SIGINT comes when the socket is closed already.
+
+    Args:
+        settings: of the whole gateway.
+        app: whose gate closes.
+        greet: called with the greeting.
+    """
+
+    def __init__(self, settings: Settings, app: FastAPI, greet: Callable[[str], None]) -> None:
+        """Configure uvicorn; it logs errors alone, because the greeting and the access log say the rest."""
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)
+        config = uvicorn.Config(
+            app,
+            http=bounded_http(settings.server, app.state.services.telemetry),
+            ws="none",
+            access_log=False,
+            log_config=None,
+            timeout_keep_alive=settings.server.keep_alive_seconds,
+            timeout_graceful_shutdown=round(settings.server.grace_seconds),
+        )
+        super().__init__(config)
+        self._app = app
+        self._drain_delay = settings.server.drain_delay_seconds
+        self._greet = greet
+        self._greeting: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and greet as soon as the models are loaded."""
+        await super().startup(sockets)
+        if self.started:
+            self._greeting = asyncio.create_task(self._greet_when_loaded())
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin, or hasten, the way out.
+
+        uvicorn's own method has the signal raised again at the end, so that the process would seem killed by it.
+        """
+        admission = self._app.state.services.admission
+        first, admission.draining = not admission.draining, True
+        if first and sig == signal.SIGTERM and self.started:
+            loop = asyncio.get_running_loop()
+            loop.call_soon_threadsafe(loop.call_later, self._drain_delay, self._close)
+        elif self.should_exit and sig == signal.SIGINT:
+            self.force_exit = True
+        else:
+            self._close()
+
+    def _close(self) -> None:
+        self.should_exit = True
+
+    async def _greet_when_loaded(self) -> None:
+        await self._app.state.loading
+        # What start-up made stays to the end. Collections that walk over it, a tenth of a second each, would be most of
+        # what finding buildings takes.
+        gc.collect()
+        gc.freeze()
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        self._greet(_greeting(host, port, self._app.state.services.engine.statuses()))
+
+
+class CrewServer(GatewayServer):
+    """Serves as one of several processes, and leaves when their supervisor is gone.
+
+    It listens when its models are loaded: until then the others answer. Its greeting goes to the supervisor.
+
+    Args:
+        settings: of the whole gateway.
+        app: whose gate closes.
+        place: where it beats, so that the supervisor sees whether its event loop turns.
+        lifeline: to the supervisor; ends when that does, however it does.
+    """
+
+    def __init__(self, settings: Settings, app: FastAPI, place: Place, lifeline: Connection) -> None:
+        """Hold on to the lifeline."""
+        super().__init__(settings, app, self._tell)
+        self._place = place
+        self._lifeline = lifeline
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Watch the lifeline, load the models, listen."""
+        asyncio.get_running_loop().add_reader(self._lifeline.fileno(), self._leave_alone)
+        self._beat()
+        await super().startup(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin, or hasten, the way out; models that are still being loaded are not waited for."""
+        super().handle_exit(sig, frame)
+        if not self.started and (loading := getattr(self._app.state, "loading", None)):
+            loading.cancel()
+
+    def _beat(self) -> None:
+        self._place.beat()
+        asyncio.get_running_loop().call_later(BEAT_SECONDS, self._beat)
+
+    def _tell(self, greeting: str) -> None:
+        with suppress(OSError):  # a supervisor that is gone shows at the lifeline too
+            self._lifeline.send_bytes(greeting.encode())
+
+    def _leave_alone(self) -> None:
+        """Leave where the supervisor is gone: nobody would end this process any more."""
+        asyncio.get_running_loop().remove_reader(self._lifeline.fileno())
+        self.handle_exit(signal.SIGINT, None)
+
+
+def _greeting(host: str, port: int, statuses: Sequence[Status]) -> str:
+    """Return what to open, a request to copy, and how the models stand."""
+    address = f"http://{'127.0.0.1' if ipaddress.ip_address(host).is_unspecified else host}:{port}"
+    models = [f"{s.name:<14} {s.state}{f': {s.reason}' if s.reason else ''}" for s in statuses]
+    return f"""
+  Maskgate answers at {address}
+
+    open    {address}/      to try a pair by hand
+            {address}/docs  for the API
+    models  {(chr(10) + " " * 12).join(models or ["none: the model repository is empty"])}
+
+  Draw an example pair and send it, from a second terminal:
+
+    .venv/serve/bin/maskgate example --out example
+    curl -F pre=@example/example_00000001_pre_disaster.png -F post=@example/example_00000001_post_disaster.png \\
+         '{address}/v1/damage?overlay=true' -o overlay.png
+"""

@@ -1,0 +1,1 @@
+"""What is kept between the clicks of a session: images, events and features, in memory or in Redis."""

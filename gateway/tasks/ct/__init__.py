@@ -1,0 +1,1 @@
+"""Lesions in chest CT."""

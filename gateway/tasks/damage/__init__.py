@@ -1,0 +1,1 @@
+"""Building damage: a pre- and a post-disaster image in, a damage map out."""

@@ -1,0 +1,91 @@
+"""Building damage: a pre- and a post-disaster image in, a label map and its buildings out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.engines.base import Model
+from gateway.errors import PairMismatch
+from gateway.inference.segmenter import Segmenter
+from gateway.vision.buildings import SMALLEST_BUILDING
+from gateway.vision.pairing import SizesDoNotPair, check_sizes, to_pre_grid
+from gateway.vision.regions import Region, regions
+
+Pixels = NDArray[np.uint8]
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class DamageMap:
+    """What the model saw in one pair.
+
+    Attributes:
+        counts: pixels per class value.
+        label_map: uint8 (H, W) on the pre image's grid, class values of `model.card`.
+        post: uint8 (H, W, 3), RGB, the post image on the pre grid.
+    """
+
+    model: Model
+    counts: tuple[int, ...]
+    label_map: Pixels
+    post: Pixels
+
+
+@dataclass(frozen=True)
+class DamageReport:
+    """A damage map with its buildings, one region each, in reading order."""
+
+    map: DamageMap
+    buildings: tuple[Region, ...]
+
+
+def check_pair(model: Model, pre: Size, post: Size) -> tuple[str, ...]:
+    """Return what the caller should know of how `model` will take a pair, from its (width, height)s alone.
+
+    Raises:
+        PairMismatch: the two cannot show one frame.
+    """
+    try:
+        resized = check_sizes(pre, post)
+    except SizesDoNotPair as mismatch:
+        raise PairMismatch(
+            f"The images do not show the same frame: {mismatch}. Sizes may differ, aspect ratios may not.",
+            pointer="/post",
+        ) from mismatch
+    pre_only = "post" not in {spec.name for spec in model.card.inputs}
+    unread = f"{model.name} finds buildings in the pre image alone and grades no damage" if pre_only else None
+    return tuple(notice for notice in (resized, unread) if notice)
+
+
+async def map_damage(segmenter: Segmenter, pre: Pixels, post: Pixels) -> DamageMap:
+    """Return the damage map of a pair that `check_pair` accepts.
+
+    Args:
+        segmenter: a model of the task and its request.
+        pre: uint8 (H, W, 3), RGB, before the disaster; its grid is the answer's.
+        post: uint8 (h, w, 3), RGB, after it.
+    """
+    post = await _to_pre_grid(segmenter, pre, post)
+    label_map = await segmenter.label_map({"pre": pre, "post": post})
+    return DamageMap(segmenter.model, await segmenter.count(label_map), label_map, post)
+
+
+async def report_damage(segmenter: Segmenter, pre: Pixels, post: Pixels) -> DamageReport:
+    """Return the damage map of a pair and every building in it; arguments as in `map_damage`."""
+    post = await _to_pre_grid(segmenter, pre, post)
+    label_map, sureness = await segmenter.label_map_and_confidence({"pre": pre, "post": post})
+    damage_map = DamageMap(segmenter.model, await segmenter.count(label_map), label_map, post)
+    find = partial(regions, min_area=SMALLEST_BUILDING)
+    buildings = await segmenter.aside(find, label_map, sureness)
+    return DamageReport(damage_map, tuple(buildings))
+
+
+async def _to_pre_grid(segmenter: Segmenter, pre: Pixels, post: Pixels) -> Pixels:
+    if post.shape == pre.shape:
+        return post
+    height, width = pre.shape[:2]
+    return await segmenter.aside(to_pre_grid, post, (width, height))

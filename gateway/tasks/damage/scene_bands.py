@@ -1,0 +1,94 @@
+"""The answer about a scene as it comes, band by band, and what is counted and found in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from gateway.media.geo.cog import NOT_OBSERVED
+from gateway.media.geo.georeference import GeoGrid
+from gateway.tasks.damage.scene_reader import Window
+from gateway.vision.buildings import SMALLEST_BUILDING
+from gateway.vision.labels import class_counts
+from gateway.vision.regions import Region
+from gateway.vision.streamed_regions import RegionStream
+
+UInt8 = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Band:
+    """Some rows of the answer, final.
+
+    Attributes:
+        window: the rows of both images that they are of.
+        labels: uint8 (rows, width), class values, or `NOT_OBSERVED` where the ground is not seen.
+        sureness: uint8 (rows, width), 255 times the probability of these values; 0 where the ground is not seen.
+    """
+
+    window: Window
+    labels: UInt8
+    sureness: UInt8
+
+
+class Sink(Protocol):
+    """What takes the answer as it comes, in threads, one band after the other from top to bottom."""
+
+    def write(self, band: Band) -> None:
+        """Take the next band, and change nothing in it."""
+
+
+class Tally:
+    """Counts classes as bands come.
+
+    Args:
+        classes: number of label values.
+        grid: where the pixels lie; None: nobody knows.
+    """
+
+    def __init__(self, classes: int, grid: GeoGrid | None) -> None:
+        """Count from nothing."""
+        self._grid = grid
+        self._counts = np.zeros(classes, np.int64)
+        self._areas = np.zeros(classes)
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Pixels per class value."""
+        return tuple(self._counts.tolist())
+
+    @property
+    def areas_m2(self) -> tuple[float, ...] | None:
+        """Square metres per class value, the pixels of a band taken to be of one size."""
+        return None if self._grid is None else tuple(self._areas.tolist())
+
+    def write(self, band: Band) -> None:
+        """Count a band; see `Sink`."""
+        counts = class_counts(band.labels, len(self._counts))
+        self._counts += counts
+        if self._grid is not None:
+            middle = (self._grid.width / 2, (band.window.top + band.window.stop) / 2)
+            self._areas += counts * self._grid.pixel_areas([middle])
+
+
+class Buildings:
+    """Finds buildings as bands come."""
+
+    def __init__(self) -> None:
+        """Find nothing yet."""
+        self.stream = RegionStream(SMALLEST_BUILDING)
+        self._found: list[Region] = []
+
+    def write(self, band: Band) -> None:
+        """Take a band; see `Sink`."""
+        # What is not observed is neither a building nor between two.
+        labels = np.where(band.labels == NOT_OBSERVED, np.uint8(0), band.labels)
+        self._found += self.stream.add(labels, band.sureness)
+
+    def all(self) -> tuple[Region, ...]:
+        """Return all buildings in reading order; nothing may be written any more."""
+        self._found += self.stream.finish()
+        return tuple(sorted(self._found, key=lambda region: (region.box[1], region.box[0])))

@@ -1,0 +1,87 @@
+"""Buildings of a scene graded one by one, each whole, on the way from what finds them to what takes the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+
+from gateway.media.geo.cog import NOT_OBSERVED
+from gateway.media.geo.rasters import Raster
+from gateway.tasks.damage.fused import Boxes, FusedSegmenter
+from gateway.tasks.damage.scene_bands import Band, UInt8
+from gateway.tasks.damage.scene_reader import Window
+from gateway.vision.buildings import crop_window, cut_crop
+from gateway.vision.streamed_grades import GradeStream
+
+T = TypeVar("T")
+
+
+class Grading:
+    """Takes bands of a mask, and gives back bands of the label map, later where buildings are not known whole yet.
+
+    Args:
+        segmenter: of the request.
+        post: after the disaster; each building is read from it by itself.
+    """
+
+    def __init__(self, segmenter: FusedSegmenter, post: Raster) -> None:
+        """Begin above the first row."""
+        self._segmenter = segmenter
+        self._post = post
+        self._stream = GradeStream(post.info.width)
+        self._windows: list[Window] = []
+
+    @property
+    def cut(self) -> int:
+        """How many regions were graded in parts, because they are taller than any building."""
+        return self._stream.cut
+
+    async def add(self, band: Band) -> list[Band]:
+        """Take the next band, labels above 0 where there are buildings, and return those that are final now.
+
+        Raises:
+            MaskgateError: as `Raster.read` and `Engine.infer`.
+        """
+        self._windows.append(band.window)
+        mask = np.where(band.labels == NOT_OBSERVED, np.uint8(0), band.labels)
+        return await self._graded(await self._aside(self._stream.add, mask, band.sureness))
+
+    async def end(self) -> list[Band]:
+        """Return what the last row makes final; errors as of `add`."""
+        if not self._windows:
+            return []
+        return await self._graded(await self._aside(self._stream.end))
+
+    async def _graded(self, boxes: Boxes) -> list[Band]:
+        scores = await self._segmenter.grade(boxes, partial(_read_crops, self._post))
+        return self._bands(*await self._aside(self._stream.paint, scores))
+
+    def _bands(self, labels: UInt8, sureness: UInt8) -> list[Band]:
+        """Return rows that are final as bands, each with what was read of them, which is let go."""
+        bands = []
+        while len(labels):
+            window = self._windows.pop(0)
+            rows = min(len(window.seen), len(labels))
+            shown = window.part(window.top, window.top + rows)
+            bands.append(Band(shown, np.where(shown.seen, labels[:rows], NOT_OBSERVED), sureness[:rows]))
+            labels, sureness = labels[rows:], sureness[rows:]
+            if rows < len(window.seen):
+                self._windows.insert(0, window.part(window.top + rows, window.stop))
+        return bands
+
+    async def _aside(self, function: Callable[..., T], *arguments: object) -> T:
+        return await self._segmenter.workers.run_to_end(self._segmenter.timeline, "finish", function, *arguments)
+
+
+def _read_crops(image: Raster, boxes: Boxes, grow: float, size: int) -> UInt8:
+    """Return a crop around each box, uint8 (n, size, size, 3), as `cut_crop` makes it of the whole image."""
+    crops = []
+    for x0, y0, x1, y1 in boxes.tolist():
+        rows, columns = crop_window((x0, y0, x1, y1), grow, (image.info.height, image.info.width))
+        pixels, _ = image.read(rows, columns)
+        x, y = columns.start, rows.start
+        crops.append(cut_crop(pixels, (x0 - x, y0 - y, x1 - x, y1 - y), grow, size))
+    return np.stack(crops)

@@ -1,0 +1,168 @@
+"""Pairs of scenes among the parts of a body: opened, and brought to one grid."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+
+from gateway.engines.base import Model
+from gateway.errors import GeographyMissing, PairMismatch, UnsupportedMedia
+from gateway.http.images import Parts, decode_part, probe_parts
+from gateway.http.request_path import Job
+from gateway.http.uploads import naming_part
+from gateway.media.geo.districts import District, DistrictLimits, read_districts
+from gateway.media.geo.geotiff import GeoTiff, is_tiff, open_geotiff
+from gateway.media.geo.picture_rasters import Picture
+from gateway.media.pictures.images import ImageLimits, is_picture, probe
+from gateway.settings import LimitSettings
+from gateway.tasks.damage.fused import segmenter_of
+from gateway.tasks.damage.inputs import PARTS, digest_of_pair, said_of
+from gateway.tasks.damage.pipeline import check_pair
+from gateway.tasks.damage.scene_pairs import Align, ScenePair, pair_pictures, pair_scenes
+from gateway.vision.pairing import to_pre_grid
+
+DISTRICTS = "districts"
+
+# Per pixel of a picture: three bytes decoded, three on the grid of the other or moved, one of what is observed.
+_BYTES_PER_PIXEL = 7
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The parts of a body before their pixels are read.
+
+    Attributes:
+        pre: a TIFF image; None: another picture.
+        post: the same.
+        districts: in order; None: none were sent.
+        digest: of both images as they were sent.
+    """
+
+    pre: GeoTiff | None
+    post: GeoTiff | None
+    districts: tuple[District, ...] | None
+    digest: str
+
+    @property
+    def on_earth(self) -> bool:
+        """Whether both images say where on Earth they lie."""
+        return all(tiff is not None and tiff.info.grid is not None for tiff in (self.pre, self.post))
+
+
+def check_formats(parts: Parts) -> None:
+    """Check that both images are of a kind that is read, as their first bytes have it.
+
+    Raises:
+        UnsupportedMedia: one is not, pointing at the part.
+    """
+    for name in PARTS:
+        with naming_part(name):
+            # Of nothing at all something else is to be said.
+            if len(parts[name]) and not (is_tiff(parts[name]) or is_picture(parts[name])):
+                raise UnsupportedMedia("Satellite images are read as GeoTIFF, PNG or JPEG; this is none of them.")
+
+
+async def open_parts(job: Job[Parts], held: ExitStack) -> Opened:
+    """Open what is TIFF, and read the districts; what is opened is closed with `held`.
+
+    Raises:
+        PairMismatch: one of the images has geography and the other has none.
+        GeographyMissing: there are districts, and images without geography.
+        MaskgateError: as `open_geotiff` and `read_districts`, pointing at the part.
+    """
+    limits = job.services.settings.limits
+
+    def open_part(name: str) -> GeoTiff | None:
+        if not is_tiff(job.body[name]):
+            # What is no image at all is to be told so, and not that it has no geography.
+            with naming_part(name):
+                probe(job.body[name], _picture_limits(limits))
+            return None
+        sizes = ImageLimits(limits.scene_pixels, limits.scene_side, limits.image_side_minimum)
+        with naming_part(name):
+            tiff = open_geotiff(job.body[name], sizes)
+        held.callback(tiff.close)
+        # It has a copy of its own.
+        del job.body[name]
+        return tiff
+
+    def open_all() -> Opened:
+        digest, districts = digest_of_pair(job), None
+        if DISTRICTS in job.body:
+            with naming_part(DISTRICTS):
+                districts = read_districts(job.body[DISTRICTS], DistrictLimits(limits.districts, limits.district_bytes))
+        return Opened(open_part("pre"), open_part("post"), districts, digest)
+
+    opened = await job.services.workers.run_to_end(job.timeline, "decode", open_all)
+    _check_geography(opened)
+    return opened
+
+
+async def take_pair(
+    job: Job[Parts], held: ExitStack, opened: Opened, model: Model, align: Align | None
+) -> tuple[ScenePair, tuple[str, ...]]:
+    """Return the images as a pair on the pre grid, and what the caller should know of how they came to it.
+
+    Raises:
+        MaskgateError: as `pair_scenes`, `pair_pictures`, `check_pair`, `probe_parts` and `decode_part`.
+    """
+    segmenter = segmenter_of(job.inference, model)
+    if opened.pre is not None and opened.post is not None and opened.on_earth:
+        size = (opened.pre.info.width, opened.pre.info.height)
+        said = [*said_of("pre", opened.pre.info.notices), *said_of("post", opened.post.info.notices)]
+        pair = await pair_scenes(segmenter, held, opened.pre, opened.post, align or "auto")
+        return pair, (*said, *check_pair(model, size, size))
+    pre, post = await _picture(job, "pre", opened.pre), await _picture(job, "post", opened.post)
+    size = (pre.info.width, pre.info.height)
+    notices = check_pair(model, size, (post.info.width, post.info.height))
+    on_grid = await job.run("finish", _resized, post, size)
+    pair = await pair_pictures(segmenter, pre, on_grid, align or "off")
+    return pair, (*said_of("pre", pre.notices), *said_of("post", post.notices), *notices)
+
+
+async def _picture(job: Job[Parts], name: str, tiff: GeoTiff | None) -> Picture:
+    """Return an image without geography, held in memory whole."""
+    if tiff is None:
+        (info,) = await probe_parts(job, (name,))
+        job.reservation.grow(info.pixels * _BYTES_PER_PIXEL)
+        return Picture.of(await decode_part(job, name, info))
+    limits = job.services.settings.limits
+    width, height = tiff.info.width, tiff.info.height
+    with naming_part(name):
+        _picture_limits(limits).check(width, height)
+        job.reservation.grow(width * height * _BYTES_PER_PIXEL)
+        whole = slice(0, height), slice(0, width)
+        pixels, observed = await job.services.workers.run_to_end(job.timeline, "decode", tiff.read, *whole)
+    return Picture(pixels, observed, tiff.info.notices)
+
+
+def _resized(picture: Picture, size: tuple[int, int]) -> Picture:
+    """Return a picture on the grid of another of `size` (width, height); where it shows nothing may grow a little."""
+    if (picture.info.width, picture.info.height) == size:
+        return picture
+    pixels = to_pre_grid(picture.pixels, size)
+    shown = to_pre_grid(np.dstack([picture.observed.view(np.uint8) * np.uint8(255)] * 3), size)[..., 0]
+    return Picture(pixels, np.asarray(shown == 255), picture.notices)
+
+
+def _check_geography(opened: Opened) -> None:
+    placed = {
+        name: tiff is not None and tiff.info.grid is not None
+        for name, tiff in zip(PARTS, (opened.pre, opened.post), strict=True)
+    }
+    lost = [name for name in PARTS if not placed[name]]
+    if len(lost) == 1:
+        raise PairMismatch(
+            f"The {lost[0]} image does not say where on Earth it lies, and the other does; both are to, or neither.",
+            pointer=f"/{lost[0]}",
+        )
+    if lost and opened.districts is not None:
+        raise GeographyMissing(
+            "Districts lie on Earth, and the images do not say where they lie.", pointer=f"/{DISTRICTS}"
+        )
+
+
+def _picture_limits(limits: LimitSettings) -> ImageLimits:
+    return ImageLimits(limits.image_pixels, limits.image_side, limits.image_side_minimum)

@@ -1,0 +1,202 @@
+"""Building damage in whole scenes: read, inferred, decided and handed on from top to bottom, band by band.
+
+Memory follows the width of a scene times the height of a tile, not its area: neither image nor probabilities are ever
+held whole. Where the ground is not seen in both images nothing is classified; tiles that show none are not inferred.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from gateway.engines.base import Model
+from gateway.inference.ahead import in_order
+from gateway.inference.segmenter import Segmenter
+from gateway.media.geo.cog import NOT_OBSERVED
+from gateway.media.geo.rasters import Raster
+from gateway.tasks.damage.fused import FusedSegmenter
+from gateway.tasks.damage.scene_bands import Band, Buildings, Sink, Tally
+from gateway.tasks.damage.scene_grading import Grading
+from gateway.tasks.damage.scene_reader import SceneReader, Window
+from gateway.vision.labels import confidence, decide
+from gateway.vision.regions import Region
+from gateway.vision.tiling import Grid, Stitcher, gather, plan
+
+UInt8 = npt.NDArray[np.uint8]
+
+# Tiles inferred at once. Several such batches are on their way, which lanes and Triton's batcher share and join as they
+# like; larger ones would only hold more of what a network computes in between.
+_BATCH = 4
+# Rows decided at once: what that takes per pixel, several times its probabilities, stays small.
+_ROWS = 64
+
+
+@dataclass(frozen=True)
+class SceneMap:
+    """What the model saw in a pair of scenes, in numbers.
+
+    Attributes:
+        model: which.
+        counts: pixels per class value, of those where the ground is seen.
+        areas_m2: the same in m² on the ellipsoid; None without geography.
+        unseen: pixels that one of the files does not show, by nodata or black borders.
+        featureless: pixels left out because one image is blank there, or looks as it does under clouds.
+        buildings: in reading order.
+        cut: regions that were cut because they are taller than any building.
+    """
+
+    model: Model
+    counts: tuple[int, ...]
+    areas_m2: tuple[float, ...] | None
+    unseen: int
+    featureless: int
+    buildings: tuple[Region, ...]
+    cut: int
+
+
+async def map_scene(segmenter: Segmenter, pre: Raster, post: Raster, sinks: Sequence[Sink] = ()) -> SceneMap:
+    """Return the damage in a pair of scenes, its label map handed to `sinks` on the way.
+
+    Rows of tiles are read, inferred and finished side by side, a few at a time. However it ends, no thread is left at
+    work on what the caller holds.
+
+    Args:
+        segmenter: a model of the task and its request, which is told of each batch of tiles that is done. Of a fused
+            one the finder maps, and each building is graded as soon as it is known whole.
+        pre: before the disaster; its grid is the answer's.
+        post: after it, on that grid.
+        sinks: what takes the label map.
+
+    Raises:
+        MaskgateError: as `Raster.read` and `Engine.infer`.
+    """
+    info = pre.info
+    finder, grading = segmenter, None
+    if isinstance(segmenter, FusedSegmenter):
+        finder, grading = segmenter.finder, Grading(segmenter, post)
+    card = finder.model.card
+    grid = plan(info.height, info.width, card.tile, card.overlap)
+    tally, buildings = Tally(len(segmenter.model.card.classes), info.grid), Buildings()
+    rows = _Rows(finder, grid, SceneReader(pre, post, grid))
+    finisher = _Finisher(Stitcher(grid, len(card.classes)), card.threshold, (tally, buildings, *sinks))
+    run = partial(segmenter.workers.run_to_end, segmenter.timeline, "finish")
+    segmenter.timeline.advance(0, grid.tiles)
+
+    async def finish(row: _Row) -> None:
+        if grading is None:
+            await run(finisher.add, row)
+        else:
+            await run(finisher.hand_on, await grading.add(await run(finisher.band, row)))
+
+    await in_order((partial(rows.infer, row) for row in range(len(grid.rows))), finish)
+    if grading is not None:
+        await run(finisher.hand_on, await grading.end())
+    found = await segmenter.aside(buildings.all)
+    if any(tally.counts):
+        segmenter.publish_shares(tally.counts)
+    return SceneMap(
+        model=segmenter.model,
+        counts=tally.counts,
+        areas_m2=tally.areas_m2,
+        unseen=info.height * info.width - sum(tally.counts) - rows.reader.featureless,
+        featureless=rows.reader.featureless,
+        buildings=found,
+        cut=buildings.stream.cut + (0 if grading is None else grading.cut),
+    )
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row of tiles after the model: their probabilities, uint8 (tile, tile, classes) each."""
+
+    window: Window
+    probabilities: Sequence[UInt8]
+
+
+class _Rows:
+    """Reads rows of tiles and infers them, those tiles alone that show some ground."""
+
+    def __init__(self, segmenter: Segmenter, grid: Grid, reader: SceneReader) -> None:
+        self.reader = reader
+        self._segmenter = segmenter
+        self._grid = grid
+        self._reading = asyncio.Lock()
+
+    async def infer(self, row: int) -> _Row:
+        """Return the row with the number `row`; they are to be begun in order."""
+        segmenter, grid = self._segmenter, self._grid
+        async with self._reading:
+            window = await segmenter.workers.run_to_end(segmenter.timeline, "decode", self.reader.take)
+        shown = [number for number, x in enumerate(grid.columns) if window.seen[:, x : x + grid.tile].any()]
+        unseen = [number for number in range(len(grid.columns)) if number not in set(shown)]
+        classes = len(segmenter.model.card.classes)
+        # Replaced where something is shown. Tiles stay in the batches that they come in: one copy less of the most that
+        # is held.
+        probabilities = [np.zeros((grid.tile, grid.tile, classes), np.uint8)] * len(grid.columns)
+        self._advance(len(unseen))
+
+        async def keep(inferred: tuple[list[int], UInt8]) -> None:
+            numbers, tiles = inferred
+            for number, tile in zip(numbers, tiles, strict=True):
+                probabilities[number] = tile
+            self._advance(len(numbers))
+
+        size = min(_BATCH, segmenter.model.card.max_batch_size)
+        batches = (shown[start : start + size] for start in range(0, len(shown), size))
+        await in_order((partial(self._infer, window, batch) for batch in batches), keep)
+        return _Row(window, probabilities)
+
+    async def _infer(self, window: Window, numbers: list[int]) -> tuple[list[int], UInt8]:
+        """Return the probabilities of the tiles in the columns `numbers`, and these."""
+        segmenter, grid = self._segmenter, self._grid
+        columns = tuple(grid.columns[number] for number in numbers)
+        part = replace(grid, height=len(window.seen), rows=(0,), columns=columns)
+        images = {"pre": window.pre, "post": window.post}
+        batch = {
+            spec.name: await segmenter.aside(gather, images[spec.name], part, 0) for spec in segmenter.model.card.inputs
+        }
+        return numbers, await segmenter.infer(batch, "probabilities")
+
+    def _advance(self, tiles: int) -> None:
+        timeline = self._segmenter.timeline
+        timeline.advance(timeline.done + tiles, self._grid.tiles)
+
+
+class _Finisher:
+    """Makes bands of rows of tiles, and hands them to the sinks."""
+
+    def __init__(self, stitcher: Stitcher, threshold: float | None, sinks: Sequence[Sink]) -> None:
+        self._stitcher = stitcher
+        self._threshold = threshold
+        self._sinks = sinks
+
+    def add(self, row: _Row) -> None:
+        """Take the next row, and hand on what it makes final."""
+        self.hand_on([self.band(row)])
+
+    def hand_on(self, bands: Sequence[Band]) -> None:
+        """Hand bands to the sinks, one after the other."""
+        for band in bands:
+            for sink in self._sinks:
+                sink.write(band)
+
+    def band(self, row: _Row) -> Band:
+        """Take the next row, and return what it makes final."""
+        bands = self._stitcher.add(row.probabilities)
+        top, rows = bands[0][0], sum(len(band) for _, band in bands)
+        labels, sureness = np.empty((2, rows, bands[0][1].shape[1]), np.uint8)
+        for first, band in bands:
+            for start in range(0, len(band), _ROWS):
+                part = band[start : start + _ROWS]
+                place = slice(first - top + start, first - top + start + len(part))
+                labels[place] = decide(part, self._threshold)
+                sureness[place] = confidence(part, labels[place])
+        window = row.window.part(top, top + rows)
+        labels[~window.seen] = NOT_OBSERVED
+        sureness[~window.seen] = 0
+        return Band(window, labels, sureness)

@@ -1,0 +1,101 @@
+"""Two images of one grid, read from top to bottom in rows of tiles, each pixel once, with what neither shows."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from gateway.media.geo.rasters import Raster
+from gateway.vision.tiling import Grid
+from gateway.vision.unseen import edges, featureless
+
+UInt8 = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+
+# Rows of squares that are judged as a whole are read together; decoders want many rows at once.
+_SQUARES = 4
+
+
+@dataclass(frozen=True)
+class Window:
+    """Some rows of both images.
+
+    Attributes:
+        top: the first row.
+        pre: uint8 (rows, width, 3), RGB, before the disaster.
+        post: the same after it.
+        seen: bool (rows, width), where both show the ground; see `SceneReader`.
+    """
+
+    top: int
+    pre: UInt8
+    post: UInt8
+    seen: Mask
+
+    @property
+    def stop(self) -> int:
+        """The row after the last."""
+        return self.top + len(self.seen)
+
+    def part(self, top: int, stop: int) -> Window:
+        """Return the rows from `top` to before `stop`, as views."""
+        rows = slice(top - self.top, stop - self.top)
+        return Window(top, self.pre[rows], self.post[rows], self.seen[rows])
+
+
+class SceneReader:
+    """Reads a pair by rows of tiles.
+
+    Ground is seen where both images were observed and neither is featureless (see `gateway/vision/unseen.py`). Held are
+    the strips that the next row of tiles begins in. For one thread at a time.
+
+    Args:
+        pre: before the disaster.
+        post: after it, on the same grid.
+        grid: of the tiles.
+
+    Attributes:
+        featureless: pixels that were observed in both images, and in one of them show nothing.
+    """
+
+    def __init__(self, pre: Raster, post: Raster, grid: Grid) -> None:
+        """Read nothing yet."""
+        self._pre, self._post, self._grid = pre, post, grid
+        bounds = edges(grid.height)
+        self._strips = deque(pairwise([*bounds[:-1:_SQUARES], bounds[-1]]))
+        self._held: list[Window] = []
+        self._row = 0
+        self.featureless = 0
+
+    def take(self) -> Window:
+        """Return the next row of tiles, tile rows high, or as high as the images are.
+
+        Raises:
+            MaskgateError: as `Raster.read`.
+        """
+        top = self._grid.rows[self._row]
+        stop = min(top + self._grid.tile, self._grid.height)
+        self._held = [strip for strip in self._held if strip.stop > top]
+        while not self._held or self._held[-1].stop < stop:
+            self._held.append(self._read(*self._strips.popleft()))
+        self._row += 1
+        return _joined([strip.part(max(top, strip.top), min(stop, strip.stop)) for strip in self._held])
+
+    def _read(self, top: int, stop: int) -> Window:
+        rows, columns = slice(top, stop), slice(0, self._grid.width)
+        pre, pre_observed = self._pre.read(rows, columns)
+        post, post_observed = self._post.read(rows, columns)
+        observed = pre_observed & post_observed
+        blank = featureless(pre, observed) | featureless(post, observed)
+        self.featureless += int(np.count_nonzero(blank))
+        return Window(top, pre, post, observed & ~blank)
+
+
+def _joined(parts: list[Window]) -> Window:
+    """Return windows that follow each other as one. A copy, so that strips are let go while rows are still at work."""
+    pre, post, seen = ([getattr(part, name) for part in parts] for name in ("pre", "post", "seen"))
+    return Window(parts[0].top, np.concatenate(pre), np.concatenate(post), np.concatenate(seen))

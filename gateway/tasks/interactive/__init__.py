@@ -1,0 +1,1 @@
+"""Masks of objects from clicks, boxes, polygons and strokes."""

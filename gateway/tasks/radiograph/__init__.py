@@ -1,0 +1,1 @@
+"""Class scores of chest radiographs."""

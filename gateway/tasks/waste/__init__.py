@@ -1,0 +1,1 @@
+"""Waste on photographs."""

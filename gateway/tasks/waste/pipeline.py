@@ -1,0 +1,100 @@
+"""Waste: a photograph in, a label map of its size and the pieces of each class out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.engines.base import Model
+from gateway.inference.segmenter import Segmenter
+from gateway.repository.card import ResizeSpec
+from gateway.vision.labels import confidence, decide
+from gateway.vision.regions import Region, regions_of_classes
+from gateway.vision.resizing import Size, aligned, fitted, from_scale, to_scale
+
+Pixels = NDArray[np.uint8]
+
+_COARSE = 4.0
+
+
+@dataclass(frozen=True)
+class WasteMap:
+    """What the model saw on one photograph.
+
+    Attributes:
+        counts: pixels per class value.
+        label_map: uint8 (H, W), the photograph's size, class values of `model.card`.
+        sureness: uint8 (H, W), 255 times the probability of that value.
+    """
+
+    model: Model
+    counts: tuple[int, ...]
+    label_map: Pixels
+    sureness: Pixels
+
+
+def notices_of(model: Model, size: Size) -> tuple[str, ...]:
+    """Return what the caller should know of how `model` will take a photograph of a size (height, width)."""
+    spec = _resize_of(model)
+    height, width = seen_at(spec, size)
+    shrunk = max(size) / max(height, width)
+    said = []
+    if shrunk > _COARSE:
+        said.append(f"photograph seen at {width}×{height}, {shrunk:.1f} times smaller: small pieces are lost")
+    if unknown := model.card.training.untrained:
+        said.append(f"the model has never seen {', '.join(unknown)} and cannot find it")
+    return tuple(said)
+
+
+def seen_pixels(model: Model, size: Size) -> int:
+    """Return how many pixels `model` sees of a photograph of a size (height, width): what it costs goes by them."""
+    height, width = seen_at(_resize_of(model), size)
+    return height * width
+
+
+def seen_at(spec: ResizeSpec, size: Size) -> Size:
+    """Return the size, (height, width), at which a model sees a photograph of `size`."""
+    return aligned(fitted(size, spec.short, spec.long), spec.multiple)
+
+
+async def map_waste(segmenter: Segmenter, photo: Pixels) -> WasteMap:
+    """Return the label map of a photograph, uint8 (H, W, 3), RGB.
+
+    As in mmsegmentation's test pipeline the photograph is brought to the model's scale, and its answer back; what it
+    is resized to is covered by tiles, and the decision is taken on the blended probabilities at the photograph's size.
+    """
+    spec = _resize_of(segmenter.model)
+    scaled = await segmenter.aside(to_scale, photo, spec.short, spec.long, spec.multiple)
+    blended = await segmenter.probabilities({"image": scaled})
+    size = (photo.shape[0], photo.shape[1])
+    labels, sureness = await segmenter.aside(_decided, blended, size, segmenter.model.card.threshold)
+    return WasteMap(segmenter.model, await segmenter.count(labels), labels, sureness)
+
+
+async def find_pieces(segmenter: Segmenter, found: WasteMap, min_area: int) -> tuple[Region, ...]:
+    """Return the connected pieces of each class of at least `min_area` pixels, in reading order."""
+
+    def find() -> list[Region]:
+        classes = len(found.model.card.classes)
+        return regions_of_classes(found.label_map, found.sureness, classes, min_area=min_area)
+
+    return tuple(await segmenter.aside(find))
+
+
+def _decided(blended: Pixels, size: Size, threshold: float | None) -> tuple[Pixels, Pixels]:
+    """Return label map and confidence, uint8 (H, W) each, of probabilities at the model's scale."""
+    labels, sureness = np.empty((2, *size), np.uint8)
+    for top, band in from_scale(blended, size):
+        rows = slice(top, top + len(band))
+        labels[rows] = decide(band, threshold)
+        sureness[rows] = confidence(band, labels[rows])
+    return labels, sureness
+
+
+def _resize_of(model: Model) -> ResizeSpec:
+    spec = model.card.resize
+    if spec is None:
+        raise ValueError(f"{model.name} does not say how photographs are resized")
+    return spec

@@ -1,0 +1,98 @@
+"""Coordinates between nodes are as exact as promised, and pixels those of GDAL's own warping."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import rasterio.warp
+from affine import Affine
+
+from gateway.media.gdal import contained
+from gateway.media.geo.alignment import AlignedRaster, aligned, warped
+from gateway.media.geo.georeference import GeoGrid, applied
+from gateway.media.geo.remapping import CLOSE, RemappedRaster, coordinates
+from tests.support.geotiffs import grid, ground, opened, whole, write
+
+SIZE = 700
+PRE = grid(SIZE, SIZE)
+TURNED = Affine.translation(366_500, 4_104_600) @ Affine.rotation(-20) @ Affine.scale(0.5, -0.5)
+POST = {
+    "the same system": grid(900, 900, affine=Affine(0.47, 0, 366_600.3, 0, -0.47, 4_104_540.1)),
+    "degrees": grid(1000, 900, "EPSG:4326", Affine(5e-6, 0, -94.5009, 0, -5e-6, 37.0777)),
+    "Mercator": grid(900, 900, "EPSG:3857", Affine(0.6, 0, -10_519_800, 0, -0.6, 4_449_990)),
+    "the next zone": grid(1200, 1200, "EPSG:32614", Affine(0.5, 0, 900_000, 0, -0.5, 4_113_000)),
+    "turned": grid(1100, 1100, affine=TURNED),
+}
+# Ten metres a pixel: a scene of 100 km, over which the Earth is anything but flat.
+COARSE = grid(10_000, 10_000, affine=Affine(10, 0, 310_000, 0, -10, 4_150_000))
+WIDE = grid(12_000, 10_000, "EPSG:4326", Affine(1.2e-4, 0, -95.3, 0, -9e-5, 37.6))
+
+
+def exact(source: GeoGrid, target: GeoGrid, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return where the centres of pixels of `target` lie in `source`, pixel by pixel, as PROJ has it."""
+    places = applied(target.affine, np.stack([x + 0.5, y + 0.5], axis=1))
+    with contained():
+        moved = rasterio.warp.transform(target.crs, source.crs, places[:, 0].tolist(), places[:, 1].tolist())
+    return applied(~source.affine, np.stack(moved[:2], axis=1)).T - 0.5
+
+
+@pytest.mark.parametrize(
+    ("source", "target"), [*((post, PRE) for post in POST.values()), (WIDE, COARSE)], ids=[*POST, "100 km"]
+)
+def test_coordinates_are_within_a_twentieth_of_a_pixel(source: GeoGrid, target: GeoGrid) -> None:
+    found = coordinates(source, target, (0, 0))
+    assert found is not None
+    rng = np.random.default_rng(1)
+    for _ in range(4):
+        top, left = int(rng.integers(0, target.height - 300)), int(rng.integers(0, target.width - 300))
+        rows, columns = slice(top, top + 300), slice(left, left + 290)
+        places, origin = found.of(rows, columns)
+        y, x = rng.integers(0, 300, 200), rng.integers(0, 290, 200)
+        expected = exact(source, target, left + x, top + y)
+        off = np.abs(places[:, y, x] + np.array(origin)[:, None] - expected).max()
+        # OpenCV rounds to 1/32 pixel besides.
+        assert off <= CLOSE
+        assert off + 1 / 64 < 0.05
+
+
+@pytest.mark.parametrize("where", POST)
+def test_pixels_are_those_of_gdals_own_warping(where: str) -> None:
+    place = POST[where]
+    picture = ground(place).copy()
+    picture[300:340, 300:340] = 0
+    post = opened(write(picture, place, nodata=0))
+    assert post.info.grid is not None
+    for shift in ((0.0, 0.0), (1.3, -0.4)):
+        ours, theirs = aligned(post, PRE, shift), warped(post, post.info.grid, PRE, shift)
+        assert isinstance(ours, RemappedRaster)
+        assert isinstance(theirs, AlignedRaster)
+        (pixels, observed), (expected, observed_there) = whole(ours), whole(theirs)
+        # GDAL lets what is around a gap grow into it by half a pixel; here the gap grows.
+        assert np.mean(observed != observed_there) < 0.005
+        both = observed & observed_there
+        assert both.mean() > 0.4
+        assert np.abs(pixels[both].astype(int) - expected[both]).mean() < 0.7
+        assert not pixels[~observed].any()
+
+
+def test_about_a_pole_gdal_warps() -> None:
+    polar = grid(2000, 2000, "EPSG:3413", Affine(10, 0, -10_000, 0, -10, 10_000))
+    degrees = grid(2000, 2000, "EPSG:4326", Affine(0.18, 0, -180, 0, -1e-4, 90))
+    assert coordinates(degrees, polar, (0, 0)) is None
+
+
+def test_where_neighbours_are_to_be_averaged_gdal_warps() -> None:
+    fine = grid(2000, 2000, affine=Affine(0.2, 0, 366_642.5, 0, -0.2, 4_104_511))
+    assert coordinates(fine, PRE, (0, 0)) is None
+    assert coordinates(PRE, fine, (0, 0)) is not None
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (128, 129), (257, 1)])
+def test_any_size_has_coordinates(size: tuple[int, int]) -> None:
+    width, height = size
+    target = grid(width, height)
+    found = coordinates(POST["degrees"], target, (0, 0))
+    assert found is not None
+    places, origin = found.of(slice(0, height), slice(0, width))
+    expected = exact(POST["degrees"], target, np.array([width - 1]), np.array([height - 1]))
+    np.testing.assert_allclose(places[:, -1, -1] + np.array(origin), expected[:, 0], atol=CLOSE)

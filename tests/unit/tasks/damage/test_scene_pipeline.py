@@ -1,0 +1,231 @@
+"""Whole scenes, band by band: the same answer as at once, in memory that does not follow the area."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+import tracemalloc
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from gateway.engines.base import Model
+from gateway.errors import ImageUnreadable, ModelNotReady
+from gateway.inference.segmenter import Segmenter
+from gateway.media.geo.cog import NOT_OBSERVED
+from gateway.media.geo.picture_rasters import Picture
+from gateway.media.geo.rasters import RasterInfo
+from gateway.observability.metrics import Telemetry
+from gateway.repository.card import read_card
+from gateway.scheduling.timeline import Timeline
+from gateway.scheduling.workers import Workers
+from gateway.tasks.damage.scene_bands import Band, Sink
+from gateway.tasks.damage.scene_pipeline import SceneMap, map_scene
+from gateway.tasks.damage.scene_reader import SceneReader
+from gateway.vision.buildings import SMALLEST_BUILDING
+from gateway.vision.regions import regions
+from gateway.vision.tiling import plan
+from tests.support.pictures import noise
+from tests.support.table_engine import LABELS, PROBABILITIES, TableEngine
+from tests.support.trivial import write_trivial_model
+
+UInt8 = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    folder: Path = write_trivial_model(tmp_path_factory.mktemp("repository"), tile=64, overlap=16)
+    return Model(read_card(folder / "card.json"), 1, "sha256:0")
+
+
+class Kept:
+    """A sink that keeps the whole label map."""
+
+    def __init__(self) -> None:
+        self.labels: list[UInt8] = []
+        self.tops: list[int] = []
+
+    def write(self, band: Band) -> None:
+        assert len(band.labels) == len(band.sureness) == len(band.window.seen)
+        self.tops.append(band.window.top)
+        self.labels.append(band.labels.copy())
+
+
+class Drawn:
+    """A raster that is made as it is read, so that only what maps it takes memory."""
+
+    def __init__(self, height: int, width: int) -> None:
+        self.info = RasterInfo(width, height, 3, "uint8", None, ())
+        self.read_rows = 0
+
+    def read(self, rows: slice, columns: slice) -> tuple[UInt8, Mask]:
+        shape = (rows.stop - rows.start, columns.stop - columns.start)
+        self.read_rows += shape[0]
+        y = np.arange(rows.start, rows.stop).astype(np.uint8)[:, None, None]
+        return np.broadcast_to(y, (*shape, 3)).copy(), np.ones(shape, np.bool_)
+
+    def close(self) -> None: ...
+
+
+def mapped(
+    model: Model, pre: Picture, post: Picture, sinks: Sequence[Sink] = (), engine: TableEngine | None = None
+) -> tuple[SceneMap, Timeline]:
+    async def run() -> tuple[SceneMap, Timeline]:
+        workers, timeline = Workers(ThreadPoolExecutor(2)), Timeline(60)
+        segmenter = Segmenter(engine or TableEngine(), workers, Telemetry(), timeline, model=model)
+        try:
+            return await map_scene(segmenter, pre, post, sinks), timeline
+        finally:
+            workers.close()
+
+    return asyncio.run(run())
+
+
+def picture(pixels: UInt8, observed: Mask | None = None) -> Picture:
+    return Picture(pixels, np.ones(pixels.shape[:2], np.bool_) if observed is None else observed)
+
+
+@settings(max_examples=25, deadline=None)
+@given(height=st.integers(16, 700), width=st.integers(16, 300), seed=st.integers(0, 9))
+def test_bands_add_up_to_the_map_of_the_whole(model: Model, height: int, width: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    image = np.kron(rng.integers(0, 256, (height // 9 + 1, width // 9 + 1, 3), np.uint8), np.ones((9, 9, 1), np.uint8))
+    image = np.ascontiguousarray(image[:height, :width])
+    sink = Kept()
+    found, timeline = mapped(model, picture(image), picture(image), [sink])
+    expected = LABELS[image[..., 1]]
+    labels = np.concatenate(sink.labels)
+    np.testing.assert_array_equal(labels, expected)
+    assert sink.tops == sorted(sink.tops)
+    assert found.counts == tuple(np.bincount(expected.ravel(), minlength=5))
+    sureness = PROBABILITIES[image[..., 1]].max(axis=-1)
+    assert list(found.buildings) == regions(expected, sureness, min_area=SMALLEST_BUILDING)
+    assert (found.unseen, found.featureless, found.areas_m2) == (0, 0, None)
+    assert timeline.done == timeline.total == plan(height, width, 64, 16).tiles
+
+
+def test_what_either_image_does_not_show_is_not_classified(model: Model) -> None:
+    image = noise(400, 300, seed=3)
+    pre_seen, post_seen = np.ones((2, 400, 300), np.bool_)
+    pre_seen[:, :70] = False
+    post_seen[350:] = False
+    sink = Kept()
+    found, _ = mapped(model, picture(image, pre_seen), picture(image, post_seen), [sink])
+    labels, seen = np.concatenate(sink.labels), pre_seen & post_seen
+    assert (labels[~seen] == NOT_OBSERVED).all()
+    np.testing.assert_array_equal(labels[seen], LABELS[image[..., 1]][seen])
+    assert sum(found.counts) == np.count_nonzero(seen)
+    assert found.unseen == np.count_nonzero(~seen)
+    assert all(box[0] >= 70 and box[3] <= 350 for box in (building.box for building in found.buildings))
+
+
+def test_tiles_that_show_no_ground_are_not_inferred(model: Model) -> None:
+    class Counting(TableEngine):
+        tiles = 0
+
+        async def infer(self, model: Model, inputs: object, outputs: object, timeline: Timeline) -> object:  # type: ignore[override]
+            self.tiles += len(inputs["post"])  # type: ignore[index]
+            return await super().infer(model, inputs, outputs, timeline)  # type: ignore[arg-type]
+
+    image = noise(600, 600)
+    seen = np.zeros((600, 600), np.bool_)
+    seen[:64, :64] = True
+    engine = Counting()
+    found, timeline = mapped(model, picture(image), picture(image, seen), engine=engine)
+    assert engine.tiles == 4, "tiles of 64 that step by 48: two each way touch the corner"
+    assert timeline.done == timeline.total == 13 * 13
+    assert found.unseen == 600 * 600 - 64 * 64
+
+
+def test_clouds_are_flagged_and_not_classified(model: Model) -> None:
+    pre, post = noise(512, 512), noise(512, 512, seed=1).copy()
+    post[128:256, 256:384] = np.random.default_rng(0).integers(220, 250, (128, 128, 3))
+    sink = Kept()
+    found, _ = mapped(model, picture(pre), picture(post), [sink])
+    labels = np.concatenate(sink.labels)
+    assert found.featureless == 128 * 128
+    assert found.unseen == 0
+    assert (labels[128:256, 256:384] == NOT_OBSERVED).all()
+    assert np.count_nonzero(labels == NOT_OBSERVED) == 128 * 128
+
+
+@given(height=st.integers(1, 900), tile=st.integers(8, 300), data=st.data())
+def test_the_reader_gives_each_row_of_tiles_and_reads_each_pixel_once(
+    height: int, tile: int, data: st.DataObject
+) -> None:
+    overlap = data.draw(st.integers(0, tile // 2))
+    drawn, grid = Drawn(height, 3), plan(height, 3, tile, overlap)
+    reader = SceneReader(drawn, Drawn(height, 3), grid)
+    for top in grid.rows:
+        window = reader.take()
+        assert (window.top, window.stop) == (top, min(top + tile, height))
+        np.testing.assert_array_equal(window.pre[:, 0, 0], np.arange(top, window.stop).astype(np.uint8))
+    assert drawn.read_rows == height
+
+
+def test_memory_does_not_follow_the_height(model: Model) -> None:
+    def working_memory(height: int) -> int:
+        tracemalloc.start()
+        mapped(model, Drawn(height, 256), Drawn(height, 256))  # type: ignore[arg-type]
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return peak
+
+    working_memory(512)
+    assert working_memory(8192) < 1.3 * working_memory(1024)
+
+
+def test_an_error_of_the_engine_ends_all_rows(model: Model) -> None:
+    engine = TableEngine()
+    engine.fail_at = 3
+    image = noise(2000, 100)
+    with pytest.raises(ModelNotReady):
+        mapped(model, picture(image), picture(image), engine=engine)
+    assert engine.calls <= 8, "rows went on after the failure"
+
+
+def test_a_damaged_file_is_told_of(model: Model) -> None:
+    class Damaged(Drawn):
+        def read(self, rows: slice, columns: slice) -> tuple[UInt8, Mask]:
+            if rows.start > 500:
+                raise ImageUnreadable("The TIFF image is cut short or damaged.")
+            return super().read(rows, columns)
+
+    with pytest.raises(ImageUnreadable):
+        mapped(model, Drawn(2000, 80), Damaged(2000, 80))  # type: ignore[arg-type]
+
+
+def test_who_is_cancelled_leaves_no_thread_reading(model: Model) -> None:
+    """Else the files would be closed under it."""
+    reading, left = threading.Event(), []
+
+    class Slow(Drawn):
+        def read(self, rows: slice, columns: slice) -> tuple[UInt8, Mask]:
+            reading.set()
+            time.sleep(0.1)
+            left.append(rows.start)
+            return super().read(rows, columns)
+
+    async def run() -> int:
+        workers = Workers(ThreadPoolExecutor(2))
+        segmenter = Segmenter(TableEngine(), workers, Telemetry(), Timeline(60), model=model)
+        task = asyncio.create_task(map_scene(segmenter, Slow(9000, 64), Drawn(9000, 64)))
+        await asyncio.to_thread(reading.wait)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        at_the_end = len(left)
+        await asyncio.sleep(0.25)
+        assert len(left) == at_the_end, "a thread went on reading"
+        workers.close()
+        return at_the_end
+
+    assert asyncio.run(run()) <= 2
