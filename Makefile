@@ -28,7 +28,7 @@ LOCKS := deploy/locks
 PROJECTS := pyproject.toml clients/python/pyproject.toml
 
 # Each takes about ten minutes on a core of its own.
-UNITS := tests/unit tests/api
+UNITS := tests/unit tests/api tests/fuzz
 OTHERS := tests/contract tests/e2e
 PYTEST := $(DEV)/bin/python -m pytest --cov --cov-report= --cov-fail-under=0
 
@@ -45,7 +45,7 @@ PROCESSORS := processors-as-is processors-avx2 processors-avx512 processors-olde
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve triton test test-processors $(PROCESSORS) check format bench bench-peers load soak perf clean lock
+.PHONY: help serve triton test test-processors $(PROCESSORS) check format bench bench-peers load soak fuzz perf clean lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -118,6 +118,9 @@ load: $(DEV)/.project ## Load the gateway for a minute and write build/load/repo
 soak: $(DEV)/.project ## Keep the gateway busy until stopped, and see whether its memory grows (REQUESTS= SESSIONS= URL= PID= OPTIONS=)
 	@$(LOCUST) $(DEV)/bin/python -m tests.load.soak --record $(RESULTS) $(RUNNING) $(if $(REQUESTS),--requests $(REQUESTS)) \
 		$(if $(SESSIONS),--sessions $(SESSIONS)) $(OPTIONS)
+
+fuzz: $(DEV)/.project ## Send hostile inputs of every format, and count 5xx, hangs and growth (INPUTS=20000 SEED=1)
+	@$(DEV)/bin/python -m tests.fuzz.soak --record build/fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))
 
 # Each in an environment of its own. One that cannot be installed is named in the table, with what its log says last.
 bench-peers: $(DEV)/.project ## Set the gateway beside FastAPI, LitServe, BentoML and Ray Serve on the same work (six minutes)

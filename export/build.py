@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
+import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from export.checkpoints.files import read_checkpoint
 from export.errors import BuildError
-from export.graphs.contract import Graph, to_onnx, to_torchscript
+from export.evaluation.figures import Measurement
+from export.graphs.contract import Graph, graph_of, to_onnx, to_torchscript
 from export.graphs.float16_weights import in_half_precision
 from export.graphs.runners import FileFormat
-from export.graphs.wrap import graph_of
-from export.parity.cases import trials_of
+from export.parity.cases import cases_of
 from export.parity.gate import prove
-from export.repository.cards import stated, threshold_of
-from export.repository.publish import replacing
+from export.repository.cards import stated
 from export.repository.triton import config_text, write_config_files
-from export.tasks.damage.figures import Measurement
-from export.tasks.specs import Entry
+from export.task import ModelSpec
+from gateway.registry import Registry
 from gateway.repository.card import Card, Weights, read_card, write_card
 from gateway.repository.store import bytes_digest, file_digest, labels_text
 
 
 def build(
     checkpoint_file: Path,
-    entries: Sequence[Entry],
+    specs: Sequence[ModelSpec],
     repository: Path,
     *,
     file_format: FileFormat = "onnx",
@@ -33,9 +37,9 @@ def build(
     measurement: Measurement | None = None,
     weights: Weights = "float16",
 ) -> list[Path]:
-    """Write the models of `entries` with the weights of a checkpoint into `repository` and return their folders.
+    """Write the models of `specs` with the weights of a checkpoint into `repository` and return their folders.
 
-    The entries are those of one architecture: one, or an encoder and its head. Both formats are exported and have to
+    The specs are those of one architecture: one, or an encoder and its head. Both formats are exported and have to
     pass the parity gate, whichever ships. ONNX files keep large `weights` as said, and compute in float32. A model that
     is there already keeps its other versions, and is replaced as a whole at the very end: until then nothing is
     written.
@@ -47,32 +51,39 @@ def build(
         ParityError: an exported file answers otherwise than the network.
     """
     checkpoint = read_checkpoint(checkpoint_file)
-    for entry in entries:
-        if checkpoint.architecture != entry.architecture:
-            raise BuildError(f"{entry.name} is a {entry.architecture}, the checkpoint a {checkpoint.architecture}")
+    for spec in specs:
+        if checkpoint.architecture != spec.architecture:
+            raise BuildError(f"{spec.name} is a {spec.architecture}, the checkpoint a {checkpoint.architecture}")
     source_digest = file_digest(checkpoint_file)
     if measurement is not None and measurement.source_digest != source_digest:
         raise BuildError("the figures were measured on another checkpoint; run `python -m export evaluate` on this one")
     network = checkpoint.network()
-    graphs = [graph_of(network, checkpoint, entry) for entry in entries]
+    graphs = [graph_of(network, checkpoint, spec) for spec in specs]
     files = [_export(graph, weights) for graph in graphs]
-    trials = trials_of(network, graphs, files, threshold_of(checkpoint, entries[0]))
-    parity = prove(trials, min(entry.max_batch_size for entry in entries))
+    cases = cases_of(network, specs, graphs, files, specs[0].threshold_of(checkpoint.threshold))
+    parity = prove(cases, min(spec.max_batch_size for spec in specs))
     cards = [
         Card(
-            **stated(entry, checkpoint, graph, file_format, weights),
+            **stated(spec, checkpoint, graph, file_format, weights),
             figures=measurement.figures if measurement else (),
             source_digest=source_digest,
             digests={str(version): bytes_digest(written[file_format])},
             parity=parity,
         )
-        for entry, graph, written in zip(entries, graphs, files, strict=True)
+        for spec, graph, written in zip(specs, graphs, files, strict=True)
     ]
     return publish(cards, [written[file_format] for written in files], version, repository)
 
 
 def publish(cards: Sequence[Card], model_files: Sequence[bytes], version: int, repository: Path) -> list[Path]:
-    """Write the folders of cards and model files, with the other versions of models that are there already."""
+    """Write the folders of cards and model files, with the other versions of models that are there already.
+
+    Raises:
+        ValueError: a card is not what its task asks for.
+        BuildError: other versions are there that it is not true of.
+    """
+    for card in cards:
+        Registry.discover().check(card)
     targets = [repository / card.name for card in cards]
     kept = [_other_versions(card, version, target) for card, target in zip(cards, targets, strict=True)]
     with replacing(targets) as folders:
@@ -109,3 +120,49 @@ def _other_versions(card: Card, version: int, target: Path) -> dict[str, str]:
 
 def _contract(card: Card) -> tuple[object, ...]:
     return config_text(card), card.threshold, card.clicks, card.window, card.crop
+
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+@contextmanager
+def replacing(targets: Sequence[Path]) -> Iterator[list[Path]]:
+    """Yield an empty folder for each of `targets`, all in one place, that become these when the block ends.
+
+    They are made beside their targets, hidden, since only within one file system is renaming atomic. When the block
+    raises, every target stays as it was. Folders that belong together change one right after the other: whoever looks
+    between the two renames sees some of them new, which no order of steps can prevent.
+
+    Raises:
+        OSError: the place of the targets cannot be written; no target, or none but the first ones, has changed.
+    """
+    place = targets[0].parent
+    place.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=place, prefix=".") as staging:
+        # Not the temporary folder itself: that one is readable by nobody else, and a server often is somebody else.
+        folders = [Path(staging) / target.name for target in targets]
+        for folder in folders:
+            folder.mkdir()
+        yield folders
+        for folder, target in zip(folders, targets, strict=True):
+            if target.exists():
+                _exchange(folder, target)
+            else:
+                folder.rename(target)
+
+
+def _exchange(new: Path, old: Path) -> None:
+    """Swap two folders in one step, or where the system cannot (it is Linux's alone), in two."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):
+        code = errno.ENOSYS
+    else:
+        failed = rename(_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(old), _RENAME_EXCHANGE)
+        code = ctypes.get_errno() if failed else 0
+    if code in (errno.ENOSYS, errno.EINVAL):
+        old.rename(new.with_name(f"replaced {old.name}"))
+        new.rename(old)
+    elif code:
+        raise OSError(code, os.strerror(code), str(old))

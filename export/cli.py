@@ -1,4 +1,4 @@
-"""The commands: train, build, verify, import, features, evaluate, compare."""
+"""The commands: train, build, verify, import, evaluate, list, and those that tasks add."""
 
 from __future__ import annotations
 
@@ -6,25 +6,22 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from export.arguments import natural, positive, share, side
+import torch
+
 from export.build import build
 from export.checkpoints.files import read_checkpoint, write_checkpoint
 from export.checkpoints.importing import import_weights
 from export.errors import BuildError, ExportError
-from export.evaluations import evaluate
-from export.networks import ARCHITECTURES
-from export.repository.sources import verify_source
-from export.tasks.catalogue import CATALOG, entries_of
-from export.tasks.damage.comparison.command import compare
-from export.tasks.damage.data import DataError
-from export.tasks.damage.figures import read_measurement
-from export.tasks.specs import Entry
-from export.tasks.waste.catalogue import LABEL_SETS
-from export.tasks.waste.features import draw_features
-from export.trainers import trainer_of
-from export.verify import verify
+from export.evaluation.command import evaluate
+from export.evaluation.figures import read_measurement
+from export.networks import ARCHITECTURES, build_network
+from export.registry import CATALOG, TASKS, specs_of, task_of
+from export.task import ModelSpec
+from export.training.recipe import RunOptions, recipe_of
+from export.verify import verify, verify_source
 from gateway.repository.store import scan
 from gateway.vision.windowing import LUNG, Window
 
@@ -36,24 +33,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.command(options))
-    except (ExportError, DataError, OSError) as error:
+    except (ExportError, OSError) as error:
         print(f"{options.name}: {error}", file=sys.stderr)
         return 1
 
 
 def _train(options: argparse.Namespace) -> int:
+    task = task_of(options.network)
+    if options.start is not None and not task.starts:
+        raise ExportError(f"a network of {task.subject} starts from nothing")
+    if not task.draws and (options.data is None or options.scenes is not None):
+        raise ExportError(f"a network of {task.subject} learns from --data alone; no scenes are drawn for it")
+    run_options = RunOptions(options.minutes, options.device, options.seed, options.resume)
     try:
-        checkpoint = trainer_of(options.network)(options)
+        recipe = recipe_of(options.network, options.recipe)
+        if options.scenes is not None:
+            recipe = replace(recipe, scenes=options.scenes)
+        print(task.module("train").train(recipe, options.data, options.out, run_options, options.start))
     except ValueError as error:
         raise ExportError(str(error)) from error
-    print(checkpoint)
     return 0
 
 
 def _build(options: argparse.Namespace) -> int:
     folders = build(
         options.checkpoint,
-        _entries(options),
+        _specs(options),
         options.repository,
         file_format=options.format,
         version=options.version,
@@ -65,9 +70,9 @@ def _build(options: argparse.Namespace) -> int:
     return 0
 
 
-def _entries(options: argparse.Namespace) -> Sequence[Entry]:
+def _specs(options: argparse.Namespace) -> Sequence[ModelSpec]:
     if options.model is None:
-        return entries_of(read_checkpoint(options.checkpoint).architecture)
+        return specs_of(read_checkpoint(options.checkpoint).architecture)
     if options.model not in CATALOG:
         raise BuildError(f"the catalogue has no {options.model}; it has {', '.join(CATALOG)}")
     return [CATALOG[options.model]]
@@ -108,18 +113,21 @@ def _import(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    print(evaluate(options))
+    print(evaluate(options.model, options.data, options.split, options.out, options.plot))
     return 0
 
 
-def _features(options: argparse.Namespace) -> int:
-    draw_features(options.checkpoint, options.photo, options.out)
-    print(options.out)
-    return 0
-
-
-def _compare(options: argparse.Namespace) -> int:
-    print(compare(options))
+def _list(options: argparse.Namespace) -> int:
+    rows = [("network", "task", "parameters", "recipes", "models")]
+    for name in sorted(ARCHITECTURES):
+        with torch.device("meta"):
+            parameters = sum(each.numel() for each in build_network(name).parameters())
+        recipes = [recipe.name for recipe in task_of(name).module("recipe").RECIPES if recipe.network == name]
+        models = [spec.name for spec in CATALOG.values() if spec.architecture == name]
+        rows.append((name, task_of(name).name, f"{parameters:,}", ", ".join(recipes) or "none", ", ".join(models)))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for row in rows:
+        print("  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1])))
     return 0
 
 
@@ -142,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="weights that a network of clicks, CT or waste begins with, or the backbone of one of radiographs",
     )
-    command.add_argument("--scenes", type=natural, help="number of drawn scenes, in place of the recipe's")
+    command.add_argument("--scenes", type=_natural, help="number of drawn scenes, in place of the recipe's")
     command.add_argument("--out", type=Path, required=True, help="folder of the run")
     command.add_argument("--minutes", type=float, help="limit of time, in place of the recipe's")
     command.add_argument("--device", default="cpu", help="cpu (default) or cuda")
@@ -165,7 +173,7 @@ def _parser() -> argparse.ArgumentParser:
         default="float16",
         help="how ONNX files keep large weights (float16, half the size); computed with in float32 either way",
     )
-    command.add_argument("--version", type=positive, default=1)
+    command.add_argument("--version", type=_positive, default=1)
     command.add_argument("--figures", type=Path, help="what `evaluate --out` saved for this checkpoint")
 
     command = commands.add_parser("verify", help="check a model repository")
@@ -181,15 +189,17 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--architecture", choices=sorted(ARCHITECTURES), required=True)
     command.add_argument("--width", type=float, help="default: told from the weights")
     command.add_argument(
-        "--reduction", type=positive, default=1, help="pixels averaged before a network of damage (default 1)"
+        "--reduction", type=_positive, default=1, help="pixels averaged before a network of damage (default 1)"
     )
     command.add_argument(
         "--size",
-        type=side,
+        type=_side,
         help="side of an interactive network's crop (512), a CT slice (256) or a tile of waste (512)",
     )
     command.add_argument(
-        "--classes", choices=sorted(LABEL_SETS), help="label set of a network of waste, default: told by its last layer"
+        "--classes",
+        choices=sorted(name for task in TASKS.values() for name in task.label_sets),
+        help="label set of a network of waste, default: told by its last layer",
     )
     command.add_argument(
         "--window",
@@ -201,19 +211,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--threshold",
-        type=share,
+        type=_share,
         help="of P(building) or P(lesion), default: argmax; of P(object), default: the catalogue's; of P(COVID-19) of "
         "a radiograph, default: 0.5",
     )
     command.add_argument("--data", default="unstated", help="what the weights were learnt from, for the card")
     command.add_argument("--licence", default="unstated", help="terms of the weights, for the card")
     command.add_argument("--out", type=Path, required=True, help="checkpoint to write")
-
-    command = commands.add_parser("features", help="draw what FANet's branches respond to on a photograph")
-    command.set_defaults(command=_features)
-    command.add_argument("checkpoint", type=Path)
-    command.add_argument("photo", type=Path, help="PNG or JPEG")
-    command.add_argument("--out", type=Path, required=True, help="PNG to write")
 
     command = commands.add_parser(
         "evaluate", help="measure a model on labelled pairs, slices, photographs or radiographs, or on objects to click"
@@ -236,13 +240,42 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, help="save the figures of one model for `build --figures`")
     command.add_argument("--plot", type=Path, help="draw IoU against clicks, of interactive models")
 
-    command = commands.add_parser("compare", help="put every damage model of a repository side by side")
-    command.set_defaults(command=_compare)
-    command.add_argument("repository", type=Path)
-    command.add_argument("--data", type=Path, required=True, help="xBD folder")
-    command.add_argument("--split", default="val")
-    command.add_argument("--finder", default="bd-fcn", help="model that finds buildings in `fused` (bd-fcn)")
-    command.add_argument("--grader", default="bd-cnn", help="model that grades them (bd-cnn)")
-    command.add_argument("--out", type=Path, help="save the figures as JSON")
-    command.add_argument("--plot", type=Path, help="draw them as PNG")
+    command = commands.add_parser("list", help="list networks with their parameters at full width, tasks and models")
+    command.set_defaults(command=_list)
+
+    for task in TASKS.values():
+        if task.command:
+            task.module(task.command).add_command(commands)
     return parser
+
+
+def _natural(text: str) -> int:
+    """Return a number that may be 0."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError("must not be negative")
+    return value
+
+
+def _positive(text: str) -> int:
+    """Return a number of 1 or more."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def _side(text: str) -> int:
+    """Return the side of a network's crop or slice."""
+    value = int(text)
+    if value < 32 or value % 16:
+        raise argparse.ArgumentTypeError("must be a multiple of 16, and at least 32")
+    return value
+
+
+def _share(text: str) -> float:
+    """Return a number between 0 and 1."""
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError("must lie between 0 and 1")
+    return value

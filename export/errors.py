@@ -4,6 +4,7 @@ ExportError
 ├── CheckpointError    a file cannot be used as a checkpoint
 ├── BuildError         a checkpoint cannot become this model
 ├── ParityError        an exported file answers otherwise than the network
+├── DataError          a data set's folder cannot be read
 └── EvaluationError    there is nothing to evaluate, or a file holds no figures
 """
 
@@ -24,6 +25,10 @@ class BuildError(ExportError):
 
 class ParityError(ExportError):
     """An exported file answers otherwise than the network; the message names the worst comparison."""
+
+
+class DataError(ExportError):
+    """A data set's folder cannot be read; the message names the file at fault."""
 
 
 class EvaluationError(ExportError):

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from export.checkpoints.files import read_checkpoint
+from export.errors import ParityError
+from export.graphs.contract import graph_of
 from export.graphs.runners import Arrays, Runner, open_file
-from export.parity.cases import composed
-from export.parity.inputs import draw_clicked, draw_slices, draw_tiles
+from export.parity.cases import Files, cases_of, composed
+from export.parity.gate import prove
+from export.parity.inputs import draw_clicked
+from export.registry import CATALOG, specs_of, task_of_card
 from export.repository.triton import config_files
-from export.tasks.catalogue import CATALOG
-from export.tasks.specs import FEATURES
+from export.task import ModelSpec
 from gateway.repository.card import Card
-from gateway.repository.store import Fault, Repository, StoredModel
-from gateway.vision.labels import decide
+from gateway.repository.store import Fault, Repository, StoredModel, file_digest
 
 
 def verify(repository: Repository) -> tuple[Fault, ...]:
     """Return what is wrong with a scanned repository: its faults, and per model those of card, files and answers.
 
-    Every model of the catalogue is compared with its entry, its parity report is judged anew, and every version is
+    Every model of the catalogue is compared with its spec, its parity report is judged anew, and every version is
     run: a damage model on drawn tiles, whose label map has to follow from the probabilities by the card's rule, a
     CT model on drawn slices, one of radiographs or of crops on drawn pictures, whose scores have to sum to 1, an
     interactive model on drawn crops, a head on what its encoder of the same version gives for these.
@@ -35,7 +37,7 @@ def verify(repository: Repository) -> tuple[Fault, ...]:
 
 def _problems(model: StoredModel) -> Iterator[str]:
     card = model.card
-    if (entry := CATALOG.get(card.name)) and (keys := entry.differences(card)):
+    if (spec := CATALOG.get(card.name)) and (keys := spec.differences(card)):
         yield f"the card differs from the catalogue in {', '.join(keys)}"
     for name, text in config_files(card).items():
         file = model.directory / name
@@ -65,23 +67,12 @@ def _parity_problems(card: Card) -> Iterator[str]:
 
 
 def _answer_problems(run: Runner, card: Card) -> Iterator[str]:
-    batch = min(3, card.max_batch_size)
-    answer = run(_drawn(card, batch))
-    if problems := list(_form_problems(answer, card, batch)):
-        yield problems[0]
-    elif card.task in ("damage", "ct", "waste") and not np.array_equal(answer[0], decide(answer[1], card.threshold)):
-        yield "gives label maps that its probabilities and the card's threshold do not"
-    elif card.task in ("radiograph", "damage-crop") and not np.allclose(answer[0].sum(axis=1), 1, atol=1e-4):
-        yield "gives scores that do not sum to 1"
-
-
-def _drawn(card: Card, batch: int) -> Sequence[NDArray[Any]]:
-    """Return a drawn batch for each input of a model that is one graph."""
-    if card.clicks is not None:
-        return draw_clicked("natural", card.inputs[-1].shape[-1], batch, card.clicks.size)[:2]
-    if card.window is not None:
-        return [draw_slices("natural", batch, card.tile)]
-    return draw_tiles("noise", len(card.inputs), batch, card.tile)
+    if (task := task_of_card(card.task)) is None:
+        yield f"is of the task {card.task}, which nothing here draws inputs for"
+        return
+    graph, batch = task.module("graph"), min(3, card.max_batch_size)
+    answer = run(graph.drawn(card.inputs, "natural", batch))
+    yield from list(_form_problems(answer, card, batch))[:1] or graph.faults(card, answer)
 
 
 def _form_problems(answer: Arrays, card: Card, batch: int) -> Iterator[str]:
@@ -102,7 +93,7 @@ def _pair_problems(head: StoredModel, repository: Repository) -> Iterator[str]:
     if list(encoder.versions) != list(head.versions):
         yield f"it has other versions than its encoder, {name}"
     given = [spec.model_copy(update={"name": spec.name.split("__")[0]}) for spec in encoder.card.outputs]
-    if given != [spec for spec in head.card.inputs if spec.name in FEATURES]:
+    if given != list(head.card.inputs[:-1]):
         yield f"it takes other features than its encoder, {name}, gives"
         return
     for number in sorted(head.versions.keys() & encoder.versions.keys()):
@@ -125,3 +116,47 @@ def _open(model: StoredModel, number: int) -> Runner:
     card = model.card
     inputs, outputs = ([spec.name for spec in specs] for specs in (card.inputs, card.outputs))
     return open_file(model.versions[number].read_bytes(), card.format, inputs, outputs)
+
+
+def verify_source(repository: Repository, checkpoint_file: Path) -> tuple[Fault, ...]:
+    """Return what is wrong with the models said to be built from a checkpoint, by running both.
+
+    Raises:
+        CheckpointError: the file is no checkpoint.
+    """
+    checkpoint = read_checkpoint(checkpoint_file)
+    digest = file_digest(checkpoint_file)
+    groups = [
+        _with_encoder(model, repository)
+        for model in repository.models.values()
+        if model.card.source_digest == digest and model.card.task != "interactive-encoder"
+    ]
+    if not groups:
+        return (Fault(checkpoint_file.name, "no model of the repository was built from this checkpoint"),)
+    network = checkpoint.network()
+    faults = []
+    for group in groups:
+        specs = _specs_of(group[-1], checkpoint.architecture)
+        files: list[Files] = [{each.card.format: each.versions[each.newest].read_bytes()} for each in group]
+        try:
+            if len(group) != len(specs):
+                raise ParityError("its encoder is not in the repository")
+            graphs = [graph_of(network, checkpoint, spec) for spec in specs]
+            cases = cases_of(network, specs, graphs, files, specs[-1].threshold_of(checkpoint.threshold))
+            prove(cases, min(each.card.max_batch_size for each in group))
+        except ParityError as error:
+            faults.append(Fault(group[-1].name, str(error)))
+    return tuple(faults)
+
+
+def _specs_of(model: StoredModel, architecture: str) -> tuple[ModelSpec, ...]:
+    """Return the specs that were built together with a model, it among them."""
+    own = CATALOG.get(model.name)
+    return (own,) if own and own.on_request else specs_of(architecture)
+
+
+def _with_encoder(model: StoredModel, repository: Repository) -> list[StoredModel]:
+    """Return a model, after its encoder where it has one."""
+    clicks = model.card.clicks
+    encoder = repository.models.get(clicks.encoder) if clicks and clicks.encoder else None
+    return [encoder, model] if encoder else [model]

@@ -15,9 +15,7 @@ from gateway.engines.base import Engine
 from gateway.engines.embedded.engine import EmbeddedEngine
 from gateway.engines.triton.engine import TritonEngine
 from gateway.engines.watch import follow
-from gateway.http import health as service
-from gateway.http import problems, progress
-from gateway.http import refresh as repository
+from gateway.http import health, problems, progress, refresh
 from gateway.http.authentication import Authentication
 from gateway.http.middleware import AnswersInPieces, RequestContext
 from gateway.http.request_path import Services
@@ -29,7 +27,7 @@ from gateway.oip import route as oip
 from gateway.scheduling.admission import Admission
 from gateway.scheduling.lanes import Turns
 from gateway.scheduling.memory import keep_freed
-from gateway.scheduling.pools import MeteredPool
+from gateway.scheduling.pools import LanedPool
 from gateway.scheduling.prices import Prices
 from gateway.scheduling.progress import ProgressBoard
 from gateway.scheduling.queue import Queue
@@ -39,12 +37,6 @@ from gateway.sessions.redis_link import RedisLink
 from gateway.sessions.redis_store import RedisFeatures, RedisSessions
 from gateway.sessions.store import MemorySessions, SessionStore
 from gateway.settings import SessionSettings, Settings
-from gateway.tasks.ct import route as ct
-from gateway.tasks.damage import route as damage
-from gateway.tasks.interactive import route as interactive
-from gateway.tasks.interactive import session_route as sessions
-from gateway.tasks.radiograph import route as radiograph
-from gateway.tasks.waste import route as waste
 
 _DESCRIPTION = """Trained vision models as a service. Send images, get masks back.
 
@@ -66,7 +58,7 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
     """
     telemetry, together = Telemetry(place), tallies(place)
     tracer = _tracer(settings, telemetry)
-    kept, features = _sessions(settings.sessions, telemetry)
+    kept, features = _sessions(settings.sessions, len(settings.auth.keys), telemetry)
     work, limits = settings.work, settings.limits
     count = _turns(settings)
     turns = Turns(count, work.bulk_every, extra=max(1, count // 8))
@@ -77,7 +69,7 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         admission=Admission(
             limits.inflight_requests, limits.inflight_bytes, limits.queue_seconds, queue, Prices(), telemetry, together
         ),
-        workers=Workers(MeteredPool("worker", work.threads, telemetry)),
+        workers=Workers(LanedPool("worker", work.threads, telemetry)),
         engine=_engine(settings, telemetry),
         sessions=kept,
         features=features,
@@ -114,14 +106,16 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
     )
     app.state.services = services
     # The one added last is the outermost.
-    app.add_middleware(Authentication, tenants=Tenants(settings.auth.by_tenant()), quotas=Quotas())
+    tenants, tasks = Tenants(settings.auth.by_tenant()), frozenset(settings.registry.tasks)
+    app.add_middleware(Authentication, tenants=tenants, quotas=Quotas(), tasks=tasks)
     app.add_middleware(RequestContext, telemetry=telemetry, statuses=services.engine.statuses)
     app.add_middleware(AnswersInPieces)
     if tracer is not None:
         app.add_middleware(Tracing, tracer=tracer)
     problems.install(app)
-    for room in (damage, ct, radiograph, waste, interactive, sessions, oip, progress, service, repository, problems):
-        app.include_router(room.router)
+    service = (oip.router, progress.router, health.router, refresh.router, problems.router)
+    for router in (*settings.registry.routers(), *service):
+        app.include_router(router)
     return app
 
 
@@ -140,18 +134,19 @@ def _turns(settings: Settings) -> int:
 
 
 def _engine(settings: Settings, telemetry: Telemetry) -> Engine:
-    root, engine = settings.models.repository, settings.engine
+    root, engine, check = settings.models.repository, settings.engine, settings.registry.check
     if engine.kind == "triton":
         return TritonEngine(
-            root, engine.triton_url, engine.triton_shared_memory, engine.triton_inflight_bytes, telemetry
+            root, engine.triton_url, engine.triton_shared_memory, engine.triton_inflight_bytes, telemetry, check
         )
-    return EmbeddedEngine(root, engine.provider, engine.lanes, telemetry, engine.watch_seconds)
+    return EmbeddedEngine(root, engine.provider, engine.lanes, telemetry, engine.watch_seconds, check)
 
 
-def _sessions(settings: SessionSettings, telemetry: Telemetry) -> tuple[SessionStore, FeatureStore]:
+def _sessions(settings: SessionSettings, tenants: int, telemetry: Telemetry) -> tuple[SessionStore, FeatureStore]:
+    share = settings.tenant_bytes or (settings.bytes // 2 if tenants > 1 else settings.bytes)
     if settings.url is None:
         kept = MemoryFeatures(settings.bytes, telemetry)
-        return MemorySessions(settings.idle_seconds, kept), kept
+        return MemorySessions(settings.idle_seconds, kept, share), kept
     link = RedisLink(
         settings.url.get_secret_value(),
         settings.connections,
@@ -159,6 +154,7 @@ def _sessions(settings: SessionSettings, telemetry: Telemetry) -> tuple[SessionS
         settings.bytes,
         settings.idle_seconds,
         telemetry,
+        share,
     )
     near: Shelf[str, object] = Shelf(settings.local_bytes, moved=telemetry.session_bytes.inc)
     return RedisSessions(link, near), RedisFeatures(link, near, telemetry)

@@ -5,19 +5,28 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from gateway.access.keys import digest_of, new_key
 from gateway.observability import logs
 from gateway.observability.place import Place, SharedMemory
 from gateway.server.listening import bind_together, listen, port_of
 from gateway.server.supervisor import supervise
-from gateway.settings import AuthSettings, EngineSettings, ModelSettings, ServerSettings, Settings
+from gateway.settings import (
+    AuthSettings,
+    EngineSettings,
+    ModelSettings,
+    ServerSettings,
+    Settings,
+    unknown_variables,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,10 +38,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(_new_key(options.tenant))
             return 0
         settings = _settings(options)
+    except SettingsError as error:
+        # It says which group alone, and quotes what may be a secret.
+        group = re.search('field "([a-z]+)"', str(error))
+        variables = f"MASKGATE_{group[1].upper()}_…" if group else "MASKGATE_…"
+        print(f"A setting of {variables} is to be JSON and is not.", file=sys.stderr)
+        return 2
     except ValidationError as error:
         for problem in error.errors(include_url=False, include_input=False):
             print(f"setting {'.'.join(map(str, problem['loc']))}: {problem['msg']}", file=sys.stderr)
         return 2
+    for name, near in unknown_variables(os.environ).items():
+        print(f"The variable {name} is no setting{f'; {near} is one' if near else ''}.", file=sys.stderr)
     if options.command == "settings":
         print(settings.model_dump_json(indent=2))
         return 0

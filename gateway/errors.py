@@ -44,7 +44,8 @@
     │   │   └── SeriesDuplicate (422)
     │   ├── PairMismatch (422)
     │   │   ├── PairApart (422)      they lie apart on Earth, or share too little of it
-    │   │   └── PairUnaligned (422)  by what they show they cannot be brought together
+    │   │   ├── PairUnaligned (422)  by what they show they cannot be brought together
+    │   │   └── PairUnobserved (422) of the ground they share next to nothing is seen in both
     │   ├── DistrictsInvalid (422)   districts that are no polygons, or lie nowhere
     │   ├── ModelUnsuitable (422)    it cannot answer alone; another name would
     │   ├── TensorMismatch (422)
@@ -377,6 +378,12 @@ class PairUnaligned(PairMismatch):
     """The caller requires the images aligned by what they show, and that is not to be had for sure."""
 
     code, title = "pair-unaligned", "Images cannot be aligned"
+
+
+class PairUnobserved(PairMismatch):
+    """Of the ground that the images share next to nothing is seen in both: an answer would read as no damage."""
+
+    code, title = "pair-unobserved", "Images show next to nothing of their ground"
 
 
 class DistrictsInvalid(Unprocessable):

@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -26,17 +28,33 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gateway.registry import Registry
+
 MIB = 1024 * 1024
 
-Scope = Literal["damage", "ct", "radiograph", "waste", "interactive", "infer", "emergency", "admin"]
-"""What a key may be restricted to."""
+_OF_THE_CLIENT = frozenset({"MASKGATE_URL", "MASKGATE_KEY"})
+"""What the client reads, who may be called from the same environment."""
 
 TenantName = Annotated[str, StringConstraints(pattern=r"^[\w.@:+-]{1,64}$")]
 """Names of tenants stand in log lines, so they hold neither blanks nor quotes."""
 
 
+_LONGEST_SECONDS, _MOST_AT_ONCE, _MOST = 10 * 365 * 86_400, 4096, 1 << 50
+_AT_ONCE = frozenset({"threads", "lanes", "turns", "connections"})
+
+
 class _Group(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _is_of_this_world(self) -> Self:
+        """Refuse numbers that no clock, machine or library takes, before one of them fails on it."""
+        for name, value in self:
+            if isinstance(value, int | float):
+                most = _LONGEST_SECONDS if name.endswith("seconds") else _MOST_AT_ONCE if name in _AT_ONCE else _MOST
+                if value > most:
+                    raise ValueError(f"{name} may be {most} at most")
+        return self
 
 
 class ServerSettings(_Group):
@@ -78,34 +96,41 @@ class ServerSettings(_Group):
 
 
 class ModelSettings(_Group):
-    """Which models are served, and which answers when none is named."""
+    """Which models are served, and which answers when none is named.
+
+    Beside the fields below, each task has one of its name for its default model, and some have more:
+    `TaskSpec.models` has their names and defaults.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     repository: Path = Path("model_repository")
     """Folder in Triton's layout, with a `card.json` per model."""
 
-    damage: str = "bd-siamunet"
-    """Default model of `POST /v1/damage`."""
-
-    fused_finder: str = "bd-fcn"
-    """Finds the buildings of `POST /v1/damage?model=fused` in the pre image."""
-
-    fused_grader: str = "bd-cnn"
-    """Grades each of them on a crop of the post image."""
-
-    interactive: str = "iog_refine"
-    """Default model of `POST /v1/interactive`."""
-
-    ct: str = "cogseg"
-    """Default model of `POST /v1/ct`."""
-
-    radiograph: str = "ensemble"
-    """Default model of `POST /v1/radiograph`; ensemble: all of them that are ready, averaged."""
-
-    waste: str = "waste-fanet"
-    """Default model of `POST /v1/waste`."""
+    tasks: tuple[str, ...] = ()
+    """Packages of tasks beside those of this tree, each with a `spec.TASK` and a `route.router`; as a JSON list."""
 
     required: tuple[str, ...] = ()
-    """Models without which `/readyz` says 503. Empty: at least one model must be ready."""
+    """Models without which `/readyz` says 503. Empty: the default model of each task that there are models of."""
+
+    __pydantic_extra__: dict[str, str] = Field(init=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _have_the_defaults_of_their_tasks(cls, values: object) -> object:
+        if not isinstance(values, dict):
+            return values
+        packages = values.get("tasks", ())
+        if not isinstance(packages, list | tuple) or not all(isinstance(package, str) for package in packages):
+            return values
+        models = Registry.discover(packages).models
+        if unknown := sorted(values.keys() - models.keys() - cls.model_fields.keys()):
+            raise ValueError(f"there is no setting models.{unknown[0]}; there are {', '.join(sorted(models))}")
+        return {name: model.default for name, model in models.items()} | values
+
+    def named(self, name: str) -> str:
+        """Return the model that a task takes where a request names none: its default one has the task's name."""
+        return self.__pydantic_extra__[name]
 
 
 class LimitSettings(_Group):
@@ -239,6 +264,11 @@ class WorkSettings(_Group):
     """Freed memory that each thread keeps for its next request, in bytes; 0: as the C library has it. Of glibc alone,
     and unless `MALLOC_TRIM_THRESHOLD_`, `MALLOC_MMAP_THRESHOLD_` or `GLIBC_TUNABLES` are set, which then say."""
 
+    memory_bytes: int | None = Field(None, ge=0)
+    """Memory that the gateway may allocate, in bytes, on Linux: past it a request is refused with 503, where the system
+    would end the process. Shared out among processes. 0: no bound. None: the limit of the control group less a
+    sixteenth, where it has one and models run on the CPU."""
+
 
 class KeySettings(_Group):
     """What one tenant's key opens, and how much it may ask for."""
@@ -247,7 +277,7 @@ class KeySettings(_Group):
     """``sha256:<hex>`` of the key; or a list of several, each of which is taken: the old and the new one, while callers
     change over. They count as one."""
 
-    scopes: frozenset[Scope] | None = None
+    scopes: frozenset[str] | None = None
     """The tasks it opens, `infer` (inference under `/v2`), `emergency` (the lane) and `admin` (refreshing the
     repository). Without, all of them. Cards, health and the progress of own requests take any key."""
 
@@ -320,6 +350,9 @@ class SessionSettings(_Group):
     bytes: int = Field(1024 * MIB, gt=0)
     """Images and features of all sessions together; on Redis over all replicas, which must agree on it. Features give
     way to images; an image that does not fit beside those of living sessions is refused."""
+
+    tenant_bytes: int | None = Field(None, gt=0)
+    """Of those, the images of one tenant's sessions; None: a half where several tenants have keys, else all."""
 
     idle_seconds: float = Field(900.0, gt=0)
     """How long a session lives after its last request."""
@@ -408,6 +441,8 @@ class Settings(BaseSettings):
 
         turns = ("turns",) if self.work.turns else ()
         kept = ("local_bytes", "connections") if self.sessions.url else ("bytes",)
+        if not self.sessions.url and self.sessions.tenant_bytes:
+            kept = (*kept, "tenant_bytes")
         return self.model_copy(
             update={
                 "engine": share(self.engine, "lanes", "triton_inflight_bytes"),
@@ -417,9 +452,24 @@ class Settings(BaseSettings):
         )
 
     @property
+    def registry(self) -> Registry:
+        """The tasks that are served."""
+        return Registry.discover(self.models.tasks)
+
+    @property
     def keeps_sessions(self) -> bool:
         """Whether whichever process answers knows every session."""
         return self.server.workers == 1 or self.sessions.url is not None
+
+    @model_validator(mode="after")
+    def _scopes_are_known(self) -> Self:
+        known = self.registry.scopes
+        for tenant, key in self.auth.by_tenant().items():
+            if unknown := sorted((key.scopes or frozenset()) - known):
+                raise ValueError(
+                    f"auth.keys.{tenant}: there is no scope '{unknown[0]}'; there are {', '.join(sorted(known))}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _largest_request_fits(self) -> Self:
@@ -443,3 +493,16 @@ class Settings(BaseSettings):
                 "limits.volume_slices and limits.volume_voxels, or such a CT could never be answered by a DICOM SEG"
             )
         return self
+
+
+def unknown_variables(environment: Iterable[str]) -> dict[str, str | None]:
+    """Return the variables of an environment that begin as settings do and are none, each with the nearest that is."""
+    known = [
+        f"MASKGATE_{group}_{name}".upper()
+        for group, field in Settings.model_fields.items()
+        for name in field.annotation.model_fields  # type: ignore[union-attr]
+    ]
+    groups = tuple(f"MASKGATE_{group}".upper() for group in Settings.model_fields)
+    offered = (name for name in environment if name.upper().startswith("MASKGATE_") and name not in _OF_THE_CLIENT)
+    unknown = sorted(name for name in offered if name.upper() not in (*known, *groups))
+    return {name: next(iter(get_close_matches(name.upper(), known, 1, 0.8)), None) for name in unknown}

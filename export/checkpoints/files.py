@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from export.errors import CheckpointError
 from export.graphs.framing import Framing, Tint
 from export.networks import build_network
-from export.tasks.waste.catalogue import LABEL_SETS
+from export.registry import task_of
 from gateway.vision.windowing import LUNG
 
 
@@ -70,9 +70,10 @@ class Checkpoint:
         return network.eval()
 
     def _label_values(self) -> int:
-        if self.classes not in LABEL_SETS:
-            raise ValueError(f"unknown label set {self.classes!r}; known: {', '.join(LABEL_SETS)}")
-        return len(LABEL_SETS[self.classes])
+        label_sets = task_of(self.architecture).label_sets
+        if label_sets and self.classes not in label_sets:
+            raise ValueError(f"unknown label set {self.classes!r}; known: {', '.join(label_sets)}")
+        return len(label_sets.get(self.classes, ()))
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

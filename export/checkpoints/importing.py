@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from export.checkpoints.files import Checkpoint, load
-from export.checkpoints.keras_files import SUFFIXES
-from export.checkpoints.keras_importing import PAPERS_SIDE, import_keras
+from export.checkpoints.keras_files import SUFFIXES, read_keras
 from export.errors import CheckpointError
-from export.networks import CROPS, CT, DEPTHS, FANET_DEPTHS, FILMS, RESIDUAL, WASTE, build_network
-from export.networks.dahitra import PUBLISHED_THRESHOLD, undoubled
-from export.tasks.waste.catalogue import LABEL_SETS
+from export.networks import ARCHITECTURES, architecture_of, build_network
+from export.networks.architecture import Architecture
+from export.registry import task_of
+from export.task import Classes
 from gateway.vision.windowing import LUNG, Window
 
 _CONTAINERS = ("state_dict", "model_state_dict", "model_G_state_dict")
@@ -60,15 +60,16 @@ def import_weights(
     if path.suffix in SUFFIXES:
         return import_keras(path, architecture, width=width or 1.0, threshold=threshold, data=data, licence=licence)
     weights = weights_in(load(path), path)
-    if architecture == "fanet" and is_backbone_alone(weights):
-        hint = "`train fanet --start` takes it; a model needs its heads too"
-        raise CheckpointError(f"{path.name} is a backbone alone: {hint}")
-    if architecture == "dahitra":
-        weights, threshold = _named_once(weights), threshold or PUBLISHED_THRESHOLD
-    depths = _told_depths(weights, architecture) if architecture in (*RESIDUAL, "fanet") else ""
-    if architecture in WASTE:
-        classes = classes or _told_label_set(weights, path)
-    values = len(LABEL_SETS[classes or "bags"])
+    try:
+        known = architecture_of(architecture)
+        weights = known.adopted(weights)
+    except ValueError as error:
+        raise CheckpointError(f"{path.name}: {error}") from error
+    task = task_of(architecture)
+    depths = _told_depths(weights, known) if known.depths else ""
+    if task.label_sets:
+        classes = classes or _told_label_set(weights, known, task.label_sets, path)
+    values = len(task.label_sets.get(classes or "", ()))
     if width is None:
         width = _told_width(weights, architecture)
     uncounted = not any(key.endswith(_COUNTER) for key in weights)
@@ -78,7 +79,7 @@ def import_weights(
         architecture=architecture,
         width=width,
         reduction=reduction,
-        threshold=threshold,
+        threshold=threshold or known.threshold,
         recipe="imported, without batch counters" if counters else "imported",
         steps=0,
         seconds=0.0,
@@ -88,7 +89,7 @@ def import_weights(
         hyperparameters={},
         licence=licence,
         depths=depths,
-        size=size or _size(architecture),
+        size=size or task.size,
         window=(window.low, window.high),
         classes=classes or "bags",
     )
@@ -96,11 +97,46 @@ def import_weights(
     return checkpoint
 
 
-def _size(architecture: str) -> int:
-    """Return the side of what a network is given, unless told otherwise."""
-    if architecture in (*FILMS, *CROPS):
-        return PAPERS_SIDE
-    return 256 if architecture in CT else 512
+def import_keras(
+    path: Path,
+    architecture: str,
+    *,
+    width: float = 1.0,
+    threshold: float | None = None,
+    data: str = "unstated",
+    licence: str = "unstated; ask whoever trained the weights",
+) -> Checkpoint:
+    """Return the weights of a Keras file, ``.h5`` or ``.keras``, as a checkpoint of a network of radiographs.
+
+    A file without a head becomes a checkpoint of the backbone alone, which training can start from and nothing can be
+    built of. See `read_keras`.
+
+    Raises:
+        CheckpointError: the architecture is no network of radiographs, or what `read_keras` refuses.
+    """
+    task = task_of(architecture)
+    if not architecture_of(architecture).keras:
+        known = ", ".join(name for name, each in ARCHITECTURES.items() if each.keras)
+        raise CheckpointError(f"Keras files are read for {known}; {architecture} is none of them")
+    weights = read_keras(path, architecture, width)
+    whole = any(key.startswith("head.") for key in weights)
+    return Checkpoint(
+        state_dict=weights,
+        architecture=architecture,
+        width=width,
+        reduction=1,
+        threshold=task.threshold if threshold is None else threshold,
+        recipe="imported from Keras" if whole else "imported from Keras, backbone alone",
+        steps=0,
+        seconds=0.0,
+        device="unknown",
+        seed=0,
+        data=data,
+        hyperparameters={},
+        licence=licence,
+        depths=next(iter(architecture_of(architecture).depths)),
+        size=task.size,
+    )
 
 
 def weights_in(content: Any, path: Path) -> dict[str, Tensor]:
@@ -116,18 +152,6 @@ def weights_in(content: Any, path: Path) -> dict[str, Tensor]:
     if strangers := sorted(str(key) for key, value in content.items() if not isinstance(value, Tensor)):
         raise CheckpointError(f"{path.name} holds entries that are not weights: {', '.join(strangers)}")
     return {key.removeprefix(_PREFIX): value.contiguous() for key, value in content.items()}
-
-
-def is_backbone_alone(weights: Mapping[str, Tensor]) -> bool:
-    """Return whether weights are of FANet's backbone, with or without its classifier, and no whole model's."""
-    return any(key.startswith("downsample_layers.") for key in weights)
-
-
-def _named_once(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    try:
-        return undoubled(weights)
-    except ValueError as error:
-        raise CheckpointError(str(error)) from error
 
 
 def _shapes(architecture: str, width: float, depths: str | None = None, classes: int = 2) -> dict[str, Tensor]:
@@ -148,31 +172,30 @@ def _told_width(weights: Mapping[str, Tensor], architecture: str) -> float:
     return float(weights[first].shape[0] / full[first].shape[0])
 
 
-def _told_depths(weights: Mapping[str, Tensor], architecture: str) -> str:
+def _told_depths(weights: Mapping[str, Tensor], architecture: Architecture) -> str:
     """Return the name of the backbone that has as many blocks in each stage as the one in `weights`."""
-    known, pattern, stages = (
-        (FANET_DEPTHS, r"backbone\.stages\.([0-3])\.(\d+)\.", "0123")
-        if architecture == "fanet"
-        else (DEPTHS, r"(?:backbone\.)?layer([1-4])\.(\d+)\.", "1234")
-    )
+    pattern, stages = architecture.stages
     blocks = {found.groups() for key in weights if (found := re.match(pattern, key))}
     count = Counter(stage for stage, _ in blocks)
     counted = tuple(count[stage] for stage in stages)
-    for name, depths in known.items():
+    for name, depths in architecture.depths.items():
         if depths == counted:
             return name
-    raise CheckpointError(f"no known backbone has {counted} blocks in its stages; known: {', '.join(known)}")
+    known = ", ".join(architecture.depths)
+    raise CheckpointError(f"no known backbone has {counted} blocks in its stages; known: {known}")
 
 
-def _told_label_set(weights: Mapping[str, Tensor], path: Path) -> str:
-    """Return the first label set that has as many values as the last layer of a network of waste."""
-    last = next((weights[key] for key in ("decode_head.conv_seg.bias", "head.bias") if key in weights), None)
+def _told_label_set(
+    weights: Mapping[str, Tensor], architecture: Architecture, label_sets: Mapping[str, Classes], path: Path
+) -> str:
+    """Return the first label set that has as many values as the last layer of a network."""
+    last = weights.get(architecture.label_bias)
     if last is None:
         raise CheckpointError(f"{path.name} has no last layer to tell its classes by")
-    for name, classes in LABEL_SETS.items():
+    for name, classes in label_sets.items():
         if len(classes) == len(last):
             return name
-    raise CheckpointError(f"no label set has {len(last)} values; known: {', '.join(LABEL_SETS)}")
+    raise CheckpointError(f"no label set has {len(last)} values; known: {', '.join(label_sets)}")
 
 
 def _counters(architecture: str, width: float, depths: str, classes: int) -> dict[str, Tensor]:

@@ -16,7 +16,9 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from export.tasks.specs import Tensors
+from export.checkpoints.files import Checkpoint
+from export.registry import task_of_model
+from export.task import ModelSpec, Tensors
 
 OPSET = 18
 """Oldest ONNX operator set that today's exporter writes without conversion; every runtime since 2023 reads it."""
@@ -29,6 +31,16 @@ class Graph:
     module: nn.Module
     inputs: Tensors
     outputs: Tensors
+
+
+def graph_of(network: nn.Module, checkpoint: Checkpoint, spec: ModelSpec) -> Graph:
+    """Return the graph that `spec` wants of `checkpoint.network()`.
+
+    Raises:
+        ValueError: the network cannot be served so.
+    """
+    graph: Graph = task_of_model(spec).module("graph").graph_of(network, checkpoint, spec)
+    return graph
 
 
 def to_onnx(graph: Graph) -> bytes:

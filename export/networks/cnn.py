@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from export.networks.resnet import RESNET50, ResNet, stage_channels
+from export.networks.architecture import Architecture
+from export.networks.resnet import DEPTHS, RESNET50, ResNet, stage_channels
 
 GRADES = 4
 """No damage, minor, major, destroyed."""
@@ -31,3 +32,6 @@ class CNN(ResNet):
         """Return logits (N, 4) of normalised crops (N, 3, S, S)."""
         logits: Tensor = self.fc(super().forward(crops)[-1].mean(dim=(2, 3)))
         return logits
+
+
+ARCHITECTURES = (Architecture("cnn", lambda width, depths, _: CNN(width, depths), DEPTHS, usual="resnet50"),)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from export.networks.architecture import Architecture
 from export.networks.unet import Decoder, Encoder, scaled_widths
 
 
@@ -72,3 +73,6 @@ class CogSeg(nn.Module):
     def sharpening(self) -> Path:
         """Return the path from slices to slices of twice their size."""
         return Path(self.encoder, self.super_resolution)
+
+
+ARCHITECTURES = (Architecture("cogseg", lambda width, *_: CogSeg(width)),)

@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
 Triple = tuple[float, float, float]
 
 
@@ -25,3 +30,15 @@ DAHITRA = Colours((127 / 255,) * 3, (127 / 255,) * 3, "bgr")
 
 DAHITRA_LEVIR = Colours((0.5,) * 3, (0.5,) * 3)
 """DAHiTra's for LEVIR-CD."""
+
+
+def normalise(images: NDArray[np.uint8], device: str, colours: Colours = IMAGENET) -> Tensor:
+    """Return uint8 images (N, H, W, 3) RGB as normalised float32 (N, 3, H, W) in channels-last memory."""
+    if colours.order == "bgr":
+        images = np.ascontiguousarray(images[..., ::-1])
+    # The view from NHWC to NCHW is channels-last already: nothing is copied to reorder it.
+    batch = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float()
+    mean, std = (
+        torch.tensor(constant, device=device).view(1, 3, 1, 1) * 255 for constant in (colours.mean, colours.std)
+    )
+    return (batch - mean) / std

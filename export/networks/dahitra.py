@@ -17,7 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from export.networks.architecture import Architecture
 from export.networks.attention import Decoder, Encoder, Shape
+from export.networks.colours import DAHITRA, DAHITRA_LEVIR
 from export.networks.resnet import PLANES, STEM, BasicBlock
 
 TOKENS = 4
@@ -241,3 +243,16 @@ def _learnt(*shape: int) -> nn.Parameter:
 
 def _scaled(channels: int, width: float) -> int:
     return max(1, round(width * channels))
+
+
+ARCHITECTURES = (
+    Architecture(
+        "dahitra",
+        lambda width, *_: DAHiTra(width),
+        inputs=("pre", "post"),
+        colours=DAHITRA,
+        adopted=undoubled,
+        threshold=PUBLISHED_THRESHOLD,
+    ),
+    Architecture("dahitra_levir", lambda width, *_: DAHiTraLEVIR(width), inputs=("pre", "post"), colours=DAHITRA_LEVIR),
+)

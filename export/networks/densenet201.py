@@ -7,7 +7,8 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
-from export.networks.keras_layers import FilmNetwork, preactivated, repeated, scaled
+from export.networks.architecture import Architecture
+from export.networks.keras_layers import FILM_DEPTHS, FilmNetwork, preactivated, repeated, scaled
 
 BLOCKS = (6, 12, 48, 32)
 """Layers of each dense block, published."""
@@ -77,3 +78,8 @@ class _Backbone(nn.Module):
         self.blocks.add_module(f"{name}_conv", nn.Conv2d(self.channels, after, kernel_size=1, bias=False))
         self.blocks.add_module(f"{name}_pool", nn.AvgPool2d(2))
         self.channels = after
+
+
+ARCHITECTURES = (
+    Architecture("densenet201", lambda width, depths, _: DenseNet201(width, depths), FILM_DEPTHS, keras=True),
+)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from export.networks.architecture import Architecture
 from export.networks.pyramid import PyramidPooling
-from export.networks.resnet import RESNET101, ResNet, stage_channels
+from export.networks.resnet import DEPTHS, RESNET101, ResNet, stage_channels
 
 _CONTEXT = 512
 
@@ -40,3 +41,6 @@ class _Head(PyramidPooling):
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.final(super().forward(x))
         return logits
+
+
+ARCHITECTURES = (Architecture("dextr", lambda width, depths, _: DEXTR(width, depths), DEPTHS),)

@@ -5,12 +5,13 @@ Layers are named as the published weights name them, so that these load as they 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
+from export.networks.architecture import Architecture
 from export.networks.fanet_blocks import SCM_GROUPS, WHOLE, Block, Parts
 from export.networks.uperhead import AuxiliaryHead, UPerHead
 
@@ -133,3 +134,26 @@ def _begin(layer: nn.Module) -> None:
         nn.init.trunc_normal_(layer.weight, std=0.02)
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
+
+
+def is_backbone_alone(weights: Mapping[str, Tensor]) -> bool:
+    """Return whether weights are of FANet's backbone, with or without its classifier, and no whole model's."""
+    return any(key.startswith("downsample_layers.") for key in weights)
+
+
+def _whole(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    if is_backbone_alone(weights):
+        raise ValueError("it is a backbone alone: `train fanet --start` takes it; a model needs its heads too")
+    return dict(weights)
+
+
+ARCHITECTURES = (
+    Architecture(
+        "fanet",
+        lambda width, depths, classes: FANetUPer(width, depths, classes),
+        {"fanet_b": FANET_B, "fanet_s": FANET_S},
+        stages=(r"backbone\.stages\.([0-3])\.(\d+)\.", "0123"),
+        label_bias="decode_head.conv_seg.bias",
+        adopted=_whole,
+    ),
+)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from export.networks.architecture import Architecture
+
 WIDTHS = (64, 128, 256, 512)
 """Channels of the encoder at full width; the decoder mirrors them."""
 
@@ -47,3 +49,9 @@ def _convolution(in_channels: int, out_channels: int) -> list[nn.Module]:
 
 def _upsampling(in_channels: int, out_channels: int) -> list[nn.Module]:
     return [nn.ConvTranspose2d(in_channels, out_channels, kernel_size=2, stride=2), nn.ReLU(inplace=True)]
+
+
+ARCHITECTURES = (
+    Architecture("fcn", lambda width, _depths, _classes: FCN(width), inputs=("pre",)),
+    Architecture("waste_fcn", lambda width, _depths, classes: FCN(width, classes=classes), label_bias="head.bias"),
+)

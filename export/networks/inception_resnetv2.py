@@ -7,7 +7,17 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
-from export.networks.keras_layers import Branches, ConvNorm, FilmNetwork, ShiftNorm, pooled, repeated, scaled
+from export.networks.architecture import Architecture
+from export.networks.keras_layers import (
+    FILM_DEPTHS,
+    Branches,
+    ConvNorm,
+    FilmNetwork,
+    ShiftNorm,
+    pooled,
+    repeated,
+    scaled,
+)
 
 BLOCKS = {"block35": 10, "block17": 20, "block8": 10}
 """Kind of residual block → how many there are of it, published."""
@@ -139,3 +149,10 @@ class _Backbone(nn.Module):
             nn.Sequential(ConvNorm(before, c192, 1), ConvNorm(c192, c224, (1, 3)), ConvNorm(c224, c256, (3, 1))),
         )
         return branches, c192 + c256
+
+
+ARCHITECTURES = (
+    Architecture(
+        "inception_resnetv2", lambda width, depths, _: InceptionResNetV2(width, depths), FILM_DEPTHS, keras=True
+    ),
+)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from export.networks.keras_layers import Branches, ConvNorm, FilmNetwork, pooled, scaled
+from export.networks.architecture import Architecture
+from export.networks.keras_layers import FILM_DEPTHS, Branches, ConvNorm, FilmNetwork, pooled, scaled
 
 
 class InceptionV3(FilmNetwork):
@@ -111,3 +112,8 @@ class _Backbone(nn.Module):
 
 def _both_ways(channels: int) -> Branches:
     return Branches(ConvNorm(channels, channels, (1, 3)), ConvNorm(channels, channels, (3, 1)))
+
+
+ARCHITECTURES = (
+    Architecture("inceptionv3", lambda width, depths, _: InceptionV3(width, depths), FILM_DEPTHS, keras=True),
+)

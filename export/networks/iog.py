@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from export.networks.architecture import Architecture
 from export.networks.pyramid import PyramidPooling, convolution
-from export.networks.resnet import RESNET101, Bottleneck, ResNet, stage_channels
+from export.networks.resnet import DEPTHS, RESNET101, Bottleneck, ResNet, stage_channels
 
 MULTI_GRID = (2, 4, 8)
 """Dilations of the last stage's bottlenecks, which keep 1/16 of the resolution."""
@@ -191,3 +192,9 @@ def _bottleneck(in_channels: int, inner: int) -> Bottleneck:
 
 def _scaled(channels: int, width: float) -> int:
     return max(1, round(width * channels))
+
+
+ARCHITECTURES = (
+    Architecture("iog", lambda width, depths, _: IOG(width, depths), DEPTHS),
+    Architecture("iog_refine", lambda width, depths, _: IOGRefine(width, depths), DEPTHS),
+)

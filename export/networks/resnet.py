@@ -15,6 +15,9 @@ RESNET50 = (3, 4, 6, 3)
 RESNET26 = (2, 2, 2, 2)
 """Bottlenecks per stage of the smallest network of this kind, for the demonstrations."""
 
+DEPTHS: dict[str, tuple[int, ...]] = {"resnet101": RESNET101, "resnet50": RESNET50, "resnet26": RESNET26}
+"""Name of a residual backbone → its bottlenecks per stage."""
+
 STEM, PLANES, EXPANSION = 64, (64, 128, 256, 512), 4
 """Channels of the stem, inner channels of the stages, and how many times that they give."""
 

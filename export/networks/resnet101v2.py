@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from export.networks.keras_layers import FilmNetwork, preactivated, repeated, scaled
+from export.networks.architecture import Architecture
+from export.networks.keras_layers import FILM_DEPTHS, FilmNetwork, preactivated, repeated, scaled
 
 STACKS = ((64, 3), (128, 4), (256, 23), (512, 3))
 """Inner channels and blocks of each stack, published."""
@@ -95,3 +96,8 @@ def _reaches_out(side: int, device: torch.device) -> Tensor:
     """Return, per window along a side, whether it reaches over an end of it."""
     middle = torch.arange(0, side, 2, device=device)
     return (middle == 0) | (middle == side - 1)
+
+
+ARCHITECTURES = (
+    Architecture("resnet101v2", lambda width, depths, _: ResNet101V2(width, depths), FILM_DEPTHS, keras=True),
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from export.networks.architecture import Architecture
 from export.networks.unet import double_convolution, scaled_widths
 
 
@@ -43,3 +44,6 @@ class SiameseUNet(nn.Module):
             merged = block(torch.cat([differences.pop(), upsample(merged)], dim=1))
         logits: Tensor = self.head(merged)
         return logits
+
+
+ARCHITECTURES = (Architecture("siamunet", lambda width, *_: SiameseUNet(width), inputs=("pre", "post")),)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from export.networks.architecture import Architecture
+
 WIDTHS = (64, 128, 256, 512, 1024)
 """Channels of the five encoder levels at full width."""
 
@@ -84,3 +86,6 @@ class UNet(nn.Module):
         """Return logits (N, classes, H, W) of slices (N, 1, H, W) in [0, 1]; H and W are multiples of 16."""
         logits: Tensor = self.head(self.decoder(self.encoder(slices))[-1])
         return logits
+
+
+ARCHITECTURES = (Architecture("ct_unet", lambda width, *_: UNet(width)),)

@@ -10,7 +10,7 @@ import torch
 
 from export.errors import ParityError
 from export.graphs.runners import Arrays, FileFormat
-from export.parity.cases import Trial
+from export.parity.cases import Case
 from export.parity.inputs import KINDS, Tiles
 from gateway.repository.card import Drift, Parity
 
@@ -37,8 +37,8 @@ TOLERANCE_COMPOSITION = 4 / 255
 are rounded to float16."""
 
 
-def prove(trials: Iterable[Trial], largest: int) -> Parity:
-    """Make every trial with every kind of inputs, in batches of 1, 3 and `largest`.
+def prove(cases: Iterable[Case], largest: int) -> Parity:
+    """Make every comparison with every kind of inputs, in batches of 1, 3 and `largest`.
 
     Raises:
         ParityError: a comparison is beyond tolerance.
@@ -51,7 +51,7 @@ def prove(trials: Iterable[Trial], largest: int) -> Parity:
         tolerance_intensity=TOLERANCE_INTENSITY,
         tolerance_saliency=TOLERANCE_SALIENCY,
         versions={"torch": torch.__version__, "onnxruntime": onnxruntime.__version__},
-        comparisons=tuple(drift for trial in trials for drift in _compare(trial, largest)),
+        comparisons=tuple(drift for case in cases for drift in _compare(case, largest)),
     )
     worst = max(parity.comparisons, key=parity.excess)
     if parity.excess(worst) > 1:
@@ -61,31 +61,31 @@ def prove(trials: Iterable[Trial], largest: int) -> Parity:
     return parity
 
 
-def _compare(trial: Trial, largest: int) -> Iterator[Drift]:
+def _compare(case: Case, largest: int) -> Iterator[Drift]:
     for kind in KINDS:
-        drawn = trial.draw(kind, largest)
+        drawn = case.draw(kind, largest)
         for batch in sorted({1, min(3, largest), largest}):
             cut = [array[:batch] for array in drawn]
-            truth = trial.reference(cut)
-            for file_format, run in trial.runners.items():
+            truth = case.reference(cut)
+            for file_format, run in case.runners.items():
                 try:
                     answer = run(cut)
                 # Each runtime has exceptions of its own, and a graph that fails differs from one that answers.
                 except Exception as error:
-                    message = f"{_who(file_format, trial.part)} fails on {kind} tiles, batch {batch}"
+                    message = f"{_who(file_format, case.part)} fails on {kind} tiles, batch {batch}"
                     raise ParityError(f"{message}: {type(error).__name__}") from error
-                yield _drift(trial, truth, answer, file_format, kind, batch)
+                yield _drift(case, truth, answer, file_format, kind, batch)
 
 
-def _drift(trial: Trial, truth: Arrays, answer: Arrays, file_format: FileFormat, kind: Tiles, batch: int) -> Drift:
-    for name, wanted, got in zip(trial.outputs, truth, answer, strict=True):
+def _drift(case: Case, truth: Arrays, answer: Arrays, file_format: FileFormat, kind: Tiles, batch: int) -> Drift:
+    for name, wanted, got in zip(case.outputs, truth, answer, strict=True):
         if wanted.shape != got.shape or wanted.dtype != got.dtype:
             raise ParityError(
-                f"{_who(file_format, trial.part)} gives {name} as {got.dtype} {got.shape}, "
+                f"{_who(file_format, case.part)} gives {name} as {got.dtype} {got.shape}, "
                 f"torch {wanted.dtype} {wanted.shape}"
             )
-    deviation = trial.deviation(truth, answer)
-    return Drift(format=file_format, part=trial.part, tiles=kind, batch=batch, **asdict(deviation))
+    deviation = case.deviation(truth, answer)
+    return Drift(format=file_format, part=case.part, tiles=kind, batch=batch, **asdict(deviation))
 
 
 def _how(drift: Drift) -> str:

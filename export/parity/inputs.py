@@ -9,6 +9,7 @@ from maskgate_client.scenes import draw_scene
 from numpy.typing import NDArray
 
 from export.graphs.runners import Pixels
+from export.task import Tensors
 from gateway.vision.clicks import Points, as_points, click_map
 from gateway.vision.windowing import LUNG, from_windowed
 
@@ -17,6 +18,11 @@ KINDS: tuple[Tiles, ...] = ("noise", "constant", "natural")
 
 # From mid-grey outwards.
 _LEVELS = np.array([128, 0, 255, 64, 192, 32, 224, 96], np.uint8)
+
+
+def draw_images(inputs: Tensors, kind: Tiles, count: int) -> list[Pixels]:
+    """Return `count` tiles for each input of a graph of RGB images of one size."""
+    return draw_tiles(kind, len(inputs), count, inputs[0].shape[0])
 
 
 def draw_tiles(kind: Tiles, roles: int, count: int, tile: int) -> list[Pixels]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import fmean
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from export.training.curves import save_curves
-from export.training.state import State
+from export.checkpoints.files import Checkpoint, write_checkpoint
+from export.training.run import Run
 
 Batch = TypeVar("Batch")
 
@@ -23,49 +26,79 @@ _SAVE_SECONDS = 60.0
 
 
 def run_to_end(
-    state: State,
+    run: Run[Any, Batch],
     batch: Callable[[int], Batch],
-    learn: Callable[[Batch], dict[str, float]],
-    figures: Callable[[], dict[str, float]],
+    figures: Callable[[Checkpoint], dict[str, float]],
     out: Path,
     *,
     resume: bool,
-) -> None:
-    """Step to the end of a run.
+) -> Path:
+    """Step to the end of a run and return the path of its checkpoint, ``out/model.pt``.
+
+    Beside it lie ``history.json`` and ``curves.png``, renewed at every evaluation, and ``last.pt``, from which a run
+    that was killed goes on with the very samples it would have seen. The checkpoint holds the averaged weights of the
+    last step: the validation data chooses nothing.
 
     Args:
-        state: at its start, or where it was saved.
+        run: at its start, or where it was saved.
         batch: returns the batch of a step; called in another thread, one step ahead.
-        learn: takes one step and returns its losses by name.
-        figures: returns the validation figures of the averaged weights.
-        out: where ``history.json`` and ``curves.png`` are renewed at every evaluation, and ``last.pt`` every minute.
-        resume: go on from ``last.pt`` where there is one; else from where the state is.
+        figures: returns the validation figures of what would be kept now.
+        out: a folder, made where it is missing.
+        resume: go on from ``last.pt`` where there is one; else from where the run is.
 
     Raises:
         ValueError: ``last.pt`` is of another recipe.
     """
-    last = out / "last.pt"
+    out.mkdir(parents=True, exist_ok=True)
+    last, kept = out / "last.pt", out / "model.pt"
     if resume and last.is_file():
-        state.load(last)
+        run.load(last)
     losses: list[dict[str, float]] = []
-    saved, done = state.seconds, round(100 * state.progress, 1)
+    saved, done = run.seconds, round(100 * run.progress, 1)
     # The next batch is made while the network learns from this one.
-    with ThreadPoolExecutor(1) as pool, tqdm(total=100, initial=done, desc=state.plan.network, unit="%") as bar:
-        upcoming = pool.submit(batch, state.step)
-        while state.progress < 1:
-            current, upcoming = upcoming.result(), pool.submit(batch, state.step + 1)
-            losses.append(learn(current))
-            bar.set_postfix(step=state.step, loss=sum(losses[-1].values()), refresh=False)
-            bar.update(round(100 * state.progress, 1) - bar.n)
-            due = state.progress * EVALUATIONS >= len(state.history) + 1
+    with ThreadPoolExecutor(1) as pool, tqdm(total=100, initial=done, desc=run.recipe.network, unit="%") as bar:
+        upcoming = pool.submit(batch, run.step)
+        while run.progress < 1:
+            current, upcoming = upcoming.result(), pool.submit(batch, run.step + 1)
+            losses.append(run.learn(current))
+            bar.set_postfix(step=run.step, loss=sum(losses[-1].values()), refresh=False)
+            bar.update(round(100 * run.progress, 1) - bar.n)
+            due = run.progress * EVALUATIONS >= len(run.history) + 1
             if due:
                 means = {f"loss {name}": fmean(loss[name] for loss in losses) for name in losses[0]}
-                state.history.append({"step": state.step, "seconds": state.seconds, **means, **figures()})
-                state.tick()
+                # What evaluation draws, such as the first weights of another network, is not the run's.
+                with torch.random.fork_rng(devices=[]):
+                    found = figures(run.checkpoint())
+                run.history.append({"step": run.step, "seconds": run.seconds, **means, **found})
+                run.tick()
                 losses.clear()
-                (out / "history.json").write_text(json.dumps(state.history, indent=1) + "\n", encoding="utf-8")
-                save_curves(state.history, out / "curves.png")
-            if due or state.seconds - saved > _SAVE_SECONDS:
-                state.save(last)
-                saved = state.seconds
+                (out / "history.json").write_text(json.dumps(run.history, indent=1) + "\n", encoding="utf-8")
+                save_curves(run.history, out / "curves.png")
+            if due or run.seconds - saved > _SAVE_SECONDS:
+                run.save(last)
+                saved = run.seconds
         upcoming.cancel()
+    write_checkpoint(run.checkpoint(), kept)
+    return kept
+
+
+def save_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
+    """Write losses (left) and validation figures (right) over steps as PNG; each row of the history is one evaluation.
+
+    Keys that start with ``loss`` are losses, every other one but ``step`` and ``seconds`` is a figure from 0 to 1.
+    """
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    losses, figures = figure.subplots(1, 2)
+    steps = [row["step"] for row in history]
+    names = [name for name in history[0] if name not in ("step", "seconds")] if history else []
+    for name in names:
+        axis = losses if name.startswith("loss") else figures
+        axis.plot(steps, [row[name] for row in history], marker=".", label=name)
+    for axis, title in ((losses, "training loss"), (figures, "validation")):
+        axis.set(title=title, xlabel="step")
+        axis.grid(alpha=0.3)
+        if axis.lines:
+            axis.legend(fontsize="small")
+    figures.set_ylim(0, 1)
+    figure.savefig(path, dpi=110)

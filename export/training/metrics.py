@@ -1,19 +1,14 @@
-"""Counts over all pixels of a set, and the figures computed from them (as xView2 scores)."""
+"""Counts over all pixels of a set, and the figures read off them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
 
-from export.tasks.damage.data import UNCLASSIFIED
-
-CLASSES = ("background", "no-damage", "minor-damage", "major-damage", "destroyed")
-"""Names of label values 0 to 4."""
-
-_UNCLASSIFIED_ROW = len(CLASSES)
+Matrix = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -56,78 +51,35 @@ class Binary:
         return _ratio(self.tp + self.tn, self.tp + self.fp + self.fn + self.tn)
 
 
-@dataclass
-class DamageCounts:
-    """A confusion matrix of label maps, summed over images.
+def confusion_of(prediction: NDArray[np.uint8], truth: NDArray[np.uint8], classes: int) -> Matrix:
+    """Return how many pixels have each pair of labels, (classes, classes), [truth, prediction].
 
-    ``matrix[target, prediction]`` counts pixels; its last, sixth row holds buildings of unknown damage. They are
-    buildings for localisation, and for damage are left out (``unclassified_as`` None) or count as that class (xView2's
-    own scoring takes 1).
+    Args:
+        prediction: label map (H, W) of values below `classes`.
+        truth: the same; pixels of other values count nowhere.
+        classes: label values.
+
+    Raises:
+        ValueError: the shapes differ.
     """
-
-    unclassified_as: int | None = None
-    matrix: NDArray[np.int64] = field(default_factory=lambda: np.zeros((len(CLASSES) + 1, len(CLASSES)), np.int64))
-
-    def add(self, prediction: NDArray[np.uint8], target: NDArray[np.uint8]) -> None:
-        """Count one image: two label maps of one shape; values 0 to 4, in the target also 255.
-
-        Raises:
-            ValueError: the shapes differ.
-        """
-        if prediction.shape != target.shape:
-            raise ValueError(f"prediction is {prediction.shape}, target is {target.shape}")
-        rows = np.where(target == UNCLASSIFIED, _UNCLASSIFIED_ROW, target).astype(np.int64)
-        cells = np.bincount((rows * len(CLASSES) + prediction).ravel(), minlength=self.matrix.size)
-        self.matrix += cells.reshape(self.matrix.shape)
-
-    @property
-    def confusion(self) -> NDArray[np.int64]:
-        """Return the 5x5 matrix [target, prediction] under the policy for un-classified buildings."""
-        square = self.matrix[:_UNCLASSIFIED_ROW].copy()
-        if self.unclassified_as is not None:
-            square[self.unclassified_as] += self.matrix[_UNCLASSIFIED_ROW]
-        return square
-
-    @property
-    def localisation(self) -> Binary:
-        """Return the counts of "building", that is value > 0, over every pixel."""
-        rows = self.matrix
-        return Binary(
-            tp=int(rows[1:, 1:].sum()), fp=int(rows[0, 1:].sum()), fn=int(rows[1:, 0].sum()), tn=int(rows[0, 0])
-        )
-
-    def damage(self, value: int) -> Binary:
-        """Return the counts of one damage class (1 to 4) over the pixels of target buildings, as xView2 counts."""
-        rows = self.confusion[1:]
-        tp = int(rows[value - 1, value])
-        fp = int(rows[:, value].sum()) - tp
-        fn = int(rows[value - 1].sum()) - tp
-        return Binary(tp, fp, fn, int(rows.sum()) - tp - fp - fn)
-
-    @property
-    def damage_f1(self) -> tuple[float, ...]:
-        """Return F1 of classes 1 to 4."""
-        return tuple(self.damage(value).f1 for value in range(1, len(CLASSES)))
-
-    @property
-    def damage_harmonic(self) -> float:
-        """Return the harmonic mean of the four damage F1."""
-        return harmonic_mean(self.damage_f1)
-
-    @property
-    def score(self) -> float:
-        """Return the xView2 score."""
-        return xview2_score(self.localisation.f1, self.damage_harmonic)
+    if prediction.shape != truth.shape:
+        raise ValueError(f"prediction is {prediction.shape}, truth is {truth.shape}")
+    judged = truth < classes
+    cells = truth[judged].astype(np.int64) * classes + prediction[judged]
+    return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
 
 
-def harmonic_mean(values: Sequence[float]) -> float:
-    """Return the harmonic mean with 1e-6 added to each value, as xView2 does: one 0 all but annuls it."""
-    return len(values) / sum(1 / (value + 1e-6) for value in values)
+def class_ious(confusion: Matrix) -> list[float | None]:
+    """Return the IoU of each class; None where neither truth nor prediction hold it."""
+    overlap = confusion.diagonal()
+    union = confusion.sum(axis=0) + confusion.sum(axis=1) - overlap
+    return [float(o / u) if u else None for o, u in zip(overlap, union, strict=True)]
 
 
-def xview2_score(localisation_f1: float, damage_f1: float) -> float:
-    """Return 0.3 localisation + 0.7 damage."""
-    return 0.3 * localisation_f1 + 0.7 * damage_f1
+def mean_iou(confusion: Matrix, *, background: bool = True) -> float:
+    """Return the mean IoU of the classes that truth or prediction hold; 1 where there is none but the background."""
+    ious = [iou for iou in class_ious(confusion)[0 if background else 1 :] if iou is not None]
+    return fmean(ious) if ious else 1.0
 
 
 def _ratio(part: int, whole: int) -> float:

@@ -103,6 +103,10 @@ class Engine(Protocol):
     name: str
 
     @property
+    def tried(self) -> bool:
+        """Whether every model of the repository was tried once since the start; what is not known before may exist."""
+
+    @property
     def transport(self) -> str:
         """How tensors reach the model: "in-process", "shared-memory" or "binary"."""
 
@@ -159,10 +163,12 @@ def choose(engine: Engine, task: str, name: str, version: int | None = None) -> 
     Raises:
         ModelNotFound: no model of that name serves the task.
         VersionNotFound: it has no such version.
-        ModelNotReady: it is loading, or failed to load.
+        ModelNotReady: it is loading, or failed to load; or the repository is still being read.
     """
     statuses = {status.name: status for status in engine.statuses()}
     status = statuses.get(name)
+    if status is None:
+        check_tried(engine)
     if status is None or (status.model is not None and status.model.card.task != task):
         serving = [s.name for s in statuses.values() if s.model is not None and s.model.card.task == task]
         raise ModelNotFound(
@@ -174,6 +180,16 @@ def choose(engine: Engine, task: str, name: str, version: int | None = None) -> 
     if status.state != "ready" or status.model is None:
         raise ModelNotReady(f"Model {name} is {status.state}; GET /v1/models/{name} says why.", retry_after=5)
     return status.model
+
+
+def check_tried(engine: Engine) -> None:
+    """Do nothing where a model that the engine does not name is one that there is not.
+
+    Raises:
+        ModelNotReady: it is still reading the repository.
+    """
+    if not engine.tried:
+        raise ModelNotReady("The model repository is still being read.", retry_after=1)
 
 
 def _pinned(status: Status, version: int) -> Model:

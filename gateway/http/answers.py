@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from gateway import __version__
 from gateway.engines.base import Engine, Model, State, Status
+from gateway.registry import Answer, TaskSpec
 from gateway.repository.card import Card, ClassSpec
 from gateway.vision.regions import Region
 
@@ -66,23 +67,8 @@ class RegionAnswer(BaseModel):
     )
 
 
-class DamageAnswer(BaseModel):
-    """A damage map in numbers."""
-
-    model: str = Field(examples=["bd-siamunet"])
-    width: int = Field(examples=[1024])
-    height: int = Field(examples=[1024])
-    classes: list[ClassShare]
-    regions: list[RegionAnswer] = Field(description="Buildings of at least 25 pixels, in reading order")
-    notices: list[str] = Field(description="What was done to the images, and what to beware of")
-    provenance: Provenance
-    pictures: dict[str, str] = Field(
-        default={}, description="What `include` asked for: base64 PNG by name", examples=[{}]
-    )
-
-
-class WasteAnswer(BaseModel):
-    """A map of waste in numbers."""
+class LabelMapAnswer(BaseModel):
+    """A label map in numbers."""
 
     model: str = Field(examples=["waste-fanet"])
     width: int = Field(examples=[1920])
@@ -91,11 +77,37 @@ class WasteAnswer(BaseModel):
     regions: list[RegionAnswer] = Field(
         description="Connected pieces of one class of at least `min_area` pixels, in reading order"
     )
-    notices: list[str] = Field(description="What was done to the photograph, and what to beware of")
+    notices: list[str] = Field(description="What was done to what was sent, and what to beware of")
     provenance: Provenance
     pictures: dict[str, str] = Field(
         default={}, description="What `include` asked for: base64 PNG by name", examples=[{}]
     )
+
+
+class TaskPart(BaseModel):
+    """One part of a task's multipart body."""
+
+    name: str = Field(examples=["image"])
+    description: str
+    required: bool
+    media_types: list[str] = Field(description="What it may be; its bytes say which", examples=[["image/png"]])
+
+
+class TaskAnswer(BaseModel):
+    """One task: `POST /v1/<name>`."""
+
+    name: str = Field(description="Also the scope that a key needs for it", examples=["waste"])
+    title: str = Field(examples=["Waste on a photograph, by class"])
+    default_model: str = Field(description="Answers where none is named", examples=["waste-fanet"])
+    parts: list[TaskPart]
+    formats: list[str] = Field(description="Media types of answers, the default first", examples=[["image/png"]])
+    answer: Answer = Field(description="What an answer is in the main, for whoever shows it")
+
+
+class TasksAnswer(BaseModel):
+    """Every task."""
+
+    tasks: list[TaskAnswer]
 
 
 class VersionAnswer(BaseModel):
@@ -214,6 +226,26 @@ def region_answers(classes: Sequence[ClassSpec], found: Iterable[Region]) -> lis
         )
         for region in found
     ]
+
+
+def task_answer(spec: TaskSpec, default_model: str) -> TaskAnswer:
+    """Return a task as JSON shows it."""
+    return TaskAnswer(
+        name=spec.name,
+        title=spec.title,
+        default_model=default_model,
+        parts=[
+            TaskPart(
+                name=part.name,
+                description=part.description,
+                required=part.required,
+                media_types=list(part.media_types),
+            )
+            for part in spec.parts
+        ],
+        formats=list(spec.formats),
+        answer=spec.answer,
+    )
 
 
 def model_answer(status: Status) -> ModelCardAnswer:

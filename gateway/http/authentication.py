@@ -10,9 +10,8 @@ from fastapi import Depends, Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.access.keys import Tenants
+from gateway.access.keys import Tenants, check_scope, costs, scope_needed
 from gateway.access.quotas import Account, Quotas
-from gateway.access.scopes import check_scope, costs, scope_needed
 from gateway.errors import MaskgateError, Unavailable
 from gateway.http.problems import problem
 
@@ -28,6 +27,7 @@ class Authentication:
     app: ASGIApp
     tenants: Tenants
     quotas: Quotas
+    tasks: frozenset[str]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
@@ -37,7 +37,7 @@ class Authentication:
         state = scope["state"]
         with ExitStack() as counted:
             try:
-                state["scope"] = needed = scope_needed(scope["method"], scope["path"])
+                state["scope"] = needed = scope_needed(scope["method"], scope["path"], self.tasks)
                 state["caller"] = caller = self.tenants.of(_key(Headers(scope=scope)))
                 state["tenant"] = caller.tenant
                 check_scope(caller, needed)

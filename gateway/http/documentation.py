@@ -1,14 +1,17 @@
-"""What the task routes tell OpenAPI of their bodies and problems, which FastAPI cannot see in their signatures."""
+"""What task routes tell OpenAPI of bodies, answers and problems, which FastAPI cannot see in their signatures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gateway.http.urgency import DEADLINE, PRIORITY
+from gateway.http.negotiation import JSON
+from gateway.http.request_path import DEADLINE, PRIORITY
+from gateway.registry import Part, TaskSpec
 from gateway.scheduling.lanes import LANES
 
 Documentation = dict[str, Any]
+Responses = dict[int | str, Documentation]
 
 BINARY: Documentation = {"schema": {"type": "string", "format": "binary"}}
 
@@ -30,11 +33,30 @@ HEADERS: list[Documentation] = [
 """What every task takes of how urgent a request is."""
 
 _PROBLEM = {"content": {"application/problem+json": {"schema": {"type": "object"}}}}
+_COMMON = {
+    401: "Where keys are configured: no key, or none that is known.",
+    403: "The key lacks the scope.",
+    429: "The key's own limits are used up; see `Retry-After` and `RateLimit`.",
+    503: "Overloaded, draining, the model is not ready, or the answer would come after its deadline; see "
+    "`Retry-After`.",
+    504: "The deadline passed.",
+}
+_OF_MODELS = {
+    404: "No such model, or no such version of it.",
+    406: "`Accept` names nothing this route produces.",
+}
 
 
-def multipart(parts: Mapping[str, Documentation], optional: Mapping[str, Documentation] | None = None) -> Documentation:
-    """Return a multipart body of parts by name, all of `parts` required, and the headers that every task takes."""
-    schema = {"type": "object", "required": list(parts), "properties": {**parts, **(optional or {})}}
+def task_body(spec: TaskSpec, *, optional: Sequence[str] = ()) -> Documentation:
+    """Return a task's multipart body, and the headers that every task takes.
+
+    Args:
+        spec: of the task.
+        optional: names of required parts that this route can do without.
+    """
+    required = [name for name in spec.required_parts if name not in optional]
+    properties = {part.name: _part(part) for part in spec.parts}
+    schema = {"type": "object", "required": required, "properties": properties}
     return body({"multipart/form-data": {"schema": schema}})
 
 
@@ -43,19 +65,27 @@ def body(content: Documentation) -> Documentation:
     return {"requestBody": {"required": True, "content": content}, "parameters": HEADERS}
 
 
-def image_part(description: str) -> Documentation:
-    """Return a part that is an image file."""
-    return {"type": "string", "format": "binary", "description": description}
+def task_responses(spec: TaskSpec, answer: Any) -> Responses:
+    """Return the answers of a task's route: its formats, `answer` as JSON, and the problems that it may meet."""
+    content = {media_type: BINARY for media_type in spec.formats if media_type != JSON}
+    return {200: {"description": spec.texts.answer, "model": answer, "content": content}, **task_problems(spec)}
 
 
-def problems(meanings: Mapping[int, str]) -> dict[int | str, Documentation]:
-    """Return the problem documents of a route by status, those that every task route has among them."""
-    common = {
-        401: "Where keys are configured: no key, or none that is known.",
-        403: "The key lacks the scope.",
-        429: "The key's own limits are used up; see `Retry-After` and `RateLimit`.",
-        503: "Overloaded, draining, the model is not ready, or the answer would come after its deadline; see "
-        "`Retry-After`.",
-        504: "The deadline passed.",
-    }
-    return {status: {"description": meaning, **_PROBLEM} for status, meaning in {**meanings, **common}.items()}
+def task_problems(spec: TaskSpec) -> Responses:
+    """Return the problem documents of a task's route by status."""
+    parts = "the part is missing" if len(spec.parts) == 1 else "a part is missing"
+    own = {400: f"The body is malformed, or {parts} or there twice.", **_OF_MODELS, **spec.texts.problems}
+    return problems(dict(sorted(own.items())))
+
+
+def problems(meanings: Mapping[int, str]) -> Responses:
+    """Return the problem documents of a route by status, those that every route with a key has among them."""
+    return {status: {"description": meaning, **_PROBLEM} for status, meaning in {**meanings, **_COMMON}.items()}
+
+
+def _part(part: Part) -> Documentation:
+    if not part.examples:
+        return {"type": "string", "format": "binary", "description": part.description}
+    (media_type,) = part.media_types
+    text = {"type": "string", "contentMediaType": media_type, "description": part.description}
+    return {**text, "examples": list(part.examples)}

@@ -1,7 +1,8 @@
-"""Models, cards, health and metrics."""
+"""Tasks, models, cards, health and metrics."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
@@ -9,10 +10,19 @@ from fastapi.responses import HTMLResponse
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS
 
-from gateway.engines.base import Status, VersionStatus
+from gateway.engines.base import Status, VersionStatus, check_tried
 from gateway.errors import ModelNotFound
-from gateway.http.answers import ModelAnswer, ModelCardAnswer, ModelsAnswer, Readiness, model_answer
+from gateway.http.answers import (
+    ModelAnswer,
+    ModelCardAnswer,
+    ModelsAnswer,
+    Readiness,
+    TasksAnswer,
+    model_answer,
+    task_answer,
+)
 from gateway.http.request_path import InjectedServices, Services
+from gateway.settings import Settings
 
 router = APIRouter(tags=["service"])
 # Everything the page needs is in it: it must also work where there is no internet.
@@ -34,7 +44,11 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz", summary="Should requests be sent here?", responses={503: {"model": Readiness}})
 async def readyz(services: InjectedServices, response: Response) -> Readiness:
-    """Return 200 while the required models are ready and the process is not draining, else 503."""
+    """Return 200 while models answer and the process is not draining, else 503.
+
+    Every model of the repository was tried then, and the models that the settings require are ready; where they name
+    none, the default model of each task that there are models of.
+    """
     standing = readiness(services)
     if not standing.ready:
         response.status_code = 503
@@ -50,6 +64,13 @@ def metrics(request: Request, services: InjectedServices) -> Response:
     if "application/openmetrics-text" in request.headers.get("accept", ""):
         return Response(services.telemetry.openmetrics(), headers={"Content-Type": OPENMETRICS})
     return Response(services.telemetry.exposition(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+@router.get("/v1/tasks", summary="Which tasks are there, and what do they take and answer with?")
+async def tasks(services: InjectedServices) -> TasksAnswer:
+    """Return every task: its parts, its media types, and which model answers where none is named."""
+    specs, models = services.settings.registry.tasks, services.settings.models
+    return TasksAnswer(tasks=[task_answer(spec, models.named(name)) for name, spec in specs.items()])
 
 
 @router.get("/v1/models", summary="Which models are there, and how do they stand?")
@@ -68,22 +89,40 @@ async def model_card(model: str, services: InjectedServices) -> ModelCardAnswer:
     for status in services.engine.statuses():
         if status.name == model:
             return model_answer(status)
+    check_tried(services.engine)
     raise ModelNotFound("No model of that name is in the repository; GET /v1/models lists them.")
 
 
 def readiness(services: Services) -> Readiness:
     """Return whether requests should be sent here, and how each model stands."""
     statuses = services.engine.statuses()
-    ready = {status.name for status in statuses if status.state == "ready"}
-    required = set(services.settings.models.required)
     return Readiness(
-        ready=bool(ready) and required <= ready and not services.admission.draining,
+        ready=services.engine.tried and _serves(services.settings, statuses) and not services.admission.draining,
         draining=services.admission.draining,
         engine=services.engine.name,
         transport=services.engine.transport,
         models={status.name: _with_reason(status) for status in statuses},
         versions={status.name: {v.model.version: _with_reason(v) for v in status.versions} for status in statuses},
     )
+
+
+def _serves(settings: Settings, statuses: Sequence[Status]) -> bool:
+    """Return whether the models stand without which nothing should be sent here.
+
+    Those that the settings require; else, of each task that the repository has models of, the one that answers where
+    none is named. A name that is no model's, as that of an ensemble, stands where any model of its task does.
+    """
+    ready = {status.name for status in statuses if status.state == "ready"}
+    if settings.models.required:
+        return ready >= set(settings.models.required)
+
+    def stands(task: str) -> bool:
+        default = settings.models.named(task)
+        states = [s.state for s in statuses if s.name == default]
+        states = states or [s.state for s in statuses if s.model is not None and s.model.card.task == task]
+        return not states or "ready" in states
+
+    return bool(ready) and all(map(stands, settings.registry.tasks))
 
 
 def _with_reason(standing: Status | VersionStatus) -> str:

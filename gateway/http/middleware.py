@@ -8,13 +8,12 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.access.audit import AuditEntry
-from gateway.access.scopes import costs
+from gateway.access.keys import costs
 from gateway.engines.base import Status
 from gateway.errors import Forbidden, Internal, Unauthorised
 from gateway.http.problems import problem
@@ -100,6 +99,8 @@ class RequestContext:
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request_id
                 tally.status, tally.model = message["status"], headers.get("Maskgate-Model")
+                if (location := headers.get("location")) is not None:
+                    headers["Location"] = _relative(location)
             await send(message)
             tally.bytes_out += len(message.get("body", b""))
 
@@ -114,7 +115,11 @@ class RequestContext:
             answer = problem(Internal("The gateway failed; its log has the request id."), scope)
             await answer(scope, count_in, mark_out)
         finally:
-            self._record(scope, tally, time.perf_counter() - tally.start)
+            try:
+                self._record(scope, tally, time.perf_counter() - tally.start)
+            except Exception as error:
+                # What a caller may write is recorded nowhere, so this is a defect of ours; the answer is sent already.
+                _log.error("request %s was not recorded: %s", request_id, logs.where(error))
 
     def _record(self, scope: Scope, tally: _Tally, seconds: float) -> None:
         state, route, method = scope["state"], route_of(scope), method_of(scope)
@@ -153,9 +158,23 @@ class RequestContext:
 
     def _asked(self, scope: Scope) -> str | None:
         """Return the model that was asked for by name, where one of that name is served."""
-        named = parse_qs(scope["query_string"]).get(b"model", [b""])[0].decode("latin-1")
+        named = parse_qs(scope["query_string"].decode("latin-1")).get("model", [""])[0]
         name = scope.get("path_params", {}).get("model", named)
         return name if any(status.name == name for status in self.statuses()) else None
+
+
+def _relative(location: str) -> str:
+    """Return a link without a host: what stands there by itself is what the caller named in `Host`.
+
+    A redirect goes from ``/path/`` to ``/path`` or the other way round; relative to where it comes from, it leads there
+    behind a prefix of a proxy's too.
+    """
+    if not location.startswith(("http://", "https://")):
+        return location
+    to = urlsplit(location)
+    last = to.path.rstrip("/").rpartition("/")[2]
+    path = f"./{last}/" if to.path.endswith("/") else f"../{last}"
+    return f"{path}?{to.query}" if to.query else path
 
 
 def route_of(scope: Scope) -> str:
@@ -168,3 +187,49 @@ def method_of(scope: Scope) -> str:
     """Return the method, or `other` where it is none that HTTP defines."""
     method: str = scope["method"]
     return method if method in _METHODS else "other"
+
+
+_audit = logging.getLogger("gateway.audit")
+
+
+@dataclass(frozen=True)
+class AuditEntry:
+    """One task request under `/v1` or `/v2`, or one that was refused for its key.
+
+    Nothing of what was sent is here: no pixels, names of files, paths, queries, keys or addresses. Every value is of a
+    closed set or a number, but for the request's id, which is 64 characters of the caller's at most.
+
+    Attributes:
+        tenant: whose key it was; None: nobody's.
+        scope: what a key needs for it, or `any`; None: the path is not known.
+        route: the route's template; `unmatched` where it was not routed.
+        model: which answered, or was asked for where it is one that is served.
+        status: of the answer; 499: the caller left before it.
+        reason: the code of the problem document, where that was the answer.
+        bytes_in: of the body, as far as it was read.
+        bytes_out: of the answer's body, as far as it was taken.
+        seconds: from the first byte in to the last byte out.
+    """
+
+    request_id: str
+    tenant: str | None
+    scope: str | None
+    method: str
+    route: str
+    model: str | None
+    status: int
+    reason: str | None
+    bytes_in: int
+    bytes_out: int
+    seconds: float
+
+    def write(self) -> None:
+        """Write the line; what the entry does not have is not in it."""
+        fields = {name: value for name, value in vars(self).items() if value is not None}
+        _audit.info(
+            "%s", " ".join(f"{name}={_shown(value)}" for name, value in fields.items()), extra={"fields": fields}
+        )
+
+
+def _shown(value: object) -> str:
+    return f"{value:.6f}" if isinstance(value, float) else str(value)

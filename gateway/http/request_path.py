@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import re
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
@@ -13,14 +15,17 @@ from fastapi import Depends, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from gateway.access.keys import check_scope
 from gateway.engines.base import Engine
-from gateway.errors import CallerLeft, DeadlineExceeded
-from gateway.http.uploads import declared_length
-from gateway.http.urgency import deadline_of, lane_of
+from gateway.errors import CallerLeft, DeadlineExceeded, ParameterInvalid
+from gateway.http.uploads import declared_length, naming_part
 from gateway.inference.run import Run
+from gateway.media.pictures.headers import ImageInfo
+from gateway.media.pictures.images import DecodedImage, ImageLimits, decode, probe
 from gateway.observability.metrics import Telemetry
 from gateway.observability.place import Tally
 from gateway.scheduling.admission import Admission, Reservation
+from gateway.scheduling.lanes import LANES, Lane
 from gateway.scheduling.prices import Kind
 from gateway.scheduling.progress import ProgressBoard
 from gateway.scheduling.timeline import Timeline
@@ -224,3 +229,75 @@ async def _left(request: Request, working: asyncio.Task[T]) -> bool:
     while (await request.receive())["type"] != "http.disconnect":
         pass
     return not working.done()
+
+
+PRIORITY, DEADLINE = "Maskgate-Priority", "Maskgate-Deadline"
+_DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+
+
+def lane_of(request: Request) -> Lane:
+    """Return the lane that a request asks for.
+
+    Raises:
+        ParameterInvalid: there is none of that name.
+        Forbidden: its caller may not use it.
+    """
+    asked = request.headers.get(PRIORITY, "bulk")
+    lane = next((lane for lane in LANES if lane == asked), None)
+    if lane is None:
+        raise ParameterInvalid(f"{PRIORITY} is one of {' and '.join(LANES)}.", pointer=f"/{PRIORITY}")
+    if lane == "emergency":
+        check_scope(request.scope["state"]["caller"], "emergency")
+    return lane
+
+
+def deadline_of(request: Request, longest: float) -> float | None:
+    """Return the seconds that a request gives its answer, if it says.
+
+    Raises:
+        ParameterInvalid: they are no decimal number above 0, or more than `longest`.
+    """
+    asked = request.headers.get(DEADLINE)
+    if asked is None:
+        return None
+    if not _DECIMAL.fullmatch(asked) or not 0 < float(asked) <= longest:
+        raise ParameterInvalid(
+            f"{DEADLINE} is a decimal number of seconds above 0, and {longest:g} at most.", pointer=f"/{DEADLINE}"
+        )
+    return float(asked)
+
+
+Parts = dict[str, memoryview]
+
+
+async def probe_parts(job: Job[Parts], names: Sequence[str]) -> list[ImageInfo]:
+    """Return what the headers of the images `names` declare, before a pixel is decoded.
+
+    Raises:
+        MaskgateError: as `probe`, pointing at the part.
+    """
+    limits = job.services.settings.limits
+    image_limits = ImageLimits(limits.image_pixels, limits.image_side, limits.image_side_minimum)
+
+    def probe_part(name: str) -> ImageInfo:
+        with naming_part(name):
+            return probe(job.body[name], image_limits)
+
+    return await job.run("decode", lambda: [probe_part(name) for name in names])
+
+
+async def decode_part(job: Job[Parts], name: str, info: ImageInfo) -> DecodedImage:
+    """Return the image `name`, of which `probe_parts` returned `info`.
+
+    Raises:
+        MaskgateError: as `decode`, pointing at the part.
+    """
+    with naming_part(name):
+        image = await job.run("decode", decode, job.body[name], info)
+    job.services.telemetry.images_decoded.inc()
+    return image
+
+
+def digest_of(image: bytes | memoryview) -> str:
+    """Return the SHA-256 of an image as it was sent."""
+    return f"sha256:{hashlib.sha256(image).hexdigest()}"

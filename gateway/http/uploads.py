@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
@@ -165,7 +165,7 @@ class _Form:
                     "on_end": self._on_end,
                 },
             )
-        except MultipartParseError as error:
+        except FormParserError as error:
             raise BadRequest("The multipart boundary is not one.") from error
 
     def feed(self, chunk: bytes) -> None:
@@ -174,7 +174,7 @@ class _Form:
             return
         try:
             self._parser.write(chunk)
-        except MultipartParseError as error:
+        except FormParserError as error:
             raise BadRequest("The multipart body is malformed.") from error
 
     def parts(self) -> dict[str, memoryview]:

@@ -129,7 +129,7 @@ class Telemetry:
         )
         self.pool_threads = Gauge(
             "maskgate_pool_threads",
-            "Threads that decode and encode (worker), and that run models (lane)",
+            "Threads that decode and encode (worker), and that run models (lane); of each one more for emergencies",
             ("pool",),
             registry=registry,
             multiprocess_mode="livesum",

@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from gateway.engines.base import Model
+from gateway.engines.base import Model, check_tried
 from gateway.errors import BadRequest, ModelNotFound, ModelNotReady, VersionNotFound
 from gateway.http.answers import model_headers
 from gateway.http.documentation import BINARY, body
@@ -176,7 +176,7 @@ def _find(services: Services, name: str, version: str | None) -> _Served:
     Raises:
         ModelNotFound: no model is named so.
         VersionNotFound: it has no such version.
-        ModelNotReady: a folder without a card that can be read.
+        ModelNotReady: a folder without a card that can be read; or the repository is still being read.
     """
     for status in services.engine.statuses():
         if status.name == name:
@@ -189,4 +189,5 @@ def _find(services: Services, name: str, version: str | None) -> _Served:
                 if str(pinned.model.version) == version:
                     return _Served(pinned.model, pinned.state == "ready", ready)
             raise VersionNotFound("The model has no such version; GET /v1/models lists them.", pointer="/version")
+    check_tried(services.engine)
     raise ModelNotFound("No model of that name is served; GET /v1/models lists them.", pointer="/model")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from gateway.registry import Registry
 from gateway.repository.card import Card, read_card
 from gateway.repository.config import ConfigUnreadable, contradictions, read_config
 
@@ -67,7 +68,9 @@ def file_digest(path: Path) -> str:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def scan(root: Path, digest: Callable[[Path], str] = file_digest) -> Repository:
+def scan(
+    root: Path, digest: Callable[[Path], str] = file_digest, check: Callable[[Card], None] | None = None
+) -> Repository:
     """Read every model folder under `root`; a faulty one becomes a `Fault` and never stops the others.
 
     Names that begin with a dot are not models.
@@ -75,15 +78,17 @@ def scan(root: Path, digest: Callable[[Path], str] = file_digest) -> Repository:
     Args:
         root: the model repository.
         digest: returns the digest of a model file; called once for each.
+        check: raises ValueError where a card is not what its task asks for; None: as the tasks of this tree have it.
 
     Raises:
         OSError: `root` is not a folder that can be listed.
     """
+    check = check or Registry.discover().check
     models: dict[str, StoredModel] = {}
     faults: list[Fault] = []
     for directory in sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")):
         try:
-            models[directory.name] = _load(directory, digest)
+            models[directory.name] = _load(directory, digest, check)
         except _Faulty as fault:
             faults.append(Fault(directory.name, str(fault)))
         except OSError as error:
@@ -101,8 +106,8 @@ def labels_text(card: Card) -> str:
     return "".join(f"{c.name}\n" for c in card.classes)
 
 
-def _load(directory: Path, digest: Callable[[Path], str]) -> StoredModel:
-    card = _card(directory)
+def _load(directory: Path, digest: Callable[[Path], str], check: Callable[[Card], None]) -> StoredModel:
+    card = _card(directory, check)
     if card.name != directory.name:
         raise _Faulty(f"the folder is named '{directory.name}', its card '{card.name}'")
     _check_config(directory, card)
@@ -110,9 +115,9 @@ def _load(directory: Path, digest: Callable[[Path], str]) -> StoredModel:
     return StoredModel(card, directory, _versions(directory, card, digest))
 
 
-def _card(directory: Path) -> Card:
+def _card(directory: Path, check: Callable[[Card], None]) -> Card:
     try:
-        return read_card(directory / "card.json")
+        card = read_card(directory / "card.json")
     except FileNotFoundError:
         raise _Faulty("card.json is missing") from None
     except ValidationError as error:
@@ -120,6 +125,11 @@ def _card(directory: Path) -> Card:
         where = ".".join(map(str, first["loc"]))
         more = f" (and {len(others)} more)" if others else ""
         raise _Faulty(f"card.json{f', key {where!r}' if where else ''}: {first['msg']}{more}") from error
+    try:
+        check(card)
+    except ValueError as error:
+        raise _Faulty(f"card.json: {error}") from error
+    return card
 
 
 def _check_config(directory: Path, card: Card) -> None:

@@ -85,6 +85,10 @@ class Admission:
         prices: what they cost.
         telemetry: where bytes in flight are shown.
         held: what all processes hold.
+
+    Attributes:
+        draining: the process is about to leave, and tells whoever asks whether it is ready; requests are served yet.
+        closed: it leaves, and lets no more in.
     """
 
     def __init__(
@@ -106,6 +110,7 @@ class Admission:
         self._telemetry = telemetry
         self._held = held
         self.draining = False
+        self.closed = False
 
     @contextmanager
     def admit(self, kind: Kind, length: int, timeline: Timeline) -> Iterator[Reservation]:
@@ -117,12 +122,12 @@ class Admission:
             timeline: its clock, which tells its lane and its deadline too.
 
         Raises:
-            Draining: the process is shutting down.
+            Draining: the process has shut down its socket.
             Overloaded: too many requests or bytes are held already.
             QueueFull: it would wait too long.
             WouldBeLate: it would not be done by its deadline.
         """
-        if self.draining:
+        if self.closed:
             raise Draining(
                 "The gateway is shutting down; another replica will answer.",
                 retry_after=1,

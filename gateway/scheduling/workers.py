@@ -7,6 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import TypeVar
 
+from gateway.scheduling.memory import answering_lack_of_memory
+from gateway.scheduling.pools import LanedPool
 from gateway.scheduling.timeline import Stage, Timeline
 
 T = TypeVar("T")
@@ -16,7 +18,8 @@ class Workers:
     """A pool of threads that requests share.
 
     A request waits once, for its turn (`gateway/scheduling/queue.py`), holding no more than its upload; from then on
-    its steps find a thread free, or soon. OpenCV, NumPy and ISA-L release the GIL in them.
+    its steps find a thread free, or soon. An emergency finds one at once where the pool keeps one for it, whatever the
+    others do. OpenCV, NumPy and ISA-L release the GIL in them.
 
     Args:
         pool: the threads.
@@ -31,10 +34,12 @@ class Workers:
 
         Raises:
             DeadlineExceeded: the request's time was up before the call.
+            Overloaded: there was not enough memory for it.
         """
         timeline.remaining()
-        with timeline.measure(stage):
-            return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+        pool = self._pool.of(timeline.lane) if isinstance(self._pool, LanedPool) else self._pool
+        with timeline.measure(stage), answering_lack_of_memory():
+            return await asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
 
     async def run_to_end(self, timeline: Timeline, stage: Stage, function: Callable[..., T], *arguments: object) -> T:
         """Return what `run` returns; where the caller is cancelled, it goes on when `function` has returned.

@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -19,15 +20,23 @@ from fastapi import FastAPI
 
 from gateway.app import create_app
 from gateway.engines.base import Status
+from gateway.http.health import readiness
+from gateway.http.request_path import Services
 from gateway.observability.place import Place
+from gateway.scheduling.memory import bound_memory
 from gateway.server.connections import bounded_http
 from gateway.server.listening import bind_together
 from gateway.server.supervisor import BEAT_SECONDS
 from gateway.settings import Settings
 
+_log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 0.2
+
 
 def serve(settings: Settings, sockets: Sequence[socket.socket]) -> int:
     """Serve from this process alone until a signal ends it, and return the exit status."""
+    _bound_memory(settings)
     server = GatewayServer(settings, create_app(settings), lambda greeting: print(greeting, flush=True))
     server.run(list(sockets))
     return 0 if server.started else 1
@@ -43,16 +52,26 @@ def serve_at(place: Place, settings: Settings, lifeline: int) -> int:
     """
     for descriptor in (lifeline, place.memory.descriptor):
         os.set_inheritable(descriptor, False)
+    _bound_memory(settings)
     app = create_app(settings.of_each_process(), place)
     server = CrewServer(settings, app, place, Connection(lifeline))
     server.run(bind_together(settings.server.host, settings.server.port))
     return 0
 
 
+def _bound_memory(settings: Settings) -> None:
+    """Bound what this process may allocate, its share where it is one of several."""
+    amount = settings.work.memory_bytes
+    if amount is None and settings.engine.provider == "cuda" and settings.engine.kind == "embedded":
+        # CUDA maps addresses by far more than the memory that there is.
+        amount = 0
+    bound_memory(amount, settings.server.workers)
+
+
 class GatewayServer(uvicorn.Server):
     """Greets once the models are loaded, and drains before it leaves.
 
-    On SIGTERM readiness fails first, so that balancers look elsewhere, and the socket closes
+    On SIGTERM readiness fails first, so that balancers look elsewhere, while requests are served; the socket closes
     `server.drain_delay_seconds` later. A second signal, or SIGINT, closes it at once. Requests in
     flight have their grace either way, unless SIGINT comes when the socket is closed already.
 
@@ -79,6 +98,7 @@ class GatewayServer(uvicorn.Server):
         self._drain_delay = settings.server.drain_delay_seconds
         self._greet = greet
         self._greeting: asyncio.Task[None] | None = None
+        self._began = time.monotonic()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and greet as soon as the models are loaded."""
@@ -102,6 +122,7 @@ class GatewayServer(uvicorn.Server):
             self._close()
 
     def _close(self) -> None:
+        self._app.state.services.admission.closed = True
         self.should_exit = True
 
     async def _greet_when_loaded(self) -> None:
@@ -112,6 +133,14 @@ class GatewayServer(uvicorn.Server):
         gc.freeze()
         host, port = self.servers[0].sockets[0].getsockname()[:2]
         self._greet(_greeting(host, port, self._app.state.services.engine.statuses()))
+        await self._say_when_ready(self._app.state.services)
+
+    async def _say_when_ready(self, services: Services) -> None:
+        while True:
+            if readiness(services).ready:
+                break
+            await asyncio.sleep(_LOOK_SECONDS)
+        _log.info("ready after %.1f seconds: every model was tried", time.monotonic() - self._began)
 
 
 class CrewServer(GatewayServer):

@@ -8,12 +8,16 @@ Redis counts, in scripts that run as one, what this module put into it. No polic
 as well, in an order of its own. Nor does any of them say when room will be, which the Retry-After of a refusal is
 computed from; and `maxmemory` bounds a whole Redis, which others may use. redis-py has no bounded store, and one in
 Python would need the same scripts, or locks, to be right when several replicas ask at once.
+
+A Redis that hangs is asked by one call at a time, as a probe, until it answers: all others are refused at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, TypeVar
@@ -21,11 +25,14 @@ from typing import Any, Literal, TypeVar
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.connection import BlockingConnectionPool
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, RedisError
+from redis.exceptions import TimeoutError as RedisTimeout
 from redis.retry import Retry
 
 from gateway.errors import SessionsFull, SessionsUnavailable
 from gateway.observability.metrics import Telemetry
+from gateway.sessions.store import share_taken
 
 T = TypeVar("T")
 Kind = Literal["images", "features"]
@@ -34,15 +41,22 @@ PREFIX = "{maskgate:1}:"
 """Of every key; the number changes with the format."""
 
 _log = logging.getLogger(__name__)
+# How long a Redis that hangs is left alone after each probe.
+_PAUSE_SECONDS = 2.0
 # One key per kind, whose members are names of blobs, scored by when they end; for features, which all live equally long
 # after their last use, the lowest is also the longest unused.
-_BOOKS = tuple(f"{PREFIX}{book}" for book in ("images", "features", "sizes", "bytes"))
+_BOOKS = tuple(f"{PREFIX}{book}" for book in ("images", "features", "sizes", "bytes", "owners"))
 _COMMON = """
-local ends, sizes, bytes = {images = KEYS[1], features = KEYS[2]}, KEYS[3], KEYS[4]
+local ends, sizes, bytes, owners = {images = KEYS[1], features = KEYS[2]}, KEYS[3], KEYS[4], KEYS[5]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function drop(kind, name)
-  redis.call('HINCRBY', bytes, kind, 0 - (redis.call('HGET', sizes, name) or 0))
+  local size, owner = redis.call('HGET', sizes, name) or 0, redis.call('HGET', owners, name)
+  redis.call('HINCRBY', bytes, kind, 0 - size)
+  if owner and redis.call('HINCRBY', bytes, 'of:' .. owner, 0 - size) <= 0 then
+    redis.call('HDEL', bytes, 'of:' .. owner)
+  end
+  redis.call('HDEL', owners, name)
   redis.call('HDEL', sizes, name)
   redis.call('ZREM', ends[kind], name)
   redis.call('UNLINK', name)
@@ -56,6 +70,7 @@ end
 """
 _RESERVE = """
 local kind, name, size, ttl, budget = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local owner, share = ARGV[6], tonumber(ARGV[7])
 for kind, book in pairs(ends) do
   for _, gone in ipairs(redis.call('ZRANGEBYSCORE', book, '-inf', now)) do drop(kind, gone) end
 end
@@ -64,6 +79,7 @@ if held('images') + size > budget then
   local first = redis.call('ZRANGE', ends.images, 0, 0, 'WITHSCORES')
   return {-1, (first[2] or now) - now}
 end
+if owner ~= '' and held('of:' .. owner) + size > share then return {-2, 0} end
 local evicted = 0
 while held('images') + held('features') + size > budget do
   local oldest = redis.call('ZRANGE', ends.features, 0, 0)[1]
@@ -73,6 +89,10 @@ while held('images') + held('features') + size > budget do
 end
 redis.call('HSET', sizes, name, size)
 redis.call('HINCRBY', bytes, kind, size)
+if owner ~= '' then
+  redis.call('HSET', owners, name, owner)
+  redis.call('HINCRBY', bytes, 'of:' .. owner, size)
+end
 live(kind, name, ttl)
 return {evicted, 0}
 """
@@ -83,6 +103,7 @@ live(kind, name, ttl)
 for place = 4, #ARGV do redis.call('PEXPIRE', ARGV[place], ttl) end
 return 1
 """
+_SHARE_TAKEN = -2
 _FORGET = "drop(ARGV[1], ARGV[2])"
 
 
@@ -98,10 +119,18 @@ class RedisLink:
         budget: bytes of all blobs.
         idle_seconds: how long a blob lives after its last use.
         telemetry: where features that made room are counted.
+        share: bytes of the images of one tenant; None: as many as of all.
     """
 
     def __init__(
-        self, url: str, connections: int, timeout: float, budget: int, idle_seconds: float, telemetry: Telemetry
+        self,
+        url: str,
+        connections: int,
+        timeout: float,
+        budget: int,
+        idle_seconds: float,
+        telemetry: Telemetry,
+        share: int | None = None,
     ) -> None:
         """Connect to nothing yet."""
         pool = BlockingConnectionPool.from_url(
@@ -110,11 +139,15 @@ class RedisLink:
             timeout=timeout,
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
-            # Once more at once: a restarted server leaves dead connections in the pool.
-            retry=Retry(NoBackoff(), 1),
+            # Once more at once: a restarted server leaves dead connections in the pool. Not where it hangs.
+            retry=Retry(NoBackoff(), 1, (RedisConnectionError,)),
         )
         self.client: Redis = Redis(connection_pool=pool)
         self.budget = budget
+        self.share = budget if share is None else share
+        self._timeout = timeout
+        # Until when no call but a probe is made; 0: it answers.
+        self._hangs_until = 0.0
         self.ttl = round(idle_seconds * 1000)
         self._telemetry = telemetry
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix="redis")
@@ -126,25 +159,62 @@ class RedisLink:
         """Return `function(*arguments)`, which may block, from a thread.
 
         Raises:
-            SessionsUnavailable: Redis does not answer, or not with what was asked for.
+            SessionsUnavailable: Redis does not answer, or not with what was asked for, or did not just now.
             SessionsFull: Redis has no memory left.
         """
+        now = time.monotonic()
+        probing = self._hangs_until > 0
+        if probing:
+            if now < self._hangs_until:
+                raise self._unavailable(self._hangs_until - now)
+            self._hangs_until = now + self._timeout + _PAUSE_SECONDS
+
+        def unless_it_hangs() -> T:
+            if self._hangs_until and not probing:
+                # It began to while this call waited for a thread.
+                raise RedisTimeout
+            return function(*arguments)
+
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+            result = await asyncio.get_running_loop().run_in_executor(self._threads, unless_it_hangs)
         except OutOfMemoryError as error:
+            self._hangs_until = 0.0
             raise SessionsFull("The store of sessions has no memory left.", retry_after=30) from error
+        except RedisTimeout as error:
+            if probing or not self._hangs_until:
+                _log.warning("Redis: hangs")
+                self._hangs_until = time.monotonic() + _PAUSE_SECONDS
+            raise self._unavailable(_PAUSE_SECONDS) from error
         except RedisError as error:
+            self._hangs_until = 0.0
             # Only its kind: the text names hosts, and may hold what was sent.
             _log.warning("Redis: %s", type(error).__name__)
-            raise SessionsUnavailable("The store of sessions does not answer.", retry_after=2) from error
+            raise self._unavailable(_PAUSE_SECONDS) from error
+        self._hangs_until = 0.0
+        return result
 
-    def reserve(self, kind: Kind, name: str, size: int) -> float | None:
+    def _unavailable(self, seconds: float) -> SessionsUnavailable:
+        return SessionsUnavailable("The store of sessions does not answer.", retry_after=max(1, math.ceil(seconds)))
+
+    def reserve(self, kind: Kind, name: str, size: int, owner: str = "") -> float | None:
         """Make room for a blob that is set next; features give way, images never.
+
+        Args:
+            kind: of the blob.
+            name: its key.
+            size: its bytes.
+            owner: whose share it counts for; none where it is empty.
 
         Returns:
             None once there is room; where there is none, the seconds after which the first session may end.
+
+        Raises:
+            SessionsFull: the owner has no share left.
         """
-        evicted, milliseconds = self._run(self._reserve, kind, name, size, self.ttl, self.budget)
+        arguments = kind, name, size, self.ttl, self.budget, owner, self.share
+        evicted, milliseconds = self._run(self._reserve, *arguments)
+        if evicted == _SHARE_TAKEN:
+            raise share_taken()
         if evicted < 0:
             return float(milliseconds) / 1000
         self._telemetry.session_evictions.inc(evicted)

@@ -9,19 +9,22 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
+from redis.exceptions import ResponseError
 
 from gateway.errors import SessionsFull, SessionsUnavailable
 from gateway.observability.metrics import Telemetry
 from gateway.sessions.blobs import pack, unpack
 from gateway.sessions.features import FeatureKey, Features, Shelf, size_of
 from gateway.sessions.redis_link import PREFIX, RedisLink
-from gateway.sessions.store import Event, Pixels, Session, changed, check_fits, full, is_id, not_found
+from gateway.sessions.store import Pixels, Session, changed, check_fits, full, is_id, not_found
 
 Near = Shelf[str, Any]
 """Images and features of this process's latest sessions, by their Redis key. They never change, so they are never
 stale; whether a session still lives, and whose it is, its record in Redis says each time."""
 
 _log = logging.getLogger(__name__)
+_SESSION = TypeAdapter(Session)
 # Redis' own limit on one value.
 _LARGEST = 512 * 1024 * 1024
 _REPLACE = """
@@ -48,7 +51,7 @@ class RedisSessions:
 
     async def create(self, session: Session, pixels: Pixels) -> None:
         """See `SessionStore.create`."""
-        check_fits(pixels.nbytes, min(self._link.budget, _LARGEST))
+        check_fits(pixels.nbytes, min(self._link.budget, self._link.share, _LARGEST))
         await self._link.call(self._store, session, pixels)
         self._near.put(_image(session.id), pixels, pixels.nbytes)
 
@@ -67,9 +70,19 @@ class RedisSessions:
             raw: Any = await self._link.call(self._link.client.get, name)
             if raw is None:
                 raise not_found()
+            if len(raw) != session.height * session.width * 3:  # damaged: the session is lost
+                raise not_found()
             pixels = np.frombuffer(raw, np.uint8).reshape(session.height, session.width, 3)
             self._near.put(name, pixels, pixels.nbytes)
         return pixels
+
+    async def check(self, session: Session) -> None:
+        """See `SessionStore.check`."""
+        revision: Any = await self._link.call(self._link.client.hget, _record(session.id), "revision")
+        if revision is None:
+            raise not_found()
+        if revision != str(session.revision).encode():
+            raise changed()
 
     async def replace(self, old: Session, new: Session) -> None:
         """See `SessionStore.replace`."""
@@ -90,7 +103,7 @@ class RedisSessions:
 
     def _store(self, session: Session, pixels: Pixels) -> None:
         link, image, record = self._link, _image(session.id), _record(session.id)
-        seconds = link.reserve("images", image, pixels.nbytes)
+        seconds = link.reserve("images", image, pixels.nbytes, _digest(session.tenant))
         if seconds is not None:
             raise full(seconds)
         try:
@@ -104,7 +117,10 @@ class RedisSessions:
             raise
 
     def _load(self, tenant: str, name: str) -> Session | None:
-        record: Any = self._link.client.hget(_record(name), "record")
+        try:
+            record: Any = self._link.client.hget(_record(name), "record")
+        except ResponseError:  # it is no hash: somebody else wrote there
+            return None
         session = None if record is None else _from_json(record)
         if session is None or session.tenant != tenant:
             return None
@@ -183,14 +199,23 @@ def _image(session: str) -> str:
 
 def _features(key: FeatureKey) -> str:
     # A digest: tenants' names and clicks need not be readable in a list of keys.
-    return f"{PREFIX}features:{hashlib.sha256(json.dumps(asdict(key)).encode()).hexdigest()}"
+    return f"{PREFIX}features:{_digest(json.dumps(asdict(key)))}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _to_json(session: Session) -> str:
     return json.dumps(asdict(session))
 
 
-def _from_json(record: bytes) -> Session:
-    fields = json.loads(record)
-    events = tuple(Event(**event) for event in fields.pop("events"))
-    return Session(**fields | {"notices": tuple(fields["notices"]), "events": events})
+def _from_json(record: bytes) -> Session | None:
+    """Return the session of a record; None where it is damaged: the session is lost."""
+    try:
+        session = _SESSION.validate_json(record)
+    except ValidationError:
+        return None
+    # Each object began with an event of its own.
+    numbered = all(1 <= event.object <= len(session.events) for event in session.events)
+    return session if numbered else None

@@ -6,7 +6,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -98,7 +98,7 @@ class SessionStore(Protocol):
 
         Raises:
             TooLarge: the image is larger than all that may be kept.
-            SessionsFull: it does not fit beside the images of living sessions.
+            SessionsFull: it does not fit beside the images of living sessions, or into its tenant's share.
         """
 
     async def get(self, tenant: str, name: str) -> Session:
@@ -112,6 +112,14 @@ class SessionStore(Protocol):
         """Return a session's image, read-only.
 
         Raises:
+            SessionNotFound: the session ended meanwhile.
+        """
+
+    async def check(self, session: Session) -> None:
+        """Return where the session is yet as `session` says.
+
+        Raises:
+            SessionChanged: it is not.
             SessionNotFound: the session ended meanwhile.
         """
 
@@ -136,10 +144,13 @@ class MemorySessions:
     Args:
         idle_seconds: how long a session lives after its last use.
         features: the store whose bytes the images share.
+        share: bytes of the images of one tenant; None: as many as of all.
     """
 
-    def __init__(self, idle_seconds: float, features: MemoryFeatures) -> None:
+    def __init__(self, idle_seconds: float, features: MemoryFeatures, share: int | None = None) -> None:
         """Hold nothing yet."""
+        self._share = features.size if share is None else share
+        self._held: Counter[str] = Counter()
         self._idle = idle_seconds
         self._features = features
         # In the order of their last use, so in the order of their end.
@@ -149,9 +160,12 @@ class MemorySessions:
     async def create(self, session: Session, pixels: Pixels) -> None:
         """See `SessionStore.create`."""
         self._sweep()
-        check_fits(pixels.nbytes, self._features.size)
+        check_fits(pixels.nbytes, min(self._features.size, self._share))
+        if self._held[session.tenant] + pixels.nbytes > self._share:
+            raise share_taken()
         if not self._features.pin(pixels.nbytes):
             raise full(next(iter(self._kept.values())).ends - time.monotonic())
+        self._held[session.tenant] += pixels.nbytes
         self._kept[session.id] = _Kept(session, pixels, time.monotonic() + self._idle)
         if self._timer is None:
             self._wake()
@@ -169,12 +183,15 @@ class MemorySessions:
         """See `SessionStore.pixels`."""
         return self._living(session.id).pixels
 
+    async def check(self, session: Session) -> None:
+        """See `SessionStore.check`."""
+        if self._living(session.id).session.revision != session.revision:
+            raise changed()
+
     async def replace(self, old: Session, new: Session) -> None:
         """See `SessionStore.replace`."""
-        kept = self._living(old.id)
-        if kept.session.revision != old.revision:
-            raise changed()
-        self._kept[old.id] = replace(kept, session=new)
+        await self.check(old)
+        self._kept[old.id] = replace(self._kept[old.id], session=new)
 
     async def delete(self, session: Session) -> None:
         """See `SessionStore.delete`."""
@@ -193,7 +210,11 @@ class MemorySessions:
         return self._kept[name]
 
     def _drop(self, name: str) -> None:
-        self._features.unpin(self._kept.pop(name).pixels.nbytes)
+        gone = self._kept.pop(name)
+        self._features.unpin(gone.pixels.nbytes)
+        self._held[gone.session.tenant] -= gone.pixels.nbytes
+        if not self._held[gone.session.tenant]:
+            del self._held[gone.session.tenant]
 
     def _sweep(self) -> None:
         now = time.monotonic()
@@ -241,6 +262,14 @@ def full(seconds: float) -> SessionsFull:
     return SessionsFull(
         "The images of living sessions leave no room for another; end sessions that are done with.",
         retry_after=max(1, min(60, round(seconds))),
+    )
+
+
+def share_taken() -> SessionsFull:
+    """Return the error of a tenant whose sessions have all that one tenant's may."""
+    return SessionsFull(
+        "The images of your living sessions have all the room that is yours; end sessions that are done with.",
+        retry_after=60,
     )
 
 

@@ -3,13 +3,15 @@
 Phase correlation (Kuglin and Hines, 1975) of gradient magnitudes: edges stay where light and season change the colours.
 It is measured in a few blocks, whatever the size of the images, and their correlations are added up, so that what has
 changed in one place, or a cloud over another, is outvoted. How many blocks see the same shift by themselves is how far
-it can be trusted: where leaning towers or a slope move everything differently, no one shift is right.
+it can be trusted: where leaning towers or a slope move everything differently, no one shift is right. Blocks that
+overlap see the same pixels and confirm nothing to each other: three that do not overlap have to agree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import cv2
 import numpy as np
@@ -23,9 +25,14 @@ SURE = 0.5
 """Confidence from which a shift is corrected: half the blocks. Images of two places come to an eighth by chance."""
 
 _LARGEST_BLOCK, _SMALLEST_BLOCK = 512, 32
+_NARROWEST = 16
 _BLOCKS_ACROSS = 3
 # Fewer than this say nothing about each other.
 _FEWEST_BLOCKS = 4
+# So many blocks without a pixel in common have to see a shift, or it is chance.
+_INDEPENDENT = 3
+# A shorter block has no room for its margins and a shift.
+_LEAST_SIDE = 16
 _LEAST_VALID = 0.5
 _AGREEMENT_PIXELS = 1.5
 # What a peak of the correlation is spread to, in pixels, so that its top can be told between pixels.
@@ -42,6 +49,10 @@ class Block:
     y: int
     side: int
 
+    def apart(self, other: Block) -> bool:
+        """Return whether the two have no pixel in common; both are of one size."""
+        return max(abs(self.x - other.x), abs(self.y - other.y)) >= self.side
+
 
 @dataclass(frozen=True)
 class Shift:
@@ -50,7 +61,8 @@ class Shift:
     Attributes:
         x: in pixels.
         y: in pixels.
-        confidence: 0–1, the share of blocks that see it by themselves, to 1.5 pixels; 0 where too few show anything.
+        confidence: 0–1, the share of blocks that see it by themselves, to 1.5 pixels; 0 where too few show anything, or
+            fewer than three of those that see it have no pixel in common.
     """
 
     x: float
@@ -67,8 +79,11 @@ def blocks(height: int, width: int) -> tuple[Block, ...]:
     """Return where the shift between two images (height, width) is measured: nine squares, evenly spread.
 
     They have a side of 512 pixels however large the images are; in smaller ones half the shorter side, and overlap.
+    There are none where images are narrower than `_NARROWEST`: that shows no shift.
     """
     shortest = min(height, width)
+    if shortest < _NARROWEST:
+        return ()
     side = max(min(_LARGEST_BLOCK, shortest // 2), min(_SMALLEST_BLOCK, shortest))
     rows, columns = (np.linspace(0, length - side, _BLOCKS_ACROSS).astype(int).tolist() for length in (height, width))
     return tuple(Block(x, y, side) for y in rows for x in columns)
@@ -87,7 +102,7 @@ def correlate(first: UInt8, second: UInt8, valid: Mask) -> Float32 | None:
         the right and down things lie farther to the right and down in `second`.
     """
     side = len(first)
-    if np.count_nonzero(valid) < _LEAST_VALID * valid.size:
+    if side < _LEAST_SIDE or np.count_nonzero(valid) < _LEAST_VALID * valid.size:
         return None
     window = _window(valid)
     seen = [_levelled(_edges(image), window) for image in (first, second)]
@@ -103,14 +118,18 @@ def correlate(first: UInt8, second: UInt8, valid: Mask) -> Float32 | None:
     return np.asarray(near / surface.std(), np.float32)
 
 
-def agree(found: Iterable[Float32 | None]) -> Shift:
+def agree(found: Iterable[tuple[Block, Float32 | None]]) -> Shift:
     """Return what blocks of one size see together, of the `correlate` of each."""
-    surfaces = [surface for surface in found if surface is not None]
-    if len(surfaces) < _FEWEST_BLOCKS:
+    seen = [(block, surface) for block, surface in found if surface is not None]
+    if len(seen) < _FEWEST_BLOCKS:
         return Shift(0.0, 0.0, 0.0)
-    x, y = _peak(np.mean(surfaces, axis=0))
-    near = [np.hypot(own_x - x, own_y - y) <= _AGREEMENT_PIXELS for own_x, own_y in map(_peak, surfaces)]
-    return Shift(x, y, float(np.mean(near)))
+    x, y = _peak(np.mean([surface for _, surface in seen], axis=0))
+    agreeing = []
+    for block, surface in seen:
+        own_x, own_y = _peak(surface)
+        if np.hypot(own_x - x, own_y - y) <= _AGREEMENT_PIXELS:
+            agreeing.append(block)
+    return Shift(x, y, len(agreeing) / len(seen) if _independent(agreeing) else 0.0)
 
 
 def measure_shift(first: UInt8, second: UInt8, valid: Mask) -> Shift:
@@ -121,8 +140,17 @@ def measure_shift(first: UInt8, second: UInt8, valid: Mask) -> Shift:
         second: the same of the other image, on the same grid.
         valid: bool (H, W), pixels that both show.
     """
-    places = (np.s_[block.y : block.y + block.side, block.x : block.x + block.side] for block in blocks(*valid.shape))
-    return agree(correlate(first[place], second[place], valid[place]) for place in places)
+    places = [
+        (block, np.s_[block.y : block.y + block.side, block.x : block.x + block.side]) for block in blocks(*valid.shape)
+    ]
+    return agree((block, correlate(first[place], second[place], valid[place])) for block, place in places)
+
+
+def _independent(found: Sequence[Block]) -> bool:
+    """Return whether enough blocks have no pixel in common."""
+    return any(
+        all(one.apart(other) for one, other in combinations(some, 2)) for some in combinations(found, _INDEPENDENT)
+    )
 
 
 def _edges(image: UInt8) -> Float32:

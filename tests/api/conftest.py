@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.app import create_app
-from gateway.http import images
+from gateway.http import request_path
 from gateway.media.medical import ct_files
 from gateway.media.medical import radiograph_files as film_files
 from gateway.media.pictures.images import decode
@@ -74,7 +74,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[None]:
         calls.append(None)
         return decode(*arguments)
 
-    for module in (images, ct_files, film_files):
+    for module in (request_path, ct_files, film_files):
         monkeypatch.setattr(module, "decode", counting)
     return calls
 

@@ -217,9 +217,9 @@ def test_deadline(start: Any) -> None:
     expect(client.post("/v1/damage", files={"pre": GOOD, "post": GOOD}), 504, "deadline-exceeded")
 
 
-def test_draining_refuses_new_work(start: Any) -> None:
+def test_what_leaves_refuses_new_work(start: Any) -> None:
     client = start()
-    client.services.admission.draining = True
+    client.services.admission.draining = client.services.admission.closed = True
     expect(client.post("/v1/damage", files={"pre": GOOD, "post": GOOD}), 503, "draining")
     assert client.get("/readyz").status_code == 503
     assert client.get("/healthz").status_code == 200
@@ -244,3 +244,19 @@ def test_pixels_of_the_answer_fit_what_png_readers_expect(client: AppClient) -> 
     with Image.open(io.BytesIO(answer.content)) as image:
         image.verify()
     assert np.frombuffer(answer.content[16:24], ">u4").tolist() == [96, 96]
+
+
+@pytest.mark.parametrize("length", [256, 257, 5000])
+def test_a_boundary_of_any_length_is_taken_or_refused(client: AppClient, length: int) -> None:
+    boundary = "x" * length
+    body = b"--%s--\r\n" % boundary.encode()
+    headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    assert client.post("/v1/damage", content=body, headers=headers).status_code == 400
+
+
+def test_no_link_leads_to_the_host_that_a_caller_names(client: AppClient) -> None:
+    for path, there in (("/v1/models/", "/v1/models"), ("/v1/models/?a=b", "/v1/models?a=b")):
+        answer = client.get(path, headers={"Host": "evil.example"}, follow_redirects=False)
+        assert answer.status_code == 307
+        assert "evil" not in answer.headers["Location"]
+        assert httpx.URL(f"http://gateway{path}").join(answer.headers["Location"]).raw_path.decode() == there

@@ -100,7 +100,7 @@ def test_while_a_scene_is_mapped(start: Any, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("stage", "function"),
     [
-        ("decode", "gateway.http.images.decode"),
+        ("decode", "gateway.http.request_path.decode"),
         ("finish", "gateway.inference.segmenter.class_counts"),
         ("encode", "gateway.tasks.damage.route.encode_label_map"),
     ],

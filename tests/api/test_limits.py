@@ -106,7 +106,10 @@ def inference(length: int) -> Post:
 def volume(voxels: int) -> Post:
     shape = box(voxels)
     assert shape
-    return files(image=nibabel.Nifti1Image(np.zeros(shape, np.int16), np.eye(4)).to_bytes())
+    # Half lung, half water: what could be a chest.
+    units = np.zeros(shape, np.int16)
+    units[: shape[0] // 2] = -800
+    return files(image=nibabel.Nifti1Image(units, np.eye(4)).to_bytes())
 
 
 def layer(districts: int, length: int = 0) -> Post:

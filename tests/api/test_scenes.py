@@ -280,3 +280,98 @@ def test_buildings_of_a_rotated_scene_stand_where_they_are(client: AppClient) ->
     data = write(scene(), where)
     collection = ask(client, parts(data, data), GEOJSON)
     np.testing.assert_allclose(in_pixels(collection["features"][0], where).bounds, (60, 90, 120, 170), atol=0.05)
+
+
+def test_bands_nodata_and_crs_are_what_the_caller_says(client: AppClient) -> None:
+    where = grid(SIDE, SIDE)
+    five = np.dstack([scene(), scene()[..., :2] // 2 + 9])
+    five[:100] = 200
+    files = parts(
+        write(five, GeoGrid(where.crs, where.affine, SIDE, SIDE), photometric="minisblack"),
+        write(five[..., [2, 1, 0]], transform=where.affine),
+    )
+    params = {"bands": "pre:1,2,3", "nodata": "200", "crs": "post:EPSG:32615", "align": "off"}
+    answer = client.post("/v1/damage", files=files, headers={"Accept": TIFF}, params=params)
+    assert answer.status_code == 200, answer.text
+    with contained(), MemoryFile(answer.content) as memory, memory.open() as file:
+        labels = file.read(1)
+    assert (labels[:100] == 255).all()
+    np.testing.assert_array_equal(labels[100:], LABELS[scene()[100:, :, 1]])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("bands", "1,2"), ("bands", "mid:1,2,3"), ("bands", "9"), ("nodata", "much"), ("crs", "here"), ("crs", "EPSG:1")],
+)
+def test_what_the_caller_says_and_means_nothing_is_refused(client: AppClient, name: str, value: str) -> None:
+    answer = client.post("/v1/damage", files=pair(), params={name: value})
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["code"] == "parameter-invalid"
+
+
+def test_pictures_have_no_bands_to_be_told(client: AppClient) -> None:
+    picture = encode(scene())
+    answer = client.post("/v1/damage", files=parts(picture, picture), params={"nodata": "0"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "parameter-invalid")
+
+
+FORMS = {GEOJSON: "geojson", TIFF: "geotiff", JSON: "report", ZIP: "xview2", "image/png": "label map"}
+
+
+@pytest.mark.parametrize("accept", FORMS)
+@pytest.mark.parametrize("rows", [0, 3])
+def test_a_post_image_of_nothing_is_no_answer_in_any_form(client: AppClient, accept: str, rows: int) -> None:
+    post = scene()
+    post[rows:] = 0
+    where = grid(SIDE, SIDE)
+    files = parts(write(scene(), where), write(post, where, nodata=0))
+    answer = client.post("/v1/damage", files=files, headers={"Accept": accept}, params={"align": "off"})
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (422, "pair-unobserved"), problem
+    assert f"{rows / SIDE:.2%} is seen in both" in problem["detail"]
+
+
+@pytest.mark.parametrize("accept", FORMS)
+def test_every_form_tells_how_much_was_observed(client: AppClient, accept: str) -> None:
+    post = scene()
+    post[200:] = 0
+    where = grid(SIDE, SIDE)
+    files = parts(write(scene(), where), write(post, where, nodata=0))
+    answer = client.post("/v1/damage", files=files, headers={"Accept": accept}, params={"align": "off"})
+    assert answer.status_code == 200, answer.text
+    said = "50.0% of the scene not observed or not classified"
+    if accept in (JSON, GEOJSON):
+        assert answer.json()["observed_share"] == 0.5
+        assert any(said in notice for notice in answer.json()["notices"])
+    else:
+        assert said in answer.headers["maskgate-notices"]
+    if accept == TIFF:
+        with contained(), MemoryFile(answer.content) as memory, memory.open() as file:
+            assert file.tags()["OBSERVED_SHARE"] == "0.5"
+
+
+def test_districts_that_nobody_saw_are_not_assessed(client: AppClient) -> None:
+    where = grid(SIDE, SIDE)
+    post = scene()
+    post[200:] = 0
+
+    def district(name: str, y0: int, y1: int) -> dict[str, Any]:
+        corners = where.to_lon_lat([(0, y0), (0, y1), (SIDE, y1), (SIDE, y0), (0, y0)]).tolist()
+        polygon = {"type": "Polygon", "coordinates": [corners]}
+        return {"type": "Feature", "id": name, "properties": {"ADM2_EN": name.title()}, "geometry": polygon}
+
+    layer = {"type": "FeatureCollection", "features": [district("north", 0, 200), district("south", 200, SIDE)]}
+    files = parts(write(scene(), where), write(post, where, nodata=0), districts=json.dumps(layer).encode())
+    report = ask(client, files, JSON, align="off")
+    north, south, nowhere = report["districts"]
+    assert (north["name"], north["observed_share"], north["not_assessed"]) == ("North", 1, False)
+    assert (south["name"], south["observed_share"], south["not_assessed"]) == ("South", 0, True)
+    assert (nowhere["observed_share"], nowhere["not_assessed"]) == (None, False)
+    assert [region["district"] for region in report["regions"]] == ["north"]
+    assert any("1 districts not assessed" in notice for notice in report["notices"])
+    collection = ask(client, files, GEOJSON, align="off")
+    assert [feature["properties"]["district"] for feature in collection["features"]] == ["north"]
+    away = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}
+    layer["features"] = [{"type": "Feature", "properties": {}, "geometry": away}]
+    files = parts(write(scene(), where), write(scene(), where), districts=json.dumps(layer).encode())
+    assert "no district meets the scene" in ask(client, files, JSON, align="off")["notices"]

@@ -14,8 +14,7 @@ import pytest
 from pydantic import ValidationError
 
 from gateway import cli
-from gateway.access.keys import Tenants, digest_of
-from gateway.access.scopes import costs, scope_needed
+from gateway.access.keys import Tenants, costs, digest_of, scope_needed
 from gateway.settings import AuthSettings, Settings
 from tests.support.app_client import AppClient
 from tests.support.leaving import converse, scope_of
@@ -63,13 +62,17 @@ def every_route(routes: Iterable[Any]) -> Iterator[Any]:
             yield route
 
 
+def needed(method: str, path: str) -> str | None:
+    return scope_needed(method, path, TASKS)
+
+
 def test_no_route_is_forgotten(guarded: AppClient) -> None:
-    assert [route for route in api_routes(guarded) if scope_needed(*route) is None] == []
+    assert [route for route in api_routes(guarded) if needed(*route) is None] == []
 
 
 def test_whatever_changes_or_computes_needs_a_scope(guarded: AppClient) -> None:
-    assert [r for r in api_routes(guarded) if r[0] != "GET" and not costs(scope_needed(*r))] == []
-    assert {path for method, path in api_routes(guarded) if scope_needed(method, path) == "admin"} == {
+    assert [r for r in api_routes(guarded) if r[0] != "GET" and not costs(needed(*r))] == []
+    assert {path for method, path in api_routes(guarded) if needed(method, path) == "admin"} == {
         "/v1/repository/refresh"
     }
 
@@ -77,7 +80,7 @@ def test_whatever_changes_or_computes_needs_a_scope(guarded: AppClient) -> None:
 def test_a_key_without_scopes_opens_every_route_and_one_with_none_of_them_reads_alone(guarded: AppClient) -> None:
     for method, path in api_routes(guarded):
         forbidden = guarded.request(method, path, headers=auth("reader")).status_code == 403
-        assert forbidden == costs(scope_needed(method, path)), path
+        assert forbidden == costs(needed(method, path)), path
         assert guarded.request(method, path, headers=auth("all")).status_code not in (401, 403)
 
 
@@ -141,10 +144,10 @@ def test_a_minute_of_requests_and_no_more(start: Any) -> None:
 
 def test_what_the_gateway_has_no_room_for_counts_for_nothing(start: Any) -> None:
     client = start(auth={"keys": {"one": {"digest": digest_of("one"), "requests_per_minute": 1}}})
-    client.services.admission.draining = True
+    client.services.admission.closed = True
     for _ in range(3):
         assert client.post("/v1/damage", files=PAIR, headers=auth("one")).status_code == 503
-    client.services.admission.draining = False
+    client.services.admission.closed = False
     assert client.post("/v1/damage", files=PAIR, headers=auth("one")).status_code == 200
     assert client.post("/v1/damage", files=PAIR, headers=auth("one")).status_code == 429
 
@@ -262,7 +265,6 @@ def test_access_lines_carry_their_fields(guarded: AppClient, caplog: pytest.LogC
         {"one": {"digest": "sha256:0"}},
         {"one": {"digest": [digest_of("a"), digest_of("a")]}},
         {"one": digest_of("a"), "two": {"digest": [digest_of("b"), digest_of("a")]}},
-        {"one": {"digest": digest_of("a"), "scopes": ["everything"]}},
         {"one": {"digest": digest_of("a"), "requests_per_minute": 0}},
         {"one": {"digest": digest_of("a"), "inflight": -1}},
         {"one": {"digest": digest_of("a"), "colour": "red"}},
@@ -277,6 +279,14 @@ def test_access_lines_carry_their_fields(guarded: AppClient, caplog: pytest.LogC
 def test_settings_that_are_none_are_refused(keys: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         AuthSettings.model_validate({"keys": keys})
+
+
+def test_a_scope_that_is_none_is_refused_by_name() -> None:
+    keys = {"one": {"digest": digest_of("a"), "scopes": ["ct", "everything"]}}
+    with pytest.raises(
+        ValidationError, match=r"auth\.keys\.one: there is no scope 'everything'; there are admin, ct, d"
+    ):
+        Settings.model_validate({"auth": {"keys": keys}})
 
 
 def test_keys_may_lie_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

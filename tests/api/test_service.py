@@ -91,3 +91,19 @@ def test_page_needs_nothing_from_elsewhere(client: AppClient) -> None:
     assert page.status_code == 200
     assert "//" not in page.text.replace("// ", "")
     assert "default-src 'self'" in page.headers["Content-Security-Policy"]
+
+
+def test_tasks_say_what_they_take_and_answer_with(client: AppClient) -> None:
+    tasks = {task["name"]: task for task in client.get("/v1/tasks").json()["tasks"]}
+    assert list(tasks) == ["ct", "damage", "interactive", "radiograph", "waste"]
+    damage, waste = tasks["damage"], tasks["waste"]
+    assert [(part["name"], part["required"]) for part in damage["parts"]] == [
+        ("pre", True),
+        ("post", True),
+        ("districts", False),
+    ]
+    assert damage["default_model"] == "trivial"
+    assert waste["parts"][0]["media_types"] == ["image/png", "image/jpeg"]
+    assert (waste["title"], waste["answer"]) == ("Waste on a photograph, by class", "label map")
+    assert waste["formats"] == ["image/png", "application/json"]
+    assert "/v1/tasks" in client.get("/openapi.json").json()["paths"]

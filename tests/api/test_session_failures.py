@@ -284,3 +284,22 @@ def test_nothing_of_a_session_is_logged_or_becomes_a_label(client: AppClient, ca
     for text in (logged, metrics):
         assert name not in text
         assert "61.5" not in text
+
+
+def test_of_many_clicks_at_once_one_is_worked_on(start: Any) -> None:
+    client = start(work={"threads": 2})
+    session = begun(client)
+    before = client.sample("maskgate_engine_run_duration_seconds_count", model="iog_refine", version="1")
+
+    async def at_once() -> list[httpx.Response]:
+        asked = [client._request("POST", f"{session}/clicks", {"json": BOX}) for _ in range(40)]
+        answers: list[httpx.Response] = await asyncio.gather(*asked)
+        return answers
+
+    statuses = [answer.status_code for answer in client.run(at_once)]
+    assert sorted(statuses) == [200] + [409] * 39
+    runs = client.sample("maskgate_engine_run_duration_seconds_count", model="iog_refine", version="1") - before
+    before += runs
+    client.post(f"{session}/clicks", json={"negative": [[5, 5]]})
+    one = client.sample("maskgate_engine_run_duration_seconds_count", model="iog_refine", version="1") - before
+    assert 0 < runs <= one + 1

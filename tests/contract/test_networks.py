@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from export.parity.inputs import draw_clicked, draw_slices
-from export.tasks.catalogue import CATALOG
+from export.registry import CATALOG
 from gateway.engines.base import Engine, Model, Tensors, choose
 from gateway.engines.embedded.engine import EmbeddedEngine
 from gateway.engines.triton.engine import TritonEngine

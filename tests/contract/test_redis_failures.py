@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -16,7 +19,7 @@ from gateway.sessions.features import FeatureKey, Shelf
 from gateway.sessions.redis_link import RedisLink
 from gateway.sessions.redis_store import RedisFeatures, RedisSessions
 from gateway.sessions.store import Session, new_id
-from tests.support.redis_server import free_port, redis_server
+from tests.support.redis_server import RedisServer, free_port, redis_server
 
 pytestmark = pytest.mark.e2e
 BUDGET = 64 * 1024 * 1024
@@ -110,3 +113,97 @@ def test_a_server_that_was_killed_and_comes_back_empty() -> None:
             await sessions.close()
 
     asyncio.run(run())
+
+
+def test_a_server_that_hangs_takes_the_time_of_few_and_is_asked_again() -> None:
+    async def run(server: RedisServer) -> None:
+        sessions, features = open_stores(server.url, timeout=1)
+        kept = session()
+        await sessions.create(kept, PIXELS)
+        server.process.send_signal(signal.SIGSTOP)
+        start = time.monotonic()
+        try:
+            refused = await asyncio.gather(
+                *(sessions.get("public", kept.id) for _ in range(200)), return_exceptions=True
+            )
+            assert {type(error) for error in refused} == {SessionsUnavailable}
+            # All wait for the two connections, for as long as one call may take; then nobody waits.
+            assert time.monotonic() - start < 4
+            start = time.monotonic()
+            for _ in range(50):
+                with pytest.raises(SessionsUnavailable):
+                    await sessions.get("public", kept.id)
+            assert await features.get(KEY) is None
+            # One of them may be the probe.
+            assert time.monotonic() - start < 2.5
+        finally:
+            server.process.send_signal(signal.SIGCONT)
+        deadline = time.monotonic() + 20
+        found = None
+        while found is None and time.monotonic() < deadline:
+            await asyncio.sleep(0.1)
+            with suppress(SessionsUnavailable):
+                found = await sessions.get("public", kept.id)
+        assert found == kept
+        await sessions.close()
+
+    with redis_server() as server:
+        asyncio.run(run(server))
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b"{}",
+        b"\xff\xfe",
+        b'{"id": 1}',
+        b"[" * 100_000,
+        "another width",
+        "another object",
+        "another type",
+    ],
+)
+def test_a_damaged_record_is_a_session_lost(record: bytes | str) -> None:
+    async def run(server: RedisServer) -> None:
+        sessions, _ = open_stores(server.url)
+        kept = session()
+        await sessions.create(kept, PIXELS)
+        with server.client() as client:
+            (name,) = (key for key in client.scan_iter() if b"session:" in key)
+            whole: Any = client.hget(name, "record")
+            if record == "another type":
+                client.delete(name)
+                client.set(name, b"x")
+            elif record == "another width":
+                client.hset(name, "record", whole.replace(b'"width": 2000', b'"width": "wide"'))
+            elif record == "another object":
+                events = b'"events": [{"object": 1000000000, "prompt": {}}]'
+                client.hset(name, "record", whole.replace(b'"events": []', events))
+            else:
+                client.hset(name, "record", record)
+        with pytest.raises(SessionNotFound):
+            await sessions.get("public", kept.id)
+        await sessions.close()
+
+    with redis_server() as server:
+        asyncio.run(run(server))
+
+
+def test_a_damaged_image_is_a_session_lost() -> None:
+    async def run(server: RedisServer) -> None:
+        sessions, _ = open_stores(server.url)
+        kept = session()
+        await sessions.create(kept, PIXELS)
+        with server.client() as client:
+            (name,) = (key for key in client.scan_iter() if b"image:" in key)
+            client.set(name, b"short")
+        with pytest.raises(SessionNotFound):
+            await sessions.pixels(kept)
+        await sessions.close()
+
+    with redis_server() as server:
+        asyncio.run(run(server))

@@ -46,19 +46,21 @@ def server() -> Iterator[RedisServer]:
 
 
 @asynccontextmanager
-async def memory(size: int = 10 * IMAGE, idle_seconds: float = 60) -> AsyncIterator[Stores]:
+async def memory(size: int = 10 * IMAGE, idle_seconds: float = 60, share: int | None = None) -> AsyncIterator[Stores]:
     telemetry = Telemetry()
     features = MemoryFeatures(size, telemetry)
-    sessions = MemorySessions(idle_seconds, features)
+    sessions = MemorySessions(idle_seconds, features, share)
     yield Stores(sessions, features, telemetry)
     await sessions.close()
 
 
 def on_redis(server: RedisServer) -> Open:
     @asynccontextmanager
-    async def redis(size: int = 10 * IMAGE, idle_seconds: float = 60, near: int = 1) -> AsyncIterator[Stores]:
+    async def redis(
+        size: int = 10 * IMAGE, idle_seconds: float = 60, near: int = 1, share: int | None = None
+    ) -> AsyncIterator[Stores]:
         telemetry = Telemetry()
-        link = RedisLink(server.url, 4, 10, size, idle_seconds, telemetry)
+        link = RedisLink(server.url, 4, 10, size, idle_seconds, telemetry, share)
         shelf: Shelf[str, object] = Shelf(near)
         sessions = RedisSessions(link, shelf)
         yield Stores(sessions, RedisFeatures(link, shelf, telemetry), telemetry)
@@ -333,7 +335,7 @@ def test_every_key_ends_by_itself(shared: Open, server: RedisServer) -> None:
             await s.features.put(KEY, {"features_1": PIXELS})
             with server.client() as client:
                 keys = client.keys()
-                assert len(keys) == 7
+                assert len(keys) == 8
                 assert all(key.startswith(b"{maskgate:1}:") and 0 < client.ttl(key) <= 65 for key in keys)
 
     asyncio.run(run())
@@ -364,5 +366,49 @@ def test_features_that_are_none_are_made_again(shared: Open, server: RedisServer
                 for blob in (b"", b"\xff" * 40, b"\x02\0\0\0{}", b'\x15\0\0\0[{"dtype":"object"}]'):
                     client.set(name, blob)
                     assert await s.features.get(KEY) is None
+
+    asyncio.run(run())
+
+
+def test_no_tenant_takes_more_than_its_share(stores: Open) -> None:
+    async def run() -> None:
+        async with stores(size=4 * IMAGE, share=2 * IMAGE) as kept:
+            store, first = kept.sessions, session("alice")
+            await store.create(first, PIXELS)
+            await store.create(session("alice"), PIXELS)
+            with pytest.raises(SessionsFull) as error:
+                await store.create(session("alice"), PIXELS)
+            assert error.value.retry_after
+            await store.create(session("bob"), PIXELS)
+            await store.delete(first)
+            await store.create(session("alice"), PIXELS)
+            await store.create(session("bob"), PIXELS)
+            with pytest.raises(SessionsFull):
+                await store.create(session("carol"), PIXELS)
+
+    asyncio.run(run())
+
+
+def test_a_share_is_given_back_when_sessions_end_by_themselves(stores: Open) -> None:
+    async def run() -> None:
+        async with stores(idle_seconds=0.2, share=IMAGE) as kept:
+            for _ in range(2):
+                await kept.sessions.create(session("alice"), PIXELS)
+                await asyncio.sleep(0.5)
+
+    asyncio.run(run())
+
+
+def test_a_change_shows_before_anything_is_done_in_vain(stores: Open) -> None:
+    async def run() -> None:
+        async with stores() as kept:
+            store, old = kept.sessions, session()
+            with pytest.raises(SessionNotFound):
+                await store.check(old)
+            await store.create(old, PIXELS)
+            await store.check(old)
+            await store.replace(old, old.emptied())
+            with pytest.raises(SessionChanged):
+                await store.check(old)
 
     asyncio.run(run())

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from gateway.engines.base import Engine, choose
+from gateway.inference.label_maps import LabelMap, find_regions
 from gateway.inference.segmenter import Segmenter
 from gateway.observability.metrics import Telemetry
 from gateway.scheduling.timeline import Timeline
 from gateway.scheduling.workers import Workers
-from gateway.tasks.waste.pipeline import WasteMap, find_pieces, map_waste
+from gateway.tasks.waste.pipeline import map_waste
 from gateway.vision.labels import decide
 from gateway.vision.regions import Region
 from gateway.vision.resizing import from_scale, to_scale
@@ -34,15 +35,15 @@ def waste(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def ask(engine: Engine, photo: np.ndarray) -> tuple[WasteMap, tuple[Region, ...]]:
-    async def run() -> tuple[WasteMap, tuple[Region, ...]]:
+def ask(engine: Engine, photo: np.ndarray) -> tuple[LabelMap, tuple[Region, ...]]:
+    async def run() -> tuple[LabelMap, tuple[Region, ...]]:
         workers = Workers(ThreadPoolExecutor(2))
         await engine.start()
         try:
             model = choose(engine, "waste", "waste-fanet")
             segmenter = Segmenter(engine, workers, Telemetry(), Timeline(30), model=model)
             found = await map_waste(segmenter, photo)
-            return found, await find_pieces(segmenter, found, 1)
+            return found, await find_regions(segmenter, found, 1)
         finally:
             await engine.close()
             workers.close()

@@ -113,7 +113,9 @@ def test_nothing_of_an_upload_is_logged(server: GatewayProcess) -> None:
 
 def test_sigterm_drains(repository: Path) -> None:
     slow = encode(noise(3000, 3000))
-    with gateway(repository, SERVER_DRAIN_DELAY_SECONDS="1", WORK_THREADS="1", ENGINE_LANES="1") as process:
+    with gateway(
+        repository, SERVER_DRAIN_DELAY_SECONDS="5", SERVER_GRACE_SECONDS="120", WORK_THREADS="1", ENGINE_LANES="1"
+    ) as process:
         answers: list[int] = []
 
         def ask() -> None:
@@ -129,8 +131,8 @@ def test_sigterm_drains(repository: Path) -> None:
         process.terminate()
         while httpx.get(f"{process.address}/readyz").status_code != 503:
             assert time.monotonic() < deadline
-        refused = post(process)
-        assert (refused.status_code, refused.json()["code"]) == (503, "draining")
+        # Balancers need their time to see it; what they send meanwhile is answered.
+        assert post(process).status_code == 200
         for asker in askers:
             asker.join(60)
         assert answers == [200, 200, 200]

@@ -15,6 +15,8 @@ from tests.support.browser import Page, browser
 from tests.support.films import COLUMNS, ROWS, chest, dicom
 from tests.support.pictures import decode, encode, noise
 from tests.support.processes import GatewayProcess, gateway
+from tests.support.toy_task.model import write_model
+from tests.support.toy_task.spec import TASK
 from tests.support.trivial import write_trivial_model
 from tests.support.trivial_interactive import write_trivial_interactive
 from tests.support.trivial_radiograph import write_trivial_radiograph
@@ -31,7 +33,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]
     write_trivial_model(models, "bd-siamunet")
     write_trivial_radiograph(models, "cxr-a")
     write_trivial_waste(models)
-    with gateway(models) as process:
+    write_model(models)
+    with gateway(models, MODELS_TASKS=json.dumps([TASK.package])) as process:
         yield process
 
 
@@ -158,23 +161,39 @@ def test_a_film_is_scored_and_a_photograph_refused(page: Page, photo: Path, tmp_
     assert page.evaluate("document.getElementById('verdict').children.length") == 0
 
 
+def test_any_task_of_one_image_and_a_label_map_has_a_section(page: Page) -> None:
+    page.until("!!document.getElementById('task-pebbles')")
+    sections = "[...document.querySelectorAll('#tasks section')].map(section => section.id)"
+    assert page.evaluate(sections) == ["task-waste", "task-pebbles"]
+    assert page.evaluate("document.querySelector('#task-pebbles h2').textContent") == TASK.title
+
+
+def test_a_task_from_outside_the_tree_is_shown(page: Page, photo: Path) -> None:
+    page.until("!!document.getElementById('task-pebbles')")
+    page.choose("#task-pebbles input", photo)
+    press_in(page, "task-pebbles")
+    page.until("document.querySelector('#task-pebbles .found img')?.complete")
+    rows = "[...document.querySelectorAll('#task-pebbles .found tr td:first-child')].map(cell => cell.textContent)"
+    assert page.evaluate(rows) == ["sand", "gravel", "cobble"]
+
+
 def test_waste_is_shown_with_its_legend_and_counted(page: Page, photo: Path, tmp_path: Path) -> None:
-    page.until("!document.getElementById('wastes').hidden")
-    page.choose("#sorting input", photo)
-    press_in(page, "sorting")
-    page.until("document.querySelector('#sorted img')?.complete")
-    size = "(image => [image.naturalHeight, image.naturalWidth])(document.querySelector('#sorted img'))"
+    page.until("!!document.getElementById('task-waste')")
+    page.choose("#task-waste input", photo)
+    press_in(page, "task-waste")
+    page.until("document.querySelector('#task-waste .found img')?.complete")
+    size = "(image => [image.naturalHeight, image.naturalWidth])(document.querySelector('#task-waste .found img'))"
     height, width = page.evaluate(size)
     assert width == WIDTH
     assert height > HEIGHT  # the legend
     cells = page.evaluate(
-        "[...document.querySelectorAll('#sorted tr')].map(row => [...row.children].map(c => c.textContent))"
+        "[...document.querySelectorAll('#task-waste .found tr')].map(row => [...row.children].map(c => c.textContent))"
     )
     assert [row[0] for row in cells] == ["class", "background", "rigid_plastic", "cardboard"]
     assert sum(int(row[2]) for row in cells[1:]) == WIDTH * HEIGHT
     broken = tmp_path / "broken.png"
     broken.write_bytes(photo.read_bytes()[:200])
-    page.choose("#sorting input", broken)
-    press_in(page, "sorting")
-    page.until("document.getElementById('complaint').textContent.includes('cut short')")
-    assert page.evaluate("document.getElementById('sorted').children.length") == 0
+    page.choose("#task-waste input", broken)
+    press_in(page, "task-waste")
+    page.until("document.querySelector('#task-waste [role=alert]').textContent.includes('cut short')")
+    assert page.evaluate("document.querySelector('#task-waste .found').children.length") == 0

@@ -12,16 +12,26 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from export.checkpoints.files import Checkpoint, write_checkpoint
-from export.networks import CROPS, CT, FILMS, INTERACTIVE, RESIDUAL, WASTE, build_network
+from export.networks import ARCHITECTURES, build_network
 from export.networks.cogseg import CogSeg
+from export.networks.colours import normalise
 from export.networks.dahitra import Hierarchy
 from export.networks.fanet import FANetUPer
 from export.parity.inputs import draw_clicked, draw_tiles
-from export.tasks.catalogue import CATALOG, entries_of
-from export.tasks.damage.inference import normalise
-from export.tasks.specs import DamageEntry, Entry
+from export.registry import CATALOG, TASKS, specs_of
+from export.task import ModelSpec
+from export.tasks.damage.spec import DamageSpec
 
 Field = NDArray[np.float32]
+
+
+def architectures_of(task: str) -> tuple[str, ...]:
+    """Return the architectures of a task's models."""
+    return tuple(dict.fromkeys(spec.architecture for spec in TASKS[task].models))
+
+
+INTERACTIVE, CROPS, CT, WASTE, FILMS = map(architectures_of, ("interactive", "building", "ct", "waste", "radiograph"))
+RESIDUAL = tuple(name for name, architecture in ARCHITECTURES.items() if "resnet101" in architecture.depths)
 
 WIDTH = 1 / 16
 FANET_WIDTH = 1 / 12
@@ -41,21 +51,21 @@ FILM_SIZE = 80
 """Side of radiographs: Inception's stem and its two reductions leave one pixel of 75."""
 
 
-def small_entry(name: str) -> Entry:
+def small_entry(name: str) -> ModelSpec:
     """Return a catalogue entry with tiles and batches small enough for a test."""
     entry = CATALOG[name]
     if entry.architecture == FIXED:
         return replace(entry, max_batch_size=4)
     return (
         replace(entry, tile=64, overlap=16, max_batch_size=4)
-        if isinstance(entry, DamageEntry)
+        if isinstance(entry, DamageSpec)
         else replace(entry, max_batch_size=4)
     )
 
 
-def small_entries(architecture: str) -> list[Entry]:
+def small_entries(architecture: str) -> list[ModelSpec]:
     """Return the small entries that a checkpoint of `architecture` becomes."""
-    return [small_entry(entry.name) for entry in entries_of(architecture)]
+    return [small_entry(entry.name) for entry in specs_of(architecture)]
 
 
 def untrained(architecture: str, seed: int = 0) -> nn.Module:

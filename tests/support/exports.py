@@ -10,11 +10,10 @@ from pathlib import Path
 
 import torch
 
-from export.graphs.contract import Graph, to_onnx, to_torchscript
+from export.graphs.contract import Graph, graph_of, to_onnx, to_torchscript
 from export.graphs.runners import FileFormat
-from export.graphs.wrap import graph_of
 from export.networks.iog import IOGRefine
-from export.tasks.catalogue import CATALOG
+from export.registry import CATALOG
 from tests.support.checkpoints import checkpoint, small_entry, untrained
 
 

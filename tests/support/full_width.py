@@ -9,7 +9,7 @@ from torch import nn
 
 from export.checkpoints.files import Checkpoint
 from export.networks import build_network
-from export.tasks.catalogue import entries_of
+from export.registry import specs_of
 from tests.support.unproven import write_unproven
 
 
@@ -40,7 +40,7 @@ def write_full_width(
         depths=depths,
         size=size,
     )
-    return write_unproven(root, network, checkpoint, entries_of(architecture))
+    return write_unproven(root, network, checkpoint, specs_of(architecture))
 
 
 def _keep_magnitudes(network: nn.Module) -> None:

@@ -37,14 +37,19 @@ def write(pixels: NDArray[Any], place: GeoGrid | None = None, **profile: Any) ->
     height, width, bands = pixels.shape
     placed = {"crs": place.crs, "transform": place.affine} if place else {}
     colours = profile.pop("colorinterp", None)
-    mask = profile.pop("mask", None)
+    mask, colormap = profile.pop("mask", None), profile.pop("colormap", None)
+    descriptions = profile.pop("descriptions", ())
     with contained(), MemoryFile(ext=".tif") as memory:
         with memory.open(
             driver="GTiff", width=width, height=height, count=bands, dtype=pixels.dtype, **placed, **profile
         ) as file:
             if colours is not None:
                 file.colorinterp = colours
+            if colormap is not None:
+                file.write_colormap(1, colormap)
             file.write(np.moveaxis(pixels, 2, 0))
+            for number, text in enumerate(descriptions, 1):
+                file.set_band_description(number, text)
             if mask is not None:
                 file.write_mask(mask)
         return bytes(memory.getbuffer())

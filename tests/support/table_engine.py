@@ -18,6 +18,7 @@ class TableEngine:
 
     name = "table"
     transport = "in-process"
+    tried = True
 
     def __init__(self) -> None:
         self.calls = 0

@@ -17,7 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from gateway.repository.card import Card, ClassSpec, ClickSpec, Network, Task, TensorSpec, read_card
+from gateway.repository.card import Card, ClassSpec, ClickSpec, Network, TensorSpec, read_card
 from gateway.repository.store import file_digest
 from tests.support.trivial import declare_version, made_by_hand, write_folder
 
@@ -74,7 +74,7 @@ def write_interactive_version(directory: Path, version: int, cap: int) -> str:
 
 
 def _card(name: str, size: int, margin: int, max_batch_size: int, digest: str) -> Card:
-    task: Task = "interactive-encoder" if name == "iog_refine_encoder" else "interactive"
+    task: str = "interactive-encoder" if name == "iog_refine_encoder" else "interactive"
     inputs, outputs = _tensors(name, size)
     return Card(
         name=name,

@@ -9,15 +9,15 @@ from torch import nn
 
 from export.build import publish
 from export.checkpoints.files import Checkpoint
-from export.graphs.wrap import graph_of
+from export.graphs.contract import graph_of
 from export.repository.cards import stated
-from export.tasks.specs import Entry
+from export.task import ModelSpec
 from gateway.repository.card import Card, Drift, Parity
 from gateway.repository.store import bytes_digest
 from tests.support.exports import onnx_once
 
 
-def write_unproven(root: Path, network: nn.Module, checkpoint: Checkpoint, entries: Sequence[Entry]) -> list[Path]:
+def write_unproven(root: Path, network: nn.Module, checkpoint: Checkpoint, entries: Sequence[ModelSpec]) -> list[Path]:
     """Write the ONNX folders of `entries`, those of one network, under `root` and return them."""
     cards, files = [], []
     for entry in entries:

@@ -1,11 +1,12 @@
-"""What one of several processes has of the settings."""
+"""What one of several processes has of the settings, and which models answer where none is named."""
 
 from __future__ import annotations
 
 import pytest
 from pydantic import ValidationError
 
-from gateway.settings import Settings
+from gateway.cli import main
+from gateway.settings import Settings, unknown_variables
 
 URL = "redis://localhost"
 
@@ -45,3 +46,78 @@ def test_several_processes_keep_sessions_in_a_redis_alone(workers: int, url: str
 def test_a_number_of_processes_that_is_none_is_refused(workers: int) -> None:
     with pytest.raises(ValidationError, match="workers"):
         Settings.model_validate({"server": {"workers": workers}})
+
+
+def test_each_task_has_a_default_model_under_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = Settings().models
+    assert (defaults.named("damage"), defaults.named("fused_finder")) == ("bd-siamunet", "bd-fcn")
+    assert {defaults.named(task) for task in Settings().registry.tasks} == {
+        "bd-siamunet",
+        "cogseg",
+        "ensemble",
+        "iog_refine",
+        "waste-fanet",
+    }
+    monkeypatch.setenv("MASKGATE_MODELS_WASTE", "other")
+    monkeypatch.setenv("MASKGATE_MODELS_FUSED_GRADER", "third")
+    models = Settings().models
+    assert (models.named("waste"), models.named("fused_grader"), models.named("ct")) == ("other", "third", "cogseg")
+    assert Settings().model_dump()["models"]["waste"] == "other"
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        ({"weather": "clouds"}, "there is no setting models.weather; there are ct, damage, "),
+        ({"tasks": ["no.such.package"]}, "no.such.package is no task: No module named"),
+        ({"tasks": ["tests.support"]}, "tests.support is no task"),
+        ({"tasks": "gateway"}, "valid tuple"),
+        ({"waste": 3}, "valid string"),
+    ],
+)
+def test_models_of_no_task_are_refused(models: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Settings.model_validate({"models": models})
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "-inf", "1e300", str(1 << 70)])
+@pytest.mark.parametrize(
+    "name",
+    ["server_grace_seconds", "limits_upload_seconds", "sessions_idle_seconds", "work_threads", "limits_body_bytes"],
+)
+def test_numbers_beyond_all_bounds_are_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"MASKGATE_{name.upper()}", value)
+    assert main(["settings"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert name.partition("_")[2] in said
+
+
+@pytest.mark.parametrize("value", ["secret", "{", "{'a': 1}", "[1"])
+def test_what_is_to_be_json_and_is_not_is_one_line_without_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("MASKGATE_AUTH_KEYS", value)
+    assert main(["settings"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "auth" in said.lower()
+    assert value not in said
+
+
+def test_variables_that_are_no_settings_are_named() -> None:
+    environment = ["MASKGATE_LIMTS_BODY_BYTES", "MASKGATE_XYZZY", "MASKGATE_URL", "MASKGATE_AUTH_KEYS", "HOME"]
+    assert unknown_variables(environment) == {
+        "MASKGATE_LIMTS_BODY_BYTES": "MASKGATE_LIMITS_BODY_BYTES",
+        "MASKGATE_XYZZY": None,
+    }
+
+
+def test_a_variable_that_is_no_setting_ends_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MASKGATE_LIMTS_BODY_BYTES", "1")
+    assert main(["settings"]) == 0
+    assert "MASKGATE_LIMITS_BODY_BYTES is one" in capsys.readouterr().err

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
-from export.tasks.damage.data import DataError
+from export.errors import DataError
+from export.training.data import read_grey, read_table
 from gateway.vision.windowing import Window, from_windowed
 
 UInt8 = NDArray[np.uint8]
@@ -65,11 +64,7 @@ def read_slices(folder: Path) -> list[LabelledSlice]:
     manifest = folder / "manifest.csv"
     if not manifest.is_file():
         raise DataError(f"{folder} holds neither manifest.csv nor {_TRAINING}")
-    with manifest.open(newline="", encoding="utf-8") as lines:
-        rows = csv.DictReader(lines)
-        if missing := {"id", "split"} - set(rows.fieldnames or ()):
-            raise DataError(f"{manifest.name} lacks the columns {', '.join(sorted(missing))}")
-        slices = [_picture(folder, row["id"], row["split"]) for row in rows]
+    slices = [_picture(folder, row["id"], row["split"]) for row in read_table(manifest, "id", "split")]
     return sorted(slices, key=lambda each: each.name)
 
 
@@ -83,18 +78,11 @@ def _picture(folder: Path, name: str, split: str) -> LabelledSlice:
 
 
 def _picture_units(path: Path, window: Window) -> Int16:
-    return from_windowed(_grey(path), window)
+    return from_windowed(read_grey(path), window)
 
 
 def _picture_labels(path: Path) -> UInt8:
-    return _checked(_grey(path), path)
-
-
-def _grey(path: Path) -> UInt8:
-    picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
-    if picture is None:
-        raise DataError(f"{path} is no picture")
-    return np.asarray(picture, np.uint8)
+    return _checked(read_grey(path), path)
 
 
 def _volumes(folder: Path) -> list[LabelledSlice]:

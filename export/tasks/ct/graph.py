@@ -6,12 +6,25 @@ window is applied inside: what lies below it becomes 0, above it 1.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from export.checkpoints.files import Checkpoint
+from export.graphs.contract import Graph
 from export.graphs.decision import quantised_and_decided
+from export.graphs.runners import Arrays
 from export.networks.cogseg import CogSeg
+from export.parity.cases import Case, Deviation, Files, case, label_faults, labels_differ
+from export.parity.inputs import Tiles, draw_slices
+from export.task import Tensors
+from export.tasks.ct.spec import CtSpec
+from gateway.repository.card import Card
 from gateway.vision.windowing import Window
 
 
@@ -65,3 +78,45 @@ class ServedSharpening(nn.Module):
         """Return `sharpened`, int16 (N, 2 S, 2 S) in Hounsfield units of the window."""
         shown = self.network(windowed(image, self.window)).squeeze(1).clamp(0, 1)
         return torch.round(self.window.low + shown * (self.window.high - self.window.low)).to(torch.int16)
+
+
+def graph_of(network: nn.Module, checkpoint: Checkpoint, spec: CtSpec) -> Graph:
+    """Return the graph that a spec wants of a checkpoint's network.
+
+    Raises:
+        ValueError: the network sharpens nothing, and should.
+    """
+    size, window = checkpoint.size, Window(*checkpoint.window)
+    served: nn.Module
+    if not spec.sharpens:
+        served = ServedSlice(labelling(network), window, checkpoint.threshold)
+    elif isinstance(network, CogSeg):
+        served = ServedSharpening(network.sharpening(), window)
+    else:
+        raise ValueError(f"a {spec.architecture} sharpens nothing")
+    return Graph(served, spec.input_specs(size), spec.output_specs(size))
+
+
+def cases_of(
+    network: nn.Module, graphs: Sequence[Graph], files: Sequence[Files], threshold: float | None
+) -> list[Case]:
+    """Return what the parity gate compares."""
+    module = graphs[0].module
+    if not isinstance(module, ServedSharpening):
+        return [case("whole", graphs[0], files[0], drawn, labels_differ)]
+    width = module.window.high - module.window.low
+    return [case("whole", graphs[0], files[0], drawn, partial(_intensities_differ, width))]
+
+
+def drawn(inputs: Tensors, kind: Tiles, count: int) -> list[NDArray[np.int16]]:
+    """Return `count` slices."""
+    return [draw_slices(kind, count, inputs[0].shape[0])]
+
+
+def faults(card: Card, answer: Arrays) -> Iterator[str]:
+    """Yield what is wrong with answers of the right form."""
+    return label_faults(card, answer) if card.classes else iter(())
+
+
+def _intensities_differ(width: float, truth: Arrays, answer: Arrays) -> Deviation:
+    return Deviation(intensity_difference=float(np.abs(truth[0].astype(np.float32) - answer[0]).max()) / width)

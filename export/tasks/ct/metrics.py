@@ -9,8 +9,7 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from export.training.confusion import Matrix, confusion_of, mean_iou
-from export.training.metrics import Binary
+from export.training.metrics import Binary, Matrix, confusion_of, mean_iou
 
 
 @dataclass

@@ -10,64 +10,48 @@ under the same numbers is a baseline of ours.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from export.tasks.ct.losses import LossWeights
 from export.tasks.ct.samples import Draw
-from export.training.choice import choose
+from export.training.recipe import Hyperparameter, Recipe
 from export.training.schedule import Schedule
 from gateway.vision.windowing import LUNG, Window
 
 
-@dataclass(frozen=True)
-class SliceRecipe:
-    """How a network is trained. Training ends after `steps` or `minutes`, whichever comes first.
+@dataclass(frozen=True, kw_only=True)
+class SliceRecipe(Recipe):
+    """How a network is trained; see `Recipe`.
 
     Attributes:
-        network: the architecture: cogseg or ct_unet.
-        name: the recipe's own name.
-        width: multiplier on the paper's channel counts.
         draw: how samples are made.
         loss: the weights of its terms.
-        steps: the most steps.
-        learning_rate: of AdamW; the peak, where the schedule has one.
-        minutes: the longest time, in minutes of training and evaluation; None sets no limit.
-        weight_decay: decoupled; 0 is plain Adam.
-        schedule: see `learning_rate`.
-        average: decay per step of the moving average of weights that is evaluated and kept; 0 keeps the last weights.
         threshold: of P(lesion) in the decision; None is plain argmax.
         size: side of the slices that the network is given, in pixels.
         window: of Hounsfield units.
     """
 
-    network: str
-    name: str
-    width: float
     draw: Draw
     loss: LossWeights
-    steps: int
-    learning_rate: float
-    minutes: float | None = None
-    weight_decay: float = 0.0
     schedule: Schedule = "halving"
-    average: float = 0.0
     threshold: float | None = None
     size: int = 256
     window: Window = LUNG
 
-    def hyperparameters(self) -> dict[str, str | int | float | bool]:
-        """Return, as one flat dictionary, the choices that a card does not state elsewhere."""
+    def choices(self) -> dict[str, Hyperparameter]:
+        """Return the choices that are the task's own."""
         loss = {f"loss_{name}": weight for name, weight in vars(self.loss).items() if name != "classes"}
         if self.network != "cogseg":
             loss = {key: weight for key, weight in loss.items() if key in ("loss_entropy", "loss_dice")}
         return {
-            "learning_rate": self.learning_rate,
-            "weight_decay": self.weight_decay,
-            "schedule": self.schedule,
-            "average": self.average,
             "class_weights": " ".join(map(str, self.loss.classes)),
             **loss,
             **vars(self.draw),
         }
+
+    def served(self) -> dict[str, Any]:
+        """Return what the recipe fixes of the served graph."""
+        return {"threshold": self.threshold, "size": self.size, "window": (self.window.low, self.window.high)}
 
 
 PAPER_SLICES = 600
@@ -80,13 +64,29 @@ _PAPER_STEPS = 250 * PAPER_SLICES // 8
 # the infection DSC was 0.76 on validation, while the plain U-Net's was 0.84.
 _DEMO_LOSS = LossWeights(agreement=0.02, edges=0.02, dice=1.0, classes=(1.0, 2.0, 3.0, 1.0), pool=4)
 
-_RECIPES = (
-    SliceRecipe("cogseg", "paper", 1.0, _PAPER_DRAW, LossWeights(), _PAPER_STEPS, 1e-4),
-    SliceRecipe("ct_unet", "paper", 1.0, _PAPER_DRAW, LossWeights(), _PAPER_STEPS, 1e-4),
+RECIPES = (
+    SliceRecipe(
+        network="cogseg",
+        name="paper",
+        width=1.0,
+        draw=_PAPER_DRAW,
+        loss=LossWeights(),
+        steps=_PAPER_STEPS,
+        learning_rate=1e-4,
+    ),
+    SliceRecipe(
+        network="ct_unet",
+        name="paper",
+        width=1.0,
+        draw=_PAPER_DRAW,
+        loss=LossWeights(),
+        steps=_PAPER_STEPS,
+        learning_rate=1e-4,
+    ),
     *(
         SliceRecipe(
-            network,
-            "demo",
+            network=network,
+            name="demo",
             width=0.25,
             draw=_DEMO_DRAW,
             loss=_DEMO_LOSS,
@@ -101,12 +101,3 @@ _RECIPES = (
         for network in ("cogseg", "ct_unet")
     ),
 )
-
-
-def slice_recipe(network: str, name: str) -> SliceRecipe:
-    """Return a recipe by its network and name.
-
-    Raises:
-        ValueError: there is none.
-    """
-    return choose(_RECIPES, network, name)

@@ -1,25 +1,23 @@
-"""Entries of models of CT."""
+"""The models of CT."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
-from export.tasks.base import CatalogEntry, Tensors, as_named_in, label_specs
-from gateway.repository.card import Card, Task, TensorSpec
+from export.task import BACKGROUND, ExportTask, ModelSpec, Tensors, Trained, as_named_in, label_specs
+from gateway.repository.card import Card, ClassSpec, TensorSpec, WindowSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class SliceEntry(CatalogEntry):
+class CtSpec(ModelSpec):
     """A model that takes CT slices, and labels them or sharpens them."""
-
-    not_done: ClassVar[str] = "labels no slices"
 
     sharpens: bool = False
 
     @property
-    def task(self) -> Task:
+    def task(self) -> str:
         """The card's task."""
         return "ct-super-resolution" if self.sharpens else "ct"
 
@@ -34,12 +32,73 @@ class SliceEntry(CatalogEntry):
             return (TensorSpec(name="sharpened", dtype="int16", shape=finer),)
         return label_specs(finer, len(self.classes))
 
+    def stated(self, checkpoint: Trained) -> Mapping[str, Any]:
+        """Return the window."""
+        low, high = checkpoint.window
+        return {"window": WindowSpec(low=low, high=high)}
+
     def contract(self, card: Card) -> Mapping[str, Any]:
         """Return what a model of CT adds."""
         size = card.inputs[0].shape[0]
         return {
             "inputs": self.input_specs(size),
             "outputs": as_named_in(card.format, self.output_specs(size)),
-            "overlap": 0,
-            "clicks": None,
+            "window": card.window,
         }
+
+
+CT_CLASSES = (
+    BACKGROUND,
+    ClassSpec(value=1, name="ground-glass", colour=(255, 0, 0)),
+    ClassSpec(value=2, name="consolidation", colour=(0, 255, 0)),
+    ClassSpec(value=3, name="pleural effusion", colour=(0, 0, 255)),
+)
+"""The labels of COVID-19_1. Red and green are those of Inf-Net's figures, which show no effusion."""
+
+_CT_LICENCE = "Non-commercial research use only (learnt from COVID-SemiSeg's slices)"
+_CT_USE = (
+    "Research demonstration of outlining COVID-19 lesions on axial chest CT. Not for clinical use: nothing it says is "
+    "a diagnosis, and no decision on a patient may rest on it."
+)
+_CT_LIMITATIONS = (
+    "Learnt from few slices, most of them of ill people, cropped to the lungs and stored as grey pictures: expect it "
+    "to mark vessels, effusions, tumours and scars as lesions, and to fail on slices outside the lungs, other windows, "
+    "contrast agents, thick slices and strong noise. Classes that `training.untrained` names it cannot find."
+)
+
+CT = (
+    CtSpec(
+        name="cogseg",
+        title="COVID-19 lesions on CT, CogSeg",
+        summary="Outlines ground-glass, consolidation and pleural effusion on an axial chest CT slice.",
+        architecture="cogseg",
+        classes=CT_CLASSES,
+        licence=_CT_LICENCE,
+        intended_use=_CT_USE,
+        limitations=_CT_LIMITATIONS,
+    ),
+    CtSpec(
+        name="ct-unet",
+        title="COVID-19 lesions on CT, plain U-Net",
+        summary="The baseline that CogSeg is compared with, with the same classes and the same contract.",
+        architecture="ct_unet",
+        classes=CT_CLASSES,
+        licence=_CT_LICENCE,
+        intended_use=_CT_USE,
+        limitations=_CT_LIMITATIONS,
+    ),
+    CtSpec(
+        name="cogseg_sr",
+        title="CT slice at twice its size, CogSeg's super-resolution",
+        summary="Gives an axial chest CT slice at twice its size; CogSeg's second decoder, there to train the first.",
+        architecture="cogseg",
+        classes=(),
+        licence=_CT_LICENCE,
+        intended_use="Research demonstration. Not for clinical use: fine detail is invented, not measured.",
+        limitations="Shows nothing outside its window, and nothing that the coarse slice does not hold.",
+        on_request=True,
+        sharpens=True,
+    ),
+)
+
+TASK = ExportTask(name="ct", package="export.tasks.ct", subject="CT", models=CT, size=256)

@@ -7,10 +7,10 @@ Source: Gupta et al., "xBD: A Dataset for Assessing Building Damage from Satelli
 
 from __future__ import annotations
 
-import csv
 import json
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,21 +19,26 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from export.errors import DataError
+from export.synthetic.towns import DrawnPair
+from export.training.data import existing, read_grey, read_rgb, read_table
+
 UNCLASSIFIED = 255
 """Label of a building whose damage could not be judged."""
 
 SUBTYPES = {"no-damage": 1, "minor-damage": 2, "major-damage": 3, "destroyed": 4, "un-classified": UNCLASSIFIED}
 """Label of each ``subtype`` of the JSON; a building without one (labels before the disaster) is undamaged."""
 
+_FIRST_SCENE = 1000
+"""Scenes before this one are left to examples and tests; the last ones validate where there are no photographs."""
+
+_VALIDATION_SCENES = 4
+
 _SPLITS = {"train": "train", "tier3": "train", "test": "val", "hold": "hold"}
 _VALIDATION_EVERY = 7
 _SPACE = re.compile(r"\s*([(),]|^|$)\s*")
 _BETWEEN_POLYGONS = re.compile(r"(?<=\)\)),")
 _RING = re.compile(r"\(([^()]+)\)")
-
-
-class DataError(Exception):
-    """The data set's folder cannot be read as xBD."""
 
 
 class LabelledPair(Protocol):
@@ -81,7 +86,7 @@ class Pair:
         """Return the label map (H, W): 0 background, 1 to 4 damage, 255 un-classified building."""
         if self.labels.suffix == ".json":
             return rasterise(json.loads(self.labels.read_text(encoding="utf-8")))
-        return _decode(self.labels, cv2.IMREAD_GRAYSCALE)
+        return read_grey(self.labels)
 
     def read_buildings(self) -> list[Building] | None:
         """Return the buildings of the JSON; None without one."""
@@ -104,10 +109,31 @@ def read_pairs(root: Path) -> list[Pair]:
         pairs = [pair for folder, split in _SPLITS.items() for pair in _pairs_of_folder(root / folder, split)]
     if not pairs:
         raise DataError(f"no image pair in {root}")
-    for path in (path for pair in pairs for path in (pair.pre, pair.post, pair.labels)):
-        if not path.is_file():
-            raise DataError(f"missing file {path}")
+    for pair in pairs:
+        for path in (pair.pre, pair.post, pair.labels):
+            existing(path)
     return sorted(pairs, key=lambda pair: pair.name)
+
+
+def training_and_validation(
+    data: Path | None, scenes: int
+) -> tuple[list[Pair], list[DrawnPair], Sequence[LabelledPair]]:
+    """Return the pairs to learn from, so many drawn scenes, and what validates: pairs, or where there are none, scenes.
+
+    Raises:
+        DataError: ``data`` cannot be read.
+    """
+    pairs = [] if data is None else read_pairs(data)
+    drawn = [DrawnPair(_FIRST_SCENE + index) for index in range(scenes + _VALIDATION_SCENES)]
+    validation = [pair for pair in pairs if pair.split == "val"]
+    return [pair for pair in pairs if pair.split == "train"], drawn[:scenes], validation or drawn[scenes:]
+
+
+def words_of(training: Sequence[Pair], scenes: int) -> str:
+    """Return in words what a network was learnt from: pairs, how many of each event, and drawn scenes."""
+    events = ", ".join(f"{count} {event}" for event, count in Counter(pair.event for pair in training).most_common())
+    parts = [f"{len(training)} xBD pairs ({events})"] * bool(training) + [f"{scenes} drawn scenes"] * bool(scenes)
+    return " and ".join(parts)
 
 
 def rasterise(document: dict[str, object]) -> NDArray[np.uint8]:
@@ -164,22 +190,6 @@ def parse_wkt(text: str) -> list[list[NDArray[np.float64]]]:
         raise DataError(f"malformed geometry {text[:40]!r}") from error
 
 
-def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """Return an image file as (H, W, 3) RGB; alpha is dropped.
-
-    Raises:
-        DataError: the file is no image.
-    """
-    return cv2.cvtColor(_decode(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
-
-
-def _decode(path: Path, flags: int) -> NDArray[np.uint8]:
-    image = cv2.imread(str(path), flags)
-    if image is None:
-        raise DataError(f"not a readable image: {path}")
-    return image.astype(np.uint8, copy=False)
-
-
 def _fill(labels: NDArray[np.uint8], rings: list[NDArray[np.float64]], value: int) -> None:
     shape = np.zeros_like(labels)
     # Drawn one by one: a single even-odd call would leave out the boundary that hole and outline share.
@@ -189,18 +199,18 @@ def _fill(labels: NDArray[np.uint8], rings: list[NDArray[np.float64]], value: in
 
 
 def _pairs_of_manifest(root: Path) -> Iterator[Pair]:
-    with (root / "manifest.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            tile, suffix = row["tile"], row["image_format"]
-            yield Pair(
-                tile,
-                row["event"],
-                row["split"],
-                root / "images" / f"{tile}_pre_disaster.{suffix}",
-                root / "images" / f"{tile}_post_disaster.{suffix}",
-                root / "masks" / f"{tile}_post_disaster.png",
-                polygons if (polygons := root / "labels_xbd_json" / f"{tile}_post_disaster.json").is_file() else None,
-            )
+    for row in read_table(root / "manifest.csv", "tile", "event", "split", "image_format"):
+        tile, suffix = row["tile"], row["image_format"]
+        polygons = root / "labels_xbd_json" / f"{tile}_post_disaster.json"
+        yield Pair(
+            tile,
+            row["event"],
+            row["split"],
+            root / "images" / f"{tile}_pre_disaster.{suffix}",
+            root / "images" / f"{tile}_post_disaster.{suffix}",
+            root / "masks" / f"{tile}_post_disaster.png",
+            polygons if polygons.is_file() else None,
+        )
 
 
 def _pairs_of_folder(folder: Path, split: str | None) -> Iterator[Pair]:

@@ -2,64 +2,20 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from export.graphs.decision import quantised_and_decided
+from export.checkpoints.files import Checkpoint
+from export.graphs.contract import Graph
 from export.graphs.framing import Framing
+from export.graphs.served import ServedModel
+from export.networks import architecture_of
 from export.networks.colours import IMAGENET, Colours
 from export.networks.dahitra import Hierarchy
-
-
-class ServedModel(nn.Module, ABC):
-    """A network that takes pixels as decoded and answers with label values.
-
-    Inputs are uint8 (N, T, T, 3) RGB, one per role. The outputs are `label_map`, uint8 (N, T, T), and
-    `probabilities`, uint8 (N, T, T, C) = round(255 · softmax).
-    """
-
-    scale: Tensor
-
-    def __init__(self, network: nn.Module, framing: Framing, colours: Colours = IMAGENET) -> None:
-        """Wrap `network`, which takes normalised (N, 3, T / reduction, T / reduction) images and gives logits."""
-        super().__init__()
-        self.network = network
-        self.reduction = framing.reduction
-        self.threshold = framing.threshold
-        self.order = colours.order
-        mean, std = (torch.tensor(constant).view(1, 3, 1, 1) for constant in (colours.mean, colours.std))
-        # x / 255, − mean, / std and + tint as one multiplication and one addition per role.
-        self.register_buffer("scale", 1 / (255 * std))
-        tints = {"post": torch.tensor(framing.post_tint).view(1, 3, 1, 1)}
-        for role in self.roles:
-            self.register_buffer(f"offset_{role}", tints.get(role, torch.zeros(1)) - mean / std)
-        self.eval().requires_grad_(requires_grad=False)
-
-    @property
-    @abstractmethod
-    def roles(self) -> tuple[str, ...]:
-        """The names of the inputs, in the order of `forward`."""
-
-    def answer(self, *images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (label_map, probabilities) of one batch per role."""
-        prepared = (self._prepare(image, role) for image, role in zip(images, self.roles, strict=True))
-        logits = self.network(*prepared)
-        if self.reduction > 1:
-            logits = F.interpolate(logits, scale_factor=float(self.reduction), mode="bilinear", align_corners=False)
-        return quantised_and_decided(logits, self.threshold)
-
-    def _prepare(self, image: Tensor, role: str) -> Tensor:
-        pixels = image.permute(0, 3, 1, 2).float()
-        if self.reduction > 1:
-            pixels = F.avg_pool2d(pixels, self.reduction)
-        if self.order == "bgr":
-            pixels = pixels.flip(1)
-        return pixels * self.scale + self.get_buffer(f"offset_{role}")
-
+from export.parity.cases import Case, Files, case, label_faults, labels_differ
+from export.parity.inputs import draw_images
+from export.tasks.damage.spec import DamageSpec
 
 # Both exporters name the graph's inputs after the arguments of `forward`, hence one class per set of roles.
 
@@ -95,3 +51,20 @@ def serve(network: nn.Module, roles: Sequence[str], framing: Framing, colours: C
         if served.roles == tuple(roles):
             return served(network, framing, colours)
     raise ValueError(f"no tensor contract has the inputs {list(roles)}")
+
+
+def graph_of(network: nn.Module, checkpoint: Checkpoint, spec: DamageSpec) -> Graph:
+    """Return the graph that a spec wants of a checkpoint's network."""
+    served = serve(network, spec.inputs, checkpoint.framing, architecture_of(checkpoint.architecture).colours)
+    return Graph(served, spec.input_specs(), spec.output_specs())
+
+
+def cases_of(
+    network: nn.Module, graphs: Sequence[Graph], files: Sequence[Files], threshold: float | None
+) -> list[Case]:
+    """Return what the parity gate compares."""
+    return [case("whole", graphs[0], files[0], drawn, labels_differ)]
+
+
+drawn = draw_images
+faults = label_faults

@@ -1,30 +1,28 @@
-"""Entries of models of damage."""
+"""The models of building damage."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
-from export.tasks.base import CatalogEntry, Tensors, as_named_in, label_specs
-from gateway.repository.card import Card, Task, TensorSpec
+from export.task import BACKGROUND, ExportTask, ModelSpec, Tensors, Trained, as_named_in, label_specs
+from gateway.repository.card import Card, ClassSpec, TensorSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class DamageEntry(CatalogEntry):
+class DamageSpec(ModelSpec):
     """A model that takes tiles of satellite images.
 
     `inputs` are the roles of its images, in order. `tile` and `overlap` are pixels of the input.
     """
-
-    not_done: ClassVar[str] = "grades no damage"
 
     inputs: tuple[str, ...]
     tile: int = 544
     overlap: int = 64
 
     @property
-    def task(self) -> Task:
+    def task(self) -> str:
         """The card's task."""
         return "damage"
 
@@ -37,12 +35,102 @@ class DamageEntry(CatalogEntry):
         """Return the graph's outputs: label map, then quantised probabilities."""
         return label_specs((self.tile, self.tile), len(self.classes))
 
+    def stated(self, checkpoint: Trained) -> Mapping[str, Any]:
+        """Return how tiles overlap."""
+        return {"overlap": self.overlap}
+
     def contract(self, card: Card) -> Mapping[str, Any]:
         """Return what a damage model adds."""
         return {
             "inputs": self.input_specs(),
             "outputs": as_named_in(card.format, self.output_specs()),
             "overlap": self.overlap,
-            "clicks": None,
-            "window": None,
         }
+
+
+DAMAGE_CLASSES = (
+    BACKGROUND,
+    ClassSpec(value=1, name="no-damage", colour=(0, 128, 0)),
+    ClassSpec(value=2, name="minor-damage", colour=(0, 0, 255)),
+    ClassSpec(value=3, name="major-damage", colour=(255, 165, 0)),
+    ClassSpec(value=4, name="destroyed", colour=(255, 0, 0)),
+)
+"""xBD's damage scale. xBD names no official palette; torchgeo lists these colours in this order."""
+
+GRADES = tuple(spec.model_copy(update={"value": spec.value - 1}) for spec in DAMAGE_CLASSES[1:])
+"""The same scale without background, as a model of one building counts it: from 0."""
+
+XBD_LICENCE = "CC BY-NC-SA 4.0 (learnt from xBD imagery and labels)"
+
+LIMITATIONS = (
+    "Made for RGB satellite images of about 0.3 to 0.8 m per pixel, and learnt from few of them. Expect it to fail on "
+    "other ground resolutions, sensors, seasons, building styles and kinds of disaster, and under cloud or smoke."
+)
+
+PAIR_USE = (
+    "Research demonstration of mapping building damage from registered image pairs. "
+    "Not for operational use: no decision on people or aid may rest on it."
+)
+_PAIR_LIMITATIONS = (
+    LIMITATIONS + " A pair must be registered to within a few pixels. Neighbouring damage grades are often confused."
+)
+
+DAMAGE = (
+    DamageSpec(
+        name="bd-fcn",
+        title="Building footprints, FCN",
+        summary="Finds buildings in one satellite image, taken before a disaster or in peace.",
+        architecture="fcn",
+        inputs=("pre",),
+        classes=(BACKGROUND, ClassSpec(value=1, name="building", colour=(0, 128, 0))),
+        licence=XBD_LICENCE,
+        intended_use=(
+            "Research demonstration of locating buildings on high-resolution satellite images. Not for operational use."
+        ),
+        limitations=LIMITATIONS + " Says nothing about damage.",
+    ),
+    DamageSpec(
+        name="bd-siamunet",
+        title="Building damage, Siamese U-Net",
+        summary="Compares satellite images before and after a disaster and grades the damage to each building.",
+        architecture="siamunet",
+        inputs=("pre", "post"),
+        classes=DAMAGE_CLASSES,
+        licence=XBD_LICENCE,
+        intended_use=PAIR_USE,
+        limitations=_PAIR_LIMITATIONS,
+    ),
+    DamageSpec(
+        name="bd-dahitra",
+        title="Building damage, DAHiTra",
+        summary="Compares satellite images before and after a disaster by a few tokens per level, and grades damage.",
+        architecture="dahitra",
+        inputs=("pre", "post"),
+        classes=DAMAGE_CLASSES,
+        licence=XBD_LICENCE,
+        intended_use=PAIR_USE,
+        limitations=_PAIR_LIMITATIONS,
+    ),
+    DamageSpec(
+        name="bd-dahitra-levir",
+        title="Changed buildings, DAHiTra",
+        summary="Compares two satellite images of one place and finds buildings that came, went or changed.",
+        architecture="dahitra_levir",
+        inputs=("pre", "post"),
+        classes=(BACKGROUND, ClassSpec(value=1, name="changed building", colour=(255, 0, 0))),
+        licence="unstated (LEVIR-CD is for academic use)",
+        intended_use=PAIR_USE,
+        limitations=_PAIR_LIMITATIONS + " Says that a building has changed, and not how.",
+        tile=256,
+    ),
+)
+
+TASK = ExportTask(
+    name="damage",
+    package="export.tasks.damage",
+    subject="damage",
+    models=DAMAGE,
+    starts=False,
+    draws=True,
+    command="compare",
+)

@@ -1,97 +1,101 @@
-"""The training loop: seeded, limited by steps and by time, and resumable after a kill."""
+"""Training of damage networks: what a step does, and what a run learns from and validates on."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from export.networks import INPUTS
-from export.synthetic.towns import DrawnPair
-from export.tasks.damage.data import LabelledPair, Pair, read_pairs
-from export.tasks.damage.evaluate import evaluate
-from export.tasks.damage.inference import served_predictor
-from export.tasks.damage.recipe import Recipe
-from export.tasks.damage.run import Run
-from export.tasks.damage.samples import Sampler, load_tile
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from export.checkpoints.files import Checkpoint
+from export.evaluation.engine import Bench, of_checkpoint
+from export.graphs.framing import Framing
+from export.networks import architecture_of, build_network
+from export.networks.colours import normalise
+from export.tasks.damage.data import training_and_validation, words_of
+from export.tasks.damage.evaluate import predictor
+from export.tasks.damage.losses import total_loss
+from export.tasks.damage.metrics import CLASSES, count
+from export.tasks.damage.recipe import PairRecipe
+from export.tasks.damage.samples import Batch, Sampler, load_tile
 from export.training.loop import run_to_end
-from export.training.metrics import CLASSES
-
-_FIRST_SCENE = 1000
-"""Scenes before this one are left to examples and tests; the last ones validate where there are no photographs."""
-
-_VALIDATION_SCENES = 4
+from export.training.normed import folded, normalised
+from export.training.recipe import RunOptions
+from export.training.run import Run
 
 
-def train(
-    recipe: Recipe,
-    data: Path | None,
-    out: Path,
-    *,
-    minutes: float | None = None,
-    device: str = "cpu",
-    seed: int = 0,
-    resume: bool = True,
-) -> Path:
-    """Train a network and return the path of its checkpoint, ``out/model.pt``.
+class PairRun(Run[PairRecipe, Batch]):
+    """A damage network in training."""
 
-    Beside it lie ``history.json`` and ``curves.png``, renewed at every evaluation, and ``last.pt``, from which a run
-    that was killed goes on with the very samples it would have seen. The checkpoint holds the averaged weights of the
-    last step: the validation pairs choose nothing.
+    def __init__(self, recipe: PairRecipe, options: RunOptions) -> None:
+        """Start at step 0."""
+        super().__init__(recipe, options, lambda: _build(recipe))
+        self._weights = torch.tensor(recipe.class_weights, device=self.device)
+
+    def learn(self, batch: Batch) -> dict[str, float]:
+        """Take one step on a batch and return its losses by name."""
+        images = {"pre": batch.pre, "post": batch.post}
+        inputs = network_inputs(images, self.recipe.network, self.recipe.framing, self.device)
+        labels, importance = self.tensors(batch.labels, batch.importance)
+        self.network.train()
+        # bfloat16 halves a step on processors and GPUs that have it; the loss is computed in float32.
+        with torch.autocast(self.device, torch.bfloat16):
+            logits = self.network(*inputs)
+        loss, parts = total_loss(logits, labels, self._weights, importance)
+        self.descend(loss)
+        return parts
+
+    def kept(self) -> nn.Module:
+        """Return the averaged network, its normalisation folded away."""
+        return folded(self.average) if self.recipe.normalised else self.average
+
+
+def train(recipe: PairRecipe, data: Path | None, out: Path, options: RunOptions, start: Path | None = None) -> Path:
+    """Train a network and return the path of its checkpoint; see `run_to_end`.
 
     Args:
         recipe: every choice of the run.
         data: an xBD folder; None trains and validates on drawn scenes alone.
-        out: the run's folder, made where it is missing.
-        minutes: replaces the recipe's limit of time.
-        device: ``cpu`` or ``cuda``.
-        seed: of the first weights and of every sample.
-        resume: go on from ``last.pt`` where there is one; else start anew.
+        out: the run's folder.
+        options: the other choices.
+        start: None; these networks start from nothing.
 
     Raises:
         DataError: ``data`` cannot be read.
         ValueError: there is nothing to train on, or ``last.pt`` is of another recipe.
     """
-    out.mkdir(parents=True, exist_ok=True)
     training, scenes, validation = training_and_validation(data, recipe.scenes)
     photographs = [load_tile(pair, recipe.reduction) for pair in training]
     drawn = [load_tile(pair, recipe.reduction) for pair in scenes]
-    sampler = Sampler(photographs, drawn, recipe.draw, seed)
-    run = Run(recipe, minutes or recipe.minutes, device, seed)
-    run_to_end(run, sampler.batch, run.learn, lambda: _figures(run, validation), out, resume=resume)
-    checkpoint = out / "model.pt"
-    run.export(checkpoint, describe(training, recipe.scenes))
-    return checkpoint
+    sampler = Sampler(photographs, drawn, recipe.draw, options.seed)
+    run = PairRun(recipe, options)
+    run.data = words_of(training, recipe.scenes)
+
+    def figures(checkpoint: Checkpoint) -> dict[str, float]:
+        """Return the validation figures; damage only from networks that tell it."""
+        with Bench(of_checkpoint(checkpoint, device=options.device)) as bench:
+            counts = count(predictor(bench, bench.only), validation).counts
+        found = {"localisation F1": counts.localisation.f1}
+        if "post" in architecture_of(recipe.network).inputs:
+            found |= {f"{name} F1": f1 for name, f1 in zip(CLASSES[1:], counts.damage_f1, strict=True)}
+            found |= {"damage harmonic": counts.damage_harmonic, "xView2 score": counts.score}
+        return found
+
+    return run_to_end(run, sampler.batch, figures, out, resume=options.resume)
 
 
-def training_and_validation(
-    data: Path | None, scenes: int
-) -> tuple[list[Pair], list[DrawnPair], Sequence[LabelledPair]]:
-    """Return the pairs to learn from, so many drawn scenes, and what validates: pairs, or where there are none, scenes.
-
-    Raises:
-        DataError: ``data`` cannot be read.
-    """
-    pairs = [] if data is None else read_pairs(data)
-    drawn = [DrawnPair(_FIRST_SCENE + index) for index in range(scenes + _VALIDATION_SCENES)]
-    validation = [pair for pair in pairs if pair.split == "val"]
-    return [pair for pair in pairs if pair.split == "train"], drawn[:scenes], validation or drawn[scenes:]
+def network_inputs(
+    images: Mapping[str, NDArray[np.uint8]], architecture: str, framing: Framing, device: str
+) -> list[Tensor]:
+    """Return what a network takes of reduced uint8 images (N, H, W, 3) RGB by role, in the order of its inputs."""
+    tints = {"post": torch.tensor(framing.post_tint, device=device).view(1, 3, 1, 1)}
+    nothing, known = torch.zeros(1, device=device), architecture_of(architecture)
+    return [normalise(images[role], device, known.colours) + tints.get(role, nothing) for role in known.inputs]
 
 
-def describe(training: Sequence[Pair], scenes: int) -> str:
-    """Return in words what a network was learnt from: pairs, how many of each event, and drawn scenes."""
-    events = ", ".join(f"{count} {event}" for event, count in Counter(pair.event for pair in training).most_common())
-    parts = [f"{len(training)} xBD pairs ({events})"] * bool(training) + [f"{scenes} drawn scenes"] * bool(scenes)
-    return " and ".join(parts)
-
-
-def _figures(run: Run, validation: Sequence[LabelledPair]) -> dict[str, float]:
-    """Return the validation figures of the averaged weights; damage only from networks that tell it."""
-    recipe = run.recipe
-    predict = served_predictor(run.average, recipe.network, recipe.framing, run.device)
-    counts = evaluate(predict, validation).counts
-    figures = {"localisation F1": counts.localisation.f1}
-    if "post" in INPUTS[recipe.network]:
-        figures |= {f"{name} F1": f1 for name, f1 in zip(CLASSES[1:], counts.damage_f1, strict=True)}
-        figures |= {"damage harmonic": counts.damage_harmonic, "xView2 score": counts.score}
-    return figures
+def _build(recipe: PairRecipe) -> nn.Module:
+    network = build_network(recipe.network, recipe.width)
+    return normalised(network) if recipe.normalised else network

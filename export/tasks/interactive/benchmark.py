@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from export.evaluation.engine import Bench
 from export.tasks.interactive.data import VOID, LabelledObject
-from export.tasks.interactive.methods import Method
+from export.tasks.interactive.methods import Attempt, Method
 from export.tasks.interactive.simulate import Click, next_click
 
 Mask = NDArray[np.bool_]
@@ -32,12 +33,12 @@ class Trace:
         return next(reached, MOST_CLICKS)
 
 
-def trace(method: Method, labelled: LabelledObject, further: int) -> Trace:
+def trace(bench: Bench, method: Method, labelled: LabelledObject, further: int) -> Trace:
     """Return how `method` does on one object with up to `further` simulated clicks after its first ones."""
     image, labels = labelled.read_image(), labelled.read_labels()
     void = labels == VOID
     truth = (labels > 0) & ~void
-    attempt = method.begin(image, truth)
+    attempt = Attempt(bench, method, labelled.name, image, truth)
     clicks: list[Click] = []
     mask = attempt.mask(clicks)
     ious = [iou(mask, truth, void)]
@@ -52,9 +53,9 @@ def trace(method: Method, labelled: LabelledObject, further: int) -> Trace:
     return Trace(labelled.name, method.first, tuple(ious))
 
 
-def traces(method: Method, objects: Iterable[LabelledObject], further: int) -> list[Trace]:
+def traces(bench: Bench, method: Method, objects: Iterable[LabelledObject], further: int) -> list[Trace]:
     """Return `trace` of every object."""
-    return [trace(method, labelled, further) for labelled in objects]
+    return [trace(bench, method, labelled, further) for labelled in objects]
 
 
 def mean_ious(results: Sequence[Trace]) -> list[float]:

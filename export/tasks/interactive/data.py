@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from export.tasks.damage.data import DataError
+from export.errors import DataError
+from export.training.data import existing, read_grey, read_rgb, read_table
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -37,7 +36,7 @@ class LabelledObject:
         Raises:
             DataError: the file is no picture.
         """
-        return np.ascontiguousarray(_read(self.image, cv2.IMREAD_COLOR)[..., ::-1])
+        return read_rgb(self.image, upright=False)
 
     def read_labels(self) -> Pixels:
         """Return uint8 (H, W): 0 background, `VOID` neither, everything else the object.
@@ -45,7 +44,7 @@ class LabelledObject:
         Raises:
             DataError: the file is no picture.
         """
-        return _read(self.mask, cv2.IMREAD_GRAYSCALE)
+        return read_grey(self.mask)
 
 
 def read_objects(folder: Path) -> list[LabelledObject]:
@@ -63,33 +62,19 @@ def read_objects(folder: Path) -> list[LabelledObject]:
         raise DataError(f"{folder} holds no images/ with masks/ of the same names")
     for each in objects:
         for path in (each.image, each.mask):
-            if not path.is_file():
-                raise DataError(f"{path} is not there")
+            existing(path)
     return sorted(objects, key=lambda each: each.name)
 
 
 def _listed(manifest: Path) -> list[LabelledObject]:
     folder = manifest.parent
-    with manifest.open(newline="", encoding="utf-8") as lines:
-        rows = csv.DictReader(lines)
-        if missing := {"id", "split", "image", "mask"} - set(rows.fieldnames or ()):
-            raise DataError(f"{manifest.name} lacks the columns {', '.join(sorted(missing))}")
-        return [
-            LabelledObject(
-                row["id"], row["split"], row.get("dataset") or "", folder / row["image"], folder / row["mask"]
-            )
-            for row in rows
-        ]
+    return [
+        LabelledObject(row["id"], row["split"], row.get("dataset") or "", folder / row["image"], folder / row["mask"])
+        for row in read_table(manifest, "id", "split", "image", "mask")
+    ]
 
 
 def _paired(folder: Path) -> list[LabelledObject]:
     masks = {path.stem: path for path in (folder / "masks").glob("*.png")}
     images = (path for path in (folder / "images").glob("*") if path.suffix.lower() in _PICTURES)
     return [LabelledObject(image.stem, "val", "", image, masks[image.stem]) for image in images if image.stem in masks]
-
-
-def _read(path: Path, mode: int) -> Pixels:
-    picture = cv2.imread(str(path), mode | cv2.IMREAD_IGNORE_ORIENTATION)
-    if picture is None:
-        raise DataError(f"{path} is no picture")
-    return np.asarray(picture, np.uint8)

@@ -6,13 +6,27 @@ nor standard deviation. The answer, `probability`, is uint8 (N, S, S) = round(25
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
+from functools import partial
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from export.checkpoints.files import Checkpoint
+from export.graphs.contract import Graph
+from export.graphs.runners import Arrays, torch_runner
 from export.networks.iog import Features, IOGRefine
+from export.networks.resnet import stage_channels
+from export.parity.cases import Case, Deviation, Files, case, composed, levels
+from export.parity.inputs import Tiles, draw_clicked
+from export.task import Tensors
+from export.tasks.interactive.spec import InteractiveSpec
+from gateway.repository.card import Card
 
 
 class ServedCrop(nn.Module):
@@ -91,3 +105,88 @@ def _probability(logits: Tensor, clicks: Tensor) -> Tensor:
     """Return logits (N, 1, s, s) as `probability` on the grid of the click maps."""
     full = F.interpolate(logits, size=clicks.shape[1:3], mode="bilinear", align_corners=True)
     return torch.round(255 * full.squeeze(1).sigmoid()).to(torch.uint8)
+
+
+def graph_of(network: nn.Module, checkpoint: Checkpoint, spec: InteractiveSpec) -> Graph:
+    """Return the graph that a spec wants of a checkpoint's network.
+
+    Raises:
+        ValueError: the network cannot be divided, and should be.
+    """
+    size, channels = checkpoint.size, stage_channels(checkpoint.width)
+    served: nn.Module
+    if spec.part == "whole":
+        served = ServedCrop(network)
+    elif isinstance(network, IOGRefine):
+        served = ServedEncoder(network) if spec.part == "encoder" else ServedHead(network)
+    else:
+        raise ValueError(f"a {spec.architecture} has no {spec.part}")
+    return Graph(served, spec.input_specs(size, channels), spec.output_specs(size, channels))
+
+
+def cases_of(
+    network: nn.Module, graphs: Sequence[Graph], files: Sequence[Files], threshold: float | None
+) -> list[Case]:
+    """Return what the parity gate compares: a whole graph, or an encoder, its head, and one after the other.
+
+    The head is given torch's features and further clicks. The composition is what a click goes through when it is
+    served, rounded features included, and has to answer as the undivided network does.
+
+    Raises:
+        ValueError: pixels of the object are not told by a threshold, or a half is missing.
+    """
+    if threshold is None:
+        raise ValueError("an interactive model has a threshold")
+    masks_differ = partial(_masks_differ, threshold)
+    parts = [type(graph.module) for graph in graphs]
+    if parts == [ServedCrop]:
+        return [case("whole", graphs[0], files[0], drawn, masks_differ)]
+    if parts != [ServedEncoder, ServedHead] or not isinstance(network, IOGRefine):
+        raise ValueError("no tensor contract has such graphs")
+    encoder, head = graphs
+    size, _, maps = encoder.inputs[-1].shape
+    features = torch_runner(encoder.module)
+
+    def encoded(_: Tensors, kind: Tiles, count: int) -> Sequence[NDArray[Any]]:
+        crops, first, clicks = draw_clicked(kind, maps, count, size)
+        return (*features((crops, first)), clicks)
+
+    encoding = case("encoder", encoder, files[0], drawn, _features_differ)
+    heading = case("head", head, files[1], encoded, masks_differ)
+    composition = Case(
+        "composition",
+        torch_runner(Undivided(network)),
+        {each: composed(run, heading.runners[each]) for each, run in encoding.runners.items()},
+        heading.outputs,
+        lambda kind, count: draw_clicked(kind, maps, count, size),
+        heading.deviation,
+    )
+    return [encoding, heading, composition]
+
+
+def drawn(inputs: Tensors, kind: Tiles, count: int) -> Sequence[NDArray[Any]]:
+    """Return `count` crops and the maps of their first clicks."""
+    size, _, maps = inputs[-1].shape
+    return draw_clicked(kind, maps, count, size)[:2]
+
+
+def faults(card: Card, answer: Arrays) -> Iterator[str]:
+    """Yield nothing: a probability map of the right form is sound."""
+    return iter(())
+
+
+def _masks_differ(threshold: float, truth: Arrays, answer: Arrays) -> Deviation:
+    flipped = (truth[0] > 255 * threshold) != (answer[0] > 255 * threshold)
+    return Deviation(levels(truth[0], answer[0]), float(np.mean(flipped)))
+
+
+def _features_differ(truth: Arrays, answer: Arrays) -> Deviation:
+    return Deviation(feature_difference=max(_relative(*maps) for maps in zip(truth, answer, strict=True)))
+
+
+def _relative(truth: NDArray[np.float16], answer: NDArray[np.float16]) -> float:
+    """Return the largest difference over the largest magnitude; infinite where a feature is beyond float16."""
+    if not (np.isfinite(truth).all() and np.isfinite(answer).all()):
+        return float("inf")
+    exact, given = truth.astype(np.float32), answer.astype(np.float32)
+    return float(np.abs(exact - given).max() / max(np.abs(exact).max(), np.finfo(np.float16).tiny))

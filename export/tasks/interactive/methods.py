@@ -1,143 +1,158 @@
-"""Ways from clicks to a mask, each as the simulator meets it: something to begin with, and further clicks."""
+"""Ways from clicks to a mask: what a person shows of an object to a selector of the gateway."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from export.tasks.interactive.samples import Geometry, extreme_points
+from export.evaluation.engine import Bench
+from export.tasks.interactive.samples import extreme_points
 from export.tasks.interactive.simulate import Click
-from gateway.vision.clicks import Crop, Points, as_points, box_around, box_of_mask, click_map, inside_point, pushed_out
+from gateway.errors import PromptInvalid
+from gateway.sessions.features import MemoryFeatures
+from gateway.tasks.interactive.pipeline import choose_selector
+from gateway.tasks.interactive.prompts import Point, Prompt, Strokes
+from gateway.tasks.interactive.selectors import InteractiveRun, Memory, Picture, Selector
+from gateway.vision.clicks import Box, box_of_mask, inside_point
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
-Probability = NDArray[np.float32]
+Shown = Callable[[Mask, Sequence[Click]], Prompt]
+"""Takes an object's true mask, (H, W), and the clicks after the first ones; returns what a person shows by then."""
+
+_AROUND = 6
+"""Pixels from an object to a line drawn around it."""
+
+_FEATURES = 1 << 28
 
 
-class Method(Protocol):
+@dataclass(frozen=True)
+class Method:
     """A way to segment one object with clicks.
 
     Attributes:
         name: as in tables.
         first: how many clicks the first answer takes.
         refines: whether it takes further clicks.
+        shown: what they come to.
+        selector: what answers; None: the tight box itself is the answer, which any method has to beat.
     """
 
-    @property
-    def name(self) -> str:
-        """As in tables."""
-
-    @property
-    def first(self) -> int:
-        """How many clicks the first answer takes."""
-
-    @property
-    def refines(self) -> bool:
-        """Whether it takes further clicks."""
-
-    def begin(self, image: Pixels, truth: Mask) -> Attempt:
-        """Return the attempt at an object whose first clicks follow from its true mask, (H, W)."""
+    name: str
+    first: int
+    refines: bool
+    shown: Shown
+    selector: Selector | None
 
 
-class Attempt(Protocol):
-    """One object under way."""
+def model_method(bench: Bench, name: str) -> Method:
+    """Return the method of a model of the bench: its first clicks are those that its card asks for.
+
+    Raises:
+        MaskgateError: as `choose_selector`.
+    """
+    selector = choose_selector(bench.engine, name)
+    extreme = selector.model is not None and selector.model.card.clicks and selector.model.card.clicks.prompt == "dextr"
+    first, shown = (4, _extremes) if extreme else (3, partial(_boxed, inside=True))
+    return Method(name, first, selector.encoder is not None, shown, selector)
+
+
+def tool_methods(bench: Bench) -> list[Method]:
+    """Return the box, and the tools without a model."""
+    ways: dict[str, tuple[int, Shown]] = {
+        "grabcut": (2, partial(_boxed, inside=False)),
+        "watershed": (3, _stroked),
+        "polygon": (_LEAST_VERTICES, _outlined),
+    }
+    tools = [
+        Method(name, first, True, shown, choose_selector(bench.engine, name)) for name, (first, shown) in ways.items()
+    ]
+    return [Method("box", 2, False, partial(_boxed, inside=False), None), *tools]
+
+
+class Attempt:
+    """One object under way: what an encoder saw of it is kept from click to click."""
+
+    def __init__(self, bench: Bench, method: Method, name: str, image: Pixels, truth: Mask) -> None:
+        """Begin with an object of an image, uint8 (H, W, 3), and its true mask, bool (H, W)."""
+        self._bench, self._method, self._image, self._truth = bench, method, image, truth
+        memory = Memory(MemoryFeatures(_FEATURES, bench.run.telemetry), "evaluation", name)
+        self._run = InteractiveRun.of(bench.run, memory)
 
     def mask(self, clicks: Sequence[Click]) -> Mask:
         """Return the answer after the first clicks and these further ones, bool (H, W)."""
+        selector = self._method.selector
+        if selector is not None:
+            prompt = self._method.shown(self._truth, clicks)
+            try:
+                return self._bench.answer(
+                    selector.select(self._run, Picture.of(self._image), prompt, None)
+                ).mask.whole()
+            except PromptInvalid:
+                # The clicks leave a tool nothing to learn from; a person would keep the box.
+                pass
+        box, mask = _box(self._truth), np.zeros(self._truth.shape, np.bool_)
+        mask[box.y0 : box.y1 + 1, box.x0 : box.x1 + 1] = True
+        return mask
 
 
-class Clicked(Protocol):
-    """A network of clicks, in whichever form it runs."""
-
-    def features(self, crop: Pixels, first: Pixels) -> object:
-        """Return what is kept of a crop (S, S, 3) with the maps (S, S, M) of its first clicks."""
-
-    def probability(self, features: object, clicks: Pixels) -> Probability:
-        """Return the probability (S, S) of the object given the maps of all clicks so far."""
-
-
-@dataclass(frozen=True)
-class IOGMethod:
-    """Two corners of a tight box and a click in the middle; further clicks where the network takes them."""
-
-    name: str
-    network: Clicked
-    geometry: Geometry
-    threshold: float
-    refines: bool
-    first: int = 3
-
-    def begin(self, image: Pixels, truth: Mask) -> Attempt:
-        """Return the attempt; the crop is never moved by further clicks."""
-        box = box_of_mask(truth)
-        if box is None:
-            raise ValueError("there is no object")
-        geometry = self.geometry
-        crop = Crop(box.relaxed(geometry.margin), geometry.size)
-        corners = pushed_out(crop.to_crop(box.corners()), geometry.push, geometry.size)
-        inside = crop.to_crop(as_points([inside_point(truth)]))
-        first = self._maps(inside, corners)
-        features = self.network.features(crop.cut(image), first)
-        return _IOGAttempt(self, crop, features, inside, corners, truth.shape)
-
-    def _maps(self, inside: Points, outside: Points) -> Pixels:
-        return np.stack([click_map(p, self.geometry.size, self.geometry.sigma) for p in (inside, outside)], axis=-1)
+def _boxed(truth: Mask, clicks: Sequence[Click], *, inside: bool) -> Prompt:
+    """Two corners of a tight box, with or without a click inside."""
+    box = _box(truth)
+    return Prompt(
+        corners=((box.x0, box.y0), (box.x1, box.y1)),
+        positive=(*([inside_point(truth)] if inside else []), *_points(clicks, positive=True)),
+        negative=_points(clicks, positive=False),
+        tight=True,
+    )
 
 
-@dataclass(frozen=True)
-class _IOGAttempt:
-    method: IOGMethod
-    crop: Crop
-    features: object
-    inside: Points
-    outside: Points
-    shape: tuple[int, ...]
-
-    def mask(self, clicks: Sequence[Click]) -> Mask:
-        inside, outside = (
-            self.crop.to_crop(as_points([(c.x, c.y) for c in clicks if c.positive is positive]))
-            for positive in (True, False)
-        )
-        maps = self.method._maps(np.vstack([self.inside, inside]), np.vstack([self.outside, outside]))
-        probability = self.method.network.probability(self.features, maps)
-        return self.crop.paste(probability, *self.shape) > self.method.threshold
+def _extremes(truth: Mask, clicks: Sequence[Click]) -> Prompt:
+    """Four extreme points; further clicks are not taken."""
+    return Prompt(extreme=tuple((float(x), float(y)) for x, y in extreme_points(truth, np.random.default_rng(0))))
 
 
-@dataclass(frozen=True)
-class DEXTRMethod:
-    """Four extreme points."""
-
-    network: Clicked
-    geometry: Geometry
-    threshold: float
-    name: str = "dextr"
-    first: int = 4
-    refines: bool = False
-
-    def begin(self, image: Pixels, truth: Mask) -> Attempt:
-        """Return the attempt."""
-        points = extreme_points(truth, np.random.default_rng(0))
-        box = box_around(points)
-        crop = Crop(box.relaxed(self.geometry.margin), self.geometry.size)
-        maps = click_map(np.trunc(crop.to_crop(points)), self.geometry.size, self.geometry.sigma)[..., None]
-        probability = self.network.probability(self.network.features(crop.cut_bicubic(image), maps), maps)
-        mask = crop.paste(probability, *truth.shape) > self.threshold
-        mask[: box.y0], mask[box.y1 + 1 :], mask[:, : box.x0], mask[:, box.x1 + 1 :] = False, False, False, False
-        return Answered(mask)
+def _stroked(truth: Mask, clicks: Sequence[Click]) -> Prompt:
+    """A click inside and a box, drawn as a line beside the object; further clicks are dots."""
+    frame = [(float(x), float(y)) for x, y in _box(truth).relaxed(_AROUND).corners()]
+    return Prompt(
+        positive=(inside_point(truth), *_points(clicks, positive=True)),
+        negative=_points(clicks, positive=False),
+        strokes=Strokes(background=((*frame, frame[0]),)),
+    )
 
 
-@dataclass(frozen=True)
-class Answered:
-    """An attempt that is over with its first clicks."""
+_LEAST_VERTICES = 3
 
-    answer: Mask
 
-    def mask(self, clicks: Sequence[Click]) -> Mask:
-        """Return the answer; there are no further clicks."""
-        if clicks:
-            raise ValueError("this method takes no further clicks")
-        return self.answer
+def _outlined(truth: Mask, clicks: Sequence[Click]) -> Prompt:
+    """The outline drawn by a careful hand: every click is one more vertex of the best simplified outline."""
+    contours, _ = cv2.findContours(truth.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    outline = max(contours, key=cv2.contourArea)
+    most = _LEAST_VERTICES + len(clicks)
+    coarsest, finest = cv2.arcLength(outline, closed=True), 0.0
+    polygon = outline[:1]
+    for _ in range(20):
+        middle = (coarsest + finest) / 2
+        candidate = cv2.approxPolyDP(outline, middle, closed=True)
+        if len(candidate) <= most:
+            polygon, coarsest = candidate, middle
+        else:
+            finest = middle
+    return Prompt(polygon=tuple((float(x), float(y)) for x, y in np.asarray(polygon).reshape(-1, 2)))
+
+
+def _box(truth: Mask) -> Box:
+    box = box_of_mask(truth)
+    if box is None:
+        raise ValueError("there is no object")
+    return box
+
+
+def _points(clicks: Sequence[Click], *, positive: bool) -> tuple[Point, ...]:
+    return tuple((click.x, click.y) for click in clicks if click.positive is positive)

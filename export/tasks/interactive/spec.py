@@ -1,13 +1,13 @@
-"""Entries of interactive models."""
+"""The interactive models."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
-from export.tasks.base import CatalogEntry, Tensors, as_named_in
-from gateway.repository.card import Card, ClickSpec, Task, TensorSpec
+from export.task import BACKGROUND, ExportTask, ModelSpec, Tensors, Trained, as_named_in
+from gateway.repository.card import Card, ClassSpec, ClickSpec, TensorSpec
 
 FEATURES = ("features_1", "features_2", "features_3", "features_4")
 """What an encoder hands to its head, in order."""
@@ -22,13 +22,11 @@ Part = Literal["whole", "encoder", "head"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClickEntry(CatalogEntry):
+class InteractiveSpec(ModelSpec):
     """A model that takes a crop and clicks, or one of the two halves of such a model.
 
     `margin` is in image pixels, `threshold` that of weights whose checkpoint states none. A head names its `encoder`.
     """
-
-    not_done: ClassVar[str] = "takes no clicks"
 
     prompt: Literal["iog", "dextr"]
     margin: int
@@ -37,7 +35,7 @@ class ClickEntry(CatalogEntry):
     encoder: str | None = None
 
     @property
-    def task(self) -> Task:
+    def task(self) -> str:
         """The card's task."""
         return "interactive-encoder" if self.part == "encoder" else "interactive"
 
@@ -65,6 +63,14 @@ class ClickEntry(CatalogEntry):
             return _features(size, channels)
         return (TensorSpec(name="probability", dtype="uint8", shape=(size, size)),)
 
+    def stated(self, checkpoint: Trained) -> Mapping[str, Any]:
+        """Return how clicks are taken in crops of the checkpoint's size."""
+        return {"clicks": self.clicks(checkpoint.size)}
+
+    def threshold_of(self, stated: float | None) -> float | None:
+        """Return the checkpoint's threshold, or the spec's where it states none."""
+        return self.threshold if stated is None else stated
+
     def contract(self, card: Card) -> Mapping[str, Any]:
         """Return what an interactive model adds."""
         size = card.clicks.size if card.clicks else PAPERS_SIZE
@@ -72,9 +78,7 @@ class ClickEntry(CatalogEntry):
         return {
             "inputs": self.input_specs(size, channels),
             "outputs": as_named_in(card.format, self.output_specs(size, channels)),
-            "overlap": 0,
             "clicks": self.clicks(size),
-            "window": None,
         }
 
 
@@ -83,3 +87,79 @@ def _features(size: int, channels: Sequence[int]) -> Tensors:
         TensorSpec(name=name, dtype="float16", shape=(depth, size // stride, size // stride))
         for name, stride, depth in zip(FEATURES, FEATURE_STRIDES, channels, strict=False)
     )
+
+
+OBJECT_CLASSES = (BACKGROUND, ClassSpec(value=1, name="object", colour=(255, 0, 0)))
+
+_CLICKED_LIMITATIONS = (
+    "Finds one object at a time, and knows it by the clicks alone: a click beside the object, or a box that cuts it, "
+    "gives another mask. Expect it to fail on thin, see-through or scattered objects, and on pictures unlike the "
+    "photographs that it was learnt from, such as radiographs or satellite images."
+)
+_CLICKED_USE = "Research demonstration of cutting out objects of photographs by clicks, for people who check each mask."
+_CLICKED_LICENCE = (
+    "non-commercial research only (learnt from BSDS500's photographs and masks, and from COCO's, whose photographs are "
+    "under Flickr's terms)"
+)
+
+CLICKED = (
+    InteractiveSpec(
+        name="iog",
+        title="Object from two corners and a click inside, IOG",
+        summary="Finds the object in a box around a click.",
+        architecture="iog",
+        classes=OBJECT_CLASSES,
+        licence=_CLICKED_LICENCE,
+        intended_use=_CLICKED_USE,
+        limitations=_CLICKED_LIMITATIONS + " Takes no further clicks; iog_refine does.",
+        prompt="iog",
+        margin=30,
+        threshold=0.5,
+    ),
+    InteractiveSpec(
+        name="iog_refine_encoder",
+        title="Features for further clicks, encoder of IOG with refinement",
+        summary="Turns a crop and its first clicks into the features that iog_refine takes; answers nobody by itself.",
+        architecture="iog_refine",
+        classes=OBJECT_CLASSES,
+        licence=_CLICKED_LICENCE,
+        intended_use=_CLICKED_USE,
+        limitations=_CLICKED_LIMITATIONS + " Of use with the iog_refine of the same version alone.",
+        prompt="iog",
+        margin=30,
+        threshold=0.5,
+        part="encoder",
+    ),
+    InteractiveSpec(
+        name="iog_refine",
+        title="Object from two corners and clicks inside and outside, IOG with refinement",
+        summary="Finds the object in a box around a click, and mends its mask by further clicks.",
+        architecture="iog_refine",
+        classes=OBJECT_CLASSES,
+        licence=_CLICKED_LICENCE,
+        intended_use=_CLICKED_USE,
+        limitations=_CLICKED_LIMITATIONS,
+        prompt="iog",
+        margin=30,
+        threshold=0.5,
+        part="head",
+        encoder="iog_refine_encoder",
+    ),
+    InteractiveSpec(
+        name="dextr",
+        title="Object from four extreme points, DEXTR",
+        summary="Finds the object whose topmost, leftmost, bottommost and rightmost points are given.",
+        architecture="dextr",
+        classes=OBJECT_CLASSES,
+        licence=_CLICKED_LICENCE,
+        intended_use=_CLICKED_USE,
+        limitations=_CLICKED_LIMITATIONS + " Takes no further clicks.",
+        prompt="dextr",
+        margin=50,
+        threshold=0.8,
+    ),
+)
+
+TASK = ExportTask(
+    name="interactive", package="export.tasks.interactive", subject="clicks", models=CLICKED, pooled="interactive"
+)

@@ -1,4 +1,4 @@
-"""Training of a network of clicks on labelled objects: seeded, limited by steps and by time, resumable after a kill."""
+"""Training of networks of clicks: what a step does, and what a run learns from and validates on."""
 
 from __future__ import annotations
 
@@ -6,83 +6,142 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from export.checkpoints.files import Checkpoint
-from export.tasks.damage.data import DataError
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from export.checkpoints.files import Checkpoint, read_checkpoint
+from export.errors import DataError
+from export.evaluation.engine import Bench, of_checkpoint
+from export.networks import build_network
 from export.tasks.interactive.benchmark import mean_ious, traces
-from export.tasks.interactive.clicked import TorchClicks
 from export.tasks.interactive.data import LabelledObject, read_objects
-from export.tasks.interactive.methods import DEXTRMethod, IOGMethod, Method
+from export.tasks.interactive.losses import mask_loss
+from export.tasks.interactive.methods import model_method
 from export.tasks.interactive.recipe import ClickRecipe
-from export.tasks.interactive.run import ClickRun
-from export.tasks.interactive.samples import Sampler, load_photo
+from export.tasks.interactive.samples import Batch, Sampler, load_photo
+from export.tasks.interactive.simulate import likely_click
 from export.training.loop import run_to_end
+from export.training.recipe import RunOptions
+from export.training.run import Run, with_channels_last
+from gateway.vision.clicks import as_points, click_map
 
+Pixels = NDArray[np.uint8]
+
+_BACKBONE = "backbone."
 _FURTHER = 5
 
 
-def train_clicks(
-    recipe: ClickRecipe,
-    data: Path,
-    out: Path,
-    *,
-    minutes: float | None = None,
-    device: str = "cpu",
-    seed: int = 0,
-    resume: bool = True,
-    start: Checkpoint | None = None,
-) -> Path:
-    """Train a network and return the path of its checkpoint, ``out/model.pt``.
+class ClickRun(Run[ClickRecipe, Batch]):
+    """A network of clicks in training."""
 
-    What lies beside it is that of `export.tasks.damage.train.train`.
+    def __init__(self, recipe: ClickRecipe, options: RunOptions) -> None:
+        """Start at step 0."""
+        super().__init__(
+            recipe, options, lambda: with_channels_last(build_network(recipe.network, recipe.width, recipe.depths))
+        )
+
+    def start_from_network(self, checkpoint: Checkpoint) -> None:
+        """Begin with every weight of another network that this one has too, in the same shape.
+
+        DEXTR is its backbone, the others hold one: the same layers are known by their names without that prefix.
+        """
+        given = {key.removeprefix(_BACKBONE): weight for key, weight in checkpoint.state_dict.items()}
+        own = {key: key.removeprefix(_BACKBONE) for key in self.network.state_dict()}
+        named = {key: given[bare] for key, bare in own.items() if bare in given}
+        self.start_from(named, f"{checkpoint.architecture}, {checkpoint.recipe}")
+
+    def learn(self, batch: Batch) -> dict[str, float]:
+        """Take one step on a batch and return its losses by name."""
+        crops, first = self._tensor(batch.crops), self._tensor(batch.clicks)
+        masks = self.tensors(batch.masks)[0].float()
+        network: Any = self.network.train()
+        # bfloat16 halves a step on processors and GPUs that have it; the loss is computed in float32.
+        autocast = partial(torch.autocast, self.device, torch.bfloat16)
+        joined = torch.cat([crops, first], dim=1)
+        if not self.recipe.rounds:
+            with autocast():
+                logits = network(joined)
+            loss = mask_loss(logits, masks)
+            self.descend(loss)
+            return {"first": float(loss.detach())}
+        with autocast():
+            features = network.encode(joined)
+            logits = network.decode(features, first)
+        loss = mask_loss(logits, masks)
+        parts = {"first": float(loss.detach())}
+        # How often each batch is corrected depends on its number alone, so that a resumed run does the same.
+        rng = np.random.default_rng((self.seed, self.step))
+        clicks = batch.clicks.copy()
+        for remaining in reversed(range(int(rng.integers(1, self.recipe.rounds + 1)))):
+            clicks = self._corrected(logits[-1], batch.masks, clicks, rng)
+            # Only the last correction is learnt from: those before it lead to where a person would be by then.
+            with torch.set_grad_enabled(remaining == 0), autocast():
+                logits = network.decode(features, self._tensor(clicks))
+        corrected = mask_loss(logits, masks)
+        parts["corrected"] = float(corrected.detach())
+        self.descend(loss + corrected)
+        return parts
+
+    def _corrected(self, logits: Tensor, masks: Pixels, clicks: Pixels, rng: np.random.Generator) -> Pixels:
+        """Return the click maps with one more click in each sample that still has an error."""
+        size, sigma = self.recipe.geometry.size, self.recipe.geometry.sigma
+        answers = F.interpolate(logits.detach().float(), size=(size, size), mode="bilinear", align_corners=True) > 0
+        corrected = clicks.copy()
+        for index, answer in enumerate(answers.squeeze(1).cpu().numpy()):
+            click = likely_click(answer, masks[index] > 0, rng)
+            if click is not None:
+                channel = corrected[index, ..., 0 if click.positive else 1]
+                np.maximum(channel, click_map(as_points([(click.x, click.y)]), size, sigma), out=channel)
+        return corrected
+
+    def _tensor(self, images: Pixels) -> Tensor:
+        return torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2).float()
+
+
+def train(recipe: ClickRecipe, data: Path, out: Path, options: RunOptions, start: Path | None = None) -> Path:
+    """Train a network and return the path of its checkpoint; see `run_to_end`.
 
     Args:
         recipe: every choice of the run.
         data: a folder that `read_objects` takes, with the splits "train" and "val".
-        out: the run's folder, made where it is missing.
-        minutes: replaces the recipe's limit of time.
-        device: ``cpu`` or ``cuda``.
-        seed: of the first weights and of every sample.
-        resume: go on from ``last.pt`` where there is one; else start anew.
-        start: weights to begin with; every one is taken over that the network has too, in the same shape.
+        out: the run's folder.
+        options: the other choices.
+        start: a checkpoint to begin with; every weight is taken over that the network has too, in the same shape.
 
     Raises:
         DataError: ``data`` cannot be read, or lacks one of the splits.
         ValueError: ``last.pt`` is of another recipe.
     """
-    out.mkdir(parents=True, exist_ok=True)
     objects = read_objects(data)
     training, validation = ([each for each in objects if each.split == split] for split in ("train", "val"))
     if not training or not validation:
         raise DataError(f"{data} lacks the split {'val' if training else 'train'}")
     photos = [load_photo(each) for each in training]
-    sampler = Sampler(photos, recipe.geometry, recipe.prompt, recipe.draw, seed)
-    run = ClickRun(recipe, minutes or recipe.minutes, device, seed)
+    sampler = Sampler(photos, recipe.geometry, recipe.prompt, recipe.draw, options.seed)
+    run = ClickRun(recipe, options)
     if start is not None:
-        run.start_from_network(start)
-    run_to_end(run, sampler.batch, run.learn, partial(_figures, run, validation), out, resume=resume)
-    checkpoint = out / "model.pt"
-    run.export(checkpoint, describe(training))
-    return checkpoint
+        run.start_from_network(read_checkpoint(start))
+    run.data = words_of(training)
+
+    def figures(checkpoint: Checkpoint) -> dict[str, float]:
+        """Return the mean IoU after the first clicks, and after five more where the network takes any."""
+        served = of_checkpoint(checkpoint, device=options.device)
+        with Bench(served) as bench:
+            method = model_method(bench, served[-1].model.name)
+            ious = mean_ious(traces(bench, method, validation, _FURTHER))
+        shown = {0: ious[0], len(ious) - 1: ious[-1]}
+        return {f"IoU after {method.first + further} clicks": iou for further, iou in shown.items()}
+
+    return run_to_end(run, sampler.batch, figures, out, resume=options.resume)
 
 
-def describe(training: Sequence[LabelledObject]) -> str:
+def words_of(training: Sequence[LabelledObject]) -> str:
     """Return in words what a network was learnt from: objects, and how many of each collection."""
     sources = Counter(each.source for each in training if each.source)
     listed = ", ".join(f"{count} {source}" for source, count in sources.most_common())
     return f"{len(training)} labelled objects" + (f" ({listed})" if listed else "") + " and composites made from them"
-
-
-def method_of(recipe: ClickRecipe, network: TorchClicks) -> Method:
-    """Return how the benchmark works with a network trained by `recipe`."""
-    if recipe.prompt == "dextr":
-        return DEXTRMethod(network, recipe.geometry, recipe.threshold)
-    return IOGMethod(recipe.network, network, recipe.geometry, recipe.threshold, refines=recipe.rounds > 0)
-
-
-def _figures(run: ClickRun, objects: Sequence[LabelledObject]) -> dict[str, float]:
-    """Return the mean IoU over the objects after the first clicks, and after five more where the network takes any."""
-    method = method_of(run.recipe, TorchClicks(run.average, run.device))
-    ious = mean_ious(traces(method, objects, _FURTHER))
-    shown = {0: ious[0], len(ious) - 1: ious[-1]}
-    return {f"IoU after {method.first + further} clicks": iou for further, iou in shown.items()}

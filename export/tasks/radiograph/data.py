@@ -1,26 +1,25 @@
 """Reader of labelled chest radiographs.
 
 Two layouts are understood: ``labels.csv`` (columns file, label and split; others are not read), and folders
-``<split>/<label>/`` of pictures. Labels are the paper's classes, or what they are called elsewhere; films with another
-label are kept, since an evaluation can say what a network makes of them.
+``<split>/<label>/`` of pictures. Labels are the paper's classes, or what they are called elsewhere; radiographs with
+another label are kept, since an evaluation can say what a network makes of them.
 """
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from export.tasks.damage.data import DataError
-from export.tasks.radiograph.catalogue import FILM_CLASSES
+from export.errors import DataError
+from export.tasks.radiograph.spec import RADIOGRAPH_CLASSES
+from export.training.data import existing, read_grey, read_table
 
 Grey = NDArray[np.uint8]
 
-CLASSES = tuple(spec.name for spec in FILM_CLASSES)
+CLASSES = tuple(spec.name for spec in RADIOGRAPH_CLASSES)
 """Names of the label values, in order."""
 
 _COVID, _NORMAL = CLASSES
@@ -29,7 +28,7 @@ _PICTURES = frozenset({".png", ".jpg", ".jpeg"})
 
 
 @dataclass(frozen=True)
-class LabelledFilm:
+class LabelledRadiograph:
     """One picture and what it shows: a class of the paper, or something else."""
 
     file: Path
@@ -42,43 +41,36 @@ class LabelledFilm:
         return CLASSES.index(self.label) if self.label in CLASSES else None
 
     def read(self) -> Grey:
-        """Return the film in grey, uint8 (H, W).
+        """Return the radiograph in grey, uint8 (H, W).
 
         Raises:
             DataError: the file is no picture.
         """
-        picture = cv2.imread(str(self.file), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
-        if picture is None:
-            raise DataError(f"{self.file} is no picture")
-        return np.asarray(picture, np.uint8)
+        return read_grey(self.file)
 
 
-def read_films(folder: Path) -> list[LabelledFilm]:
-    """Return the films of a folder in either layout, sorted by file.
+def read_radiographs(folder: Path) -> list[LabelledRadiograph]:
+    """Return the radiographs of a folder in either layout, sorted by file.
 
     Raises:
         DataError: there are none, the table lacks a column, or a file is missing.
     """
-    films = _of_table(folder) if (folder / "labels.csv").is_file() else _of_folders(folder)
-    if not films:
+    radiographs = _of_table(folder) if (folder / "labels.csv").is_file() else _of_folders(folder)
+    if not radiographs:
         raise DataError(f"{folder} holds neither labels.csv nor folders <split>/<label>/ of pictures")
-    for film in films:
-        if not film.file.is_file():
-            raise DataError(f"missing file {film.file}")
-    return sorted(films, key=lambda film: film.file)
+    for radiograph in radiographs:
+        existing(radiograph.file)
+    return sorted(radiographs, key=lambda radiograph: radiograph.file)
 
 
-def _of_table(folder: Path) -> list[LabelledFilm]:
-    with (folder / "labels.csv").open(newline="", encoding="utf-8") as lines:
-        rows = csv.DictReader(lines)
-        if missing := {"file", "label", "split"} - set(rows.fieldnames or ()):
-            raise DataError(f"labels.csv lacks the columns {', '.join(sorted(missing))}")
-        return [LabelledFilm(folder / row["file"], _known(row["label"]), row["split"]) for row in rows]
+def _of_table(folder: Path) -> list[LabelledRadiograph]:
+    rows = read_table(folder / "labels.csv", "file", "label", "split")
+    return [LabelledRadiograph(folder / row["file"], _known(row["label"]), row["split"]) for row in rows]
 
 
-def _of_folders(folder: Path) -> list[LabelledFilm]:
+def _of_folders(folder: Path) -> list[LabelledRadiograph]:
     return [
-        LabelledFilm(file, _known(file.parent.name), file.parent.parent.name)
+        LabelledRadiograph(file, _known(file.parent.name), file.parent.parent.name)
         for file in folder.glob("*/*/*")
         if file.suffix.lower() in _PICTURES
     ]

@@ -1,100 +1,63 @@
-"""Models of radiographs on labelled films, as the gateway would ask them, alone and together."""
+"""Models of radiographs on labelled radiographs, asked by the gateway's pipeline, alone and together."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
-from export.checkpoints.files import read_checkpoint
 from export.errors import EvaluationError
-from export.graphs.runners import Runner, open_file, torch_runner
-from export.graphs.wrap import graph_of
-from export.networks import FILMS
-from export.tasks.catalogue import entry_of
-from export.tasks.damage.figures import Measurement
-from export.tasks.radiograph.data import CLASSES, Grey, LabelledFilm, read_films
-from export.tasks.radiograph.metrics import counted, metrics
-from export.tasks.radiograph.run import THRESHOLD
-from export.tasks.specs import FilmEntry
-from gateway.repository.card import Figures, read_card
-from gateway.repository.store import file_digest, scan
-from gateway.vision.radiographs import to_tile
+from export.evaluation.command import Report
+from export.evaluation.engine import Bench
+from export.evaluation.opened import Opened
+from export.tasks.radiograph.data import CLASSES, Grey, LabelledRadiograph, read_radiographs
+from export.training.metrics import Binary
+from gateway.inference.segmenter import Segmenter
+from gateway.repository.card import Figures
+from gateway.tasks.radiograph.pipeline import ENSEMBLE, Panel, choose_panel, score_film
 
 Scores = NDArray[np.float64]
 
-ENSEMBLE = "ensemble"
 
-
-@dataclass(frozen=True)
-class FilmModel:
-    """A graph that scores films and what is needed to ask it; `source_digest` is that of its checkpoint."""
-
-    name: str
-    run: Runner
-    size: int
-    threshold: float
-    source_digest: str
-
-    def score(self, film: Grey) -> float:
-        """Return P(COVID-19) of a film, uint8 (H, W)."""
-        return float(self.run([to_tile(film, self.size)[None]])[0][0, 0])
-
-
-def scores_films(path: Path) -> bool:
-    """Return whether `path` is a checkpoint or a folder of a model of radiographs.
+def evaluate(opened: Opened, data: Path, split: str) -> Report:
+    """Return the figures of models over the radiographs of a split, with those of their mean score if they are several.
 
     Raises:
-        CheckpointError: the file is no checkpoint.
-        OSError: the folder's card cannot be read.
+        DataError: the folder is none that `read_radiographs` takes.
+        EvaluationError: the split lacks a class.
     """
-    if path.is_file():
-        return read_checkpoint(path).architecture in FILMS
-    card = path / "card.json"
-    return card.is_file() and read_card(card).task == "radiograph"
-
-
-def evaluate_films(paths: Sequence[Path], data: Path, split: str, out: Path | None) -> str:
-    """Return the table of models' figures, with those of their mean score where there are several.
-
-    Args:
-        paths: see `scores_films`.
-        data: a folder that `read_films` takes.
-        split: which of its films are asked.
-        out: where a single model's figures are saved, for `build --figures`.
-
-    Raises:
-        EvaluationError: a model is none of radiographs, the split lacks a class, or figures of several models are to
-            be saved.
-    """
-    if out is not None and len(paths) > 1:
-        raise EvaluationError("figures are saved of one model; name it alone")
-    films = [film for film in read_films(data) if film.split == split]
-    if missing := set(CLASSES) - {film.label for film in films}:
+    asked = [each for each in read_radiographs(data) if each.split == split]
+    if missing := set(CLASSES) - {each.label for each in asked}:
         raise EvaluationError(f"{data} has no film of {' or '.join(sorted(missing))} in the split {split!r}")
-    models = [_open_checkpoint(path) if path.is_file() else _open_folder(path.resolve()) for path in paths]
-    pictures = [film.read() for film in films]
-    scores = {
-        model.name: np.array([model.score(picture) for picture in tqdm(pictures, desc=model.name, leave=False)])
-        for model in models
+    with Bench(opened.served) as bench:
+        names = [model.name for model in opened.models]
+        panel = choose_panel(bench.engine, names[0] if len(names) == 1 else ENSEMBLE)
+        scores = scores_of(bench, panel, (each.read() for each in tqdm(asked, leave=False)))
+        thresholds = {model.name: choose_panel(bench.engine, model.name).threshold for model in panel.models}
+    thresholds[panel.name] = panel.threshold
+    order = dict.fromkeys((*names, panel.name))
+    figures = {name: figures_of(asked, scores[name], thresholds[name], split) for name in order}
+    return Report(figures, table(figures))
+
+
+def scores_of(bench: Bench, panel: Panel, pictures: Iterable[Grey]) -> dict[str, Scores]:
+    """Return P(COVID-19), (N,), of radiographs by each model of a panel, and by the panel as a whole."""
+    segmenter_of = partial(Segmenter.of, bench.run)
+    reports = [bench.answer(score_film(panel, segmenter_of, picture, None)) for picture in pictures]
+    each = {
+        model.name: np.array([report.opinions[place].verdict.scores[0] for report in reports])
+        for place, model in enumerate(panel.models)
     }
-    thresholds = {model.name: model.threshold for model in models}
-    if len(models) > 1:
-        scores[ENSEMBLE] = np.mean(list(scores.values()), axis=0)
-        thresholds[ENSEMBLE] = THRESHOLD
-    figures = {name: figures_of(films, each, thresholds[name], split) for name, each in scores.items()}
-    if out is not None:
-        measurement = Measurement(source_digest=models[0].source_digest, figures=tuple(figures.values()))
-        out.write_text(measurement.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    return table(figures)
+    return {**each, panel.name: np.array([report.verdict.scores[0] for report in reports])}
 
 
-def figures_of(films: Sequence[LabelledFilm], scores: Scores, threshold: float, split: str) -> Figures:
+def figures_of(films: Sequence[LabelledRadiograph], scores: Scores, threshold: float, split: str) -> Figures:
     """Return the figures of scores (N,) of films, next to those of the commoner class, whatever the film shows.
 
     Films of other labels than the paper's classes count in none of the metrics but their own: the mean score, and the
@@ -139,11 +102,11 @@ def table(figures: Mapping[str, Figures]) -> str:
     return "\n".join(lines)
 
 
-def _values(films: Sequence[LabelledFilm]) -> NDArray[np.int64]:
+def _values(films: Sequence[LabelledRadiograph]) -> NDArray[np.int64]:
     return np.array([film.value for film in films if film.value is not None], np.int64)
 
 
-def _all_metrics(films: Sequence[LabelledFilm], scores: Scores, threshold: float) -> dict[str, float]:
+def _all_metrics(films: Sequence[LabelledRadiograph], scores: Scores, threshold: float) -> dict[str, float]:
     judged = np.array([film.value is not None for film in films])
     found = metrics(scores[judged], _values(films), threshold)
     labels = np.array([film.label for film in films])
@@ -153,32 +116,30 @@ def _all_metrics(films: Sequence[LabelledFilm], scores: Scores, threshold: float
     return found
 
 
-def _open_checkpoint(file: Path) -> FilmModel:
-    checkpoint = read_checkpoint(file)
-    entry = entry_of(checkpoint.architecture, FilmEntry)
-    return FilmModel(
-        name=entry.name,
-        run=torch_runner(graph_of(checkpoint.network(), checkpoint, entry).module),
-        size=checkpoint.size,
-        threshold=THRESHOLD if checkpoint.threshold is None else checkpoint.threshold,
-        source_digest=file_digest(file),
-    )
+def counted(scores: NDArray[np.floating], values: NDArray[np.integer], threshold: float) -> Binary:
+    """Return the counts of "COVID-19", in films.
+
+    Args:
+        scores: (N,) P(COVID-19).
+        values: (N,) label values, 0 is COVID-19.
+        threshold: the least score of a film that is called COVID-19.
+    """
+    called, true = scores >= threshold, values == 0
+    cells = {(t, c): int(((true == t) & (called == c)).sum()) for t in (True, False) for c in (True, False)}
+    return Binary(tp=cells[True, True], fp=cells[False, True], fn=cells[True, False], tn=cells[False, False])
 
 
-def _open_folder(folder: Path) -> FilmModel:
-    repository = scan(folder.parent)
-    model = repository.models.get(folder.name)
-    if model is None:
-        reasons = [fault.reason for fault in repository.faults if fault.model == folder.name]
-        raise EvaluationError(f"{folder.name} is not a sound model: {'; '.join(reasons)}")
-    card = model.card
-    if card.task != "radiograph":
-        raise EvaluationError(f"{folder.name} scores no radiographs")
-    outputs = [spec.name for spec in card.outputs]
-    return FilmModel(
-        name=card.name,
-        run=open_file(model.versions[model.newest].read_bytes(), card.format, ["image"], outputs),
-        size=card.tile,
-        threshold=THRESHOLD if card.threshold is None else card.threshold,
-        source_digest=card.source_digest,
-    )
+def metrics(scores: NDArray[np.floating], values: NDArray[np.integer], threshold: float) -> dict[str, float]:
+    """Return every figure by name; precision, recall, specificity and F1 are those of COVID-19.
+
+    Args and shapes are those of `counted`; films of both classes are needed.
+    """
+    counts = counted(scores, values, threshold)
+    return {
+        "auc": float(roc_auc_score(values == 0, scores)),
+        "accuracy": counts.accuracy,
+        "precision": counts.precision,
+        "recall": counts.recall,
+        "specificity": counts.specificity,
+        "f1": counts.f1,
+    }

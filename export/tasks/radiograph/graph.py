@@ -6,12 +6,20 @@ The input, `image`, is uint8 (N, S, S, 3), RGB; films are grey, repeated in the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from export.checkpoints.files import Checkpoint
+from export.graphs.contract import Graph
+from export.graphs.runners import Arrays
 from export.networks.keras_layers import FilmNetwork, Head
+from export.parity.cases import Case, Deviation, Files, case, levels, score_faults
+from export.parity.inputs import draw_images
+from export.tasks.radiograph.spec import RadiographSpec
 
 KINK = 0.02
 """Deviations of a hidden unit below which its gradient fades."""
@@ -56,3 +64,29 @@ def evidence(features: Tensor, activity: Tensor, head: Head) -> Tensor:
     maps = torch.relu(torch.einsum("nck,nkhw->nchw", gradients, features))
     largest = maps.amax(dim=(2, 3), keepdim=True)
     return torch.where(largest > 0, maps / torch.where(largest > 0, largest, 1.0), 0.0)
+
+
+def graph_of(network: nn.Module, checkpoint: Checkpoint, spec: RadiographSpec) -> Graph:
+    """Return the graph that a spec wants of a checkpoint's network."""
+    network, size = cast(FilmNetwork, network), checkpoint.size
+    with torch.inference_mode():
+        rows, columns = network.backbone(torch.zeros(1, 3, size, size)).shape[2:]
+    return Graph(ServedFilm(network), spec.input_specs(size), spec.output_specs((rows, columns)))
+
+
+def cases_of(
+    network: nn.Module, graphs: Sequence[Graph], files: Sequence[Files], threshold: float | None
+) -> list[Case]:
+    """Return what the parity gate compares."""
+    return [case("whole", graphs[0], files[0], drawn, _differ)]
+
+
+drawn = draw_images
+faults = score_faults
+
+
+def _differ(truth: Arrays, answer: Arrays) -> Deviation:
+    return Deviation(
+        probability_difference=float(np.abs(truth[0] - answer[0]).max()),
+        saliency_difference=levels(truth[1], answer[1]),
+    )

@@ -3,62 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from export.tasks.radiograph.samples import Draw
-from export.training.choice import choose
-from export.training.schedule import Schedule
+from export.tasks.radiograph.spec import THRESHOLD
+from export.training.recipe import Hyperparameter, Recipe
 
 
-@dataclass(frozen=True)
-class FilmRecipe:
-    """How a network is trained. Training ends after `steps` or `minutes`, whichever comes first.
+@dataclass(frozen=True, kw_only=True)
+class RadiographRecipe(Recipe):
+    """How a network is trained; see `Recipe`.
 
     Attributes:
-        network: the architecture.
-        name: the recipe's own name.
-        width: multiplier on Keras' channel counts.
         depths: name of the share of Keras' repeated blocks.
         draw: how samples are made.
-        steps: the most steps.
-        learning_rate: of AdamW; the peak, where the schedule has one.
-        minutes: the longest time, in minutes of training and evaluation; None sets no limit.
-        weight_decay: decoupled; 0 is plain Adam.
-        schedule: see `learning_rate`.
-        average: decay per step of the moving average of weights that is evaluated and kept; 0 keeps the last weights.
         smoothing: how much of each label is given to both classes alike.
         activity: factor of the hidden layer's activity, |a| + a² summed over its units, in the loss.
         fixed: a backbone that is given at the start is not changed: the head alone learns.
         size: side of a film, in pixels.
     """
 
-    network: str
-    name: str
-    width: float
     depths: str
     draw: Draw
-    steps: int
-    learning_rate: float
-    minutes: float | None = None
-    weight_decay: float = 0.0
-    schedule: Schedule = "constant"
-    average: float = 0.0
     smoothing: float = 0.0
     activity: float = 0.0
     fixed: bool = False
     size: int = 224
 
-    def hyperparameters(self) -> dict[str, str | int | float | bool]:
-        """Return, as one flat dictionary, the choices that a card does not state elsewhere."""
+    def choices(self) -> dict[str, Hyperparameter]:
+        """Return the choices that are the task's own."""
         return {
-            "learning_rate": self.learning_rate,
-            "weight_decay": self.weight_decay,
-            "schedule": self.schedule,
-            "average": self.average,
             "smoothing": self.smoothing,
             "activity": self.activity,
             "fixed": self.fixed,
             **vars(self.draw),
         }
+
+    def served(self) -> dict[str, Any]:
+        """Return what the recipe fixes of the served graph."""
+        return {"depths": self.depths, "size": self.size, "threshold": THRESHOLD}
 
 
 PAPER_FILMS = 755
@@ -69,9 +52,9 @@ _PAPER_BATCH, _PAPER_EPOCHS = 32, 50
 # Stated: SMOTE on the training films, jitter, the head and the factor of its activity, cross-entropy, weights of
 # ImageNet; that fine-tuning is future work says that the backbone was fixed. Guessed: Adam at 1e-3, batch, epochs.
 _PAPER = (
-    FilmRecipe(
-        network,
-        "paper",
+    RadiographRecipe(
+        network=network,
+        name="paper",
         width=1.0,
         depths="full",
         draw=Draw(_PAPER_BATCH, changes="jitter", smote=True),
@@ -92,9 +75,9 @@ _SMALL = {
 }
 
 _DEMO = (
-    FilmRecipe(
-        network,
-        "demo",
+    RadiographRecipe(
+        network=network,
+        name="demo",
         width=width,
         depths=depths,
         draw=Draw(16, changes="sources", balanced=True),
@@ -109,13 +92,4 @@ _DEMO = (
     for network, (width, depths) in _SMALL.items()
 )
 
-_RECIPES = (*_PAPER, *_DEMO)
-
-
-def film_recipe(network: str, name: str) -> FilmRecipe:
-    """Return a recipe by its network and name.
-
-    Raises:
-        ValueError: there is none.
-    """
-    return choose(_RECIPES, network, name)
+RECIPES = (*_PAPER, *_DEMO)

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from export.tasks.damage.data import DataError
+from export.errors import DataError
 
 
 @dataclass(frozen=True)

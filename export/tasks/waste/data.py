@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from export.tasks.damage.data import DataError, read_rgb
-from export.tasks.waste.catalogue import LABEL_SETS
+from export.errors import DataError
 from export.tasks.waste.coco import read_coco
+from export.tasks.waste.spec import LABEL_SETS
+from export.training.data import existing, read_grey, read_rgb, read_table
 
 Box = tuple[int, int, int, int]
 
@@ -41,10 +40,7 @@ class MaskFile:
         Raises:
             DataError: the file is no picture.
         """
-        labels = cv2.imread(str(self.path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
-        if labels is None:
-            raise DataError(f"{self.path} is no picture")
-        return np.asarray(labels, np.uint8)
+        return read_grey(self.path)
 
 
 @dataclass(frozen=True)
@@ -131,15 +127,9 @@ def read_photos(root: Path) -> Photos:
 
 
 def _of_manifest(root: Path) -> Iterator[LabelledPhoto]:
-    with (root / "manifest.csv").open(encoding="utf-8", newline="") as lines:
-        rows = csv.DictReader(lines)
-        if missing := {"id", "split"} - set(rows.fieldnames or ()):
-            raise DataError(f"manifest.csv lacks the columns {', '.join(sorted(missing))}")
-        for row in rows:
-            mask = root / "masks" / f"{row['id']}.png"
-            yield LabelledPhoto(
-                row["id"], row["split"], _picture(root / "images", row["id"]), _mask_file(mask), _box(row)
-            )
+    for row in read_table(root / "manifest.csv", "id", "split"):
+        mask = MaskFile(existing(root / "masks" / f"{row['id']}.png"))
+        yield LabelledPhoto(row["id"], row["split"], _picture(root / "images", row["id"]), mask, _box(row))
 
 
 def _box(row: dict[str, str]) -> Box | None:
@@ -167,7 +157,7 @@ def _of_zerowaste(root: Path) -> Iterator[LabelledPhoto]:
             if image.suffix not in _PICTURES:
                 continue
             if instances is None:
-                yield LabelledPhoto(image.stem, split, image, _mask_file(masks / image.name))
+                yield LabelledPhoto(image.stem, split, image, MaskFile(existing(masks / image.name)))
             elif image.name in instances.photos:
                 yield LabelledPhoto(image.stem, split, image, instances.photos[image.name])
 
@@ -184,7 +174,7 @@ def _of_coco(root: Path) -> tuple[list[LabelledPhoto], str]:
         if folder is None:
             raise DataError(f"{root} has no folder of photographs for {file.name}")
         for name, drawn in instances.photos.items():
-            found.append(LabelledPhoto(Path(name).stem, split, _existing(folder / name), drawn))
+            found.append(LabelledPhoto(Path(name).stem, split, existing(folder / name), drawn))
     if len(label_sets) != 1:
         raise DataError(f"{root} has {len(label_sets)} lists of categories where one is wanted")
     return found, label_sets.pop()
@@ -203,13 +193,3 @@ def _picture(folder: Path, name: str) -> Path:
     if found is None:
         raise DataError(f"{folder} lacks the picture of {name}")
     return found
-
-
-def _mask_file(path: Path) -> MaskFile:
-    return MaskFile(_existing(path))
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise DataError(f"missing file {path}")
-    return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,14 +17,28 @@ from torch import Tensor, nn
 
 from export.checkpoints.files import read_checkpoint
 from export.errors import EvaluationError
+from export.networks.colours import normalise
 from export.networks.fanet import FANetUPer
-from export.tasks.catalogue import entry_of
-from export.tasks.damage.data import read_rgb
-from export.tasks.damage.inference import normalise
-from export.tasks.specs import WasteEntry
+from export.tasks.waste.spec import scale_of
+from export.training.data import read_rgb
 from gateway.vision.resizing import to_scale
 
 _BRANCHES = {"S": "attn.norm3", "R": "attn.enhance"}
+
+
+def add_command(commands: Any) -> None:
+    """Add `features` to the commands."""
+    command = commands.add_parser("features", help="draw what FANet's branches respond to on a photograph")
+    command.set_defaults(command=_command)
+    command.add_argument("checkpoint", type=Path)
+    command.add_argument("photo", type=Path, help="PNG or JPEG")
+    command.add_argument("--out", type=Path, required=True, help="PNG to write")
+
+
+def _command(options: argparse.Namespace) -> int:
+    draw_features(options.checkpoint, options.photo, options.out)
+    print(options.out)
+    return 0
 
 
 def draw_features(checkpoint_file: Path, photo: Path, out: Path) -> None:
@@ -40,7 +55,7 @@ def draw_features(checkpoint_file: Path, photo: Path, out: Path) -> None:
     network = checkpoint.network()
     if not isinstance(network, FANetUPer):
         raise EvaluationError(f"a {checkpoint.architecture} has no branches to look at; a fanet has")
-    scale = entry_of(checkpoint.architecture, WasteEntry).resize(checkpoint.size)
+    scale = scale_of(checkpoint.size)
     image = to_scale(read_rgb(photo), scale.short, scale.long, scale.multiple)
     strengths = responses(network, normalise(image[None], "cpu"))
     figure = Figure(figsize=(3 * (1 + len(strengths["S"])), 6), layout="constrained")

@@ -7,9 +7,14 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from export.checkpoints.files import Checkpoint
+from export.graphs.contract import Graph
 from export.graphs.framing import Framing
+from export.graphs.served import ServedModel
 from export.networks.fanet import FANetUPer
-from export.tasks.damage.graph import ServedModel
+from export.parity.cases import Case, Files, case, label_faults, labels_differ
+from export.parity.inputs import draw_images
+from export.tasks.waste.spec import LABEL_SETS, WasteSpec
 
 
 def at_size(logits: Tensor, size: Sequence[int]) -> Tensor:
@@ -44,3 +49,20 @@ def serve_photo(network: nn.Module, threshold: float | None) -> ServedPhoto:
     """Return a network of waste wrapped for its tiles, without a head that only training asks."""
     labelling = AtImageSize(network.labelling()) if isinstance(network, FANetUPer) else network
     return ServedPhoto(labelling, Framing(threshold=threshold))
+
+
+def graph_of(network: nn.Module, checkpoint: Checkpoint, spec: WasteSpec) -> Graph:
+    """Return the graph that a spec wants of a checkpoint's network."""
+    size, classes = checkpoint.size, len(LABEL_SETS[checkpoint.classes])
+    return Graph(serve_photo(network, checkpoint.threshold), spec.input_specs(size), spec.output_specs(size, classes))
+
+
+def cases_of(
+    network: nn.Module, graphs: Sequence[Graph], files: Sequence[Files], threshold: float | None
+) -> list[Case]:
+    """Return what the parity gate compares."""
+    return [case("whole", graphs[0], files[0], drawn, labels_differ)]
+
+
+drawn = draw_images
+faults = label_faults

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from export.errors import DataError
 from export.networks.colours import IMAGENET
-from export.tasks.damage.data import DataError
 from export.tasks.waste.data import LabelledPhoto
 from gateway.vision.resizing import fitted
 

@@ -1,102 +1,129 @@
-"""Training of a network of waste: seeded, limited by steps and by time, resumable after a kill."""
+"""Training of networks of waste: what a step does, and what a run begins with, learns from and validates on."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from export.graphs.runners import torch_runner
-from export.tasks.catalogue import entry_of
-from export.tasks.specs import WasteEntry
-from export.tasks.waste.catalogue import LABEL_SETS
-from export.tasks.waste.data import LabelledPhoto, read_photos
-from export.tasks.waste.evaluate import PhotoModel, count, metrics
-from export.tasks.waste.graph import serve_photo
+from export.checkpoints.files import Checkpoint, load, read_checkpoint
+from export.checkpoints.importing import weights_in
+from export.evaluation.engine import Bench, of_checkpoint
+from export.networks import build_network
+from export.networks.colours import normalise
+from export.networks.fanet import FANetUPer, is_backbone_alone
+from export.tasks.waste.data import read_photos
+from export.tasks.waste.evaluate import count, metrics
+from export.tasks.waste.losses import terms
 from export.tasks.waste.recipe import WasteRecipe
-from export.tasks.waste.run import WasteRun
-from export.tasks.waste.samples import Photo, Sampler, load_photo
+from export.tasks.waste.samples import Batch, Sampler, load_photo
+from export.tasks.waste.spec import LABEL_SETS, scale_of
+from export.training.data import unshown, words_of
 from export.training.loop import run_to_end
+from export.training.normed import folded, normalised
+from export.training.recipe import RunOptions
+from export.training.run import Run, with_channels_last
+
+_BACKBONE = "backbone."
 
 
-def train_photos(
-    recipe: WasteRecipe,
-    data: Path,
-    out: Path,
-    *,
-    minutes: float | None = None,
-    device: str = "cpu",
-    seed: int = 0,
-    resume: bool = True,
-    start: tuple[Mapping[str, Tensor], str] | None = None,
-) -> Path:
-    """Train a network and return the path of its checkpoint, ``out/model.pt``.
+class WasteRun(Run[WasteRecipe, Batch]):
+    """A network of waste in training."""
 
-    What lies beside it is that of `export.tasks.damage.train.train`. The photographs of the training are held in memory
-    at the recipe's scale.
+    def __init__(self, recipe: WasteRecipe, label_set: str, options: RunOptions) -> None:
+        """Start at step 0."""
+        classes = len(LABEL_SETS[label_set])
+        super().__init__(recipe, options, lambda: with_channels_last(_build(recipe, classes)))
+        self.label_set = label_set
+
+    def learn(self, batch: Batch) -> dict[str, float]:
+        """Take one step on a batch and return its losses by name."""
+        images = normalise(batch.images, self.device)
+        [labels] = self.tensors(batch.labels)
+        network = self.network.train()
+        # What dropout and stochastic depth draw follows from seed and step: a resumed run draws it again.
+        torch.manual_seed((self.seed << 32) + self.step)
+        # bfloat16 halves a step on processors and GPUs that have it; the losses are computed in float32.
+        with torch.autocast(self.device, torch.bfloat16):
+            logits = _heads(network, images)
+        found = terms(logits, labels.long(), self.recipe.loss)
+        self.descend(*found.values())
+        return {name: float(term.detach()) for name, term in found.items()}
+
+    def kept(self) -> nn.Module:
+        """Return the averaged network, its normalisation folded away."""
+        return folded(self.average) if self.recipe.normalised else self.average
+
+    def checkpoint(self) -> Checkpoint:
+        """Return the averaged weights with what a card says of them."""
+        return replace(super().checkpoint(), classes=self.label_set)
+
+
+def train(recipe: WasteRecipe, data: Path, out: Path, options: RunOptions, start: Path | None = None) -> Path:
+    """Train a network and return the path of its checkpoint; see `run_to_end`.
+
+    The photographs of the training are held in memory at the recipe's scale.
 
     Args:
         recipe: every choice of the run.
         data: a folder that `read_photos` takes, with the splits "train" and "val".
-        out: the run's folder, made where it is missing.
-        minutes: replaces the recipe's limit of time.
-        device: ``cpu`` or ``cuda``.
-        seed: of the first weights and of every sample.
-        resume: go on from ``last.pt`` where there is one; else start anew.
-        start: weights to begin with, and whose they are; each is taken over that the network has in the same shape.
+        out: the run's folder.
+        options: the other choices.
+        start: weights to begin with, see `starting_weights`; each is taken over that the network has in the same shape.
 
     Raises:
+        CheckpointError: ``start`` cannot be read.
         DataError: ``data`` cannot be read, or lacks one of the splits.
         ValueError: ``last.pt`` is of another recipe.
     """
-    out.mkdir(parents=True, exist_ok=True)
     photos = read_photos(data)
     training, validation = photos.of("train"), photos.of("val")
     names = tuple(spec.name for spec in LABEL_SETS[photos.label_set])
-    scale = entry_of(recipe.network, WasteEntry).resize(recipe.size)
+    scale = scale_of(recipe.size)
     loaded = [load_photo(each, scale.short, scale.long, len(names)) for each in training]
-    sampler = Sampler(loaded, recipe.draw, seed)
-    run = WasteRun(recipe, photos.label_set, minutes or recipe.minutes, device, seed)
+    sampler = Sampler(loaded, recipe.draw, options.seed)
+    run = WasteRun(recipe, photos.label_set, options)
     if start is not None:
-        run.start_from(*start)
-    run_to_end(run, sampler.batch, run.learn, partial(_figures, run, validation, names), out, resume=resume)
-    checkpoint = out / "model.pt"
-    untrained = _untrained(loaded, names)
-    run.export(checkpoint, describe(loaded, names, untrained), untrained)
-    return checkpoint
+        run.start_from(*starting_weights(start))
+    label_maps = [each.labels for each in loaded]
+    run.untrained = unshown(label_maps, names)
+    run.data = words_of(label_maps, names, "photographs", "none with waste")
+
+    def figures(checkpoint: Checkpoint) -> dict[str, float]:
+        with Bench(of_checkpoint(checkpoint, device=options.device)) as bench:
+            found = metrics(count(bench, bench.only, validation), names)
+        return {name: found[name] for name in found if not name.endswith("_accuracy") or name == "pixel_accuracy"}
+
+    return run_to_end(run, sampler.batch, figures, out, resume=options.resume)
 
 
-def describe(photos: Sequence[Photo], names: Sequence[str], untrained: Sequence[str]) -> str:
-    """Return in words what a network was learnt from: photographs, and how many show each class."""
-    counted = ", ".join(
-        f"{sum(bool((photo.labels == value).any()) for photo in photos)} with {name}"
-        for value, name in enumerate(names)
-        if value and name not in untrained
-    )
-    return f"{len(photos)} labelled photographs ({counted or 'none with waste'})"
+def starting_weights(path: Path) -> tuple[Mapping[str, Tensor], str]:
+    """Return weights by the names that `FANetUPer` has for them, and in words whose they are.
+
+    A checkpoint of ours is taken as it is, and so are mmsegmentation's model files; a file of FANet's backbone alone,
+    such as one pretrained on ImageNet, becomes the backbone.
+
+    Raises:
+        CheckpointError: the file cannot be read, or holds more than weights.
+    """
+    content = load(path)
+    if isinstance(content, dict) and "architecture" in content and "state_dict" in content:
+        checkpoint = read_checkpoint(path)
+        origin = f"{checkpoint.architecture}, {checkpoint.recipe}, after {checkpoint.steps} steps"
+        return checkpoint.state_dict, origin
+    weights = weights_in(content, path)
+    if is_backbone_alone(weights):
+        return {_BACKBONE + key: weight for key, weight in weights.items()}, "a backbone's file"
+    return weights, "another program's model"
 
 
-def _untrained(photos: Sequence[Photo], names: Sequence[str]) -> list[str]:
-    """Return the names of the classes that no photograph shows."""
-    shown = {int(value) for photo in photos for value in np.unique(photo.labels)}
-    return [name for value, name in enumerate(names) if value and value not in shown]
+def _build(recipe: WasteRecipe, classes: int) -> nn.Module:
+    network = build_network(recipe.network, recipe.width, recipe.depths, classes)
+    return normalised(network) if recipe.normalised else network
 
 
-def _figures(run: WasteRun, validation: Sequence[LabelledPhoto], names: tuple[str, ...]) -> dict[str, float]:
-    """Return the validation figures of the averaged weights."""
-    entry, size = entry_of(run.recipe.network, WasteEntry), run.recipe.size
-    model = PhotoModel(
-        run=torch_runner(serve_photo(run.average, threshold=None), run.device),
-        resize=entry.resize(size),
-        tile=size,
-        overlap=entry.overlap(size),
-        classes=names,
-        threshold=None,
-        # Weights in training are no file yet, and so have no digest.
-        source_digest="",
-    )
-    found = metrics(count(model.predict, validation, len(names)), names)
-    return {name: found[name] for name in found if not name.endswith("_accuracy") or name == "pixel_accuracy"}
+def _heads(network: nn.Module, images: Tensor) -> tuple[Tensor, ...]:
+    return network.with_auxiliary(images) if isinstance(network, FANetUPer) else (network(images),)

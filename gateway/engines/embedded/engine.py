@@ -25,10 +25,12 @@ from gateway.engines.watch import watch
 from gateway.errors import DeadlineExceeded, ModelNotReady, Unavailable
 from gateway.observability.metrics import Telemetry
 from gateway.observability.tracing import exemplar, step
+from gateway.repository.card import Card
 from gateway.repository.changes import Digests, Stamp, listing
 from gateway.repository.store import Repository, StoredModel, scan
 from gateway.scheduling.lanes import Lane, Turns
-from gateway.scheduling.pools import MeteredPool
+from gateway.scheduling.memory import answering_lack_of_memory
+from gateway.scheduling.pools import LanedPool
 from gateway.scheduling.timeline import Timeline
 
 T = TypeVar("T")
@@ -54,13 +56,20 @@ class EmbeddedEngine:
         lanes: batches computed side by side.
         telemetry: where readiness, refreshes and batch sizes are counted.
         watch_seconds: time between two looks for changes in the repository; 0: refresh only when told to.
+        check: as of `scan`.
     """
 
     name = "embedded"
     transport = "in-process"
 
     def __init__(
-        self, root: Path, provider: Provider, lanes: int, telemetry: Telemetry, watch_seconds: float = 0
+        self,
+        root: Path,
+        provider: Provider,
+        lanes: int,
+        telemetry: Telemetry,
+        watch_seconds: float = 0,
+        check: Callable[[Card], None] | None = None,
     ) -> None:
         """Load nothing yet; `start` does."""
         self._root = root
@@ -68,14 +77,16 @@ class EmbeddedEngine:
         self._lanes = lanes
         self._telemetry = telemetry
         self._watch_seconds = watch_seconds
-        self._pool = MeteredPool("lane", lanes, telemetry)
+        self._check = check
+        self._pool = LanedPool("lane", lanes, telemetry)
         # One batch waits behind each that runs, so that no lane ever waits for the event loop.
-        self._turns = Turns(2 * lanes)
+        self._turns = Turns(2 * lanes, extra=1)
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self._sessions: WeakKeyDictionary[Model, ort.InferenceSession] = WeakKeyDictionary()
         self._statuses: dict[str, Status] = {}
         self._taken: dict[str, StoredModel] = {}
         self._digests = Digests()
+        self._tried = False
         self._refreshing = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
 
@@ -96,6 +107,11 @@ class EmbeddedEngine:
         for pool in (self._loader, self._pool):
             pool.shutdown(wait=True, cancel_futures=True)
         self._sessions.clear()
+
+    @property
+    def tried(self) -> bool:
+        """Whether every model of the repository was tried once."""
+        return self._tried
 
     def statuses(self) -> Sequence[Status]:
         """Return the standing of every model folder, sorted by name."""
@@ -129,7 +145,8 @@ class EmbeddedEngine:
         answers: list[NDArray[Any]]
         with step("lane", model=model.name, version=model.version, items=len(next(iter(feed.values())))):
             async with self._turns.held(lane):
-                answers, seconds = await _in(self._pool, _clocked, session.run, outputs, feed)
+                with answering_lack_of_memory():
+                    answers, seconds = await _in(self._pool.of(lane), _clocked, session.run, outputs, feed)
         self._telemetry.engine_seconds.labels(model.name, model.version).observe(seconds, exemplar())
         return answers
 
@@ -141,12 +158,13 @@ class EmbeddedEngine:
         """
         async with self._refreshing:
             try:
-                repository = await _in(self._loader, scan, self._root, self._digests.of)
+                repository = await _in(self._loader, scan, self._root, self._digests.of, self._check)
             except OSError as error:
                 self._telemetry.refreshes.labels("failed").inc()
                 raise Unavailable("The model repository cannot be read.", retry_after=5) from error
             before = self.statuses()
             await self._take_in(repository)
+            self._tried = True
             result = compare(before, self.statuses())
         moved = result.added or result.changed or result.removed
         self._telemetry.refreshes.labels("failed" if result.failed else "changed" if moved else "unchanged").inc()

@@ -20,6 +20,7 @@ from gateway.engines.triton.rpc import Call, RpcError, loads_not, not_answering
 from gateway.engines.triton.version import TOLERANCE, WARM_UP_SECONDS, Version, flaw, not_loaded
 from gateway.errors import Internal, ModelNotReady, Unavailable
 from gateway.observability.metrics import Telemetry
+from gateway.repository.card import Card
 from gateway.repository.changes import Digests
 from gateway.repository.store import Repository, StoredModel, scan
 from gateway.scheduling.timeline import Timeline
@@ -51,20 +52,31 @@ class TritonEngine:
         share: whether to share memory with a server on this host, rather than send every tensor.
         inflight_bytes: tensors held at once on their way to Triton and back, in bytes.
         telemetry: where readiness, refreshes, durations and errors are counted.
+        check: as of `scan`.
     """
 
     name = "triton"
 
-    def __init__(self, root: Path, url: str, share: bool, inflight_bytes: int, telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        root: Path,
+        url: str,
+        share: bool,
+        inflight_bytes: int,
+        telemetry: Telemetry,
+        check: Callable[[Card], None] | None = None,
+    ) -> None:
         """Connect to nothing yet; `start` does."""
         self._root = root
         self._url = url
         self._share = share
         self._inflight_bytes = inflight_bytes
         self._telemetry = telemetry
+        self._check = check
         self._link: Link | None = None
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="repository")
         self._digests = Digests()
+        self._tried = False
         self._models = Models(telemetry)
         self._taken: dict[str, StoredModel] = {}
         self._told = 0
@@ -95,6 +107,11 @@ class TritonEngine:
         if self._link:
             await self._link.close()
         self._disk.shutdown(wait=True, cancel_futures=True)
+
+    @property
+    def tried(self) -> bool:
+        """Whether every model of the repository was tried once."""
+        return self._tried
 
     def statuses(self) -> Sequence[Status]:
         """Return the standing of every model folder, sorted by name."""
@@ -146,12 +163,13 @@ class TritonEngine:
             raise Unavailable("The engine has not been started.", retry_after=5)
         async with self._refreshing:
             try:
-                repository = await self._on_disk(scan, self._root, self._digests.of)
+                repository = await self._on_disk(scan, self._root, self._digests.of, self._check)
             except OSError as error:
                 self._telemetry.refreshes.labels("failed").inc()
                 raise Unavailable("The model repository cannot be read.", retry_after=5) from error
             before = self.statuses()
             await self._take_in(self._link, repository)
+            self._tried = True
             result = compare(before, self.statuses())
         moved = result.added or result.changed or result.removed
         self._telemetry.refreshes.labels("failed" if result.failed else "changed" if moved else "unchanged").inc()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,12 +14,13 @@ from shapely import Polygon
 
 from gateway.errors import GeographyMissing, GeometryUnsuitable
 from gateway.media.gdal import contained, reading_raster
-from gateway.media.geo.black_border import collar_mask
+from gateway.media.geo.black_border import mask_file
 from gateway.media.geo.datasets import DatasetPool
 from gateway.media.geo.georeference import GeoGrid
-from gateway.media.geo.geotiff import GeoTiff, read_window
+from gateway.media.geo.geotiff import GeoTiff
 from gateway.media.geo.rasters import Raster, RasterInfo
 from gateway.media.geo.remapping import RemappedRaster, coordinates
+from gateway.media.geo.tiff_header import DAMAGED
 
 if TYPE_CHECKING:
     from rasterio.crs import CRS
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 UInt8 = npt.NDArray[np.uint8]
 Bool = npt.NDArray[np.bool_]
 
+_DECLARED = re.compile(
+    r"<NoDataValue>[^<]*</NoDataValue>|<ColorInterp>Alpha</ColorInterp>|<MaskBand>.*?</MaskBand>", re.DOTALL
+)
 _APART = "There is no way from the coordinate reference system of one image to that of the other."
 _CERTAIN = 255
 
@@ -54,26 +59,30 @@ class AlignedRaster:
     """A raster on the grid of another, warped window by window as it is read; see `Raster`."""
 
     def __init__(
-        self, post: GeoTiff, grid: GeoGrid, pool: DatasetPool, collar: DatasetPool | None, closing: ExitStack
+        self, post: GeoTiff, grid: GeoGrid, pool: DatasetPool, shown: DatasetPool | None, closing: ExitStack
     ) -> None:
-        """Keep what `aligned` made."""
+        """Keep what `warped` made."""
         said = post.info
         self.info = RasterInfo(grid.width, grid.height, said.bands, said.dtype, grid, said.notices)
         self._samples = post.samples
         self._pool = pool
-        self._collar = collar
+        self._shown = shown
         self._closing = closing
 
     def read(self, rows: slice, columns: slice) -> tuple[UInt8, Bool]:
         """Return a window; see `Raster.read`. What lies outside of the warped raster was not observed."""
         from rasterio.windows import Window
 
-        pixels, observed = read_window(self._pool, self._samples, rows, columns)
-        if self._collar is not None:
-            with reading_raster(_APART, GeometryUnsuitable), self._collar.lend() as mask:
-                # Where black of the collar was mixed in, too, nothing was observed.
-                observed &= mask.read(1, window=Window.from_slices(rows, columns)) == _CERTAIN
-            pixels[~observed] = 0
+        window = Window.from_slices(rows, columns)
+        with reading_raster(DAMAGED), self._pool.lend() as dataset:
+            pixels = self._samples.coloured(self._samples.raw(dataset, window))
+            # The band that warping adds.
+            observed = dataset.read(dataset.count, window=window) > 0
+        if self._shown is not None:
+            with reading_raster(_APART, GeometryUnsuitable), self._shown.lend() as mask:
+                # Where anything that shows nothing was mixed in, nothing was observed.
+                observed &= mask.read(1, window=window) == _CERTAIN
+        pixels[~observed] = 0
         return pixels, observed
 
     def close(self) -> None:
@@ -110,15 +119,32 @@ def warped(post: GeoTiff, source: GeoGrid, grid: GeoGrid, shift: tuple[float, fl
     """Return `post`, which lies on `source`, on another grid by GDAL's own warping; see `aligned`."""
     with reading_raster(_APART, GeometryUnsuitable), ExitStack() as closing:
         frame = _Frame(source, grid, shift)
-        pool = DatasetPool(lambda stack: frame.warped(post.dataset(stack), stack))
+        nearest = post.samples.bands.colours == "palette"
+        pool = DatasetPool(lambda stack: frame.warped(_plain(post.dataset(stack), stack), stack, nearest=nearest))
         closing.callback(pool.close)
-        collar = None
-        if post.collar is not None:
-            memory: MemoryFile = collar_mask(post.collar, source)
+        shown = None
+        if not post.whole:
+            memory: MemoryFile = mask_file(lambda rows, columns: post.read(rows, columns)[1], source)
             closing.callback(memory.close)
-            collar = DatasetPool(lambda stack: frame.warped_mask(memory, stack))
-            closing.callback(collar.close)
-        return AlignedRaster(post, grid, pool, collar, closing.pop_all())
+            shown = DatasetPool(lambda stack: frame.warped_mask(memory, stack))
+            closing.callback(shown.close)
+        return AlignedRaster(post, grid, pool, shown, closing.pop_all())
+
+
+def _plain(source: DatasetReader, stack: ExitStack) -> DatasetReader:
+    """Return a dataset of the same samples that declares neither mask, alpha nor nodata, as warping obeys them."""
+    import rasterio
+    import rasterio.shutil
+    from rasterio.io import MemoryFile
+
+    with MemoryFile(ext=".vrt") as described:
+        rasterio.shutil.copy(source, described.name, driver="VRT")
+        text = _DECLARED.sub("", bytes(described.getbuffer()).decode())
+    memory = MemoryFile(text.encode(), ext=".vrt")
+    stack.callback(memory.close)
+    dataset = rasterio.open(memory.name, driver="VRT")
+    stack.callback(dataset.close)
+    return dataset
 
 
 def overlap(pre: GeoGrid, post: GeoGrid) -> Polygon:
@@ -151,19 +177,13 @@ class _Frame:
             "height": target.height,
         }
 
-    def warped(self, source: DatasetReader, stack: ExitStack) -> Any:
-        """Return a dataset that warps `source`, with an alpha band that says where it has something."""
-        from rasterio.enums import ColorInterp, Resampling
+    def warped(self, source: DatasetReader, stack: ExitStack, *, nearest: bool) -> Any:
+        """Return a dataset that warps `source`, with an alpha band behind its own that says where it has something."""
+        from rasterio.enums import Resampling
         from rasterio.vrt import WarpedVRT
 
-        floats = np.dtype(source.dtypes[0]).kind == "f" and source.nodata is None
-        dataset = WarpedVRT(
-            source,
-            resampling=Resampling.bilinear,
-            add_alpha=ColorInterp.alpha not in source.colorinterp,
-            **({"src_nodata": np.nan} if floats else {}),
-            **self._place,
-        )
+        resampling = Resampling.nearest if nearest else Resampling.bilinear
+        dataset = WarpedVRT(source, resampling=resampling, add_alpha=True, **self._place)
         stack.callback(dataset.close)
         return dataset
 

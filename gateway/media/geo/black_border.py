@@ -1,13 +1,15 @@
-"""The black collar around an image that was turned or cut to its footprint without saying where it ends.
+"""The collar around an image that was turned or cut to its footprint without saying where it ends.
 
-A pixel is of the collar where nothing but black lies between it and one of the four sides, straight across or down, as
-GDAL's ``nearblack`` has it: dark water in the middle of a scene stays part of it.
+It is black, or of the one colour that a corner has. A pixel is of the collar where nothing but that lies between it
+and one of the four sides, straight across or down, as GDAL's ``nearblack`` has it: dark water in the middle of a scene
+stays part of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +21,10 @@ if TYPE_CHECKING:
 
 Bool = npt.NDArray[np.bool_]
 Int64 = npt.NDArray[np.int64]
+Fills = tuple[float, ...]
 
-_CORNER = 2
+# A corner that is black, and one of another colour: a roof or a cloud may fill a few pixels of one.
+_CORNER, _COLOURED_CORNER = 2, 16
 # Lossy compression makes a black area this bright next to a bright one; ``nearblack`` has the same.
 _LOSSY_BLACK = 15
 _BAND_PIXELS = 1 << 22
@@ -36,12 +40,20 @@ class Collar:
         right: the same: the first one of it behind.
         top: int64 (width,): in each column the first pixel that is not of it.
         bottom: the same: the first one of it below.
+        colours: samples per band of the collar where it is not black.
     """
 
     left: Int64
     right: Int64
     top: Int64
     bottom: Int64
+    colours: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def said(self) -> str:
+        """What the caller should know of it."""
+        kind = "border of one colour" if self.colours else "black border"
+        return f"{kind} around the image is not classified"
 
     def inside(self, rows: slice, columns: slice) -> Bool:
         """Return where a window is not of the collar, bool (rows, columns)."""
@@ -51,39 +63,63 @@ class Collar:
         return within
 
 
-def find_collar(dataset: DatasetReader, bands: tuple[int, ...], *, lossy: bool) -> Collar | None:
-    """Return the black collar of an image; None where no corner is black, which costs four glances and no pass over it.
+def find_collar(
+    dataset: DatasetReader, bands: tuple[int, ...], *, lossy: bool, zero_is_black: bool = True, fills: Fills = ()
+) -> Collar | None:
+    """Return the collar of an image; None where no corner is of one, which costs four glances and no pass over it.
 
     Args:
         dataset: the image.
         bands: those that count, from 1.
-        lossy: whether black may be stored as nearly black.
+        lossy: whether black may be stored as nearly black; a collar of another colour is not looked for then.
+        zero_is_black: whether samples of 0 are; in palettes and inverted grey they may be of any colour.
+        fills: samples that are known to show nothing, and need no border.
     """
     from rasterio.windows import Window
 
     width, height = dataset.width, dataset.height
     darkest = _LOSSY_BLACK if lossy else 0
 
-    def black(x: int, y: int, across: int, down: int) -> Bool:
-        samples = dataset.read(bands, window=Window(x, y, across, down))
-        dark: Bool = (samples <= darkest).all(axis=0) & (samples >= 0).all(axis=0)
-        return dark
+    def read(x: int, y: int, across: int, down: int) -> npt.NDArray[Any]:
+        return np.asarray(dataset.read(bands, window=Window(x, y, across, down)))
 
-    corners = [(x, y) for x in (0, width - _CORNER) for y in (0, height - _CORNER)]
-    if not any(black(x, y, _CORNER, _CORNER).all() for x, y in corners):
+    def black(samples: npt.NDArray[Any]) -> Bool:
+        return np.asarray(((samples <= darkest) & (samples >= 0)).all(axis=0), np.bool_)
+
+    def corners(side: int) -> list[npt.NDArray[Any]]:
+        return [read(x, y, side, side) for x in (0, width - side) for y in (0, height - side)]
+
+    dark = zero_is_black and any(black(corner).all() for corner in corners(_CORNER))
+    colours = set()
+    if not lossy and min(width, height) > 2 * _COLOURED_CORNER:
+        for corner in corners(_COLOURED_CORNER):
+            colour = tuple(corner[:, 0, 0].tolist())
+            if (corner == corner[:, :1, :1]).all() and not (dark and black(corner).any()) and set(colour) - set(fills):
+                colours.add(colour)
+    if not (dark or colours):
         return None
+
+    def outside(samples: npt.NDArray[Any]) -> Bool:
+        found: npt.NDArray[Any] = black(samples) if dark else np.zeros(samples.shape[1:], np.bool_)
+        for colour in colours:
+            found = np.logical_or(found, (samples == np.array(colour)[:, None, None]).all(axis=0))
+        return np.asarray(found, np.bool_)
+
     left, right = np.zeros(height, np.int64), np.zeros(height, np.int64)
     top, bottom = np.full(width, height, np.int64), np.zeros(width, np.int64)
     step = max(1, _BAND_PIXELS // width)
     for y in range(0, height, step):
-        bright = ~black(0, y, width, min(step, height - y))
+        bright = ~outside(read(0, y, width, min(step, height - y)))
         rows = slice(y, y + len(bright))
         left[rows], right[rows] = _ends(bright)
         first, behind = _ends(bright.T)
         seen = behind > 0
         top[seen] = np.minimum(top[seen], y + first[seen])
         bottom[seen] = y + behind[seen]
-    return Collar(left, right, top, bottom)
+    if not (dark or bottom.any()):
+        # All of one colour: that may be fog, and is no border.
+        return None
+    return Collar(left, right, top, bottom, tuple(sorted(colours)))
 
 
 def _ends(bright: Bool) -> tuple[Int64, Int64]:
@@ -95,8 +131,13 @@ def _ends(bright: Bool) -> tuple[Int64, Int64]:
     return first.astype(np.int64), behind.astype(np.int64)
 
 
-def collar_mask(collar: Collar, grid: GeoGrid) -> MemoryFile:
-    """Return the collar as a GeoTIFF in memory, deflated: 0, and 255 where the image is. Whoever asked closes it."""
+def mask_file(inside: Callable[[slice, slice], Bool], grid: GeoGrid) -> MemoryFile:
+    """Return a mask as a GeoTIFF in memory, deflated: 0, and 255 where something is. Whoever asked closes it.
+
+    Args:
+        inside: returns a window of the mask, bool (rows, columns).
+        grid: where it lies.
+    """
     from rasterio.io import MemoryFile
     from rasterio.windows import Window
 
@@ -115,6 +156,7 @@ def collar_mask(collar: Collar, grid: GeoGrid) -> MemoryFile:
     ) as file:
         for y in range(0, grid.height, _TILE):
             rows = slice(y, min(y + _TILE, grid.height))
-            inside = collar.inside(rows, slice(0, grid.width))
-            file.write(inside.view(np.uint8) * np.uint8(255), 1, window=Window.from_slices(rows, slice(0, grid.width)))
+            columns = slice(0, grid.width)
+            shown = np.where(inside(rows, columns), np.uint8(255), np.uint8(0))
+            file.write(shown, 1, window=Window.from_slices(rows, columns))
     return memory

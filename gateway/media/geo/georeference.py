@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import shapely
 from affine import Affine
+from shapely.geometry.base import BaseGeometry
 
 from gateway.errors import GeometryUnsuitable
 from gateway.media.gdal import reading_raster
@@ -61,7 +63,10 @@ class GeoGrid:
         places = transformed(self.crs, lon_lat_crs(), self._placed(points))
         if not (np.isfinite(places).all() and (np.abs(places[:, 1]) <= 90 + 1e-9).all()):
             raise GeometryUnsuitable(_NOT_ON_EARTH)
-        places[:, 0] = (places[:, 0] + 180) % 360 - 180
+        # The antimeridian stays on the side that it was reached from: an image may end there.
+        beyond = np.abs(places[:, 0]) > 180 + 1e-9
+        places[beyond, 0] = (places[beyond, 0] + 180) % 360 - 180
+        places[:, 0] = places[:, 0].clip(-180, 180)
         return places
 
     def from_lon_lat(self, places: npt.ArrayLike) -> Float64:
@@ -114,6 +119,10 @@ class GeoGrid:
         across, down = self._steps(np.asarray(points, np.float64))
         areas: Float64 = np.abs(across[:, 0] * down[:, 1] - across[:, 1] * down[:, 0])
         return areas
+
+    def plane_area(self, shape: BaseGeometry) -> float:
+        """Return the area of polygons in longitude and latitude, m² on the ellipsoid."""
+        return float(shapely.transform(shape, lambda places: transformed(lon_lat_crs(), self._plane, places)).area)
 
     def _steps(self, points: Float64) -> tuple[Float64, Float64]:
         """Return where one step along the row and one along the column lead, metres, (N, 2) each."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,12 +11,15 @@ import numpy.typing as npt
 
 from gateway.errors import UnsupportedMedia
 from gateway.media.gdal import contained, reading_raster
-from gateway.media.geo.band_scaling import Samples, choose_bands, choose_samples
+from gateway.media.geo.band_scaling import Samples, choose_samples
+from gateway.media.geo.bands import choose_bands
 from gateway.media.geo.black_border import Collar, find_collar
 from gateway.media.geo.datasets import DatasetPool
-from gateway.media.geo.geography import read_grid
+from gateway.media.geo.geography import read_grid, said_of_datum
 from gateway.media.geo.rasters import RasterInfo
+from gateway.media.geo.reading import AS_DECLARED, Reading
 from gateway.media.geo.tiff_header import DAMAGED, read_tiff
+from gateway.media.geo.validity import declared_validity, guessed_fills
 from gateway.media.pictures.images import ImageLimits
 
 if TYPE_CHECKING:
@@ -35,6 +39,7 @@ class GeoTiff:
         info: what is known of it.
         samples: how its samples become RGB.
         collar: what of it is not of the image.
+        name: what GDAL finds it by.
     """
 
     def __init__(
@@ -50,21 +55,29 @@ class GeoTiff:
         self.info = info
         self.samples = samples
         self.collar = collar
-        self._name = name
+        self.name = name
         self._pool = pool
         self._closing = closing
 
     def read(self, rows: slice, columns: slice) -> tuple[UInt8, Bool]:
         """Return a window; see `Raster.read`."""
-        pixels, observed = read_window(self._pool, self.samples, rows, columns)
+        from rasterio.windows import Window
+
+        with reading_raster(DAMAGED), self._pool.lend() as dataset:
+            pixels, observed = self.samples.read(dataset, Window.from_slices(rows, columns))
         if self.collar is not None:
             observed &= self.collar.inside(rows, columns)
             pixels[~observed] = 0
         return pixels, observed
 
+    @property
+    def whole(self) -> bool:
+        """Whether nothing says that a part of it shows nothing."""
+        return self.collar is None and self.samples.validity.everywhere and np.dtype(self.info.dtype).kind != "f"
+
     def dataset(self, stack: ExitStack) -> DatasetReader:
         """Return another of GDAL's datasets of it, which `stack` closes."""
-        return _opened(self._name, stack)
+        return _opened(self.name, stack)
 
     def close(self) -> None:
         """Give back what it holds, its copy of the upload included."""
@@ -77,17 +90,20 @@ def is_tiff(data: bytes | memoryview) -> bool:
     return bytes(data[:4]) in SIGNATURES
 
 
-def open_geotiff(data: bytes | memoryview, limits: ImageLimits) -> GeoTiff:
+def open_geotiff(data: bytes | memoryview, limits: ImageLimits, reading: Reading = AS_DECLARED) -> GeoTiff:
     """Open a TIFF image for reading by windows.
 
-    No more is decoded than the corners, and where samples have more than 8 bits some places all over the image; with a
-    black corner everything is, a band of rows at a time, to find the collar.
+    No more is decoded than the corners, and where samples have more than 8 bits or there is alpha some places all over
+    the image; with a corner of one colour everything is, a band of rows at a time, to find the collar. Border and fill
+    values are looked for where neither the file nor the caller says where something is shown.
 
     Args:
         data: the file. `bytes` are read where they lie, another buffer is copied once: let go of it afterwards.
         limits: what sizes are served.
+        reading: what the caller says of the file.
 
     Raises:
+        ParameterInvalid: `reading` names bands that the file does not have.
         UnsupportedMedia: not TIFF; a VRT, a URL and whatever else GDAL would read are none.
         CompressionUnsupported: of a compression that is not decoded here.
         ImageUnreadable: damaged, cut short, or without pixels of its own.
@@ -98,8 +114,7 @@ def open_geotiff(data: bytes | memoryview, limits: ImageLimits) -> GeoTiff:
     """
     if not is_tiff(data):
         raise UnsupportedMedia("The image is not TIFF.")
-    header = read_tiff(memoryview(data))
-    limits.check(*header.size)
+    header = read_tiff(memoryview(data), limits)
     with reading_raster(DAMAGED):
         from rasterio.io import MemoryFile
 
@@ -109,23 +124,28 @@ def open_geotiff(data: bytes | memoryview, limits: ImageLimits) -> GeoTiff:
             pool = DatasetPool(lambda stack: _opened(memory.name, stack))
             closing.callback(pool.close)
             with pool.lend() as dataset:
-                grid = read_grid(dataset)
-                bands, said_of_bands = choose_bands(dataset)
-                collar = find_collar(dataset, bands, lossy=header.lossy)
-                samples, said_of_samples = choose_samples(dataset, bands, collar)
-                said_of_collar = ("black border around the image is not classified",) if collar else ()
-                notices = (*said_of_bands, *said_of_samples, *said_of_collar)
-                dtype = dataset.dtypes[bands[0] - 1]
+                grid = read_grid(dataset, reading.crs)
+                validity = declared_validity(dataset, reading.nodata)
+                bands = choose_bands(dataset, reading.bands, validity.alpha)
+                notices = (*bands.notices, *validity.notices, *(said_of_datum(grid) if grid else ()))
+                collar = None
+                if not validity.declared:
+                    if fills := guessed_fills(dataset, bands.numbers):
+                        validity = replace(validity, fills=fills)
+                        told = " and ".join(f"{fill:g}" for fill in fills)
+                        notices = (*notices, f"{told} is taken for nothing observed, which the file does not declare")
+                    collar = find_collar(
+                        dataset,
+                        bands.numbers,
+                        lossy=header.lossy,
+                        zero_is_black=bands.colours in ("rgb", "grey"),
+                        fills=validity.fills,
+                    )
+                samples, said = choose_samples(dataset, bands, validity, collar)
+                notices = (*notices, *said, *([collar.said] if collar else []))
+                dtype = dataset.dtypes[bands.numbers[0] - 1]
                 info = RasterInfo(*header.size, dataset.count, dtype, grid, notices)
             return GeoTiff(memory.name, pool, info, samples, collar, closing.pop_all())
-
-
-def read_window(pool: DatasetPool, samples: Samples, rows: slice, columns: slice) -> tuple[UInt8, Bool]:
-    """Return a window of the image that `pool` is of; see `Raster.read`."""
-    from rasterio.windows import Window
-
-    with reading_raster(DAMAGED), pool.lend() as dataset:
-        return samples.read(dataset, Window.from_slices(rows, columns))
 
 
 def _opened(name: str, stack: ExitStack) -> Any:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from gateway.media.geo.georeference import GeoGrid, applied, transformed
 from gateway.media.geo.geotiff import GeoTiff
+from gateway.media.geo.rasters import Raster
 
 UInt8 = npt.NDArray[np.uint8]
 Bool = npt.NDArray[np.bool_]
@@ -28,12 +29,13 @@ STEP = 128
 CLOSE = 0.02
 """Pixels by which interpolated coordinates may be off; OpenCV rounds them to 1/32 besides."""
 
-# From so many source pixels to one on a pixel's way, neighbours are to be averaged, and not only the next four.
-_FINER = 1.5
 # Columns remapped at once: what lies under them stays small, however a raster is turned to the other.
 _COLUMNS = 1024
 # Of single precision: where shares sum to one, and where a place is on the border.
 _ALL, _SLACK = 1 - 1e-4, 1e-3
+# Pixels read at once: what lies under a window stays small, however fine the raster is.
+_AT_ONCE = 1 << 22
+_HALF = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +45,11 @@ class Coordinates:
     Attributes:
         nodes: float64 (2, rows, columns): x and y in the other of the centre of every `STEP`-th pixel, and of one
             behind the last; a centre is at whole numbers.
+        block: (across, down): of how many pixels of the other the mean is taken first. Nodes are in such blocks.
     """
 
     nodes: Float64
+    block: tuple[int, int] = (1, 1)
 
     def of(self, rows: slice, columns: slice) -> tuple[Float32, tuple[int, int]]:
         """Return coordinates of a window's pixels, float32 (2, rows, columns), less an origin (x, y), and that."""
@@ -74,7 +78,9 @@ class RemappedRaster:
     def __init__(self, source: GeoTiff, grid: GeoGrid, coordinates: Coordinates) -> None:
         """Keep what is remapped, which must stay open; `grid` is of the result."""
         self.info = replace(source.info, width=grid.width, height=grid.height, grid=grid)
-        self._source = source
+        self._source: Raster = source if coordinates.block == (1, 1) else AveragedRaster(source, coordinates.block)
+        across, down = coordinates.block
+        self._size = source.info.width / across, source.info.height / down
         self._coordinates = coordinates
 
     def read(self, rows: slice, columns: slice) -> tuple[UInt8, Bool]:
@@ -101,8 +107,9 @@ class RemappedRaster:
             there, shown = self._source.read(down, across)
             places -= np.array([[[across.start - left]], [[down.start - top]]], np.float32)
             pixels[...] = _remapped(there, places)
-            for side, under, length in ((places[0], across, source.width), (places[1], down, source.height)):
-                if under.start == 0 or under.stop == length:
+            ends = (places[0], across, source.width, self._size[0]), (places[1], down, source.height, self._size[1])
+            for side, under, pixels_along, length in ends:
+                if under.start == 0 or under.stop == pixels_along:
                     observed &= (side >= -0.5 - under.start - _SLACK) & (side <= length - 0.5 - under.start + _SLACK)
             if not shown.all():
                 observed &= _remapped(shown.astype(np.float32), places) >= _ALL
@@ -110,11 +117,66 @@ class RemappedRaster:
             pixels[~observed] = 0
 
 
+class AveragedRaster:
+    """A raster shrunk by whole numbers, window by window as it is read; see `Raster`.
+
+    A block shows something where at least half of its pixels do, and is their mean.
+    """
+
+    def __init__(self, source: Raster, block: tuple[int, int]) -> None:
+        """Keep what is averaged, which must stay open; `block` is (across, down) in its pixels."""
+        self._source = source
+        self._across, self._down = block
+        info = source.info
+        self.info = replace(info, width=-(-info.width // block[0]), height=-(-info.height // block[1]), grid=None)
+
+    def read(self, rows: slice, columns: slice) -> tuple[UInt8, Bool]:
+        """Return a window; see `Raster.read`."""
+        shape = rows.stop - rows.start, columns.stop - columns.start
+        pixels, observed = np.empty((*shape, 3), np.uint8), np.empty(shape, np.bool_)
+        high = max(1, min(_AT_ONCE // (self._across * self._down * shape[1]), shape[0]))
+        wide = max(1, min(_AT_ONCE // (self._across * self._down * high), shape[1]))
+        for top in range(0, shape[0], high):
+            for left in range(0, shape[1], wide):
+                part = slice(top, min(top + high, shape[0])), slice(left, min(left + wide, shape[1]))
+                at = (
+                    slice(start + side.start, start + side.stop)
+                    for start, side in zip((rows.start, columns.start), part, strict=True)
+                )
+                pixels[part], observed[part] = self._mean(*at)
+        return pixels, observed
+
+    def close(self) -> None:
+        """Do nothing; the raster that is averaged stays open."""
+
+    def _mean(self, rows: slice, columns: slice) -> tuple[UInt8, Bool]:
+        """Return a window small enough to be read whole."""
+        info, across, down = self._source.info, self._across, self._down
+        under = slice(rows.start * down, min(rows.stop * down, info.height))
+        beside = slice(columns.start * across, min(columns.stop * across, info.width))
+        pixels, observed = self._source.read(under, beside)
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        lacking = height * down - len(pixels), width * across - pixels.shape[1]
+        if not any(lacking) and observed.all():
+            return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8), np.ones(
+                (height, width), np.bool_
+            )
+        padding = ((0, lacking[0]), (0, lacking[1]))
+        shown = np.pad(observed, padding).astype(np.float32)
+        sums = np.pad(pixels, (*padding, (0, 0))).astype(np.float32)
+        share, mean = (cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA) for plane in (shown, sums))
+        seen = np.asarray(share >= _HALF)
+        shown_mean = np.rint(np.asarray(mean) / np.maximum(share, 1e-6)[..., None]).clip(0, 255)
+        means: UInt8 = shown_mean.astype(np.uint8)
+        means[~seen] = 0
+        return means, seen
+
+
 def coordinates(source: GeoGrid, target: GeoGrid, shift: tuple[float, float]) -> Coordinates | None:
     """Return where the pixels of `target` lie in `source`; None where GDAL is to warp.
 
-    That is where interpolated coordinates would be more than `CLOSE` off, and where the pixels of `source` are so much
-    the smaller ones that they are to be averaged.
+    That is where interpolated coordinates would be more than `CLOSE` off. Where the pixels of `source` are the smaller
+    ones, as many of them are averaged as lie on the way from one pixel of `target` to the next.
 
     Args:
         source: what is warped.
@@ -129,10 +191,18 @@ def coordinates(source: GeoGrid, target: GeoGrid, shift: tuple[float, float]) ->
     between = _places(source, target, shift, x[:-1] + STEP / 2, y[:-1] + STEP / 2)
     if not (np.isfinite(nodes).all() and np.isfinite(between).all()):
         return None
+    steps = [np.abs(np.diff(nodes, axis=axis)).max(axis=(1, 2)) / STEP for axis in (1, 2)]
+    across, down = (max(1, int(step + 0.5)) for step in np.hypot(*steps).tolist())
+    nodes, between = (_in_blocks(places, (across, down)) for places in (nodes, between))
     corners = nodes[:, :-1, :-1], nodes[:, 1:, :-1], nodes[:, :-1, 1:], nodes[:, 1:, 1:]
     off = np.linalg.norm(sum(corners[1:], corners[0]) / 4 - between, axis=0).max()
-    steps = [np.linalg.norm(np.diff(nodes, axis=axis), axis=0).max() / STEP for axis in (1, 2)]
-    return Coordinates(nodes) if off <= CLOSE and max(steps) < _FINER else None
+    return Coordinates(nodes, (across, down)) if off <= CLOSE else None
+
+
+def _in_blocks(places: Float64, block: tuple[int, int]) -> Float64:
+    """Return places, (2, rows, columns), counted in blocks of pixels; centres are at whole numbers."""
+    counted: Float64 = (places + 0.5) / np.array(block)[:, None, None] - 0.5
+    return counted
 
 
 def _places(source: GeoGrid, target: GeoGrid, shift: tuple[float, float], x: Float64, y: Float64) -> Float64:

@@ -3,6 +3,9 @@
 Read by hand, and in bounded time, because sizes, compression and colour model decide whether GDAL may see the bytes at
 all; and because a file that is cut short is better refused at once than after half of it was worked on.
 
+Every entry is held against the bytes that are there, those that are not needed here too: libtiff copies them. All
+values together are no more than the file, so that no byte of it is copied twice.
+
 TIFF 6.0, and BigTIFF as libtiff has it; GDAL's and GeoTIFF's own tags are left to GDAL.
 """
 
@@ -16,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.errors import BandsUnsuitable, CompressionUnsupported, ImageUnreadable, ImageUnsuitable
+from gateway.media.pictures.headers import check_scans
+from gateway.media.pictures.images import ImageLimits
 
 Int64 = npt.NDArray[np.int64]
 Directory = Mapping[int, Int64]
@@ -30,15 +35,21 @@ _READ = frozenset(
     }
 )
 
-# Type → bytes and numpy's name of it: BYTE, SHORT, LONG, LONG8. Those of other types count as absent.
+# Type → numpy's name of it: BYTE, SHORT, LONG, LONG8. Those of other types count as absent.
 _TYPES = {1: "u1", 3: "u2", 4: "u4", 16: "u8"}
+# Type → bytes of a value; libtiff passes over entries of other types.
+_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+# Of strips and tiles alone there may be more.
+_MANY, _MOST_VALUES = frozenset({_STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES}), 1 << 16
 
 _MASK, _REDUCED = 4, 1
 _MAX_DIRECTORIES, _MAX_ENTRIES, _MAX_BANDS = 256, 1024, 64
 _UNCOMPRESSED, _JPEG, _WEBP = 1, 7, 50001
 # None, LZW, JPEG, deflate by its two numbers, PackBits, LERC, LZMA, ZSTD, WebP.
 _COMPRESSIONS = frozenset({_UNCOMPRESSED, 5, _JPEG, 8, 32946, 32773, 34887, 34925, 50000, _WEBP})
-_BLACK_IS_ZERO, _RGB, _YCBCR = 1, 2, 6
+_BLACK_IS_ZERO = 1
+# White is zero, black is zero, RGB, palette, inks, YCbCr.
+_COLOUR_MODELS = frozenset({0, _BLACK_IS_ZERO, 2, 3, 5, 6})
 # What is decoded at once for a single pixel: half of what GDAL may keep, so that a strip's bands stay together.
 _BLOCK_BYTES = 64 * 1024 * 1024
 
@@ -58,13 +69,14 @@ class TiffInfo:
     lossy: bool
 
 
-def read_tiff(data: memoryview) -> TiffInfo:
+def read_tiff(data: memoryview, limits: ImageLimits) -> TiffInfo:
     """Read all directories of a TIFF file, and judge the first image, its overviews and its masks.
 
     Raises:
+        ImageTooLarge: as `limits` says of the first image.
         ImageUnreadable: a directory is broken, has no pixels, or pixels that the file does not reach to.
-        ImageUnsuitable: turned by its orientation tag, or compressed in pieces too large.
-        BandsUnsuitable: of a colour model other than RGB or grey.
+        ImageUnsuitable: too small, turned by its orientation tag, or compressed in pieces too large.
+        BandsUnsuitable: of a colour model such as CIELab.
         CompressionUnsupported: of a compression that is not decoded here.
     """
     directories = list(_directories(data))
@@ -77,11 +89,12 @@ def read_tiff(data: memoryview) -> TiffInfo:
         raise ImageUnreadable("The TIFF file holds overviews or a mask, and not the image they are of.")
     if _one(first, _ORIENTATION, 1) != 1:
         raise ImageUnsuitable("The TIFF image is stored turned or mirrored; store it upright.")
-    if _one(first, _COLOURS, _BLACK_IS_ZERO) not in (_BLACK_IS_ZERO, _RGB, _YCBCR) or min(_many(first, _BITS)) < 8:
-        raise BandsUnsuitable(
-            "The TIFF image has a palette, inverted grey, fewer than 8 bits or a colour model of print."
-        )
+    if _one(first, _COLOURS, _BLACK_IS_ZERO) not in _COLOUR_MODELS:
+        raise BandsUnsuitable("The TIFF image is neither grey, RGB, CMYK nor of a palette; store it as one of them.")
     size = _one(first, _WIDTH, 0), _one(first, _HEIGHT, 0)
+    limits.check(*size)
+    for directory in directories:
+        _check_pixels(directory, data)
     return TiffInfo(size, _one(first, _COMPRESSION, _UNCOMPRESSED) in (_JPEG, _WEBP))
 
 
@@ -89,13 +102,14 @@ def _directories(data: memoryview) -> Iterator[Directory]:
     """Yield the directories of the file's chain.
 
     Raises:
-        ImageUnreadable: one lies beyond the end of the file, or there are too many.
+        ImageUnreadable: one lies beyond the end of the file, or there are too many, or their values are more than it.
     """
     order = "<" if bytes(data[:2]) == b"II" else ">"
     big = unpack_from(order + "H", data, 2)[0] == 43 if len(data) >= 8 else False
     # BigTIFF: numbers of entries, values and offsets have eight bytes, and two words say so.
     count_format, offset_format, at = ("Q", "Q", 8) if big else ("H", "I", 4)
     count_bytes, offset_bytes = (8, 8) if big else (2, 4)
+    left = len(data)
     for _ in range(_MAX_DIRECTORIES):
         start = _number(data, order + offset_format, at)
         if start == 0:
@@ -106,32 +120,42 @@ def _directories(data: memoryview) -> Iterator[Directory]:
         entry_bytes = 4 + 2 * offset_bytes
         at = start + count_bytes + count * entry_bytes
         entries = range(start + count_bytes, at, entry_bytes)
-        yield dict(filter(None, (_entry(data, entry, order, offset_format) for entry in entries)))
+        directory: dict[int, Int64] = {}
+        for entry in entries:
+            size, values = _entry(data, entry, order, offset_format)
+            left -= size
+            if left < 0:
+                raise ImageUnreadable(DAMAGED)
+            directory.update(values)
+        yield directory
     raise ImageUnreadable(f"The TIFF file holds more than {_MAX_DIRECTORIES} images.")
 
 
-def _entry(data: memoryview, at: int, order: str, offset_format: str) -> tuple[int, Int64] | None:
-    """Return tag and values of an entry, where they are needed."""
+def _entry(data: memoryview, at: int, order: str, offset_format: str) -> tuple[int, Directory]:
+    """Return the bytes of an entry's values that lie elsewhere, and the values by their tag where they are needed."""
     if at + 4 + 2 * (offset_bytes := 4 if offset_format == "I" else 8) > len(data):
         raise ImageUnreadable(DAMAGED)
     tag, kind, count = unpack_from(order + "HH" + offset_format, data, at)
-    if tag not in _READ or kind not in _TYPES or count == 0:
-        return None
-    dtype = np.dtype(order + _TYPES[kind])
-    start = at + 4 + offset_bytes
-    if count * dtype.itemsize > offset_bytes:
+    if kind not in _BYTES or count == 0:
+        return 0, {}
+    start, size = at + 4 + offset_bytes, count * _BYTES[kind]
+    elsewhere = size if size > offset_bytes else 0
+    if elsewhere:
         start = _number(data, order + offset_format, start)
-    if start + count * dtype.itemsize > len(data):
+    if start + size > len(data):
         raise ImageUnreadable(DAMAGED)
-    return tag, np.frombuffer(data, dtype, count, start).astype(np.int64)
+    if tag not in _READ or kind not in _TYPES:
+        return elsewhere, {}
+    if count > _MOST_VALUES and (tag not in _MANY or kind == 1):
+        raise ImageUnreadable(DAMAGED)
+    return elsewhere, {tag: np.frombuffer(data, order + _TYPES[kind], count, start).astype(np.int64)}
 
 
 def _check_blocks(directory: Directory, length: int) -> None:
     """Refuse an image whose strips or tiles are too few, too large, without bytes, or beyond the end of the file."""
     width, height, bands = _one(directory, _WIDTH, 0), _one(directory, _HEIGHT, 0), _one(directory, _BANDS, 1)
     tiled = _TILE_WIDTH in directory
-    across = _one(directory, _TILE_WIDTH, 0) if tiled else width
-    down = _one(directory, _TILE_HEIGHT, 0) if tiled else min(_one(directory, _STRIP_ROWS, height), height)
+    across, down = _block(directory)
     if min(width, height, across, down) < 1 or not 1 <= bands <= _MAX_BANDS:
         raise ImageUnreadable("The TIFF image declares no size, or more bands than are read.")
     compression = _one(directory, _COMPRESSION, _UNCOMPRESSED)
@@ -149,6 +173,11 @@ def _check_blocks(directory: Directory, length: int) -> None:
     blocks = -(-width // across) * -(-height // down) * (bands if apart else 1)
     offsets = _many(directory, _TILES if tiled else _STRIPS)
     sizes = _many(directory, _TILE_BYTES if tiled else _STRIP_BYTES)
+    if compression == _UNCOMPRESSED and not tiled and len(offsets) == len(sizes):
+        # What they take is known, and some writers tell more, which GDAL passes over.
+        row = -(-width * int(max(_many(directory, _BITS))) * (1 if apart else bands) // 8)
+        rows = np.minimum(down, height - down * (np.arange(len(sizes)) % -(-height // down))).astype(np.float64)
+        sizes = np.minimum(sizes, np.minimum(rows * row, length + 1).astype(np.int64))
     if not len(offsets) == len(sizes) >= blocks or (offsets < 0).any() or (sizes < 0).any():
         raise ImageUnreadable(DAMAGED)
     # Blocks without bytes are of no data, as GDAL has it; an image of nothing else has no pixels.
@@ -156,6 +185,41 @@ def _check_blocks(directory: Directory, length: int) -> None:
         raise ImageUnreadable("The TIFF image holds no pixels.")
     if (offsets > length - sizes)[sizes > 0].any():
         raise ImageUnreadable("The TIFF image is cut short: some of its pixels would lie beyond its end.")
+
+
+def _check_pixels(directory: Directory, data: memoryview) -> None:
+    """Refuse an image, its blocks judged before, whose pixels are fewer than it declares, or too much work."""
+    compression = _one(directory, _COMPRESSION, _UNCOMPRESSED)
+    tiled = _TILE_WIDTH in directory
+    sizes = _many(directory, _TILE_BYTES if tiled else _STRIP_BYTES)
+    if compression == _UNCOMPRESSED and ((sizes < _bytes_of_blocks(directory, len(sizes))) & (sizes > 0)).any():
+        raise ImageUnreadable("The TIFF image holds fewer pixels than it declares.")
+    if compression == _JPEG:
+        offsets = _many(directory, _TILES if tiled else _STRIPS)
+        for start, size in set(zip(offsets.tolist(), sizes.tolist(), strict=True)):
+            check_scans(data[start : start + size])
+
+
+def _bytes_of_blocks(directory: Directory, blocks: int) -> Int64:
+    """Return how many bytes each strip or tile has when it is not compressed."""
+    across, down = _block(directory)
+    bits = int(max(_many(directory, _BITS))) * (1 if _one(directory, _PLANAR, 1) == 2 else _one(directory, _BANDS, 1))
+    row = -(-across * bits // 8)
+    least = np.full(blocks, row * down)
+    if _TILE_WIDTH not in directory:
+        # The last strip of each plane may be of fewer rows.
+        height = _one(directory, _HEIGHT, 0)
+        strips = -(-height // down)
+        least[strips - 1 :: strips] = row * (height - (strips - 1) * down)
+    return least
+
+
+def _block(directory: Directory) -> tuple[int, int]:
+    """Return (width, height) of a strip or tile, in pixels."""
+    if _TILE_WIDTH in directory:
+        return _one(directory, _TILE_WIDTH, 0), _one(directory, _TILE_HEIGHT, 0)
+    height = _one(directory, _HEIGHT, 0)
+    return _one(directory, _WIDTH, 0), min(_one(directory, _STRIP_ROWS, height), height)
 
 
 def _one(directory: Directory, tag: int, default: int) -> int:

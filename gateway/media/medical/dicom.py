@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from gateway.errors import (
     ColourUnsuitable,
     CompressionUnsupported,
+    ImageTooLarge,
     ImageUnreadable,
     ImageUnsuitable,
     PixelsMissing,
@@ -20,6 +21,7 @@ from gateway.errors import (
 from gateway.media.medical import dicom_tags
 from gateway.media.medical.body_part import BodyPart, body_part_of
 from gateway.media.medical.codestreams import is_lossy
+from gateway.media.medical.dicom_elements import check_elements
 from gateway.media.medical.dicom_frames import ByteRange, encapsulated_frames, native_frames, pixel_data
 from gateway.media.medical.transfer_syntaxes import DECODERS, NATIVE, transfer_syntax
 from gateway.media.quiet import reading
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 ENCAPSULATED_DOCUMENTS = "1.2.840.10008.5.1.4.1.1.104."
+
+MAX_FRAMES = 1 << 16
+"""More frames than any scanner puts into a file; what is known of each takes memory, also of one without a pixel."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +100,14 @@ def read_header(
         PixelsMissing: a DICOM file without an image.
         ColourUnsuitable: not of one grey sample per pixel.
         ImageUnsuitable: of samples of other than 8, 16 or 32 bits.
-        ImageUnreadable: damaged, cut short, or its sizes contradict the pixel data.
+        ImageUnreadable: damaged, cut short, or its sizes contradict the pixel data; or as `check_elements`.
+        ImageTooLarge: of more than `MAX_FRAMES` frames.
     """
     syntax = transfer_syntax(data)
     if syntax not in NATIVE and syntax not in DECODERS:
         raise CompressionUnsupported(f"The DICOM file is of a transfer syntax that is not decoded here{_name(syntax)}.")
     with reading("The DICOM file is damaged."):
+        check_elements(data, syntax)
         import pydicom
 
         file = BytesIO(data)
@@ -112,8 +119,7 @@ def read_header(
             raise PixelsMissing("The DICOM file is an encapsulated document, not an image.")
         if values is None or "Rows" not in dataset:
             raise PixelsMissing("The DICOM file holds no pixels, or ends before them.")
-    judge(dataset)
-    with reading("The DICOM file is damaged."):
+        judge(dataset)
         layout, part = _layout(dataset), body_part_of(dataset)
         modality = str(dataset.get("Modality", ""))
         lossy = str(dataset.get("LossyImageCompression", "")) == "01"
@@ -152,6 +158,8 @@ def _layout(dataset: Dataset) -> Layout:
     )
     if not (layout.rows > 0 and layout.columns > 0 and layout.frames > 0):
         raise ImageUnreadable("The DICOM header gives the picture no size.")
+    if layout.frames > MAX_FRAMES:
+        raise ImageTooLarge(f"The DICOM file has more than {MAX_FRAMES:,} frames.", limit=MAX_FRAMES)
     if layout.allocated not in (8, 16, 32):
         raise ImageUnsuitable(f"The DICOM file has samples of {layout.allocated} bits; 8, 16 and 32 are read.")
     if not 0 < layout.stored <= layout.high + 1 <= layout.allocated:

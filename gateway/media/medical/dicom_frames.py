@@ -18,6 +18,8 @@ Frames = tuple[tuple[ByteRange, ...], ...]
 _PIXEL_DATA = (0x7FE0, 0x0010)
 _ITEM, _END = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 _UNDEFINED = 0xFFFFFFFF
+# As many as frames, and some in fragments.
+_MOST_FRAGMENTS = 1 << 17
 # Of JPEG and JPEG-LS, of JPEG 2000, and of JPEG 2000 in its file format.
 _STREAM_STARTS = (b"\xff\xd8", b"\xff\x4f", b"\x00\x00")
 
@@ -95,7 +97,7 @@ def _items(data: bytes, at: int) -> list[ByteRange]:
     """Return the byte ranges of all items up to the end of the sequence; the first is the table of offsets."""
     found: list[ByteRange] = []
     try:
-        while True:
+        while len(found) < _MOST_FRAGMENTS:
             group, element, length = unpack_from("<HHI", data, at)
             at += 8
             if (group, element) == _END and found:

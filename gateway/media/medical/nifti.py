@@ -38,6 +38,8 @@ _SIZE_BYTES = 4
 _SIZES = tuple(size.to_bytes(_SIZE_BYTES, order) for size in _HEADER_BYTES.values() for order in ("little", "big"))
 _READ_AHEAD = 1 << 16
 _GZIP = 16 + 15
+# Deflate's best: 258 bytes of two bits.
+_MOST_INFLATED = 1032
 # Extensions lie between the header and the voxels.
 _LONGEST_START = 1 << 20
 _MM_PER_UNIT = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
@@ -178,7 +180,9 @@ def read_nifti(data: bytes, limits: VolumeLimits, scale: float = 1.0, offset: fl
         raise ImageUnsuitable("The NIfTI voxels are complex, coloured or of a type that is not read here.")
     if not _HEADER_BYTES[version] <= start <= _LONGEST_START:
         raise ImageUnreadable("The NIfTI header puts the voxels where none can be.")
-    if not data.startswith(GZIP_SIGNATURE) and len(data) < start + prod(array) * dtype.itemsize:
+    # Of gzip as many as so many bytes can be at most.
+    most = len(data) * (_MOST_INFLATED if data.startswith(GZIP_SIGNATURE) else 1)
+    if most < start + prod(array) * dtype.itemsize:
         raise ImageUnreadable(_CUT_SHORT)
     notices = [] if oriented else ["the file does not say how it lies in the patient"]
     return NiftiVolume(header, array, orientation, affine, tuple(notices), data, scale, offset)

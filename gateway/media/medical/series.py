@@ -11,6 +11,7 @@ So memory is that of the upload and one slice, however long the series.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -125,14 +126,17 @@ def _slices(archive: Archive, most: int) -> tuple[list[_File], Counter[str]]:
                     "The zip archive holds an archive and no DICOM image; DICOM files are to lie in it as they are."
                 )
             continue
+        judge = _Judge()
         try:
             with _naming(number, len(archive.members)):
-                files.append(_File(number, member, _header(archive, member, head, most)))
+                files.append(_File(number, member, _header(archive, member, head, most, judge)))
         except PixelsMissing:
             passed["without an image"] += 1
-        except _NotASlice as other:
-            passed[other.kind] += 1
-            refusal = refusal or other.refusal
+        except ImageUnsuitable as error:
+            if judge.other is None:
+                raise
+            passed[judge.other] += 1
+            refusal = refusal or error
     if files:
         return files, passed
     raise refusal or ArchiveUnsuitable("The zip archive holds no DICOM image.")
@@ -149,32 +153,34 @@ def _naming(number: int, files: int) -> Iterator[None]:
         raise
 
 
-class _NotASlice(Exception):
-    """A DICOM image that is no CT slice."""
+class _Judge:
+    """Tells what is no CT slice before anything else of a file is judged.
 
-    def __init__(self, kind: str, refusal: MaskgateError) -> None:
-        super().__init__(kind)
-        self.kind = kind
-        self.refusal = refusal
-
-
-def _judge(dataset: Dataset) -> None:
-    """Pass over what is no CT slice before anything else of it is judged.
-
-    Raises:
-        _NotASlice: it is not.
+    Attributes:
+        other: what the file is instead; None: a slice, or not judged yet.
     """
-    try:
-        require_ct(dataset)
-    except ModalityUnsuitable as refusal:
-        raise _NotASlice("of another kind than CT", refusal) from None
-    except ImageUnsuitable as refusal:
-        if not is_scout(dataset):
+
+    def __init__(self) -> None:
+        """Have judged nothing."""
+        self.other: str | None = None
+
+    def __call__(self, dataset: Dataset) -> None:
+        """Judge the tags of a file.
+
+        Raises:
+            ModalityUnsuitable, ImageUnsuitable: it is no slice.
+        """
+        try:
+            require_ct(dataset)
+        except ModalityUnsuitable:
+            self.other = "of another kind than CT"
             raise
-        raise _NotASlice("that are scout views", refusal) from None
+        except ImageUnsuitable:
+            self.other = "that are scout views" if is_scout(dataset) else None
+            raise
 
 
-def _header(archive: Archive, member: ZipInfo, head: bytes, most: int) -> DicomHeader:
+def _header(archive: Archive, member: ZipInfo, head: bytes, most: int, judge: _Judge) -> DicomHeader:
     """Return the header of a member that begins with `head`.
 
     Uncompressed pixels are not unpacked for it: half of the time that a series takes before its first slice. Whatever
@@ -183,8 +189,8 @@ def _header(archive: Archive, member: ZipInfo, head: bytes, most: int) -> DicomH
     with suppress(MaskgateError):
         plain = as_plain_file(head, most)
         if transfer_syntax(plain) in NATIVE and len(plain) < len(head) + _HEAD_BYTES:
-            return read_header(plain, member.file_size + len(plain) - len(head), _judge)
-    return read_header(_plain(archive, member, most), judge=_judge)
+            return read_header(plain, member.file_size + len(plain) - len(head), judge)
+    return read_header(_plain(archive, member, most), judge=judge)
 
 
 def _plain(archive: Archive, member: ZipInfo, most: int) -> bytes:
@@ -224,17 +230,22 @@ def _chosen(files: Sequence[_File], asked: str | None) -> list[_File]:
 
 
 def _listed(found: Iterable[list[_File]]) -> list[dict[str, object]]:
-    """Return what tells series apart: nothing that names a patient."""
+    """Return what tells series apart: numbers alone, as a tag may hold anything where a file is damaged."""
     return [
         {
-            "series": some[0].series,
-            "number": str(some[0].header.dataset.get("SeriesNumber", "")),
+            "series": _matching(r"[0-9.]{1,64}", some[0].series),
+            "number": _matching(r"-?[0-9]{1,10}", some[0].header.dataset.get("SeriesNumber", "")),
             "slices": len(some),
-            "thickness_mm": str(some[0].header.dataset.get("SliceThickness", "")),
+            "thickness_mm": _matching(r"[0-9.]{1,16}", some[0].header.dataset.get("SliceThickness", "")),
             "axial": _axial(some[0].header),
         }
         for some in found
     ]
+
+
+def _matching(pattern: str, value: object) -> str | None:
+    """Return a value as text where it is what its tag may hold."""
+    return str(value) if re.fullmatch(pattern, str(value)) else None
 
 
 def _axial(header: DicomHeader) -> bool:

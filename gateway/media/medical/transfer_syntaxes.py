@@ -43,12 +43,12 @@ DECODERS = {
     RLE: "pydicom",  # ten times slower than pylibjpeg's in Rust, which panics on damaged data
 }
 
-_META_GROUP, _IDENTIFYING_GROUP = 2, 8
+META_GROUP, _IDENTIFYING_GROUP = 2, 8
 _LONGEST_FIRST_VALUE = 64
 _RAW_DEFLATE = -15
 _SYNTAX_ELEMENT = 0x10
 # Types whose length is of four bytes, after two that are reserved.
-_LONG_FORMS = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"UC", b"UN", b"UR", b"UT")
+LONG_FORMS = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"UC", b"UN", b"UR", b"UT")
 
 
 def is_dicom(data: bytes | memoryview) -> bool:
@@ -71,11 +71,11 @@ def as_plain_file(data: bytes, most: int) -> bytes:
         ImageUnreadable: it is damaged.
     """
     if bytes(data[PREAMBLE : PREAMBLE + 4]) != SIGNATURE and _bare(data[:8]):
-        if data[0] == _META_GROUP:
+        if data[0] == META_GROUP:
             data = b"".join((bytes(PREAMBLE), SIGNATURE, data))
         else:
             data = _introduced(data, EXPLICIT if data[4:6].isalpha() else IMPLICIT)
-    syntax, end = _meta_information(data)
+    syntax, end = meta_information(data)
     if syntax != DEFLATED:
         return data
     inflater = isal_zlib.decompressobj(_RAW_DEFLATE)
@@ -93,7 +93,7 @@ def _bare(head: bytes) -> bool:
     group, element = unpack_from("<HH", head)
     explicit = head[4:6] in (b"UL", b"OB", b"CS", b"UI")
     short = unpack_from("<I", head, 4)[0] <= _LONGEST_FIRST_VALUE
-    if group == _META_GROUP:
+    if group == META_GROUP:
         return element in (0, 1, 2) and explicit
     return group == _IDENTIFYING_GROUP and element in (0, 1, 5, 8, 0x16, 0x18) and (explicit or short)
 
@@ -101,8 +101,8 @@ def _bare(head: bytes) -> bool:
 def _introduced(dataset: bytes, syntax: str) -> bytes:
     """Return a dataset behind a preamble and the meta information that names its transfer syntax."""
     name = syntax.encode() + b"\0" * (len(syntax) % 2)
-    element = pack("<HH2sH", _META_GROUP, _SYNTAX_ELEMENT, b"UI", len(name)) + name
-    length = pack("<HH2sHI", _META_GROUP, 0, b"UL", 4, len(element))
+    element = pack("<HH2sH", META_GROUP, _SYNTAX_ELEMENT, b"UI", len(name)) + name
+    length = pack("<HH2sHI", META_GROUP, 0, b"UL", 4, len(element))
     return b"".join((bytes(PREAMBLE), SIGNATURE, length, element, dataset))
 
 
@@ -114,10 +114,10 @@ def transfer_syntax(data: bytes) -> str:
     Raises:
         ImageUnreadable: not a DICOM file, or it does not say.
     """
-    return _meta_information(data)[0]
+    return meta_information(data)[0]
 
 
-def _meta_information(data: bytes) -> tuple[str, int]:
+def meta_information(data: bytes) -> tuple[str, int]:
     """Return the transfer syntax, and the byte at which the dataset begins.
 
     Raises:
@@ -130,10 +130,10 @@ def _meta_information(data: bytes) -> tuple[str, int]:
     try:
         while True:
             group, element, kind, length = unpack_from("<HH2sH", data, at)
-            if group != _META_GROUP:
+            if group != META_GROUP:
                 break
             at += 8
-            if kind in _LONG_FORMS:
+            if kind in LONG_FORMS:
                 (length,) = unpack_from("<I", data, at)
                 at += 4
             if element == _SYNTAX_ELEMENT:

@@ -4,6 +4,10 @@ Read by hand, and in bounded time, because size, colour model, animation and ori
 a decoder may see the bytes at all. A general library inflates text and colour profiles on opening, and
 decodes the pixels of a PNG to look for an orientation behind them.
 
+A decoder takes what a file says for true: it allocates the length that a chunk declares and the pixels that a header
+does, and goes over all pixels once per scan. So lengths are held against the bytes that are there, pixels against the
+most that so many bytes can be, and scans against `MAX_SCANS`, before a decoder sees any of them.
+
 PNG: W3C Portable Network Graphics, third edition. JPEG: ITU-T T.81, annex B. Exif 2.32: tag 0x0112.
 """
 
@@ -25,15 +29,27 @@ JPEG_SIGNATURE = b"\xff\xd8\xff"
 MAX_PARTS = 1 << 16
 """More chunks or segments than pictures of a sensible writer have, and still walked in milliseconds."""
 
+MAX_SCANS = 100
+"""More scans than a JPEG of a sensible writer has: ten are usual. Each costs as much as decoding the picture once."""
+
 _PNG_COLOURS: dict[int, Colour] = {0: "grey", 2: "rgb", 3: "palette", 4: "grey", 6: "rgb"}
 _PNG_WITH_ALPHA = frozenset({4, 6})
+_PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+# Deflate's best: 258 bytes of two bits.
+_MOST_INFLATED = 1032
 
 _JPEG_COLOURS: dict[int, Colour] = {1: "grey", 3: "rgb", 4: "cmyk"}
-# As libjpeg does: 0xFF may repeat before a marker, and bytes that are none are passed over.
-_MARKER = re.compile(rb"\xff+([^\x00\xff])")
+# As libjpeg does: 0xFF may repeat before a marker, and bytes that are none are passed over. So are restart markers,
+# which stand between compressed pixels.
+_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_WITHOUT_BODY = frozenset({0x01, *range(0xD0, 0xD9)})
-_APP1, _START_OF_SCAN = 0xE1, 0xDA
+_PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+_LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
+_ARITHMETIC = frozenset(range(0xC9, 0xD0))
+_WITHOUT_BODY = frozenset({0x01, 0xD8})
+_APP1, _START_OF_SCAN, _END_OF_IMAGE = 0xE1, 0xDA, 0xD9
+# A block of 8×8 pixels takes a bit at least, unless the coding is arithmetic.
+_PIXELS_PER_BYTE = 8 * 64
 
 _ORIENTATION, _SHORT = 0x0112, 3
 
@@ -50,6 +66,8 @@ class ImageInfo:
         depth: bits per sample.
         orientation: Exif orientation, 1–8; 1 where none is given.
         animated: whether the file is declared to be more than a still picture.
+        most_pixels: how many its compressed bytes can be at most, however well they are compressed.
+        lossless: whether it is JPEG of one of the processes that lose nothing.
     """
 
     format: Literal["png", "jpeg"]
@@ -59,6 +77,8 @@ class ImageInfo:
     depth: int
     orientation: int
     animated: bool
+    most_pixels: int
+    lossless: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -73,10 +93,11 @@ class ImageInfo:
 
 
 def read_png(data: memoryview) -> ImageInfo:
-    """Read a PNG's header and walk its chunks, which may end early: the decoder's business, not the header's.
+    """Read a PNG's header and walk its chunks. A file may end between two: the decoder's business, not the header's.
 
     Raises:
-        ImageUnreadable: the image header is missing or not one that the standard allows.
+        ImageUnreadable: the image header is missing or not one that the standard allows, or a chunk is longer than the
+            file.
     """
     chunks = _png_chunks(data)
     name, header = next(chunks, (b"", data[:0]))
@@ -85,35 +106,43 @@ def read_png(data: memoryview) -> ImageInfo:
     width, height, depth, colour_type = unpack_from(">IIBB", header)
     if not (width and height and depth in (1, 2, 4, 8, 16) and colour_type in _PNG_COLOURS):
         raise ImageUnreadable("The PNG image header holds values that the format does not have.")
-    orientation, animated, alpha = 1, False, colour_type in _PNG_WITH_ALPHA
+    orientation, animated, alpha, compressed = 1, False, colour_type in _PNG_WITH_ALPHA, 0
     for name, body in chunks:
-        if name == b"acTL":
+        if name == b"IDAT":
+            compressed += len(body)
+        elif name == b"acTL":
             animated = True
         elif name == b"tRNS":
             alpha = True
         elif name == b"eXIf":
             orientation = read_orientation(body)
-    return ImageInfo("png", (width, height), _PNG_COLOURS[colour_type], alpha, depth, orientation, animated)
+    most = 8 * compressed * _MOST_INFLATED // (_PNG_SAMPLES[colour_type] * depth)
+    return ImageInfo("png", (width, height), _PNG_COLOURS[colour_type], alpha, depth, orientation, animated, most)
 
 
 def read_jpeg(data: memoryview) -> ImageInfo:
-    """Read a JPEG's segments up to its first scan.
+    """Read a JPEG's segments up to its first scan, and count the scans.
 
     Raises:
-        ImageUnreadable: no frame header comes before the first scan, or not one of a picture.
+        ImageUnreadable: no frame header comes before the first scan, or not one of a picture; or as `check_scans`.
     """
-    orientation, frame = 1, None
+    orientation, frame, coding = 1, None, 0
     for marker, body in jpeg_segments(data):
+        if marker == _START_OF_SCAN:
+            break
         if marker == _APP1 and bytes(body[:6]) == b"Exif\0\0":
             orientation = read_orientation(body[6:])
         elif marker in _FRAME_HEADERS and len(body) >= 6:
-            frame = unpack_from(">BHHB", body)
+            frame, coding = unpack_from(">BHHB", body), marker
     if frame is None:
         raise ImageUnreadable("The JPEG image holds no frame header.")
     depth, height, width, components = frame
     if not (width and height and components in _JPEG_COLOURS):
         raise ImageUnreadable("The JPEG frame header declares no size, or no colour model that is known.")
-    return ImageInfo("jpeg", (width, height), _JPEG_COLOURS[components], False, depth, orientation, False)
+    check_scans(data)
+    most = width * height if coding in _ARITHMETIC else len(data) * _PIXELS_PER_BYTE
+    colour, lossless = _JPEG_COLOURS[components], coding in _LOSSLESS
+    return ImageInfo("jpeg", (width, height), colour, False, depth, orientation, False, most, lossless)
 
 
 def read_orientation(exif: memoryview) -> int:
@@ -135,8 +164,30 @@ def read_orientation(exif: memoryview) -> int:
     return 1
 
 
+def check_scans(data: memoryview) -> None:
+    """Refuse a JPEG that a decoder would go over too often.
+
+    A picture of one scan, as most are, is not read beyond the head of that.
+
+    Raises:
+        ImageUnreadable: it has more than `MAX_SCANS` scans, or more segments than are walked.
+    """
+    components, coding, scans = 0, 0, 0
+    for marker, body in jpeg_segments(data):
+        if marker in _FRAME_HEADERS and len(body) >= 6:
+            components, coding = body[5], marker
+        elif marker == _START_OF_SCAN and body:
+            scans += 1
+            # A decoder knows of no second scan where the first has all components, once and for all. What is not of
+            # T.81, such as JPEG-LS, has no scans to repeat, and other bytes between its markers.
+            if not coding or (coding not in _PROGRESSIVE and body[0] == components):
+                return
+            if scans > MAX_SCANS:
+                raise ImageUnreadable(f"The JPEG image has more than {MAX_SCANS} scans.")
+
+
 def _png_chunks(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
-    """Yield (name, body) of each whole chunk."""
+    """Yield (name, body) of each chunk, to the end of the image or of the file."""
     at = len(PNG_SIGNATURE)
     for _ in range(MAX_PARTS):
         if at + 8 > len(data):
@@ -144,20 +195,27 @@ def _png_chunks(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
         length, name = unpack_from(">I4s", data, at)
         end = at + 8 + length
         if end > len(data):
-            return
+            raise ImageUnreadable("The PNG image is cut short, or a part of it is longer than the file.")
         yield name, data[at + 8 : end]
+        if name == b"IEND":
+            return
         at = end + 4  # the checksum
+    raise ImageUnreadable(f"The PNG image has more than {MAX_PARTS} parts.")
 
 
 def jpeg_segments(data: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Yield (marker, body) of each whole segment before the first scan."""
+    """Yield (marker, body) of each whole segment, heads of scans among them; compressed pixels are passed over.
+
+    Raises:
+        ImageUnreadable: there are more than are walked.
+    """
     at = 2  # the start-of-image marker
     for _ in range(MAX_PARTS):
         found = _MARKER.search(data, at)
         if found is None:
             return
         marker, at = found[1][0], found.end()
-        if marker == _START_OF_SCAN:
+        if marker == _END_OF_IMAGE:
             return
         if marker in _WITHOUT_BODY:
             continue
@@ -168,3 +226,4 @@ def jpeg_segments(data: memoryview) -> Iterator[tuple[int, memoryview]]:
             return
         yield marker, data[at + 2 : at + length]
         at += length
+    raise ImageUnreadable(f"The JPEG image has more than {MAX_PARTS} parts.")

@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.errors import ImageTooLarge, ImageUnreadable, ImageUnsuitable, UnsupportedMedia
+from gateway.media.pictures.depth import held_bits, to_eight_bits
 from gateway.media.pictures.headers import JPEG_SIGNATURE, PNG_SIGNATURE, ImageInfo, read_jpeg, read_png
 from gateway.media.pictures.plain_png import decode_plain
 
 UInt8 = npt.NDArray[np.uint8]
 
+_WHOLE, _JPEG_BITS = 16, 8
 # Exif orientation → cv2.flip code, for 5–8 after a transposition.
 _FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
 
@@ -86,9 +88,9 @@ def probe(data: bytes | memoryview, limits: ImageLimits) -> ImageInfo:
 
     Raises:
         UnsupportedMedia: neither PNG nor JPEG.
-        ImageUnreadable: empty, or the header is broken.
+        ImageUnreadable: empty, or the header is broken, or the file is too short for what it declares.
         ImageTooLarge: more pixels or a longer side than `limits` has, which the error carries.
-        ImageUnsuitable: animated, CMYK, or too small.
+        ImageUnsuitable: animated, CMYK, too small, or JPEG of 12 bits or without loss.
     """
     view = memoryview(data)
     if not view:
@@ -100,10 +102,18 @@ def probe(data: bytes | memoryview, limits: ImageLimits) -> ImageInfo:
     else:
         raise UnsupportedMedia("Images are read as PNG or JPEG; this is neither.")
     limits.check(*info.size)
+    if info.pixels > info.most_pixels:
+        raise ImageUnreadable(f"The {info.format.upper()} image holds fewer pixels than its header declares.")
     if info.animated:
         raise ImageUnsuitable("The image is animated; a still picture is needed.")
     if info.colour == "cmyk":
         raise ImageUnsuitable("The image is CMYK, made for print; RGB or grey is needed.")
+    if info.format == "jpeg" and info.lossless:
+        raise ImageUnsuitable("The JPEG image is compressed without loss, which is not decoded here; store it as PNG.")
+    if info.format == "jpeg" and info.depth != _JPEG_BITS:
+        raise ImageUnsuitable(
+            f"The JPEG image has {info.depth} bits per sample; 8 are decoded here. Store it as PNG of 16 bits."
+        )
     return info
 
 
@@ -111,8 +121,8 @@ def decode(data: bytes | memoryview, info: ImageInfo) -> DecodedImage:
     """Decode an upload to upright RGB.
 
     Grey is replicated, palettes are expanded, alpha is dropped (not blended: what is under it was measured
-    too), 16-bit samples are scaled to 8 (v / 257, rounded). Colour profiles and gamma are left alone, as
-    in the training data.
+    too), 16-bit samples are scaled to 8 by the bits that they hold (see `held_bits`). Colour profiles and gamma are
+    left alone, as in the training data.
 
     Args:
         data: the bytes that `probe` judged.
@@ -131,8 +141,10 @@ def decode(data: bytes | memoryview, info: ImageInfo) -> DecodedImage:
     if info.alpha:
         notices.append("alpha channel dropped")
     if decoded.dtype == np.uint16:
-        decoded = cv2.convertScaleAbs(decoded, alpha=1 / 257)
-        notices.append("16-bit samples reduced to 8 bits")
+        bits = held_bits(np.asarray(decoded, np.uint16))
+        decoded = to_eight_bits(np.asarray(decoded, np.uint16), bits)
+        held = f"16-bit samples that hold {bits} bits" if bits < _WHOLE else "16-bit samples"
+        notices.append(f"{held} reduced to 8 bits")
     return DecodedImage(np.asarray(_upright(decoded, info.orientation), np.uint8), tuple(notices))
 
 

@@ -14,10 +14,10 @@ from fastapi import APIRouter, Query, Request, Response
 
 from gateway.engines.base import Model, choose
 from gateway.http.answers import MEDICAL_NOTICE, Provenance, model_headers, notice_headers, provenance
-from gateway.http.documentation import BINARY, Documentation, image_part, multipart, problems
-from gateway.http.images import Parts, digest_of
-from gateway.http.negotiation import JSON, PNG, Wish
-from gateway.http.request_path import InjectedServices, Job, serve_task
+from gateway.http.documentation import task_body, task_responses
+from gateway.http.negotiation import JSON, Wish
+from gateway.http.parameters import FormQuery, ModelQuery, form_query, model_query
+from gateway.http.request_path import InjectedServices, Job, Parts, digest_of, serve_task
 from gateway.http.uploads import naming_part, read_parts
 from gateway.inference.segmenter import Segmenter
 from gateway.media.medical.archives import ArchiveLimits
@@ -25,71 +25,37 @@ from gateway.media.medical.ct_files import CtFile, CtLimits, Hints, read_ct_file
 from gateway.media.medical.slices import VolumeLimits
 from gateway.scheduling.prices import Kind
 from gateway.settings import LimitSettings
-from gateway.tasks.ct.outputs import DICOM, NIFTI, CtForm, Granted, encode, grant, wish
+from gateway.tasks.ct.outputs import CtForm, Granted, encode, grant, wish
 from gateway.tasks.ct.pipeline import CtFindings, find_lesions, window_of
 from gateway.tasks.ct.schema import CtAnswer, ct_answer
+from gateway.tasks.ct.spec import TASK
 from gateway.vision.windowing import Window
 
 UInt8 = npt.NDArray[np.uint8]
 
-TASK = "ct"
-PARTS = ("image",)
 # Per pixel of the largest slice: decoded values (float64), Hounsfield units (int16), and of an overlay the picture and
 # what painting it takes. On the model's grid slices are small beside that.
 _BYTES_PER_SLICE_PIXEL = 20
 # What is kept of the header of each file.
 _BYTES_PER_SLICE = 32 * 1024
 
-router = APIRouter(tags=[TASK])
+router = APIRouter(tags=[TASK.name])
 
-_BODY = multipart(
-    {
-        "image": image_part(
-            "A CT of the chest: one DICOM file, single or multi-frame; a zip of the DICOM files of one series; NIfTI, "
-            "also gzipped; or a slice as grey PNG or JPEG, taken as seen through the window of the model's card. Which "
-            "it is, its bytes say."
-        )
-    }
-)
-_RESPONSES: dict[int | str, Documentation] = {
-    200: {
-        "description": "By `Accept`: of a single slice an indexed PNG whose values are the classes of the model's card "
-        "(default), or the overlay as an RGB PNG; of any CT the lesions in numbers (default of a volume); of DICOM a "
-        "DICOM SEG that references the source; of DICOM and NIfTI a .nii.gz that lies on it.",
-        "model": CtAnswer,
-        "content": {PNG: BINARY, DICOM: BINARY, NIFTI: BINARY},
-    },
-    **problems(
-        {
-            400: "The body is malformed, or the part is missing or there twice.",
-            404: "No such model, or no such version of it.",
-            406: "`Accept` names nothing this route produces, or nothing that it can of this input.",
-            413: "The body, the slices, or what a zip unpacks to is over its limit; `limit` says which.",
-            415: "The body is not multipart, or the part is of a kind or a DICOM transfer syntax that is not read.",
-            422: "The CT is unreadable, not of the chest, not a CT, or its files do not form a series.",
-        }
-    ),
-}
+_READ = partial(read_parts, TASK.required_parts)
 
 
 @router.post(
     "/v1/ct",
-    summary="Lesions in CT of the chest",
-    openapi_extra=_BODY,
-    responses=_RESPONSES,
+    summary=TASK.title,
+    openapi_extra=task_body(TASK),
+    responses=task_responses(TASK, CtAnswer),
     response_class=Response,
 )
 async def ct(
     request: Request,
     services: InjectedServices,
-    model: Annotated[str | None, Query(description="One of the task's models", examples=["cogseg"])] = None,
-    version: Annotated[
-        int | None, Query(ge=1, description="One of the model's versions; without it the newest that is ready")
-    ] = None,
-    overlay: Annotated[bool, Query(description="PNG of a single slice: draw the classes over it")] = False,
-    include: Annotated[
-        list[CtForm] | None, Query(description="JSON: what else to put into the answer, in base64")
-    ] = None,
+    wanted: Annotated[ModelQuery, model_query(TASK)],
+    form: Annotated[FormQuery[CtForm], form_query(TASK, CtForm)],
     series: Annotated[
         str | None,
         Query(
@@ -119,9 +85,9 @@ async def ct(
         zip -q -r series.zip folder-of-dicom-files
         curl -F image=@series.zip -H 'Accept: application/dicom' http://127.0.0.1:8080/v1/ct -o seg.dcm
     """
-    wished = wish(request.headers.get("accept"), overlay, include or ())
+    wished = wish(form.accept, form.overlay, form.include)
     wished.check()
-    chosen = choose(services.engine, TASK, model or services.settings.models.ct, version)
+    chosen = choose(services.engine, TASK.name, wanted.name(services, TASK), wanted.version)
 
     hints = Hints(body_part, series, scale, offset)
 
@@ -132,7 +98,7 @@ async def ct(
         headers = model_headers(chosen) | notice_headers(found.notices)
         return Response(body, headers=headers, media_type=taken.granted.media_type)
 
-    return await serve_task(services, request, Kind(TASK, chosen.name), partial(read_parts, PARTS), answer)
+    return await serve_task(services, request, Kind(TASK.name, chosen.name), _READ, answer)
 
 
 @dataclass(frozen=True)

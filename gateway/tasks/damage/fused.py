@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +23,10 @@ from gateway.vision.buildings import Buildings, cut_crops, find_buildings
 
 Boxes = NDArray[np.int32]
 Scores = NDArray[np.float32]
+B = TypeVar("B", bound=NDArray[Any])
 
 FUSED = "fused"
 """What `?model=` names the composition."""
-
-CROP_TASK = "damage-crop"
 
 _PRE, _POST = "pre", "post"
 
@@ -64,38 +64,44 @@ class FusedSegmenter(Segmenter):
         return await self.aside(buildings.merged, scores, mask, sureness)
 
     async def grade(self, boxes: Boxes, cut: Callable[[Boxes, float, int], Pixels]) -> Scores:
-        """Return the score of each building per grade, float32 (n, grades).
-
-        Args:
-            boxes: int32 (n, 4), as `Box`.
-            cut: returns crops, uint8 (n, size, size, 3), around some of the boxes, in a thread; the other arguments
-                are those of `cut_crop`.
-
-        Raises:
-            MaskgateError: as `cut` and `Engine.infer`.
-        """
-        card = self.grader.model.card
-        scores = np.empty((len(boxes), len(card.classes)), np.float32)
-        grow = _crop(card.crop).grow
-
-        async def graded(some: slice) -> tuple[slice, Scores]:
-            run = self.workers.run_to_end
-            crops = await run(self.timeline, "finish", cut, boxes[some], grow, card.tile)
-            (answer,) = await self.grader.outputs({card.inputs[0].name: crops}, "scores")
-            return some, answer
-
-        async def keep(batch: tuple[slice, Scores]) -> None:
-            scores[batch[0]] = batch[1]
-
-        most = card.max_batch_size
-        batches = (slice(first, first + most) for first in range(0, len(boxes), most))
-        await in_order((partial(graded, some) for some in batches), keep)
-        return scores
+        """Return the score of each building per grade; see `grade_buildings`."""
+        return await grade_buildings(self.grader, boxes, cut)
 
     async def _graded(self, mask: Pixels, post: Pixels) -> tuple[Buildings, Scores]:
         """Return the buildings of a mask, and the scores of each."""
         buildings = await self.aside(find_buildings, mask)
         return buildings, await self.grade(buildings.boxes, partial(cut_crops, post))
+
+
+async def grade_buildings(grader: Segmenter, boxes: B, cut: Callable[[B, float, int], Pixels]) -> Scores:
+    """Return the score of each building per grade, float32 (n, grades).
+
+    Args:
+        grader: a model of crops and its request.
+        boxes: (n, 4), as `Box`.
+        cut: returns crops, uint8 (n, size, size, 3), around some of the boxes, in a thread; the other arguments
+            are those of `cut_crop`.
+
+    Raises:
+        MaskgateError: as `cut` and `Engine.infer`.
+    """
+    card = grader.model.card
+    scores = np.empty((len(boxes), len(card.classes)), np.float32)
+    grow = _crop(card.crop).grow
+
+    async def graded(some: slice) -> tuple[slice, Scores]:
+        run = grader.workers.run_to_end
+        crops = await run(grader.timeline, "finish", cut, boxes[some], grow, card.tile)
+        (answer,) = await grader.outputs({card.inputs[0].name: crops}, "scores")
+        return some, answer
+
+    async def keep(batch: tuple[slice, Scores]) -> None:
+        scores[batch[0]] = batch[1]
+
+    most = card.max_batch_size
+    batches = (slice(first, first + most) for first in range(0, len(boxes), most))
+    await in_order((partial(graded, some) for some in batches), keep)
+    return scores
 
 
 def segmenter_of(run: Run, model: Model) -> Segmenter:

@@ -10,9 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.engines.base import Model
-from gateway.http.images import Parts, decode_part, probe_parts
-from gateway.http.request_path import Job
+from gateway.errors import UnsupportedMedia
+from gateway.http.request_path import Job, Parts, decode_part, probe_parts
+from gateway.http.uploads import naming_part
+from gateway.media.geo.geotiff import is_tiff
+from gateway.media.pictures.images import is_picture
 from gateway.tasks.damage.pipeline import check_pair
+from gateway.tasks.damage.spec import DISTRICTS
 
 PARTS = ("pre", "post")
 # Per pre pixel: three bytes decoded, three of the post image on its grid, label map, confidence map, and
@@ -23,12 +27,52 @@ _BYTES_PER_POST_PIXEL = 3
 
 
 @dataclass(frozen=True)
+class SceneHints:
+    """What a caller says of the files, as it was sent: ``value``, or ``pre:value`` and ``post:value``.
+
+    Attributes:
+        bands: numbers of red, green and blue, or of a grey band.
+        nodata: sample of what was not observed.
+        crs: code of EPSG's.
+        district_name: property of districts that is their name; None: the first of the usual ones.
+    """
+
+    bands: tuple[str, ...] = ()
+    nodata: tuple[str, ...] = ()
+    crs: tuple[str, ...] = ()
+    district_name: str | None = None
+
+    @property
+    def of_images(self) -> bool:
+        """Whether anything is said of how an image is to be read."""
+        return bool(self.bands or self.nodata or self.crs)
+
+
+@dataclass(frozen=True)
 class Pair:
     """Two decoded pictures, uint8 (H, W, 3), RGB, and what the caller should know of them."""
 
     pre: NDArray[np.uint8]
     post: NDArray[np.uint8]
     notices: tuple[str, ...]
+
+
+def check_formats(parts: Parts) -> None:
+    """Check that both images are of a kind that is read, as their first bytes have it.
+
+    Raises:
+        UnsupportedMedia: one is not, pointing at the part.
+    """
+    for name in PARTS:
+        with naming_part(name):
+            # Of nothing at all something else is to be said.
+            if len(parts[name]) and not (is_picture(parts[name]) or is_tiff(parts[name])):
+                raise UnsupportedMedia("Satellite images are read as GeoTIFF, PNG or JPEG; this is none of them.")
+
+
+def is_scene(parts: Parts) -> bool:
+    """Return whether a body of parts that `check_formats` accepts has one that is TIFF, or districts."""
+    return DISTRICTS in parts or any(len(parts[name]) and not is_picture(parts[name]) for name in PARTS)
 
 
 async def decode_pair(job: Job[Parts], model: Model) -> Pair:

@@ -2,104 +2,88 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
 
-from gateway.engines.base import Model
-from gateway.http.answers import DamageAnswer, class_shares, model_headers, notice_headers, provenance, region_answers
-from gateway.http.documentation import BINARY, Documentation, image_part, multipart, problems
-from gateway.http.images import Parts
+from gateway.engines.base import Model, choose
+from gateway.errors import ModelUnsuitable, ParameterInvalid
+from gateway.http.answers import LabelMapAnswer, RegionAnswer, model_headers, notice_headers
+from gateway.http.documentation import task_body, task_responses
+from gateway.http.label_map_answers import Written
 from gateway.http.negotiation import JSON, PNG, Wish
-from gateway.http.request_path import InjectedServices, Job, serve_admitted
+from gateway.http.parameters import FormQuery, ModelQuery, form_query, model_query
+from gateway.http.request_path import InjectedServices, Job, Parts, Services, serve_admitted
 from gateway.http.uploads import read_parts
 from gateway.media.pictures.label_maps import encode_label_map, encode_overlay
 from gateway.scheduling.prices import Kind
-from gateway.tasks.damage.fused import segmenter_of
-from gateway.tasks.damage.inputs import PARTS, decode_pair, digest_of_pair
-from gateway.tasks.damage.models import choose_damage
+from gateway.tasks.damage.fused import FUSED, fuse, segmenter_of
+from gateway.tasks.damage.inputs import SceneHints, check_formats, decode_pair, digest_of_pair, is_scene
 from gateway.tasks.damage.pipeline import DamageMap, DamageReport, map_damage, report_damage
-from gateway.tasks.damage.scene_inputs import DISTRICTS, check_formats
-from gateway.tasks.damage.scene_outputs import GEOJSON, TIFF, WHOLE, ZIP, SceneForm, wish
+from gateway.tasks.damage.scene_outputs import DIRECT, WHOLE, SceneForm
 from gateway.tasks.damage.scene_pairs import Align
-from gateway.tasks.damage.scene_route import answer_scene, is_scene
+from gateway.tasks.damage.scene_route import answer_scene
 from gateway.tasks.damage.scene_schema import SceneAnswer
+from gateway.tasks.damage.spec import CROP_TASK, TASK
 
-TASK = "damage"
+router = APIRouter(tags=[TASK.name])
 
-router = APIRouter(tags=[TASK])
+_READ = partial(read_parts, TASK.required_parts, optional=TASK.optional_parts)
 
-_BODY = multipart(
-    {
-        "pre": image_part("Before the disaster: GeoTIFF, PNG or JPEG. Its pixel grid is the answer's."),
-        "post": image_part(
-            "After it. GeoTIFF of the same place, in any coordinate reference system, resolution and extent, is warped "
-            "to the pre grid. PNG or JPEG of the same frame: another size of equal aspect is resized and said so."
-        ),
-    },
-    {
-        DISTRICTS: image_part(
-            "GeoJSON feature collection of polygons; JSON and GeoJSON answers then count buildings in each."
-        )
-    },
-)
-_RESPONSES: dict[int | str, Documentation] = {
-    200: {
-        "description": "By `Accept`: an indexed PNG of the pre image's size whose values are the classes of the "
-        "model's card (default), or the overlay as an RGB PNG; the damage map in numbers; of GeoTIFF one GeoJSON "
-        "feature per building in WGS 84; the label map as Cloud-Optimised GeoTIFF, 255 where nothing was observed; or "
-        "a zip of the two PNGs of xView2. PNGs have no value for what was not observed: it is 0 there, and a notice "
-        "says how much that is.",
-        "model": DamageAnswer | SceneAnswer,
-        "content": {PNG: BINARY, GEOJSON: BINARY, TIFF: BINARY, ZIP: BINARY},
-    },
-    **problems(
-        {
-            400: "The body is malformed, or a part is missing or there twice.",
-            404: "No such model, or no such version of it.",
-            406: "`Accept` names nothing this route produces, or nothing that it can of this input.",
-            413: "The body, an image or the districts are over their limit; `limit` says which.",
-            415: "The body is not multipart, or a part is neither TIFF, PNG nor JPEG.",
-            422: "An image is unreadable or unsuitable, or the two are no pair; of images that lie apart on Earth "
-            "`footprints` says where each lies.",
-        }
-    ),
-}
+
+class DamageAnswer(LabelMapAnswer):
+    """A damage map in numbers."""
+
+    regions: list[RegionAnswer] = Field(description="Buildings of at least 25 pixels, in reading order")
 
 
 @router.post(
     "/v1/damage",
-    summary="Damage per building from a pair of satellite images",
-    openapi_extra=_BODY,
-    responses=_RESPONSES,
+    summary=TASK.title,
+    openapi_extra=task_body(TASK),
+    responses=task_responses(TASK, DamageAnswer | SceneAnswer),
     response_class=Response,
 )
 async def damage(
     request: Request,
     services: InjectedServices,
-    model: Annotated[
-        str | None,
-        Query(
-            description="One of the task's models, or `fused`: one finds buildings, another grades each",
-            examples=["bd-siamunet"],
-        ),
-    ] = None,
-    version: Annotated[
-        int | None, Query(ge=1, description="One of the model's versions; without it the newest that is ready")
-    ] = None,
-    overlay: Annotated[bool, Query(description="PNG: draw the classes over the post image")] = False,
-    include: Annotated[
-        list[SceneForm] | None, Query(description="JSON: what else to put into the answer, in base64")
-    ] = None,
+    wanted: Annotated[ModelQuery, model_query(TASK)],
+    form: Annotated[FormQuery[SceneForm], form_query(TASK, SceneForm)],
     align: Annotated[
         Align | None,
         Query(
             description="Undo a shift between the images that they themselves show: where it is sure (auto, the "
             "default of GeoTIFF), never (off, the default of other pictures), or else refuse (require)"
         ),
+    ] = None,
+    bands: Annotated[
+        list[str] | None,
+        Query(
+            description="TIFF: numbers of the red, green and blue band, or of a grey one; of one image as pre:3,2,1",
+            examples=[["3,2,1"]],
+        ),
+    ] = None,
+    nodata: Annotated[
+        list[str] | None,
+        Query(
+            description="TIFF: the sample of what was not observed, in place of the file's; of one image as post:-9999",
+            examples=[["-9999"]],
+        ),
+    ] = None,
+    crs: Annotated[
+        list[str] | None,
+        Query(
+            description="TIFF: EPSG's code of the coordinate reference system, in place of the file's; of one image as "
+            "pre:EPSG:32633",
+            examples=[["EPSG:32633"]],
+        ),
+    ] = None,
+    district_name: Annotated[
+        str | None,
+        Query(max_length=100, description="Property of the districts that is their name", examples=["ADM3_EN"]),
     ] = None,
 ) -> Response:
     """Return the label map, the overlay, or the buildings of a pair.
@@ -112,10 +96,11 @@ async def damage(
         curl -F pre=@pre.tif -F post=@post.tif -F districts=@districts.geojson \\
              -H 'Accept: application/geo+json' http://127.0.0.1:8080/v1/damage -o buildings.geojson
     """
-    wished = wish(request.headers.get("accept"), overlay, include or ())
+    wished = Wish(form.accept, form.overlay, form.include, DIRECT)
     media_type = wished.check()
-    chosen = choose_damage(services, model or services.settings.models.damage, version)
-    plain = media_type in (PNG, JSON) and set(wished.include) <= set(WHOLE) and align is None
+    chosen = choose_damage(services, wanted.name(services, TASK), wanted.version)
+    hints = SceneHints(tuple(bands or ()), tuple(nodata or ()), tuple(crs or ()), district_name)
+    plain = media_type in (PNG, JSON) and set(wished.include) <= set(WHOLE) and align is None and not hints.of_images
 
     limits = services.settings.limits
 
@@ -123,15 +108,14 @@ async def damage(
         check_formats(job.body)
         if not plain or is_scene(job.body):
             async with job.turn():
-                return await answer_scene(job, chosen, wished, align)
+                return await answer_scene(job, chosen, wished, align, hints)
         job.timeline.curtail(limits.deadline_seconds)
         async with job.turn():
             return await _answer_pictures(job, chosen, wished, media_type)
 
-    read = partial(read_parts, PARTS, optional=(DISTRICTS,))
     # What comes may be a scene, until it is there.
     longest = max(limits.deadline_seconds, limits.scene_deadline_seconds)
-    return await serve_admitted(services, request, Kind(TASK, chosen.name), read, answer, longest)
+    return await serve_admitted(services, request, Kind(TASK.name, chosen.name), _READ, answer, longest)
 
 
 async def _answer_pictures(job: Job[Parts], model: Model, wished: Wish[SceneForm], media_type: str) -> Response:
@@ -159,16 +143,32 @@ _PICTURES: Mapping[SceneForm, Callable[[DamageMap], bytes]] = {"label_map": _lab
 
 
 def _json(report: DamageReport, notices: Sequence[str], include: Sequence[SceneForm], job: Job[Parts]) -> bytes:
-    model = report.map.model
-    height, width = report.map.label_map.shape
-    answer = DamageAnswer(
-        model=model.name,
-        width=width,
-        height=height,
-        classes=class_shares(model.card.classes, report.map.counts),
-        regions=region_answers(model.card.classes, report.buildings),
-        notices=list(notices),
-        provenance=provenance(model, job.services.engine, digest_of_pair(job)),
-        pictures={name: b64encode(_PICTURES[name](report.map)).decode() for name in include},
-    )
-    return answer.model_dump_json(by_alias=True).encode()
+    pictures: dict[str, bytes] = {name: _PICTURES[name](report.map) for name in include}
+    written = Written(DamageAnswer, job.services.engine, digest_of_pair(job), notices, pictures)
+    return written.json(report.map.model, report.map.counts, report.map.label_map, report.buildings)
+
+
+def choose_damage(services: Services, name: str, version: int | None) -> Model:
+    """Return the model that a request for damage names; `fused` names those of the settings.
+
+    Raises:
+        ModelUnsuitable: it grades single buildings and finds none.
+        ParameterInvalid: a version of `fused` was asked for.
+        MaskgateError: as `choose`.
+    """
+    finding, grading = (services.settings.models.named(role) for role in ("fused_finder", "fused_grader"))
+    if name == FUSED:
+        if version is not None:
+            raise ParameterInvalid(
+                f"{FUSED} consists of two models and has no versions; the newest of both answer.", pointer="/version"
+            )
+        finder = choose(services.engine, TASK.name, finding)
+        return fuse(finder, choose(services.engine, CROP_TASK, grading))
+    for status in services.engine.statuses():
+        if status.name == name and status.model is not None and status.model.card.task == CROP_TASK:
+            raise ModelUnsuitable(
+                f"{name} grades one building on a crop and finds none; ask for model={FUSED}, in which "
+                f"{finding} finds them.",
+                pointer="/model",
+            )
+    return choose(services.engine, TASK.name, name, version)

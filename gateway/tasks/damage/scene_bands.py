@@ -18,6 +18,9 @@ from gateway.vision.streamed_regions import RegionStream
 
 UInt8 = npt.NDArray[np.uint8]
 
+# Cells along the longer side of a scene, at most.
+_CELLS = 1024
+
 
 @dataclass(frozen=True)
 class Band:
@@ -91,4 +94,27 @@ class Buildings:
     def all(self) -> tuple[Region, ...]:
         """Return all buildings in reading order; nothing may be written any more."""
         self._found += self.stream.finish()
-        return tuple(sorted(self._found, key=lambda region: (region.box[1], region.box[0])))
+        return tuple(
+            sorted(self._found, key=lambda region: (region.box[1], region.box[0], region.box[3], region.box[2]))
+        )
+
+
+class Observation:
+    """Counts what is observed in the cells of a coarse grid, so that districts can be told how much of them was.
+
+    Args:
+        height: of the scene, in pixels.
+        width: of the scene, in pixels.
+    """
+
+    def __init__(self, height: int, width: int) -> None:
+        """Count from nothing."""
+        self.side = max(1, -(-max(height, width) // _CELLS))
+        self.seen = np.zeros((-(-height // self.side), -(-width // self.side)), np.int64)
+
+    def write(self, band: Band) -> None:
+        """Count a band; see `Sink`."""
+        shown = band.labels != NOT_OBSERVED
+        columns = np.add.reduceat(shown, np.arange(0, shown.shape[1], self.side), axis=1, dtype=np.int64)
+        rows = np.arange(band.window.top, band.window.top + len(shown)) // self.side
+        np.add.at(self.seen, rows, columns)

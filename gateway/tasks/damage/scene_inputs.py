@@ -2,31 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from gateway.engines.base import Model
-from gateway.errors import GeographyMissing, PairMismatch, UnsupportedMedia
-from gateway.http.images import Parts, decode_part, probe_parts
-from gateway.http.request_path import Job
+from gateway.errors import GeographyMissing, PairMismatch, ParameterInvalid
+from gateway.http.request_path import Job, Parts, decode_part, probe_parts
 from gateway.http.uploads import naming_part
-from gateway.media.geo.districts import District, DistrictLimits, read_districts
+from gateway.media.geo.districts import DistrictLayer, DistrictLimits, read_districts
 from gateway.media.geo.geotiff import GeoTiff, is_tiff, open_geotiff
 from gateway.media.geo.picture_rasters import Picture
-from gateway.media.pictures.images import ImageLimits, is_picture, probe
+from gateway.media.geo.reading import AS_DECLARED, Reading, parse_bands, parse_crs, parse_nodata
+from gateway.media.pictures.images import ImageLimits, probe
 from gateway.settings import LimitSettings
 from gateway.tasks.damage.fused import segmenter_of
-from gateway.tasks.damage.inputs import PARTS, digest_of_pair, said_of
+from gateway.tasks.damage.inputs import PARTS, SceneHints, digest_of_pair, said_of
 from gateway.tasks.damage.pipeline import check_pair
 from gateway.tasks.damage.scene_pairs import Align, ScenePair, pair_pictures, pair_scenes
+from gateway.tasks.damage.spec import DISTRICTS
 from gateway.vision.pairing import to_pre_grid
 
-DISTRICTS = "districts"
-
+_PARSERS: Mapping[str, Callable[[str], Any]] = {"bands": parse_bands, "nodata": parse_nodata, "crs": parse_crs}
 # Per pixel of a picture: three bytes decoded, three on the grid of the other or moved, one of what is observed.
 _BYTES_PER_PIXEL = 7
+
+
+def readings_of(hints: SceneHints) -> dict[str, Reading]:
+    """Return how each image is to be read.
+
+    Raises:
+        ParameterInvalid: a value means nothing, or is of neither image.
+    """
+    readings = dict.fromkeys(PARTS, AS_DECLARED)
+    for name, parse in _PARSERS.items():
+        for value in getattr(hints, name):
+            part, colon, text = value.partition(":")
+            named = bool(colon) and part in PARTS
+            try:
+                parsed = parse(text if named else value)
+            except ParameterInvalid as error:
+                error.pointer = name
+                raise
+            for image in (part,) if named else PARTS:
+                readings[image] = replace(readings[image], **{name: parsed})
+    return readings
 
 
 @dataclass(frozen=True)
@@ -36,14 +59,19 @@ class Opened:
     Attributes:
         pre: a TIFF image; None: another picture.
         post: the same.
-        districts: in order; None: none were sent.
+        districts: None: none were sent.
         digest: of both images as they were sent.
     """
 
     pre: GeoTiff | None
     post: GeoTiff | None
-    districts: tuple[District, ...] | None
+    districts: DistrictLayer | None
     digest: str
+
+    @property
+    def plain(self) -> bool:
+        """Whether both images are pictures, as `map_damage` takes them too."""
+        return self.pre is None and self.post is None
 
     @property
     def on_earth(self) -> bool:
@@ -51,38 +79,29 @@ class Opened:
         return all(tiff is not None and tiff.info.grid is not None for tiff in (self.pre, self.post))
 
 
-def check_formats(parts: Parts) -> None:
-    """Check that both images are of a kind that is read, as their first bytes have it.
-
-    Raises:
-        UnsupportedMedia: one is not, pointing at the part.
-    """
-    for name in PARTS:
-        with naming_part(name):
-            # Of nothing at all something else is to be said.
-            if len(parts[name]) and not (is_tiff(parts[name]) or is_picture(parts[name])):
-                raise UnsupportedMedia("Satellite images are read as GeoTIFF, PNG or JPEG; this is none of them.")
-
-
-async def open_parts(job: Job[Parts], held: ExitStack) -> Opened:
+async def open_parts(job: Job[Parts], held: ExitStack, hints: SceneHints) -> Opened:
     """Open what is TIFF, and read the districts; what is opened is closed with `held`.
 
     Raises:
         PairMismatch: one of the images has geography and the other has none.
         GeographyMissing: there are districts, and images without geography.
+        ParameterInvalid: `hints` mean nothing, or are of images that are no TIFF.
         MaskgateError: as `open_geotiff` and `read_districts`, pointing at the part.
     """
     limits = job.services.settings.limits
+    readings = readings_of(hints)
 
     def open_part(name: str) -> GeoTiff | None:
         if not is_tiff(job.body[name]):
             # What is no image at all is to be told so, and not that it has no geography.
             with naming_part(name):
                 probe(job.body[name], _picture_limits(limits))
+                if readings[name] != AS_DECLARED and not any(is_tiff(job.body[other]) for other in PARTS):
+                    raise ParameterInvalid("Bands, nodata and crs are said of TIFF files; these are none.")
             return None
         sizes = ImageLimits(limits.scene_pixels, limits.scene_side, limits.image_side_minimum)
         with naming_part(name):
-            tiff = open_geotiff(job.body[name], sizes)
+            tiff = open_geotiff(job.body[name], sizes, readings[name])
         held.callback(tiff.close)
         # It has a copy of its own.
         del job.body[name]
@@ -92,7 +111,8 @@ async def open_parts(job: Job[Parts], held: ExitStack) -> Opened:
         digest, districts = digest_of_pair(job), None
         if DISTRICTS in job.body:
             with naming_part(DISTRICTS):
-                districts = read_districts(job.body[DISTRICTS], DistrictLimits(limits.districts, limits.district_bytes))
+                sizes = DistrictLimits(limits.districts, limits.district_bytes)
+                districts = read_districts(job.body[DISTRICTS], sizes, hints.district_name)
         return Opened(open_part("pre"), open_part("post"), districts, digest)
 
     opened = await job.services.workers.run_to_end(job.timeline, "decode", open_all)

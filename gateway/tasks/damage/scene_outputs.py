@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from gateway import __version__
-from gateway.http.negotiation import PNG, Wish
+from gateway.http.negotiation import PNG
 from gateway.media.geo.cog import NOT_OBSERVED, LabelMapFile
+from gateway.media.geo.districts import District
 from gateway.media.geo.georeference import GeoGrid
 from gateway.media.geo.rasters import Raster
 from gateway.media.geo.vectors import feature_collection
@@ -41,11 +42,6 @@ WITHOUT_NODATA: tuple[SceneForm, ...] = (*PICTURES, "xview2")
 
 _ROWS = 512
 _DAMAGE = ("no-damage", "minor-damage", "major-damage", "destroyed")
-
-
-def wish(accept: str | None, overlay: bool, include: Iterable[SceneForm]) -> Wish[SceneForm]:
-    """Return what a caller of `POST /v1/damage` wants."""
-    return Wish(accept, overlay, tuple(include), DIRECT)
 
 
 def unfit(width: int, height: int, grid: GeoGrid | None, most_pixels: int, longest: int) -> dict[SceneForm, str]:
@@ -104,6 +100,7 @@ class Scene:
         grid: where that lies; None: nobody knows.
         label_map: the whole of it, 255 where not observed.
         quicklook: the small picture, where one is wanted.
+        stands_in: the district of each building; None where it stands in none, or none were sent.
     """
 
     answer: SceneAnswer
@@ -113,6 +110,7 @@ class Scene:
     grid: GeoGrid | None
     label_map: LabelMapFile
     quicklook: Quicklook | None
+    stands_in: Sequence[District | None]
 
     def encoded(self, form: SceneForm) -> bytes:
         """Return it in a form that it was granted."""
@@ -131,7 +129,7 @@ class Scene:
                     raise ValueError("GeoJSON of images without geography")
                 names = [spec.name for spec in self.card.classes]
                 members = collection_members(self.answer)
-                return b"".join(feature_collection(self.found.buildings, self.grid, names, members))
+                return b"".join(feature_collection(self.found.buildings, self.grid, names, members, self._properties()))
             case "geotiff":
                 return self.label_map.geotiff([spec.name for spec in self.card.classes], self._tags())
             case "xbd":
@@ -145,6 +143,12 @@ class Scene:
         digest = self.answer.provenance.input_digest
         return xbd_document(self.found.buildings, self.grid, subtypes, metadata, digest)
 
+    def _properties(self) -> list[dict[str, Any]]:
+        """Return what GeoJSON says of each building besides: its district, where some were sent."""
+        if self.answer.districts is None:
+            return [{}] * len(self.found.buildings)
+        return [{"district": None if district is None else district.id} for district in self.stands_in]
+
     def _tags(self) -> dict[str, str]:
         model = self.found.model
         return {
@@ -152,6 +156,7 @@ class Scene:
             "MODEL": model.name,
             "MODEL_VERSION": str(model.version),
             "MODEL_DIGEST": model.digest,
+            "OBSERVED_SHARE": str(self.answer.observed_share),
             "NOTICES": "; ".join(self.answer.notices),
         }
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from math import ceil, floor
 from typing import Any, Literal
 
 import numpy as np
@@ -19,12 +20,16 @@ from gateway.media.geo.georeference import GeoGrid
 from gateway.media.geo.geotiff import GeoTiff
 from gateway.media.geo.picture_rasters import Picture, shifted
 from gateway.media.geo.rasters import Raster
+from gateway.vision.buildings import SMALLEST_BUILDING
 from gateway.vision.registration import SURE, Block, Float32, Shift, agree, blocks, correlate
 
 Align = Literal["auto", "off", "require"]
 
 LEAST_OVERLAP = 0.05
 """Of the smaller image: what the other must cover. Less is a strip at the border, and most likely a mistake."""
+
+LEAST_PIXELS = SMALLEST_BUILDING
+"""Of the pre image: in fewer there is no building to be found."""
 
 # Pixels by which a shift is worth another interpolation of the image.
 _WORTH = 0.25
@@ -81,6 +86,14 @@ async def pair_scenes(
     if common is None:
         raise PairApart(
             "The images share no ground, or less than a twentieth of the smaller one. `footprints` has where each is.",
+            pointer="/post",
+            members=footprints,
+        )
+
+    if common.area < LEAST_PIXELS:
+        raise PairApart(
+            f"The images share {common.area:.2f} pixels of the pre image; the smallest building that is found has "
+            f"{LEAST_PIXELS}. Take a pre image of finer resolution.",
             pointer="/post",
             members=footprints,
         )
@@ -153,7 +166,8 @@ async def _together(
 
 async def _measured(segmenter: Segmenter, pre: Raster, post: Raster, common: Polygon) -> Shift:
     """Return the shift between two images of one grid, from a few blocks of what they have in common, side by side."""
-    x0, y0, x1, y1 = (round(bound) for bound in common.bounds)
+    left, top, right, bottom = common.bounds
+    x0, y0, x1, y1 = floor(left), floor(top), min(ceil(right), pre.info.width), min(ceil(bottom), pre.info.height)
     run = partial(segmenter.workers.run_to_end, segmenter.timeline, "decode")
 
     def compared(block: Block) -> Float32 | None:
@@ -162,5 +176,6 @@ async def _measured(segmenter: Segmenter, pre: Raster, post: Raster, common: Pol
         (first, first_seen), (second, second_seen) = pre.read(rows, columns), post.read(rows, columns)
         return correlate(first, second, first_seen & second_seen)
 
-    surfaces = await together(run(compared, block) for block in blocks(y1 - y0, x1 - x0))
-    return await run(agree, surfaces)
+    places = blocks(y1 - y0, x1 - x0)
+    surfaces = await together(run(compared, block) for block in places)
+    return await run(agree, list(zip(places, surfaces, strict=True)))

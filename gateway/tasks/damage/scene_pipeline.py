@@ -59,7 +59,9 @@ class SceneMap:
     cut: int
 
 
-async def map_scene(segmenter: Segmenter, pre: Raster, post: Raster, sinks: Sequence[Sink] = ()) -> SceneMap:
+async def map_scene(
+    segmenter: Segmenter, pre: Raster, post: Raster, sinks: Sequence[Sink] = (), *, judged: bool = True
+) -> SceneMap:
     """Return the damage in a pair of scenes, its label map handed to `sinks` on the way.
 
     Rows of tiles are read, inferred and finished side by side, a few at a time. However it ends, no thread is left at
@@ -71,6 +73,7 @@ async def map_scene(segmenter: Segmenter, pre: Raster, post: Raster, sinks: Sequ
         pre: before the disaster; its grid is the answer's.
         post: after it, on that grid.
         sinks: what takes the label map.
+        judged: whether ground counts as unseen where an image shows nothing; see `SceneReader`.
 
     Raises:
         MaskgateError: as `Raster.read` and `Engine.infer`.
@@ -82,7 +85,7 @@ async def map_scene(segmenter: Segmenter, pre: Raster, post: Raster, sinks: Sequ
     card = finder.model.card
     grid = plan(info.height, info.width, card.tile, card.overlap)
     tally, buildings = Tally(len(segmenter.model.card.classes), info.grid), Buildings()
-    rows = _Rows(finder, grid, SceneReader(pre, post, grid))
+    rows = _Rows(finder, grid, SceneReader(pre, post, grid, judged=judged))
     finisher = _Finisher(Stitcher(grid, len(card.classes)), card.threshold, (tally, buildings, *sinks))
     run = partial(segmenter.workers.run_to_end, segmenter.timeline, "finish")
     segmenter.timeline.advance(0, grid.tiles)

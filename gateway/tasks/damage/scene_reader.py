@@ -57,18 +57,21 @@ class SceneReader:
         pre: before the disaster.
         post: after it, on the same grid.
         grid: of the tiles.
+        judged: whether images are asked where they are featureless. Pairs of plain pictures are not: `map_damage` takes
+            them as they are, and the answer may not depend on the form that is asked for.
 
     Attributes:
         featureless: pixels that were observed in both images, and in one of them show nothing.
     """
 
-    def __init__(self, pre: Raster, post: Raster, grid: Grid) -> None:
+    def __init__(self, pre: Raster, post: Raster, grid: Grid, *, judged: bool = True) -> None:
         """Read nothing yet."""
         self._pre, self._post, self._grid = pre, post, grid
         bounds = edges(grid.height)
         self._strips = deque(pairwise([*bounds[:-1:_SQUARES], bounds[-1]]))
         self._held: list[Window] = []
         self._row = 0
+        self._judged = judged
         self.featureless = 0
 
     def take(self) -> Window:
@@ -90,6 +93,8 @@ class SceneReader:
         pre, pre_observed = self._pre.read(rows, columns)
         post, post_observed = self._post.read(rows, columns)
         observed = pre_observed & post_observed
+        if not self._judged:
+            return Window(top, pre, post, observed)
         blank = featureless(pre, observed) | featureless(post, observed)
         self.featureless += int(np.count_nonzero(blank))
         return Window(top, pre, post, observed & ~blank)

@@ -5,22 +5,28 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 from starlette.responses import Response
 
 from gateway.engines.base import Model
-from gateway.errors import ParameterInvalid
+from gateway.errors import PairUnobserved, ParameterInvalid
 from gateway.http.answers import model_headers, notice_headers, provenance
-from gateway.http.images import Parts
 from gateway.http.negotiation import JSON, Wish
-from gateway.http.request_path import Job
+from gateway.http.request_path import Job, Parts
 from gateway.media.geo.cog import LabelMapFile
-from gateway.media.geo.districts import count_districts
-from gateway.media.geo.geotiff import is_tiff
+from gateway.media.geo.districts import (
+    District,
+    DistrictCount,
+    ObservedCells,
+    count_districts,
+    districts_of,
+    meeting,
+)
 from gateway.tasks.damage.fused import segmenter_of
-from gateway.tasks.damage.inputs import PARTS
-from gateway.tasks.damage.scene_bands import Sink
-from gateway.tasks.damage.scene_inputs import DISTRICTS, Opened, open_parts, take_pair
+from gateway.tasks.damage.inputs import SceneHints
+from gateway.tasks.damage.scene_bands import Observation, Sink
+from gateway.tasks.damage.scene_inputs import Opened, open_parts, take_pair
 from gateway.tasks.damage.scene_outputs import (
     GEOJSON,
     PICTURES,
@@ -35,6 +41,7 @@ from gateway.tasks.damage.scene_outputs import (
 from gateway.tasks.damage.scene_pairs import Align, Alignment, ScenePair
 from gateway.tasks.damage.scene_pipeline import SceneMap, map_scene
 from gateway.tasks.damage.scene_schema import (
+    LEAST_OBSERVED,
     AlignmentAnswer,
     SceneAnswer,
     district_answers,
@@ -42,6 +49,7 @@ from gateway.tasks.damage.scene_schema import (
     scene_classes,
     scene_regions,
 )
+from gateway.tasks.damage.spec import DISTRICTS
 from gateway.vision.quicklook import Quicklook
 
 # Per pixel of one row of tiles, and of what is read ahead of it: three rows on their way, both images and the
@@ -51,12 +59,9 @@ _BYTES_PER_ROW_PIXEL, _ROWS_READ_AHEAD = 64, 512
 _BYTES_PER_PICTURE_PIXEL = 6
 
 
-def is_scene(parts: Parts) -> bool:
-    """Return whether a body has a part that is TIFF, or districts."""
-    return DISTRICTS in parts or any(is_tiff(parts[name]) for name in PARTS)
-
-
-async def answer_scene(job: Job[Parts], model: Model, wish: Wish[SceneForm], align: Align | None) -> Response:
+async def answer_scene(
+    job: Job[Parts], model: Model, wish: Wish[SceneForm], align: Align | None, hints: SceneHints
+) -> Response:
     """Return what the caller wants of a pair of scenes.
 
     Args:
@@ -64,12 +69,13 @@ async def answer_scene(job: Job[Parts], model: Model, wish: Wish[SceneForm], ali
         model: of the task.
         wish: the form of the answer.
         align: None: as `pair_scenes` has it on Earth, and ``off`` elsewhere.
+        hints: what the caller says of the files.
 
     Raises:
         MaskgateError: any of reading, aligning, inferring, or of the form wished for.
     """
     with ExitStack() as held:
-        opened = await open_parts(job, held)
+        opened = await open_parts(job, held, hints)
         pair, notices = await take_pair(job, held, opened, model, align)
         media_type, forms = _granted(job, pair, opened, wish)
         info = pair.pre.info
@@ -77,11 +83,16 @@ async def answer_scene(job: Job[Parts], model: Model, wish: Wish[SceneForm], ali
         _reserve(job, pair, model, forms)
         label_map = held.enter_context(LabelMapFile(info.width, info.height, model.card.palette(), info.grid))
         quicklook = Quicklook(info.height, info.width) if "quicklook" in forms else None
-        sinks: list[Sink] = [MapSink(label_map), *([QuicklookSink(quicklook)] if quicklook else [])]
-        found = await map_scene(segmenter_of(job.inference, model), pair.pre, pair.post, sinks)
+        observation = Observation(info.height, info.width)
+        sinks: list[Sink] = [MapSink(label_map), observation, *([QuicklookSink(quicklook)] if quicklook else [])]
+        segmenter = segmenter_of(job.inference, model)
+        found = await map_scene(segmenter, pair.pre, pair.post, sinks, judged=not opened.plain)
+        _check_observed(found, pair, info.width * info.height)
         notices = (*notices, *_said_of(pair.alignment), *_said_of_map(found, info.width * info.height, forms))
-        answer = await job.run("encode", _answer, job, opened, pair, found, notices)
-        scene = Scene(answer, found, model.card, pair.post, info.grid, label_map, quicklook)
+        counted = await job.run("encode", _counted, opened, pair, found, observation)
+        notices = (*notices, *counted.notices)
+        answer = await job.run("encode", _answer, job, opened, pair, found, counted, notices)
+        scene = Scene(answer, found, model.card, pair.post, info.grid, label_map, quicklook, counted.stands_in)
         body = await job.services.workers.run_to_end(job.timeline, "encode", _encoded, scene, media_type, forms)
     return Response(body, headers=model_headers(model) | notice_headers(notices), media_type=media_type)
 
@@ -119,11 +130,29 @@ def _said_of(alignment: Alignment) -> tuple[str, ...]:
     return ()
 
 
+def _check_observed(found: SceneMap, pair: ScenePair, pixels: int) -> None:
+    """Check that enough of the ground that the images share was seen for an answer to mean anything.
+
+    Raises:
+        PairUnobserved: it was not.
+    """
+    common = max(1.0, pair.alignment.overlap * pixels)
+    share = sum(found.counts) / common
+    if share < LEAST_OBSERVED:
+        raise PairUnobserved(
+            f"Of the ground that the images share {share:.2%} is seen in both and classified; {LEAST_OBSERVED:.0%} are "
+            f"needed. {min(1.0, found.featureless / common):.1%} is blank or as bright and even as clouds, the rest "
+            "nodata or border.",
+            pointer="/post",
+        )
+
+
 def _said_of_map(found: SceneMap, pixels: int, forms: Sequence[SceneForm]) -> tuple[str, ...]:
     said = []
     lost = pixels - sum(found.counts)
-    if lost and any(form in WITHOUT_NODATA for form in forms):
-        said.append(f"{lost / pixels:.1%} of the scene not observed or not classified, which is background in PNGs")
+    if lost:
+        shown_as = ", which is background in PNGs" if any(form in WITHOUT_NODATA for form in forms) else ""
+        said.append(f"{lost / pixels:.1%} of the scene not observed or not classified{shown_as}")
     if found.featureless:
         said.append(
             f"{found.featureless / pixels:.1%} of the scene not classified: one of the images is blank there, or as "
@@ -134,12 +163,44 @@ def _said_of_map(found: SceneMap, pixels: int, forms: Sequence[SceneForm]) -> tu
     return tuple(said)
 
 
-def _answer(job: Job[Parts], opened: Opened, pair: ScenePair, found: SceneMap, notices: tuple[str, ...]) -> SceneAnswer:
+@dataclass(frozen=True)
+class _Counted:
+    """What stands in which district.
+
+    Attributes:
+        counts: per district, and last of none; None: none were sent.
+        stands_in: the district of each building.
+        notices: what the caller should know.
+    """
+
+    counts: Sequence[DistrictCount] | None
+    stands_in: Sequence[District | None]
+    notices: tuple[str, ...] = ()
+
+
+def _counted(opened: Opened, pair: ScenePair, found: SceneMap, observation: Observation) -> _Counted:
+    grid, layer, buildings = pair.pre.info.grid, opened.districts, found.buildings
+    if layer is None or grid is None:
+        return _Counted(None, [None] * len(buildings))
+    seen = ObservedCells(observation.side, observation.seen)
+    counts = count_districts(buildings, grid, layer.districts, len(found.model.card.classes), seen)
+    notices = list(layer.notices)
+    if not meeting(layer.districts, grid):
+        notices.append("no district meets the scene")
+    elif unseen := sum(one.observed_share is not None and one.observed_share < LEAST_OBSERVED for one in counts):
+        notices.append(f"{unseen} districts not assessed: less than {LEAST_OBSERVED:.0%} of each was seen")
+    return _Counted(counts, districts_of(buildings, grid, layer.districts), tuple(notices))
+
+
+def _answer(
+    job: Job[Parts],
+    opened: Opened,
+    pair: ScenePair,
+    found: SceneMap,
+    counted: _Counted,
+    notices: tuple[str, ...],
+) -> SceneAnswer:
     info, classes = pair.pre.info, found.model.card.classes
-    counted = None
-    if opened.districts is not None and info.grid is not None:
-        districts = count_districts(found.buildings, info.grid, opened.districts, len(classes))
-        counted = district_answers(classes, districts)
     pixels = info.width * info.height
     return SceneAnswer(
         model=found.model.name,
@@ -150,7 +211,7 @@ def _answer(job: Job[Parts], opened: Opened, pair: ScenePair, found: SceneMap, n
         observed_share=round(sum(found.counts) / pixels, 6),
         featureless_share=round(found.featureless / pixels, 6),
         classes=scene_classes(classes, found),
-        districts=counted,
+        districts=None if counted.counts is None else district_answers(classes, counted.counts),
         regions=[],
         notices=list(notices),
         provenance=provenance(found.model, job.services.engine, opened.digest),
@@ -166,7 +227,7 @@ def _encoded(scene: Scene, media_type: str, forms: tuple[SceneForm, ...]) -> byt
     coded = {form: b64encode(content).decode() for form, content in contents.items()}
     answer = scene.answer.model_copy(
         update={
-            "regions": scene_regions(scene.card.classes, scene.found.buildings, scene.grid),
+            "regions": scene_regions(scene.card.classes, scene.found.buildings, scene.grid, scene.stands_in),
             "pictures": {form: text for form, text in coded.items() if form in PICTURES},
             "files": {form: text for form, text in coded.items() if form not in PICTURES},
         }

@@ -8,13 +8,16 @@ from typing import Any, Self
 from pydantic import BaseModel, Field
 
 from gateway.http.answers import ClassShare, Provenance, RegionAnswer
-from gateway.media.geo.districts import DistrictCount
+from gateway.media.geo.districts import District, DistrictCount
 from gateway.media.geo.georeference import GeoGrid
 from gateway.media.geo.vectors import building_areas
 from gateway.repository.card import ClassSpec
 from gateway.tasks.damage.scene_pairs import Align, Alignment, footprint
 from gateway.tasks.damage.scene_pipeline import SceneMap
 from gateway.vision.regions import Region
+
+LEAST_OBSERVED = 0.01
+"""Of the ground that was to be seen: with less an answer says nothing."""
 
 _SHARE_DIGITS, _PIXEL_DIGITS, _AREA_DIGITS = 6, 3, 2
 
@@ -59,6 +62,11 @@ class SceneRegion(RegionAnswer):
 
     area_m2: float | None = Field(description="On the ellipsoid; null: the images do not say", examples=[194.4])
 
+    district: str | int | None = Field(
+        description="`id` of the district it stands in, the first of several; null: of none, or none were sent",
+        examples=["north"],
+    )
+
 
 class DistrictClass(BaseModel):
     """What stands of one class in one district."""
@@ -74,6 +82,13 @@ class DistrictAnswer(BaseModel):
 
     id: str | int | None = Field(description="The feature's, else its number from 0", examples=["north"])
     name: str | None = Field(description="Its property `name`", examples=["North Bank"])
+    observed_share: float | None = Field(
+        description="Of the district's area: seen in both images and classified, 0 to 1; null: of no district",
+        examples=[0.97],
+    )
+    not_assessed: bool = Field(
+        description="Whether less than a hundredth of it was seen, so that its counts say nothing", examples=[False]
+    )
     classes: list[DistrictClass]
 
 
@@ -142,8 +157,13 @@ def scene_classes(classes: Sequence[ClassSpec], found: SceneMap) -> list[SceneCl
     ]
 
 
-def scene_regions(classes: Sequence[ClassSpec], buildings: Sequence[Region], grid: GeoGrid | None) -> list[SceneRegion]:
-    """Return buildings as JSON shows them."""
+def scene_regions(
+    classes: Sequence[ClassSpec],
+    buildings: Sequence[Region],
+    grid: GeoGrid | None,
+    stands_in: Sequence[District | None],
+) -> list[SceneRegion]:
+    """Return buildings as JSON shows them; `stands_in` has the district of each."""
     areas: Sequence[float | None] = [None] * len(buildings) if grid is None else building_areas(buildings, grid)
     return [
         SceneRegion.model_construct(
@@ -155,8 +175,9 @@ def scene_regions(classes: Sequence[ClassSpec], buildings: Sequence[Region], gri
             confidence=building.confidence,
             box=building.box,
             area_m2=None if area is None else round(area, _AREA_DIGITS),
+            district=None if district is None else district.id,
         )
-        for building, area in zip(buildings, areas, strict=True)
+        for building, area, district in zip(buildings, areas, stands_in, strict=True)
     ]
 
 
@@ -166,6 +187,8 @@ def district_answers(classes: Sequence[ClassSpec], counted: Sequence[DistrictCou
         DistrictAnswer(
             id=one.district.id if one.district else None,
             name=one.district.name if one.district else None,
+            observed_share=None if one.observed_share is None else round(one.observed_share, _SHARE_DIGITS),
+            not_assessed=one.observed_share is not None and one.observed_share < LEAST_OBSERVED,
             classes=[
                 DistrictClass(
                     value=spec.value,

@@ -7,13 +7,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError
 
-from gateway.errors import BadRequest, PromptInvalid, PromptTooLarge
+from gateway.errors import BadRequest, ParameterInvalid, PromptInvalid, PromptTooLarge
 from gateway.http.uploads import naming_part
 from gateway.settings import LimitSettings
 from gateway.tasks.interactive.prompts import Prompt, Strokes, check_prompt
 from gateway.tasks.interactive.selectors import Selector
 
 Pair = tuple[float, float]
+
+BYTES_PER_PIXEL = 9
+"""Three bytes decoded, the instance map, and for one object at a time either its probability and mask or, later, what
+finding outlines takes: a component map (int32) and a padded copy. Masks that are kept are counted as they come."""
 
 _FORMS = {
     "box": "A box is [x0, y0, x1, y1]: two opposite corners",
@@ -26,14 +30,6 @@ _FORMS = {
     "objects": "objects is a list of prompts, at least one, with no other key beside it",
 }
 _KEYS = "A prompt is an object of box, positive, negative, extreme, polygon, strokes and tight, or of objects alone"
-
-EXAMPLES: dict[str, Any] = {
-    "box and clicks": {"box": [218, 42, 370, 320], "positive": [[298, 144]], "negative": [[240, 60]]},
-    "extreme points": {"extreme": [[218, 200], [300, 42], [370, 180], [290, 320]]},
-    "outline": {"polygon": [[218, 42], [370, 42], [290, 320]]},
-    "strokes": {"strokes": {"object": [[[290, 100], [300, 250]]], "background": [[[10, 10], [470, 10]]]}},
-    "two objects": {"objects": [{"box": [10, 10, 90, 90]}, {"box": [60, 60, 200, 150], "tight": True}]},
-}
 
 
 class _Part(BaseModel):
@@ -144,3 +140,15 @@ def check_prompts(
         with naming_part(pointer):
             check_prompt(prompt, *size, limits.prompt_points)
             selector.intake.check(selector.name, prompt)
+
+
+def check_threshold(selector: Selector, threshold: float | None) -> None:
+    """Refuse a threshold where there are no probabilities.
+
+    Raises:
+        ParameterInvalid: one is asked of a tool.
+    """
+    if threshold is not None and selector.model is None:
+        raise ParameterInvalid(
+            f"{selector.name} gives no probabilities to hold against a threshold.", pointer="/threshold"
+        )

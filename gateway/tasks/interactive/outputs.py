@@ -15,6 +15,7 @@ from gateway import __version__
 from gateway.engines.base import Engine
 from gateway.http.answers import model_headers, notice_headers
 from gateway.http.negotiation import JSON, choose_form
+from gateway.http.parameters import FormQuery
 from gateway.media.pictures.label_maps import encode_label_map, encode_overlay
 from gateway.tasks.interactive.schema import MaskAnswer, MaskProvenance, coco_document, object_answer
 from gateway.tasks.interactive.selectors import InteractiveRun, Picture, Selection, Selector
@@ -57,13 +58,14 @@ class Form:
     include: Sequence[Extra]
 
     @classmethod
-    def wanted(cls, accept: str | None, overlay: bool, include: Sequence[Extra] | None) -> Form:
+    def wanted(cls, query: FormQuery[Extra]) -> Form:
         """Return the form that `Accept`, `overlay=` and `include=` ask for.
 
         Raises:
             MaskgateError: as `choose_form`.
         """
-        return cls(choose_form(accept, overlay=overlay, include=include or ()), overlay, include or ())
+        media_type = choose_form(query.accept, overlay=query.overlay, include=query.include)
+        return cls(media_type, query.overlay, query.include)
 
     @property
     def paints(self) -> bool:

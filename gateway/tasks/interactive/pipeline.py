@@ -10,8 +10,7 @@ from gateway.repository.card import TensorSpec
 from gateway.tasks.interactive.classical import TOOLS
 from gateway.tasks.interactive.networks import ClickModel
 from gateway.tasks.interactive.selectors import Selector
-
-TASK, ENCODER_TASK = "interactive", "interactive-encoder"
+from gateway.tasks.interactive.spec import ENCODER_TASK, TASK
 
 
 def choose_selector(engine: Engine, name: str, version: int | None = None) -> Selector:
@@ -30,7 +29,7 @@ def choose_selector(engine: Engine, name: str, version: int | None = None) -> Se
             raise ParameterInvalid(f"{name} is no model of the repository and has no versions.", pointer="/version")
         return TOOLS[name]
     try:
-        newest = choose(engine, TASK, name, version)
+        newest = choose(engine, TASK.name, name, version)
     except ModelNotFound as error:
         raise ModelNotFound(f"{error.detail} Besides there are {', '.join(TOOLS)}.", pointer="/model") from error
     trouble = None

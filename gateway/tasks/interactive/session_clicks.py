@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from gateway.errors import PromptInvalid, PromptTooLarge
-from gateway.sessions.store import Session
+from gateway.sessions.store import Session, not_found
 from gateway.settings import LimitSettings
 from gateway.tasks.interactive.inputs import PromptBody, refusal
 from gateway.tasks.interactive.prompts import Prompt
@@ -75,10 +75,17 @@ def read_click(text: bytearray) -> Click:
 
 
 def prompts_of(session: Session) -> list[Prompt]:
-    """Return what each object's events add up to, in the order of their numbers."""
+    """Return what each object's events add up to, in the order of their numbers.
+
+    Raises:
+        SessionNotFound: an event was damaged where it was kept; the session is lost.
+    """
     prompts = [Prompt()] * session.objects
     for event in session.events:
-        added = PromptBody.model_validate(event.prompt, strict=False).prompt()
+        try:
+            added = PromptBody.model_validate(event.prompt, strict=False).prompt()
+        except ValidationError as error:
+            raise not_found() from error
         prompts[event.object - 1] = prompts[event.object - 1].joined(added)
     return prompts
 

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakValueDictionary
 
 from fastapi import Response
 
-from gateway.errors import ModelNotFound, PromptTooLarge, SessionOutdated, VersionNotFound
-from gateway.http.images import Parts, decode_part, digest_of, probe_parts
-from gateway.http.request_path import Job, Services
+from gateway.errors import DeadlineExceeded, ModelNotFound, PromptTooLarge, SessionOutdated, VersionNotFound
+from gateway.http.request_path import Job, Parts, Services, decode_part, digest_of, probe_parts
 from gateway.http.uploads import naming_part
 from gateway.sessions.store import Session, new_id
-from gateway.tasks.interactive.inputs import check_prompts, read_prompts
+from gateway.tasks.interactive.inputs import BYTES_PER_PIXEL, check_prompts, read_prompts
 from gateway.tasks.interactive.outputs import Form, Found, mask_answer, respond
 from gateway.tasks.interactive.pipeline import choose_selector
 from gateway.tasks.interactive.prompts import Prompt, check_prompt
-from gateway.tasks.interactive.route import BYTES_PER_PIXEL
 from gateway.tasks.interactive.schema import MaskAnswer
 from gateway.tasks.interactive.selectors import InteractiveRun, Memory, Picture, Selection, Selector
 from gateway.tasks.interactive.session_clicks import Click, prompts_of, written
+
+_changing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+"""By the session's id, held while a request of this process changes it."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +77,13 @@ class Sitting:
             )
         number = click.number(self.session, settings.limits)
         prompt = await self.job.run("decode", self._joined, click, number)
-        async with self.job.turn():
-            selection = await self._select(prompt)
-            response = await self._respond([selection], form)
-        # The inside click found for a box is kept with it: what was seen from there is what further clicks mend.
-        added = click.prompt if prompt.positive else replace(click.prompt, positive=selection.prompt.positive)
-        return await self._keep(self.session.prompted(number, written(added)), response)
+        async with self._alone():
+            async with self.job.turn():
+                selection = await self._select(prompt)
+                response = await self._respond([selection], form)
+            # The inside click found for a box is kept with it: what was seen from there is what further clicks mend.
+            added = click.prompt if prompt.positive else replace(click.prompt, positive=selection.prompt.positive)
+            return await self._keep(self.session.prompted(number, written(added)), response)
 
     async def take_back(self, form: Form) -> Response:
         """Return the object that was clicked before the last click, which is forgotten.
@@ -89,10 +94,33 @@ class Sitting:
         """
         changed = self.session.undone()
         prompts = await self.job.run("decode", prompts_of, changed)
-        async with self.job.turn():
-            selections = [await self._select(prompts[event.object - 1]) for event in changed.events[-1:]]
-            response = await self._respond(selections, form)
-        return await self._keep(changed, response)
+        async with self._alone():
+            async with self.job.turn():
+                selections = [await self._select(prompts[event.object - 1]) for event in changed.events[-1:]]
+                response = await self._respond(selections, form)
+            return await self._keep(changed, response)
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """Let one request at a time change the session in this process, and the others know before they work.
+
+        Raises:
+            SessionChanged: another request was faster.
+            DeadlineExceeded: the request's time was up while another changed the session.
+        """
+        lock = _changing.setdefault(self.session.id, asyncio.Lock())
+        timeline = self.job.timeline
+        try:
+            with timeline.measure("queue"):
+                async with asyncio.timeout(timeline.remaining()):
+                    await lock.acquire()
+        except TimeoutError as late:
+            raise DeadlineExceeded("The deadline passed while another request changed the session.") from late
+        try:
+            await self.job.services.sessions.check(self.session)
+            yield
+        finally:
+            lock.release()
 
     async def show(self, form: Form) -> Response:
         """Return all objects, later ones on top."""

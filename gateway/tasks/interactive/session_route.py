@@ -10,22 +10,23 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from gateway.errors import SessionsUnshared
 from gateway.http.answers import notice_headers
 from gateway.http.authentication import InjectedTenant
-from gateway.http.documentation import BINARY, Documentation, body, image_part, multipart, problems
-from gateway.http.images import Parts
+from gateway.http.documentation import BINARY, Documentation, body, problems, task_body, task_problems
 from gateway.http.negotiation import JSON, PNG, choose
-from gateway.http.request_path import InjectedServices, Job, Services, serve_admitted
+from gateway.http.parameters import FormQuery, ModelQuery, form_query, model_query
+from gateway.http.request_path import InjectedServices, Job, Parts, Services, serve_admitted
 from gateway.http.uploads import read_body, read_parts
 from gateway.scheduling.admission import Reservation
 from gateway.scheduling.prices import Kind
 from gateway.sessions.store import Session
 from gateway.settings import LimitSettings
+from gateway.tasks.interactive.inputs import check_threshold
 from gateway.tasks.interactive.outputs import Extra, Form
-from gateway.tasks.interactive.pipeline import TASK, choose_selector
-from gateway.tasks.interactive.route import PROMPT_PART, check_threshold
+from gateway.tasks.interactive.pipeline import choose_selector
 from gateway.tasks.interactive.schema import MaskAnswer
 from gateway.tasks.interactive.session_clicks import read_click
 from gateway.tasks.interactive.session_request import Sitting, begin
 from gateway.tasks.interactive.session_schema import SessionAnswer, session_answer
+from gateway.tasks.interactive.spec import TASK
 
 
 async def _offered(services: InjectedServices) -> None:
@@ -43,7 +44,7 @@ async def _offered(services: InjectedServices) -> None:
 
 router = APIRouter(
     prefix="/v1/interactive/sessions",
-    tags=[TASK],
+    tags=[TASK.name],
     dependencies=[Depends(_offered)],
     responses=problems({501: "The gateway runs as several processes and has no Redis for sessions."}),
 )
@@ -84,18 +85,12 @@ _CLICK = body(
     }
 )
 # A click costs what a click costs, whatever its few bytes.
-_CLICKED, _SHOWN, _ASKED = (Kind(TASK, f"session/{step}", "request") for step in ("click", "mask", "state"))
+_CLICKED, _SHOWN, _ASKED = (Kind(TASK.name, f"session/{step}", "request") for step in ("click", "mask", "state"))
 
 
-def _form(
-    request: Request,
-    overlay: Annotated[bool, Query(description="PNG: draw the objects over the image")] = False,
-    include: Annotated[
-        list[Extra] | None,
-        Query(description="JSON: pictures to put into the answer, as base64 PNG, or a COCO annotation file"),
-    ] = None,
-) -> Form:
-    return Form.wanted(request.headers.get("accept"), overlay, include)
+async def _form(query: Annotated[FormQuery[Extra], form_query(TASK, Extra)]) -> Form:
+    # A plain function would be run in a thread.
+    return Form.wanted(query)
 
 
 InjectedForm = Annotated[Form, Depends(_form)]
@@ -105,17 +100,9 @@ InjectedForm = Annotated[Form, Depends(_form)]
     "",
     status_code=201,
     summary="Begin a session with an image",
-    openapi_extra=multipart({"image": image_part("PNG or JPEG.")}, {"prompt": PROMPT_PART}),
+    openapi_extra=task_body(TASK, optional=("prompt",)),
     responses={
-        **problems(
-            {
-                400: "The body is malformed, a part is missing or there twice, or the prompt is not JSON.",
-                404: "No such model or tool, or no such version of it.",
-                413: "The body, the image or the prompt is over its limit; `limit` says which.",
-                415: "The body is not multipart, or the image is neither PNG nor JPEG.",
-                422: "The image is unreadable or unsuitable, the prompt shows nothing, or not what the model takes.",
-            }
-        ),
+        **task_problems(TASK),
         201: {"model": SessionAnswer},
     },
     response_class=Response,
@@ -124,29 +111,28 @@ async def create(
     request: Request,
     services: InjectedServices,
     tenant: InjectedTenant,
-    model: Annotated[str | None, Query(description="One of the task's models, or of its tools")] = None,
-    version: Annotated[int | None, Query(ge=1, description="Without it the newest that is ready now")] = None,
+    wanted: Annotated[ModelQuery, model_query(TASK)],
+    form: Annotated[FormQuery[Extra], form_query(TASK, Extra, overlay=False)],
     threshold: Annotated[
         float | None, Query(gt=0, lt=1, description="Pixels of a probability above it are the object's")
     ] = None,
-    include: Annotated[list[Extra] | None, Query(description="What the answer to the prompt holds besides")] = None,
 ) -> Response:
     """Keep an image, and answer its first prompt where it comes with one. Model and version stay the session's own.
 
     curl -F image=@photo.jpg 'http://127.0.0.1:8080/v1/interactive/sessions'
     """
-    choose(request.headers.get("accept"), (JSON,))
-    selector = choose_selector(services.engine, model or services.settings.models.interactive, version)
+    choose(form.accept, (JSON,))
+    selector = choose_selector(services.engine, wanted.name(services, TASK), wanted.version)
     check_threshold(selector, threshold)
 
     async def work(job: Job[Parts]) -> Response:
-        session, answer = await begin(job, tenant, selector, threshold, Form(JSON, False, include or ()))
+        session, answer = await begin(job, tenant, selector, threshold, Form(JSON, False, form.include))
         encoded = await job.run("encode", _state, session, services, answer)
         headers = {"Location": f"{router.prefix}/{session.id}"} | notice_headers(session.notices)
         return Response(encoded, 201, headers, JSON)
 
     read = partial(read_parts, ("image",), optional=("prompt",))
-    return await serve_admitted(services, request, Kind(TASK, "session/begin"), read, work)
+    return await serve_admitted(services, request, Kind(TASK.name, "session/begin"), read, work)
 
 
 @router.post(

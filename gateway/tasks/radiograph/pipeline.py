@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from gateway.engines.base import Engine, Model, choose
+from gateway.engines.base import Engine, Model, check_tried, choose
 from gateway.errors import ModelNotFound, ModelNotReady, ParameterInvalid
 from gateway.inference.ahead import together
 from gateway.inference.segmenter import Segmenter
 from gateway.repository.card import Card, ClassSpec
+from gateway.tasks.radiograph.spec import TASK
 from gateway.vision.radiographs import decided_class, mean_evidence, to_tile
 
 UInt8 = npt.NDArray[np.uint8]
 Float64 = npt.NDArray[np.float64]
 
-TASK = "radiograph"
 ENSEMBLE = "ensemble"
 """Names all ready models of the task, averaged."""
 
@@ -141,7 +141,7 @@ def choose_panel(engine: Engine, name: str, version: int | None = None) -> Panel
             )
         return _ensemble(engine)
     try:
-        return Panel(name, (choose(engine, TASK, name, version),))
+        return Panel(name, (choose(engine, TASK.name, name, version),))
     except ModelNotFound as error:
         raise ModelNotFound(f"{error.detail} {ENSEMBLE} averages them.", pointer="/model") from error
 
@@ -183,8 +183,9 @@ async def explain_film(
 
 
 def _ensemble(engine: Engine) -> Panel:
-    statuses = [s for s in engine.statuses() if s.model is not None and s.model.card.task == TASK]
+    statuses = [s for s in engine.statuses() if s.model is not None and s.model.card.task == TASK.name]
     if not statuses:
+        check_tried(engine)
         raise ModelNotFound("The repository holds no model of radiographs.", pointer="/model")
     ready = [s.model for s in statuses if s.state == "ready" and s.model is not None]
     if not ready:

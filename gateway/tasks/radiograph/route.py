@@ -13,10 +13,10 @@ from fastapi import APIRouter, Query, Request, Response
 from gateway.engines.base import Engine
 from gateway.errors import ParameterInvalid
 from gateway.http.answers import MEDICAL_NOTICE, notice_headers
-from gateway.http.documentation import BINARY, Documentation, image_part, multipart, problems
-from gateway.http.images import Parts, digest_of
+from gateway.http.documentation import task_body, task_responses
 from gateway.http.negotiation import JSON, PNG, choose_form
-from gateway.http.request_path import InjectedServices, Job, serve_task
+from gateway.http.parameters import FormQuery, ModelQuery, form_query, model_query
+from gateway.http.request_path import InjectedServices, Job, Parts, digest_of, serve_task
 from gateway.http.uploads import naming_part, read_parts
 from gateway.inference.segmenter import Segmenter
 from gateway.media.medical.radiograph_files import open_film
@@ -25,12 +25,12 @@ from gateway.media.pictures.heat_maps import encode_heat_overlay
 from gateway.media.pictures.images import ImageLimits
 from gateway.scheduling.prices import Kind
 from gateway.settings import LimitSettings
-from gateway.tasks.radiograph.pipeline import TASK, FilmReport, Panel, choose_panel, explain_film, score_film
+from gateway.tasks.radiograph.pipeline import FilmReport, Panel, choose_panel, explain_film, score_film
 from gateway.tasks.radiograph.schema import RadiographAnswer, panel_headers, radiograph_answer
+from gateway.tasks.radiograph.spec import TASK
 
 Picture = Literal["saliency"]
 
-PARTS = ("image",)
 # Of DICOM, which takes most: stored values (16 bits), their transformations (float32, with a table also int64), and the
 # picture. What the evidence takes comes when those are gone.
 _BYTES_PER_PIXEL = 24
@@ -42,59 +42,26 @@ CONFOUNDED = (
 """Goes with every score of a film."""
 _EVIDENCE = "the picture shows on a coarse grid what the scores rest on, not where disease is"
 
-router = APIRouter(tags=[TASK])
+router = APIRouter(tags=[TASK.name])
 
-_BODY = multipart(
-    {
-        "image": image_part(
-            "A frontal radiograph of the chest: DICOM (CR, DX, RG), or grey PNG or JPEG with bone bright. Which it is, "
-            "its bytes say."
-        )
-    }
-)
-_RESPONSES: dict[int | str, Documentation] = {
-    200: {
-        "description": "By `Accept`: the class scores (default), or as an RGB PNG the film with the evidence for a "
-        "class drawn over it as heat.",
-        "model": RadiographAnswer,
-        "content": {PNG: BINARY},
-    },
-    **problems(
-        {
-            400: "The body is malformed, or the part is missing or there twice.",
-            404: "No such model, or no such version of it.",
-            406: "`Accept` names nothing this route produces.",
-            413: "The body or the film is over its limit; `limit` says which.",
-            415: "The body is not multipart, or the part is of a kind or a DICOM transfer syntax that is not read.",
-            422: "The film is unreadable, in colour, not a radiograph or not of the chest, or a parameter is invalid.",
-        }
-    ),
-}
+_READ = partial(read_parts, TASK.required_parts)
 
 
 @router.post(
     "/v1/radiograph",
-    summary="Class scores of a chest radiograph",
-    openapi_extra=_BODY,
-    responses=_RESPONSES,
+    summary=TASK.title,
+    openapi_extra=task_body(TASK),
+    responses=task_responses(TASK, RadiographAnswer),
     response_class=Response,
 )
 async def radiograph(
     request: Request,
     services: InjectedServices,
-    model: Annotated[
-        str | None,
-        Query(description="One of the task's models, or ensemble: all that are ready, averaged", examples=["ensemble"]),
-    ] = None,
-    version: Annotated[
-        int | None, Query(ge=1, description="One of the model's versions; without it the newest that is ready")
-    ] = None,
+    wanted: Annotated[ModelQuery, model_query(TASK)],
+    form: Annotated[FormQuery[Picture], form_query(TASK, Picture)],
     threshold: Annotated[
         float | None,
         Query(gt=0, lt=1, description="From which probability of the first class on it is decided for"),
-    ] = None,
-    include: Annotated[
-        list[Picture] | None, Query(description="JSON: pictures to put into the answer, as base64 PNG")
     ] = None,
     body_part: Annotated[
         Literal["chest"] | None, Query(description="DICOM: what it shows, where the file says otherwise or nothing")
@@ -113,13 +80,13 @@ async def radiograph(
         curl -F image=@film.dcm -H 'Accept: image/png' \\
              'http://127.0.0.1:8080/v1/radiograph?saliency_class=COVID-19' -o saliency.png
     """
-    media_type = choose_form(request.headers.get("accept"), (JSON, PNG), overlay=False, include=include or ())
-    paints = media_type == PNG or bool(include)
+    media_type = choose_form(form.accept, TASK.formats, overlay=False, include=form.include)
+    paints = media_type == PNG or bool(form.include)
     if saliency_class is not None and not paints:
         raise ParameterInvalid(
             "A class is for a picture; accept image/png, or use include=saliency.", pointer="/saliency_class"
         )
-    panel = choose_panel(services.engine, model or services.settings.models.radiograph, version)
+    panel = choose_panel(services.engine, wanted.name(services, TASK), wanted.version)
     asked = None if saliency_class is None else panel.value_of(saliency_class)
     judge = explain_film if paints else score_film
 
@@ -128,12 +95,12 @@ async def radiograph(
         report = await judge(panel, partial(Segmenter.of, job.inference), film.pixels, threshold)
         read = _Read(film, report, report.verdict.value if asked is None else asked, _notices(film, panel, paints))
         if media_type == JSON:
-            body = await job.run("encode", _json, read, include or (), services.engine, digest)
+            body = await job.run("encode", _json, read, form.include, services.engine, digest)
         else:
             body = await job.run("encode", _saliency, read)
         return Response(body, headers=panel_headers(panel) | notice_headers(read.notices), media_type=media_type)
 
-    return await serve_task(services, request, Kind(TASK, panel.name), partial(read_parts, PARTS), answer)
+    return await serve_task(services, request, Kind(TASK.name, panel.name), _READ, answer)
 
 
 @dataclass(frozen=True)

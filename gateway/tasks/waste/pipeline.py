@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from gateway.engines.base import Model
+from gateway.inference.label_maps import LabelMap, untrained_notices
 from gateway.inference.segmenter import Segmenter
 from gateway.repository.card import ResizeSpec
 from gateway.vision.labels import confidence, decide
-from gateway.vision.regions import Region, regions_of_classes
 from gateway.vision.resizing import Size, aligned, fitted, from_scale, to_scale
 
 Pixels = NDArray[np.uint8]
 
 _COARSE = 4.0
-
-
-@dataclass(frozen=True)
-class WasteMap:
-    """What the model saw on one photograph.
-
-    Attributes:
-        counts: pixels per class value.
-        label_map: uint8 (H, W), the photograph's size, class values of `model.card`.
-        sureness: uint8 (H, W), 255 times the probability of that value.
-    """
-
-    model: Model
-    counts: tuple[int, ...]
-    label_map: Pixels
-    sureness: Pixels
 
 
 def notices_of(model: Model, size: Size) -> tuple[str, ...]:
@@ -43,9 +25,7 @@ def notices_of(model: Model, size: Size) -> tuple[str, ...]:
     said = []
     if shrunk > _COARSE:
         said.append(f"photograph seen at {width}×{height}, {shrunk:.1f} times smaller: small pieces are lost")
-    if unknown := model.card.training.untrained:
-        said.append(f"the model has never seen {', '.join(unknown)} and cannot find it")
-    return tuple(said)
+    return (*said, *untrained_notices(model))
 
 
 def seen_pixels(model: Model, size: Size) -> int:
@@ -59,7 +39,7 @@ def seen_at(spec: ResizeSpec, size: Size) -> Size:
     return aligned(fitted(size, spec.short, spec.long), spec.multiple)
 
 
-async def map_waste(segmenter: Segmenter, photo: Pixels) -> WasteMap:
+async def map_waste(segmenter: Segmenter, photo: Pixels) -> LabelMap:
     """Return the label map of a photograph, uint8 (H, W, 3), RGB.
 
     As in mmsegmentation's test pipeline the photograph is brought to the model's scale, and its answer back; what it
@@ -70,17 +50,7 @@ async def map_waste(segmenter: Segmenter, photo: Pixels) -> WasteMap:
     blended = await segmenter.probabilities({"image": scaled})
     size = (photo.shape[0], photo.shape[1])
     labels, sureness = await segmenter.aside(_decided, blended, size, segmenter.model.card.threshold)
-    return WasteMap(segmenter.model, await segmenter.count(labels), labels, sureness)
-
-
-async def find_pieces(segmenter: Segmenter, found: WasteMap, min_area: int) -> tuple[Region, ...]:
-    """Return the connected pieces of each class of at least `min_area` pixels, in reading order."""
-
-    def find() -> list[Region]:
-        classes = len(found.model.card.classes)
-        return regions_of_classes(found.label_map, found.sureness, classes, min_area=min_area)
-
-    return tuple(await segmenter.aside(find))
+    return LabelMap(segmenter.model, await segmenter.count(labels), labels, sureness)
 
 
 def _decided(blended: Pixels, size: Size, threshold: float | None) -> tuple[Pixels, Pixels]:

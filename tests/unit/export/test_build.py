@@ -14,16 +14,14 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 import export.build
-from export.build import build
+from export.build import build, replacing
 from export.checkpoints.files import write_checkpoint
 from export.errors import BuildError, CheckpointError, ParityError
-from export.graphs.wrap import graph_of
-from export.repository.publish import replacing
-from export.repository.sources import verify_source
-from export.tasks.catalogue import CATALOG
-from export.tasks.damage.figures import Measurement
-from export.tasks.specs import Entry
-from export.verify import verify
+from export.evaluation.figures import Measurement
+from export.graphs.contract import graph_of
+from export.registry import CATALOG
+from export.task import ModelSpec
+from export.verify import verify, verify_source
 from gateway.repository.card import Figures
 from gateway.repository.store import Repository, file_digest, scan
 from tests.support.checkpoints import checkpoint, small_entry, untrained, write
@@ -35,12 +33,12 @@ FIGURES = Figures(
 
 
 @pytest.fixture(scope="module")
-def entries() -> dict[str, Entry]:
+def entries() -> dict[str, ModelSpec]:
     return {name: small_entry(name) for name in ("bd-fcn", "bd-siamunet")}
 
 
 @pytest.fixture(autouse=True)
-def _small_catalogue(monkeypatch: pytest.MonkeyPatch, entries: dict[str, Entry]) -> None:
+def _small_catalogue(monkeypatch: pytest.MonkeyPatch, entries: dict[str, ModelSpec]) -> None:
     for name, entry in entries.items():
         monkeypatch.setitem(CATALOG, name, entry)
 
@@ -57,7 +55,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory, sources: dict[str, Path], entries: dict[str, Entry]) -> Path:
+def built(tmp_path_factory: pytest.TempPathFactory, sources: dict[str, Path], entries: dict[str, ModelSpec]) -> Path:
     """A repository with both models, one in each format. Copy it before changing it."""
     root = tmp_path_factory.mktemp("built")
     measurement = Measurement(source_digest=file_digest(sources["bd-siamunet"]), figures=(FIGURES,))
@@ -100,7 +98,7 @@ def test_a_repository_holds_what_triton_and_the_gateway_need(built: Path) -> Non
 
 
 def test_cards_carry_checkpoint_catalogue_figures_and_parity(
-    built: Path, sources: dict[str, Path], entries: dict[str, Entry]
+    built: Path, sources: dict[str, Path], entries: dict[str, ModelSpec]
 ) -> None:
     card = scan(built).models["bd-siamunet"].card
     entry, source = entries["bd-siamunet"], checkpoint("siamunet")
@@ -131,13 +129,13 @@ def test_triton_is_to_load_every_version(built: Path) -> None:
 
 
 def test_the_same_checkpoint_builds_the_same_bytes(
-    tmp_path: Path, built: Path, sources: dict[str, Path], entries: dict[str, Entry]
+    tmp_path: Path, built: Path, sources: dict[str, Path], entries: dict[str, ModelSpec]
 ) -> None:
     [folder] = build(sources["bd-fcn"], [entries["bd-fcn"]], tmp_path, file_format="torchscript")
     assert contents(folder) == contents(built / "bd-fcn")
 
 
-def test_the_licence_of_a_checkpoint_goes_before_the_catalogues(tmp_path: Path, entries: dict[str, Entry]) -> None:
+def test_the_licence_of_a_checkpoint_goes_before_the_catalogues(tmp_path: Path, entries: dict[str, ModelSpec]) -> None:
     write_checkpoint(replace(checkpoint("fcn"), licence="MIT"), tmp_path / "model.pt")
     build(tmp_path / "model.pt", [entries["bd-fcn"]], tmp_path / "repository")
     assert scan(tmp_path / "repository").models["bd-fcn"].card.licence == "MIT"
@@ -153,7 +151,7 @@ def _altered_export(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_altered_export")
 @pytest.mark.parametrize("file_format", ["onnx", "torchscript"])
 def test_behind_a_closed_gate_nothing_is_written(
-    tmp_path: Path, sources: dict[str, Path], entries: dict[str, Entry], file_format: Any
+    tmp_path: Path, sources: dict[str, Path], entries: dict[str, ModelSpec], file_format: Any
 ) -> None:
     with pytest.raises(ParityError, match=r"^onnx on "):
         build(sources["bd-fcn"], [entries["bd-fcn"]], tmp_path / "repository", file_format=file_format)
@@ -162,7 +160,7 @@ def test_behind_a_closed_gate_nothing_is_written(
 
 @pytest.mark.usefixtures("_altered_export")
 def test_behind_a_closed_gate_the_former_model_stays(
-    repository: Path, sources: dict[str, Path], entries: dict[str, Entry]
+    repository: Path, sources: dict[str, Path], entries: dict[str, ModelSpec]
 ) -> None:
     before = contents(repository)
     with pytest.raises(ParityError):
@@ -172,7 +170,7 @@ def test_behind_a_closed_gate_the_former_model_stays(
 
 
 def test_a_version_is_replaced_as_a_whole(
-    repository: Path, sources: dict[str, Path], entries: dict[str, Entry]
+    repository: Path, sources: dict[str, Path], entries: dict[str, ModelSpec]
 ) -> None:
     build(sources["other fcn"], [entries["bd-fcn"]], repository, file_format="onnx")
     model = scan(repository).models["bd-fcn"]
@@ -182,7 +180,7 @@ def test_a_version_is_replaced_as_a_whole(
 
 
 def test_a_further_version_keeps_the_former(
-    repository: Path, sources: dict[str, Path], entries: dict[str, Entry]
+    repository: Path, sources: dict[str, Path], entries: dict[str, ModelSpec]
 ) -> None:
     former = contents(repository)["bd-fcn/1/model.pt"]
     build(sources["other fcn"], [entries["bd-fcn"]], repository, file_format="torchscript", version=2)
@@ -196,7 +194,7 @@ def test_a_further_version_keeps_the_former(
 
 @pytest.mark.parametrize(("source", "file_format"), [("other fcn", "onnx"), ("argmax fcn", "torchscript")])
 def test_versions_under_one_card_share_one_contract(
-    repository: Path, sources: dict[str, Path], entries: dict[str, Entry], source: str, file_format: Any
+    repository: Path, sources: dict[str, Path], entries: dict[str, ModelSpec], source: str, file_format: Any
 ) -> None:
     before = contents(repository)
     with pytest.raises(BuildError, match="version 1 has another tensor contract"):
@@ -205,7 +203,7 @@ def test_versions_under_one_card_share_one_contract(
 
 
 def test_unfit_checkpoints_and_figures_are_refused(
-    tmp_path: Path, sources: dict[str, Path], entries: dict[str, Entry]
+    tmp_path: Path, sources: dict[str, Path], entries: dict[str, ModelSpec]
 ) -> None:
     with pytest.raises(BuildError, match="bd-fcn is a fcn, the checkpoint a siamunet"):
         build(sources["bd-siamunet"], [entries["bd-fcn"]], tmp_path)

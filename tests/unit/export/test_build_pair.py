@@ -12,17 +12,14 @@ from typing import Any
 import pytest
 
 import export.build
-from export.build import build
+from export.build import build, replacing
 from export.checkpoints.files import write_checkpoint
 from export.cli import main
 from export.errors import BuildError, ParityError
 from export.graphs.contract import Graph
-from export.repository.cards import threshold_of
-from export.repository.publish import replacing
-from export.repository.sources import verify_source
-from export.tasks.catalogue import CATALOG
-from export.tasks.specs import ClickEntry
-from export.verify import verify
+from export.registry import CATALOG
+from export.tasks.interactive.spec import InteractiveSpec
+from export.verify import verify, verify_source
 from gateway.repository.card import read_card
 from gateway.repository.store import file_digest, scan
 from tests.support.checkpoints import SIZE, checkpoint, small_entries, small_entry, untrained, write
@@ -115,16 +112,16 @@ def test_the_cards_belong_together(built: Path, source: Path) -> None:
 )
 def test_lengths_are_the_papers_at_full_size(name: str, lengths: tuple[float, ...]) -> None:
     entry = CATALOG[name]
-    assert isinstance(entry, ClickEntry)
+    assert isinstance(entry, InteractiveSpec)
     clicks = entry.clicks(512)
     assert (clicks.margin, clicks.sigma, clicks.push) == lengths
 
 
 def test_a_checkpoint_without_a_threshold_gets_the_catalogues() -> None:
     silent = checkpoint("dextr", threshold=None)
-    assert threshold_of(silent, CATALOG["dextr"]) == 0.8
-    assert threshold_of(replace(silent, threshold=0.6), CATALOG["dextr"]) == 0.6
-    assert threshold_of(checkpoint("fcn", threshold=None), CATALOG["bd-fcn"]) is None
+    assert CATALOG["dextr"].threshold_of(silent.threshold) == 0.8
+    assert CATALOG["dextr"].threshold_of(0.6) == 0.6
+    assert CATALOG["bd-fcn"].threshold_of(None) is None
 
 
 def test_behind_a_closed_gate_both_former_models_stay(

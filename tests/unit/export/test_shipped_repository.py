@@ -8,8 +8,9 @@ from export.verify import verify
 from gateway.repository.store import scan
 from tests.support.places import ROOT
 
-REPOSITORY = ROOT / "model_repository"
 pytestmark = pytest.mark.processors
+
+REPOSITORY = ROOT / "model_repository"
 
 
 def test_the_shipped_repository_verifies() -> None:

@@ -161,5 +161,8 @@ def test_items_say_more_than_bytes_as_soon_as_they_are_known(admission: Admissio
 
 def test_draining(admission: Admission) -> None:
     admission.draining = True
+    with admit(admission):
+        pass
+    admission.closed = True
     with pytest.raises(Draining), admit(admission):
         pytest.fail("let in")

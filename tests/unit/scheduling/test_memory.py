@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -80,3 +82,53 @@ def test_nothing_is_asked_for_nothing() -> None:
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ctypes.CDLL", lambda _: object())
     assert not memory.keep_freed(1 << 20)
+
+
+# A decoder that is deceived, and what is read after it.
+BOUND = """
+import asyncio, sys
+from functools import partial
+from concurrent.futures import ThreadPoolExecutor
+import cv2, numpy as np
+from gateway.errors import Overloaded
+from gateway.scheduling.memory import bound_memory
+from gateway.scheduling.timeline import Timeline
+from gateway.scheduling.workers import Workers
+
+async def main():
+    workers, refused = Workers(ThreadPoolExecutor(1)), 0
+    small = np.zeros((64, 64), np.uint8)
+    enlarge = partial(cv2.resize, small, (1 << 16, 1 << 16))
+    for large in (partial(np.ones, 1 << 33, np.uint8), partial(bytes, 1 << 33), enlarge):
+        try:
+            await workers.run(Timeline(60), "decode", large)
+        except Overloaded:
+            refused += 1
+        await workers.run(Timeline(60), "decode", cv2.resize, small, (128, 128))
+    print(refused)
+
+if bound_memory(int(sys.argv[1])) is None:
+    sys.exit("other C library")
+asyncio.run(main())
+"""
+
+
+def test_what_asks_for_more_than_the_bound_is_refused_and_the_process_goes_on() -> None:
+    assert ran(BOUND, str(2 << 30)) == 3
+
+
+def test_the_bound_is_shared_out_and_follows_the_control_group(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    bounds: list[tuple[int, int]] = []
+    monkeypatch.setattr("resource.getrlimit", lambda _: (-1, resource.RLIM_INFINITY))
+    monkeypatch.setattr("resource.setrlimit", lambda _, pair: bounds.append(pair))
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr(memory, "_CGROUPS", tmp_path)
+    assert memory.bound_memory(None) is None
+    (tmp_path / "memory.max").write_text("16000\n")
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory" / "memory.limit_in_bytes").write_text("16000\n")
+    assert memory.bound_memory(None) == 15_000
+    assert memory.bound_memory(None, 3) == 5_000
+    assert memory.bound_memory(900, 3) == 300
+    assert memory.bound_memory(0) is None
+    assert [soft for soft, _ in bounds] == [15_000, 5_000, 300]

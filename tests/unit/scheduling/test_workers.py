@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from gateway.errors import DeadlineExceeded
+from gateway.observability.metrics import Telemetry
+from gateway.scheduling.pools import LanedPool
 from gateway.scheduling.timeline import Timeline
 from gateway.scheduling.workers import Workers
 
@@ -98,3 +100,34 @@ def test_a_deadline_can_be_brought_forward_and_not_put_off() -> None:
     timeline.curtail(50)
     assert timeline.remaining() < 11
     assert timeline.allowed == 10
+
+
+def test_an_emergency_finds_a_thread_where_all_are_taken() -> None:
+    async def scenario() -> tuple[str, str]:
+        workers, bulk, emergency = Workers(LanedPool("worker", 2, Telemetry())), Timeline(60), Timeline(60, "emergency")
+        free = await workers.run(emergency, "decode", lambda: threading.current_thread().name)
+        ended = threading.Event()
+        long = [asyncio.create_task(workers.run(bulk, "decode", ended.wait)) for _ in range(3)]
+        await asyncio.sleep(0)
+        try:
+            async with asyncio.timeout(30):
+                taken = await workers.run(emergency, "decode", lambda: threading.current_thread().name)
+        finally:
+            ended.set()
+            await asyncio.gather(*long)
+            workers.close()
+        return free, taken
+
+    free, taken = asyncio.run(scenario())
+    assert free.startswith("worker_")
+    assert taken.startswith("worker-emergency")
+
+
+def test_the_kept_thread_is_for_nobody_else() -> None:
+    pool = LanedPool("lane", 1, Telemetry())
+    ended = threading.Event()
+    running = [pool.of("bulk").submit(ended.wait) for _ in range(3)]
+    assert pool.of("bulk") is not pool.of("emergency")
+    ended.set()
+    assert all(future.result() for future in running)
+    pool.shutdown()

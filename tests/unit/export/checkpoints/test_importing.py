@@ -13,8 +13,8 @@ from export.checkpoints.files import read_checkpoint
 from export.checkpoints.importing import import_weights
 from export.cli import main
 from export.errors import CheckpointError
-from export.networks import INTERACTIVE, build_network
-from tests.support.checkpoints import WIDTH, untrained
+from export.networks import build_network
+from tests.support.checkpoints import INTERACTIVE, WIDTH, untrained
 
 Weights = dict[str, Tensor]
 

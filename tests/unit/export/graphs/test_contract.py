@@ -18,10 +18,12 @@ from torch.nn import functional as F
 from export.graphs.contract import Graph, to_onnx, to_torchscript
 from export.graphs.framing import Framing
 from export.graphs.runners import FileFormat, open_file
+from export.graphs.served import ServedModel
 from export.networks.colours import IMAGENET
 from export.parity.inputs import draw_tiles
-from export.tasks.damage.graph import ServedModel, serve
-from export.tasks.specs import OUTPUTS, DamageEntry
+from export.task import OUTPUTS
+from export.tasks.damage.graph import serve
+from export.tasks.damage.spec import DamageSpec
 from gateway.vision.labels import decide
 from tests.support.checkpoints import small_entries, untrained
 from tests.support.exports import onnx_once
@@ -39,7 +41,7 @@ def served(architecture: str, threshold: float | None = 0.5) -> ServedModel:
 
 def graph(architecture: str) -> Graph:
     [entry] = small_entries(architecture)
-    assert isinstance(entry, DamageEntry)
+    assert isinstance(entry, DamageSpec)
     return Graph(served(architecture), entry.input_specs(), entry.output_specs())
 
 

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from export.networks import INTERACTIVE, build_network
+from export.networks import build_network
 from export.networks.iog import IOGRefine
 from export.networks.pyramid import AveragePool
-from tests.support.checkpoints import WIDTH, click_inputs, untrained
+from tests.support.checkpoints import INTERACTIVE, WIDTH, click_inputs, untrained
 
 pytestmark = pytest.mark.processors
 

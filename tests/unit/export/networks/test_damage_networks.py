@@ -18,17 +18,16 @@ from export.checkpoints.files import Checkpoint, read_checkpoint
 from export.checkpoints.importing import import_weights
 from export.cli import main
 from export.errors import CheckpointError
+from export.graphs.contract import graph_of
 from export.graphs.framing import Framing
 from export.graphs.runners import open_file, torch_runner
-from export.graphs.wrap import graph_of
 from export.networks import build_network
 from export.networks.dahitra import DAHiTra, Hierarchy, undoubled
 from export.parity.inputs import draw_tiles
-from export.repository.sources import verify_source
-from export.tasks.building.graph import ServedBuilding
-from export.tasks.catalogue import CATALOG
-from export.tasks.damage.catalogue import DAMAGE_CLASSES, GRADES
-from export.verify import verify
+from export.registry import CATALOG
+from export.tasks.damage.building.graph import ServedBuilding
+from export.tasks.damage.spec import DAMAGE_CLASSES, GRADES
+from export.verify import verify, verify_source
 from gateway.repository.card import CropSpec
 from gateway.repository.store import scan
 from tests.support.checkpoints import WIDTH, checkpoint, small_entry, untrained, write

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from export.checkpoints.keras_importing import import_keras
-from export.networks import FILMS, build_network
+from export.checkpoints.importing import import_keras
+from export.networks import build_network
 from export.networks.keras_layers import FilmNetwork, keras_names, keras_size
-from export.tasks.radiograph.recipe import film_recipe
+from export.training.recipe import recipe_of
+from tests.support.checkpoints import FILMS
 
 pytestmark = pytest.mark.processors
 
@@ -46,7 +47,7 @@ def test_full_width_has_keras_number_of_parameters_and_features(architecture: st
 
 @pytest.mark.parametrize("architecture", FILMS)
 def test_small_networks_fit_into_a_repository(architecture: str) -> None:
-    recipe = film_recipe(architecture, "demo")
+    recipe = recipe_of(architecture, "demo")
     network = build_network(architecture, recipe.width, recipe.depths).eval()
     assert sum(parameter.numel() for parameter in network.parameters()) <= 620_000
     with torch.inference_mode():

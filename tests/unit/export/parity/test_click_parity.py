@@ -10,12 +10,13 @@ import pytest
 from onnx import numpy_helper
 
 from export.errors import ParityError
+from export.graphs.contract import graph_of
 from export.graphs.runners import FileFormat
-from export.graphs.wrap import graph_of
-from export.parity.cases import Files, Trial, crop_trial, pair_trials, trials_of
+from export.parity.cases import Case, Files
 from export.parity.gate import prove
 from export.parity.inputs import KINDS, draw_clicked
-from export.tasks.specs import ClickEntry
+from export.tasks.interactive.graph import cases_of
+from export.tasks.interactive.spec import InteractiveSpec
 from gateway.vision.clicks import as_points, click_map
 from tests.support.checkpoints import SIZE, checkpoint, small_entries, untrained
 from tests.support.exports import exported, graph, refinement
@@ -42,7 +43,7 @@ def perturbed(file: bytes, layer: str, amount: float) -> bytes:
 
 
 def test_halves_and_their_composition_are_compared_on_every_kind_of_crops_and_batch() -> None:
-    parity = prove(pair_trials(refinement(), *HALVES, files(*FORMATS), 0.5), 8)
+    parity = prove(cases_of(refinement(), HALVES, files(*FORMATS), 0.5), 8)
     assert {(d.part, d.format, d.tiles, d.batch) for d in parity.comparisons} == {
         (part, file_format, kind, batch)
         for part in ("encoder", "head", "composition")
@@ -62,16 +63,16 @@ def test_halves_and_their_composition_are_compared_on_every_kind_of_crops_and_ba
 )
 def test_a_whole_graph_is_compared_once(name: str, layer: str) -> None:
     file = exported(name, "onnx")
-    parity = prove(trials_of(untrained(name), [graph(name)], [{"onnx": file}], 0.5), 3)
+    parity = prove(cases_of(untrained(name), [graph(name)], [{"onnx": file}], 0.5), 3)
     assert {(d.part, d.batch) for d in parity.comparisons} == {("whole", 1), ("whole", 3)}
     with pytest.raises(ParityError, match=r"^onnx on (noise|constant|natural) tiles, batch 1: probabilities differ"):
-        prove([crop_trial(graph(name), {"onnx": perturbed(file, layer, 0.5)}, 0.5)], 1)
+        prove(cases_of(refinement(), [graph(name)], [{"onnx": perturbed(file, layer, 0.5)}], 0.5), 1)
 
 
 def test_a_changed_encoder_closes_the_gate() -> None:
     encoder, head = files("onnx")
     changed: Files = {"onnx": perturbed(encoder["onnx"], "backbone.layer4.1.conv3.weight", 0.5)}
-    encoding, _, composition = pair_trials(refinement(), *HALVES, (changed, head), 0.5)
+    encoding, _, composition = cases_of(refinement(), HALVES, (changed, head), 0.5)
     with pytest.raises(ParityError, match=r"^onnx encoder on .*: features differ by up to 0\.\d+ of the largest"):
         prove([encoding], 1)
     with pytest.raises(ParityError, match=r"^onnx composition on .*: probabilities differ"):
@@ -81,16 +82,16 @@ def test_a_changed_encoder_closes_the_gate() -> None:
 def test_a_changed_head_closes_the_gate() -> None:
     encoder, head = files("onnx")
     changed: Files = {"onnx": perturbed(head["onnx"], "Fine_net.final_predict.1.weight", 0.5)}
-    for trial in pair_trials(refinement(), *HALVES, (encoder, changed), 0.5)[1:]:
-        with pytest.raises(ParityError, match=rf"^onnx {trial.part} on .*: probabilities differ"):
-            prove([trial], 1)
+    for case in cases_of(refinement(), HALVES, (encoder, changed), 0.5)[1:]:
+        with pytest.raises(ParityError, match=rf"^onnx {case.part} on .*: probabilities differ"):
+            prove([case], 1)
 
 
 def test_the_composition_shows_what_the_halves_hide() -> None:
     """An encoder and a head of two networks each pass on their own."""
     stranger: Files = {"onnx": exported("iog_refine_encoder", "onnx", 1)}
     halves = graph("iog_refine_encoder", 1), HALVES[1]
-    encoding, _, composition = pair_trials(refinement(), *halves, (stranger, files("onnx")[1]), 0.5)
+    encoding, _, composition = cases_of(refinement(), halves, (stranger, files("onnx")[1]), 0.5)
     prove([encoding], 1)
     with pytest.raises(ParityError, match="composition"):
         prove([composition], 1)
@@ -99,12 +100,15 @@ def test_the_composition_shows_what_the_halves_hide() -> None:
 def test_masks_are_compared_at_the_threshold() -> None:
     answer = (np.full((1, 4, 4), 127, np.uint8),)
     truth = (np.full((1, 4, 4), 128, np.uint8),)
-    shares = [crop_trial(HALVES[0], {}, threshold).deviation(truth, answer).flipped_share for threshold in (0.5, 0.6)]
+    whole = graph("iog")
+    shares = [
+        cases_of(refinement(), [whole], [{}], level)[0].deviation(truth, answer).flipped_share for level in (0.5, 0.6)
+    ]
     assert shares == [1, 0]
 
 
 def test_features_beyond_half_precision_close_the_gate() -> None:
-    encoding: Trial = pair_trials(refinement(), *HALVES, ({}, {}), 0.5)[0]
+    encoding: Case = cases_of(refinement(), HALVES, ({}, {}), 0.5)[0]
     sound, beyond = (np.ones((1, 2), np.float16),), (np.array([[np.inf, 1]], np.float16),)
     assert encoding.deviation(sound, sound).feature_difference == 0
     assert encoding.deviation(sound, (np.array([[1.5, 1]], np.float16),)).feature_difference == 0.5
@@ -113,7 +117,7 @@ def test_features_beyond_half_precision_close_the_gate() -> None:
 
 
 def test_an_answer_that_is_no_number_closes_the_gate() -> None:
-    encoding = pair_trials(refinement(), *HALVES, ({}, {}), 0.5)[0]
+    encoding = cases_of(refinement(), HALVES, ({}, {}), 0.5)[0]
 
     def empty(batches: object) -> tuple[np.ndarray, ...]:
         return tuple(np.full_like(each, np.nan) for each in encoding.reference(batches))  # type: ignore[arg-type]
@@ -150,12 +154,12 @@ def test_natural_clicks_are_of_a_person() -> None:
 def test_graphs_of_no_contract_are_refused() -> None:
     for wrong in ([HALVES[0]], [HALVES[1], HALVES[0]], []):
         with pytest.raises(ValueError, match="no tensor contract"):
-            trials_of(refinement(), wrong, [{}] * len(wrong), 0.5)
+            cases_of(refinement(), wrong, [{}] * len(wrong), 0.5)
 
 
 def test_entries_ask_for_parts_that_the_network_has() -> None:
     network = untrained("iog")
     for entry in small_entries("iog_refine"):
-        assert isinstance(entry, ClickEntry)
+        assert isinstance(entry, InteractiveSpec)
         with pytest.raises(ValueError, match=f"has no {entry.part}"):
             graph_of(network, checkpoint("iog"), entry)

@@ -11,11 +11,11 @@ from export.errors import ParityError
 from export.graphs.contract import Graph, to_torchscript
 from export.graphs.framing import Framing
 from export.graphs.runners import FileFormat
-from export.parity.cases import tile_trial
+from export.parity.cases import Case, Files
 from export.parity.gate import TOLERANCE_FLIPPED, TOLERANCE_PROBABILITY, prove
 from export.parity.inputs import draw_tiles
-from export.tasks.damage.graph import serve
-from export.tasks.specs import DamageEntry
+from export.tasks.damage.graph import cases_of, serve
+from export.tasks.damage.spec import DamageSpec
 from tests.support.checkpoints import small_entries, untrained
 from tests.support.exports import onnx_once
 
@@ -24,9 +24,13 @@ pytestmark = pytest.mark.processors
 TILE = 64
 
 
+def _cases(graph: Graph, files: Files) -> list[Case]:
+    return cases_of(graph.module, [graph], [files], None)
+
+
 def served(seed: int = 0, threshold: float = 0.5) -> Graph:
     [entry] = small_entries("siamunet")
-    assert isinstance(entry, DamageEntry)
+    assert isinstance(entry, DamageSpec)
     module = serve(untrained("siamunet", seed), entry.inputs, Framing(2, threshold))
     return Graph(module, entry.input_specs(), entry.output_specs())
 
@@ -52,7 +56,7 @@ def perturbed(file: bytes, amount: float) -> bytes:
 def test_both_formats_are_compared_on_every_kind_of_tiles_and_batch(
     graph: Graph, files: dict[FileFormat, bytes]
 ) -> None:
-    parity = prove([tile_trial(graph, files)], 8)
+    parity = prove(_cases(graph, files), 8)
     assert {(d.format, d.tiles, d.batch) for d in parity.comparisons} == {
         (file_format, kind, batch)
         for file_format in ("onnx", "torchscript")
@@ -67,18 +71,18 @@ def test_both_formats_are_compared_on_every_kind_of_tiles_and_batch(
 
 def test_a_changed_weight_closes_the_gate(graph: Graph, files: dict[FileFormat, bytes]) -> None:
     with pytest.raises(ParityError, match=r"onnx on (noise|constant|natural) tiles, batch \d: probabilities differ"):
-        prove([tile_trial(graph, {**files, "onnx": perturbed(files["onnx"], 0.5)})], 3)
+        prove(_cases(graph, {**files, "onnx": perturbed(files["onnx"], 0.5)}), 3)
 
 
 def test_the_worst_comparison_is_named(graph: Graph, files: dict[FileFormat, bytes]) -> None:
     other = to_torchscript(served(seed=1))
     with pytest.raises(ParityError, match=r"^torchscript on "):
-        prove([tile_trial(graph, {**files, "torchscript": other})], 3)
+        prove(_cases(graph, {**files, "torchscript": other}), 3)
 
 
 def test_the_decision_is_compared_too(files: dict[FileFormat, bytes]) -> None:
     with pytest.raises(ParityError, match=r"differ by up to 0\.00.*of the labels flip"):
-        prove([tile_trial(served(threshold=0.6), {"onnx": files["onnx"]})], 3)
+        prove(_cases(served(threshold=0.6), {"onnx": files["onnx"]}), 3)
 
 
 def test_a_file_that_cannot_run_a_batch_closes_the_gate(graph: Graph, files: dict[FileFormat, bytes]) -> None:
@@ -86,7 +90,7 @@ def test_a_file_that_cannot_run_a_batch_closes_the_gate(graph: Graph, files: dic
     for value in proto.graph.input:
         value.type.tensor_type.shape.dim[0].dim_value = 1
     with pytest.raises(ParityError, match="onnx fails on noise tiles, batch 3"):
-        prove([tile_trial(graph, {"onnx": proto.SerializeToString()})], 3)
+        prove(_cases(graph, {"onnx": proto.SerializeToString()}), 3)
 
 
 def test_swapped_outputs_close_the_gate(graph: Graph, files: dict[FileFormat, bytes]) -> None:
@@ -99,7 +103,7 @@ def test_swapped_outputs_close_the_gate(graph: Graph, files: dict[FileFormat, by
     del proto.graph.output[:]
     proto.graph.output.extend(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.UINT8, None) for name in names)
     with pytest.raises(ParityError, match="gives label_map as uint8"):
-        prove([tile_trial(graph, {"onnx": proto.SerializeToString()})], 1)
+        prove(_cases(graph, {"onnx": proto.SerializeToString()}), 1)
 
 
 @pytest.mark.parametrize("kind", ["noise", "constant", "natural"])

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from export.tasks.damage.evaluate import best_constant, evaluate
-from export.training.metrics import Binary, DamageCounts, harmonic_mean, xview2_score
+from export.tasks.damage.metrics import DamageCounts, best_constant, harmonic_mean, xview2_score
+from export.tasks.damage.metrics import count as evaluate
+from export.training.metrics import Binary
 
 TARGET = np.array([[0, 0, 1, 1], [2, 2, 3, 255], [4, 4, 4, 0]], np.uint8)
 PREDICTION = np.array([[0, 1, 1, 2], [2, 0, 3, 1], [4, 4, 1, 0]], np.uint8)

@@ -10,10 +10,10 @@ import torch
 
 from export.checkpoints.files import read_checkpoint
 from export.networks import build_network
-from export.tasks.damage.recipe import recipe
 from export.tasks.damage.samples import Draw
 from export.tasks.damage.train import train
 from export.training.normed import folded, normalised
+from export.training.recipe import RunOptions, recipe_of
 
 pytestmark = pytest.mark.processors
 
@@ -34,7 +34,7 @@ def test_a_run_with_normalisation_leaves_the_architectures_own_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("export.synthetic.towns.SIZE", 64)
-    tiny = replace(recipe("fcn", "demo"), width=0.05, draw=Draw(32, 2), steps=2, scenes=1, normalised=True)
-    checkpoint = read_checkpoint(train(tiny, None, tmp_path))
+    tiny = replace(recipe_of("fcn", "demo"), width=0.05, draw=Draw(32, 2), steps=2, scenes=1, normalised=True)
+    checkpoint = read_checkpoint(train(tiny, None, tmp_path, RunOptions()))
     assert checkpoint.hyperparameters["normalised"] is True
     checkpoint.network()

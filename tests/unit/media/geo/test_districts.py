@@ -11,7 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import DistrictsInvalid, DistrictsTooLarge
-from gateway.media.geo.districts import DistrictLimits, count_districts, read_districts
+from gateway.media.geo.districts import (
+    DistrictLimits,
+    ObservedCells,
+    count_districts,
+    districts_of,
+    meeting,
+    read_districts,
+)
 from gateway.media.geo.georeference import GeoGrid, transformed
 from gateway.media.geo.vectors import building_areas
 from gateway.vision.regions import regions
@@ -49,7 +56,7 @@ def town(number: int = 40) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 def test_buildings_count_where_they_stand() -> None:
     buildings = regions(town())
-    west, east, nowhere = count_districts(buildings, PLACE, read_districts(layer(WEST, EAST), LIMITS), 5)
+    west, east, nowhere = count_districts(buildings, PLACE, read_districts(layer(WEST, EAST), LIMITS).districts, 5)
     assert (west.district and west.district.id, west.district and west.district.name) == ("w", "West")
     assert (east.district and east.district.id, east.district and east.district.name) == (1, "East")
     assert nowhere.district is None
@@ -65,7 +72,7 @@ def test_a_house_on_the_border_stands_in_one_district() -> None:
     drawn = np.zeros((HEIGHT, WIDTH), np.uint8)
     drawn[100:120, 190:210] = 1  # half here and half there
     drawn[200:220, 195:215] = 2
-    counts = count_districts(regions(drawn), PLACE, read_districts(layer(WEST, EAST), LIMITS), 5)
+    counts = count_districts(regions(drawn), PLACE, read_districts(layer(WEST, EAST), LIMITS).districts, 5)
     assert np.sum([count.buildings for count in counts], axis=0).tolist() == [0, 1, 1, 0, 0]
     assert counts[2].buildings == (0, 0, 0, 0, 0)
     assert counts[1].buildings[2] == 1
@@ -76,7 +83,7 @@ def test_a_house_on_the_border_stands_in_one_district() -> None:
 def test_districts_without_gaps_hold_each_building_once(borders: list[int], houses: int) -> None:
     edges = [0, *sorted(borders), WIDTH]
     features = [feature(ring(x0, 0, x1, HEIGHT)) for x0, x1 in pairwise(edges)]
-    counts = count_districts(regions(town(houses)), PLACE, read_districts(layer(*features), LIMITS), 5)
+    counts = count_districts(regions(town(houses)), PLACE, read_districts(layer(*features), LIMITS).districts, 5)
     assert sum(sum(count.buildings) for count in counts) == houses
     assert sum(counts[-1].buildings) == 0
 
@@ -87,7 +94,7 @@ def test_districts_that_overlap_both_count_and_holes_do_not() -> None:
     everything = feature(ring(0, 0, 400, 300))
     buildings = regions(town())
     one, rest, total, nowhere = count_districts(
-        buildings, PLACE, read_districts(layer(inner, around, everything), LIMITS), 5
+        buildings, PLACE, read_districts(layer(inner, around, everything), LIMITS).districts, 5
     )
     assert sum(one.buildings) + sum(rest.buildings) == sum(total.buildings) == 40
     assert 0 < sum(one.buildings) < 40
@@ -95,9 +102,9 @@ def test_districts_that_overlap_both_count_and_holes_do_not() -> None:
 
 
 def test_what_stands_in_none_is_counted_apart() -> None:
-    *_, nowhere = count_districts(regions(town()), PLACE, read_districts(layer(WEST), LIMITS), 5)
+    *_, nowhere = count_districts(regions(town()), PLACE, read_districts(layer(WEST), LIMITS).districts, 5)
     assert sum(nowhere.buildings) == 20
-    assert count_districts([], PLACE, read_districts(layer(WEST), LIMITS), 5)[0].buildings == (0, 0, 0, 0, 0)
+    assert count_districts([], PLACE, read_districts(layer(WEST), LIMITS).districts, 5)[0].buildings == (0, 0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("name", ["urn:ogc:def:crs:EPSG::32615", "EPSG:32615", "urn:ogc:def:crs:EPSG:9.8:32615"])
@@ -112,7 +119,7 @@ def test_another_reference_system_is_taken_by_its_number(name: str) -> None:
         ]
     )
     crs = {"type": "name", "properties": {"name": name}}
-    (district,) = read_districts(layer(metres, crs=crs), LIMITS)
+    (district,) = read_districts(layer(metres, crs=crs), LIMITS).districts
     corners = transformed(
         GeoGrid(PLACE.crs, PLACE.affine, 1, 1).crs,
         PLACE.crs,
@@ -124,12 +131,13 @@ def test_another_reference_system_is_taken_by_its_number(name: str) -> None:
 
 def test_the_old_name_of_wgs_84_is_wgs_84() -> None:
     crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:OGC:1.3:CRS84"}}
-    assert read_districts(layer(WEST, crs=crs), LIMITS)[0].shape.equals(read_districts(layer(WEST), LIMITS)[0].shape)
+    named, plain = (read_districts(one, LIMITS).districts[0] for one in (layer(WEST, crs=crs), layer(WEST)))
+    assert named.shape.equals(plain.shape)
 
 
 def test_heights_are_left_out() -> None:
     high = feature([[*place, 12.5] for place in ring(0, 0, 10, 10)])
-    assert not read_districts(layer(high), LIMITS)[0].shape.has_z
+    assert not read_districts(layer(high), LIMITS).districts[0].shape.has_z
 
 
 POINT = {"type": "Feature", "geometry": {"type": "Point", "coordinates": [0, 0]}, "properties": {}}
@@ -146,12 +154,11 @@ LOOP = [[0, 0], [1, 1], [1, 0], [0, 1], [0, 0]]
         (b'{"type": "FeatureCollection", "features": {}}', None, "not a GeoJSON feature collection"),
         (layer(), "/features", "empty"),
         (layer(WEST, POINT), "/features/1", "other than a polygon"),
-        (layer({"type": "Feature", "geometry": None}), "/features/0", "not a GeoJSON feature with a polygon"),
+        (layer({"type": "Feature", "geometry": None}), "/features", "None of the districts has an area"),
         (layer(7), "/features/0", "not a GeoJSON feature with a polygon"),
         (layer(feature([[0, 0], [1, 1]])), "/features/0", "not a GeoJSON feature with a polygon"),
         (layer(feature([[0, 0], ["x", 1], [1, 0], [0, 0]])), "/features/0", "not a GeoJSON feature with a polygon"),
-        (layer(feature()), "/features/0", "empty"),
-        (layer(feature(LOOP)), "/features/0", "crosses itself"),
+        (layer(feature()), "/features", "None of the districts has an area"),
         (layer(feature([[500, 0], [501, 0], [501, 1], [500, 0]])), "/features/0", "beyond"),
         (layer(feature([[366_642, 4_104_361], [366_742, 4_104_361], [366_742, 4_104_511]])), "/features/0", "beyond"),
         (layer(feature([[0, 0], [1, float("nan")], [1, 0], [0, 0]])), "/features/0", "."),
@@ -172,3 +179,76 @@ def test_too_many_districts_are_refused() -> None:
         with pytest.raises(DistrictsTooLarge) as refused:
             read_districts(layer(WEST, EAST), limits)
         assert refused.value.limit == limit
+
+
+def test_outlines_that_cross_themselves_are_repaired_and_said() -> None:
+    spike = feature([*ring(0, 0, 200, 300)[:3], PLACE.to_lon_lat([(260, 300)])[0].tolist(), *ring(0, 0, 200, 300)[2:]])
+    read = read_districts(layer(feature(LOOP), spike, EAST), LIMITS)
+    assert read.notices == ("2 districts whose outlines cross themselves were repaired",)
+    assert all(district.shape.is_valid and district.shape.area for district in read.districts)
+    assert read.districts[1].shape.area == pytest.approx(shapely.Polygon(ring(0, 0, 200, 300)).area)
+
+
+def test_features_without_an_area_are_left_out_and_said() -> None:
+    nothing = {"type": "Feature", "geometry": None, "properties": {"name": "nowhere"}}
+    read = read_districts(layer(nothing, WEST, feature(), EAST), LIMITS)
+    assert [district.id for district in read.districts] == ["w", 3]
+    assert read.notices == ("2 districts without an area are left out",)
+
+
+def test_the_edge_of_the_earth_may_be_passed_by_what_rounding_does() -> None:
+    corners = [[-180, -90], [180.00000001, -90], [180.00000001, 90.0000005], [-180, 90], [-180, -90]]
+    (world,) = read_districts(layer(feature(corners)), LIMITS).districts
+    assert world.shape.bounds == (-180, -90, 180, 90)
+
+
+@pytest.mark.parametrize(
+    ("properties", "name", "expected"),
+    [
+        ({"ADM3_EN": "North", "ADM3_PCODE": "XX0101"}, None, "North"),
+        ({"ADM1_EN": "Province", "ADM2_EN": "County"}, None, "County"),
+        ({"shapeName": "North", "shapeID": "1"}, None, "North"),
+        ({"NAME_1": "Province", "NAME_3": "North", "GID_3": "X.1_1"}, None, "North"),
+        ({"NAME": "North"}, None, "North"),
+        ({"name": 12}, None, "12"),
+        ({"name": "North", "code": "N1"}, "code", "N1"),
+        ({"population": 12}, None, None),
+        ({"name": True}, None, None),
+        ({}, None, None),
+    ],
+)
+def test_names_are_where_makers_put_them_or_the_caller_says(properties: Any, name: str | None, expected: Any) -> None:
+    read = read_districts(layer(feature(ring(0, 0, 9, 9), properties=properties)), LIMITS, name)
+    assert read.districts[0].name == expected
+
+
+def test_a_property_that_no_district_has_is_said() -> None:
+    assert read_districts(layer(WEST), LIMITS, "nom").notices == (
+        "no district has a property of the name that was asked for",
+    )
+
+
+@pytest.mark.parametrize("side", [1, 7])
+def test_how_much_of_a_district_was_observed(side: int) -> None:
+    observed = np.ones((HEIGHT, WIDTH), np.int64)
+    observed[:, 300:] = 0
+    beyond = feature(ring(-200, 0, 200, 300))
+    small = feature(ring(350.2, 10.1, 350.4, 10.3))
+    away = feature([[0, 0], [1, 0], [1, 1], [0, 0]])
+    districts = read_districts(layer(WEST, EAST, beyond, small, away), LIMITS).districts
+    rows, columns = np.arange(0, HEIGHT, side), np.arange(0, WIDTH, side)
+    seen = np.add.reduceat(np.add.reduceat(observed, rows, axis=0), columns, axis=1)
+    counts = count_districts(regions(town()), PLACE, districts, 5, ObservedCells(side, seen))
+    shares = [count.observed_share for count in counts]
+    assert shares == [pytest.approx(share, abs=0.02) for share in (1, 0.5, 0.5, 0, 0)] + [None]
+    assert meeting(districts, PLACE)
+    assert not meeting(districts[-1:], PLACE)
+
+
+def test_each_building_has_its_district() -> None:
+    districts = read_districts(layer(WEST, feature(ring(0, 0, 100, 300))), LIMITS).districts
+    buildings = regions(town())
+    found = districts_of(buildings, PLACE, districts)
+    assert [district and district.id for district in found] == [
+        "w" if building.box[0] < 200 else None for building in buildings
+    ]

@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 import pytest
 from affine import Affine
+from rasterio.crs import CRS
+from rasterio.io import MemoryFile
 from shapely import Polygon
 
+from gateway.media.gdal import contained
+from gateway.media.geo.cog import LabelMapFile
+from gateway.media.geo.geography import old_datum
 from gateway.media.geo.georeference import GeoGrid
-from tests.support.geotiffs import grid
+from tests.support.geotiffs import grid, opened, smooth, write
 
 
 def test_pixels_go_to_degrees_and_back() -> None:
@@ -71,3 +78,56 @@ def test_the_footprint_goes_on_over_the_antimeridian(west: float) -> None:
     assert place.from_lon_lat([(-179.999, 9.999), (179.999, 9.999)]) == pytest.approx(
         np.array([(300, 100), (100, 100)])
     )
+
+
+def test_an_image_may_end_at_the_antimeridian() -> None:
+    edge, metres = 20037508.342789244, 0.597164283559817
+    for west in (edge - 512 * metres, edge - 513 * metres, -edge):
+        place = grid(512, 512, "EPSG:3857", Affine(metres, 0, west, 0, -metres, -1_897_000))
+        found = opened(write(smooth(512, 512), place)).info.grid
+        assert found == place
+        corners = np.array([(0, 0), (512, 0), (512, 512), (0, 512)], float)
+        np.testing.assert_allclose(found.from_lon_lat(found.to_lon_lat(corners)), corners, atol=1e-3)
+
+
+def with_heights(code: int) -> bytes:
+    """Return a file in UTM whose heights are of a vertical reference system, or ellipsoidal as of 4979."""
+    data = bytearray(write(smooth(64, 64), grid(64, 64, "EPSG:32615+5773")))
+    at = data.find(struct.pack("<HHHH", 4096, 0, 1, 5773))
+    assert at > 0
+    struct.pack_into("<H", data, at + 6, code)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("code", [5773, 4979])
+def test_heights_are_no_part_of_an_images_reference_system(code: int) -> None:
+    found = opened(with_heights(code)).info.grid
+    assert found is not None
+    expected = grid(64, 64)
+    assert found.gsd == pytest.approx(expected.gsd)
+    np.testing.assert_allclose(found.to_lon_lat([(3, 9)]), expected.to_lon_lat([(3, 9)]), atol=1e-9)
+    with LabelMapFile(64, 64, np.zeros((2, 3), np.uint8), found) as labels:
+        labels.write(np.zeros((64, 64), np.uint8))
+        content = labels.geotiff(["a", "b"], {})
+    with contained(), MemoryFile(content) as memory, memory.open() as file:
+        assert file.crs is not None
+        assert file.crs.to_epsg() == 32615
+
+
+@pytest.mark.parametrize(
+    ("crs", "datum"),
+    [
+        ("EPSG:26715", "North American Datum 1927"),
+        ("EPSG:27700", "Ordnance Survey of Great Britain 1936"),
+        ("EPSG:4301", "Tokyo"),
+        ("EPSG:32615", None),
+        ("EPSG:26915", None),
+        ("EPSG:25832", None),
+        ("EPSG:3857", None),
+    ],
+)
+def test_old_datums_are_said(crs: str, datum: str | None) -> None:
+    assert old_datum(CRS.from_string(crs)) == datum
+    if crs == "EPSG:26715":
+        notices = opened(write(smooth(64, 64), grid(64, 64, crs))).info.notices
+        assert any("North American Datum 1927 come to WGS 84 without a grid" in notice for notice in notices)

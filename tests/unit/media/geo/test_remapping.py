@@ -81,10 +81,42 @@ def test_about_a_pole_gdal_warps() -> None:
     assert coordinates(degrees, polar, (0, 0)) is None
 
 
-def test_where_neighbours_are_to_be_averaged_gdal_warps() -> None:
-    fine = grid(2000, 2000, affine=Affine(0.2, 0, 366_642.5, 0, -0.2, 4_104_511))
-    assert coordinates(fine, PRE, (0, 0)) is None
-    assert coordinates(PRE, fine, (0, 0)) is not None
+FINE = {
+    "2.5 to one": grid(2000, 2000, affine=Affine(0.2, 0, 366_600.3, 0, -0.2, 4_104_540.1)),
+    "five to one, turned": grid(
+        4000, 4000, affine=Affine.translation(366_500, 4_104_600) @ Affine.rotation(-20) @ Affine.scale(0.1, -0.1)
+    ),
+    "degrees, finer down than across": grid(1000, 2500, "EPSG:4326", Affine(5e-6, 0, -94.5009, 0, -1.5e-6, 37.0777)),
+}
+
+
+@pytest.mark.parametrize("where", FINE)
+def test_smaller_pixels_are_averaged_as_gdal_does(where: str) -> None:
+    place = FINE[where]
+    picture = ground(place).copy()
+    picture[600:700, 500:620] = 0
+    post = opened(write(picture, place, nodata=0))
+    assert post.info.grid is not None
+    ours, theirs = aligned(post, PRE), warped(post, post.info.grid, PRE, (0, 0))
+    assert isinstance(ours, RemappedRaster)
+    (pixels, observed), (expected, observed_there) = whole(ours), whole(theirs)
+    assert np.mean(observed != observed_there) < 0.01
+    both = observed & observed_there
+    assert both.mean() > 0.4
+    assert np.abs(pixels[both].astype(int) - expected[both]).mean() < 1.5
+    assert not pixels[~observed].any()
+    part, seen = ours.read(slice(100, 163), slice(90, 201))
+    assert np.abs(part.astype(int) - pixels[100:163, 90:201]).max() <= 3
+    assert (seen == observed[100:163, 90:201]).mean() > 0.999
+
+
+def test_noise_is_averaged_away() -> None:
+    """A quarter of the pixels would do for smooth ground; only a mean of all of them is still."""
+    fine = grid(5600, 5600, affine=Affine(0.0625, 0, 366_642.5, 0, -0.0625, 4_104_511))
+    noise = np.random.default_rng(0).integers(1, 256, (5600, 5600, 1), np.uint8).repeat(3, axis=2)
+    pixels, observed = whole(aligned(opened(write(noise, fine, photometric="rgb")), PRE))
+    assert observed.all()
+    assert pixels.std() == pytest.approx(74 / 8, abs=1)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (128, 129), (257, 1)])

@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import rasterio
@@ -13,6 +14,8 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from pyproj import Geod
+from rasterio.features import rasterize
 from shapely.geometry import shape
 
 from gateway.media.gdal import contained
@@ -192,4 +195,38 @@ def test_a_ring_that_crosses_itself_is_mended() -> None:
     bow = Region([[0, 0], [10, 10], [10, 0], [0, 10]], [], 1, 60, None, (0, 0, 11, 11))
     (outline,) = outlines([bow])
     assert outline.is_valid
-    assert outline.area == pytest.approx(75, abs=10)
+    assert outline.area == pytest.approx(60, rel=0.02)
+
+
+@pytest.mark.parametrize("where", ["UTM", "Mercator"])
+def test_polygons_are_the_label_map_and_cover_what_its_pixels_do(where: str) -> None:
+    """Turned houses of every size from 50 pixels, burnt back onto the grid by another reader."""
+    place = {
+        "UTM": grid(700, 700),
+        "Mercator": grid(700, 700, "EPSG:3857", Affine(0.6, 0, 1_100_000, 0, -0.6, 8_400_000)),
+    }[where]
+    drawn = np.zeros((700, 700), np.uint8)
+    rng = np.random.default_rng(0)
+    for number in range(144):
+        y, x = divmod(number, 12)
+        size = (rng.uniform(7, 40), rng.uniform(7, 34))
+        corners = cv2.boxPoints(((x * 58 + 30.3, y * 58 + 30.7), size, float(rng.uniform(0, 90))))
+        cv2.fillPoly(drawn, [corners.round().astype(np.int32)], number % 4 + 1)
+    buildings = regions(drawn, min_area=50)
+    assert len(buildings) > 100
+    features = [feature for feature in collection(drawn, place)["features"] if feature["properties"]["pixels"] >= 50]
+    assert len(features) == len(buildings)
+    geod = Geod(ellps="WGS84")
+    shapes = []
+    for feature in features:
+        pixels, area_m2 = feature["properties"]["pixels"], feature["properties"]["area_m2"]
+        on_earth = shape(feature["geometry"])
+        shapes.append(shapely.transform(on_earth, place.from_lon_lat))
+        assert area_m2 == pytest.approx(abs(geod.geometry_area_perimeter(on_earth)[0]), rel=0.02)
+        assert shapes[-1].area == pytest.approx(pixels, rel=0.02)
+    burnt = rasterize([(found, 1) for found in shapes], out_shape=drawn.shape, dtype="uint8") > 0
+    labelled = drawn > 0
+    for building in buildings:
+        x0, y0, x1, y1 = building.box
+        part = np.s_[y0:y1, x0:x1]
+        assert (burnt[part] & labelled[part]).sum() / (burnt[part] | labelled[part]).sum() >= 0.98

@@ -287,10 +287,12 @@ def test_padding_between_jpeg_segments_is_passed_over(padding: bytes) -> None:
 
 
 def test_hostile_headers_take_bounded_work() -> None:
-    many = png(80, 80, *[chunk(b"teXt")] * 200_000)
-    assert probe(many, LIMITS).size == (80, 80)
-    with pytest.raises(ImageUnreadable):
-        probe(b"\xff\xd8" + b"\xff\xfe\0\x02" * 200_000 + saved(smooth(), "JPEG")[2:], LIMITS)
+    for data in (
+        png(80, 80, *[chunk(b"teXt")] * 200_000),
+        b"\xff\xd8" + b"\xff\xfe\0\x02" * 200_000 + saved(smooth(), "JPEG")[2:],
+    ):
+        with pytest.raises(ImageUnreadable):
+            probe(data, LIMITS)
 
 
 def test_what_opencv_itself_refuses_is_unreadable() -> None:
@@ -353,3 +355,35 @@ def test_real_images_decode_as_pillow_has_them() -> None:
     with Image.open(path) as picture:
         expected = np.asarray(picture.convert("RGB"))
     assert abs(opened(path.read_bytes()).pixels.astype(int) - expected).max() <= 3
+
+
+@pytest.mark.parametrize("bits", [8, 9, 10, 11, 12, 14, 15])
+def test_samples_of_few_bits_in_sixteen_are_scaled_by_what_they_hold(bits: int) -> None:
+    most = (1 << bits) - 1
+    deep = np.linspace(0, most, 100 * 80).round().astype(np.uint16).reshape(80, 100)
+    data = cv2.imencode(".png", deep)[1].tobytes()
+    decoded = opened(data)
+    assert np.abs(decoded.pixels[..., 0] - deep * (255 / most)).max() <= 0.5001
+    assert decoded.notices == (f"16-bit samples that hold {bits} bits reduced to 8 bits",)
+
+
+def jpeg_header(marker: int, depth: int) -> bytes:
+    """Return a JPEG whose frame header says so, and little more."""
+    frame = struct.pack(">BHHBBBB", depth, 128, 128, 1, 1, 0x11, 0)
+    table = b"\xff\xdb" + struct.pack(">H", 67) + b"\0" + bytes([1] * 64)
+    head = b"\xff\xd8" + table + bytes([0xFF, marker]) + struct.pack(">H", 2 + len(frame)) + frame
+    return head + b"\xff\xda\0\x08\1\1\0\0\x3f\0" + bytes(50) + b"\xff\xd9"
+
+
+@pytest.mark.parametrize(
+    ("marker", "depth", "says"),
+    [
+        (0xC1, 12, "12 bits per sample"),
+        (0xC3, 8, "without loss"),
+        (0xC3, 16, "without loss"),
+        (0xC7, 8, "without loss"),
+    ],
+)
+def test_jpeg_that_is_not_decoded_here_is_refused_for_what_it_is(marker: int, depth: int, says: str) -> None:
+    with pytest.raises(ImageUnsuitable, match=says):
+        opened(jpeg_header(marker, depth))

@@ -40,6 +40,7 @@ class BandEngine:
 
     name = "bands"
     transport = "in-process"
+    tried = True
 
     def __init__(self, fail_at: int = -1) -> None:
         self.batches: list[int] = []

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from affine import Affine
@@ -129,6 +130,26 @@ def test_a_small_image_inside_a_large_one_is_a_pair() -> None:
     assert pair.alignment.overlap == pytest.approx(6400 / SIZE**2, abs=1e-4)
     assert seen[300:380, 200:280].mean() > 0.9
     assert off(pixels[302:378, 202:278], seen[302:378, 202:278], town().pre[302:378, 202:278]) < 2
+
+
+@pytest.mark.parametrize("align", ["auto", "require", "off"])
+@pytest.mark.parametrize(("width", "height", "metres"), [(100, 100, 0.02), (100, 6000, 0.0005), (64, 64, 0.01)])
+def test_a_post_image_within_a_few_pre_pixels_is_refused_with_their_number(
+    width: int, height: int, metres: float, align: Align
+) -> None:
+    east, north = place().affine @ (100.3, 100.3)
+    where = grid(width, height, affine=Affine(metres, 0, east, 0, -metres, north))
+    with pytest.raises(PairApart, match=r"share \d+\.\d\d pixels of the pre image") as refused:
+        paired(np.asarray(cv2.resize(town().pre, (width, height)), np.uint8), where, align)
+    assert set(refused.value.members["footprints"]) == {"pre", "post"}  # type: ignore[call-overload]
+
+
+def test_a_strip_narrower_than_a_pixel_is_a_pair_that_is_not_sure() -> None:
+    east, north = place().affine @ (100.3, 100.3)
+    where = grid(16, 400, affine=Affine(0.02, 0, east, 0, -0.5, north))
+    pair, _, _ = paired(town().pre[:400, :16], where)
+    assert pair.alignment.shift is not None
+    assert not pair.alignment.shift.sure
 
 
 def test_pictures_are_aligned_by_what_they_show_when_asked() -> None:

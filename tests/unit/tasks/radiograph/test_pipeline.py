@@ -79,6 +79,8 @@ class ScoringEngine:
 class Repository:
     """An engine that only tells how models stand."""
 
+    tried = True
+
     def __init__(self, *statuses: Status) -> None:
         self._statuses = statuses
 

@@ -11,6 +11,9 @@ import httpx
 import pytest
 from maskgate_client import Alignment, District, DistrictClass, Progress, SceneReport
 from maskgate_client.cli import main
+from maskgate_client.tasks.damage.layers import write_layer
+
+from tests.support.geotiffs import gdal
 
 TIFF = b"II*\0 and so on"
 
@@ -68,7 +71,7 @@ def test_progress_is_told(ask: Any) -> None:
     assert told[-1] == Progress("send", 2 * len(TIFF), 2 * len(TIFF))
 
 
-@pytest.mark.parametrize("name", ["town.geojson", "town.gpkg", "town.tif", "TOWN.TIFF"])
+@pytest.mark.parametrize("name", ["town.geojson", "town.gpkg", "town.tif", "TOWN.TIFF", "town.fgb"])
 def test_the_command_saves_the_file_named_and_a_small_picture(
     gateway: Any, pair: list[str], tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -100,6 +103,55 @@ def test_a_geopackage_holds_the_features(gateway: Any, pair: list[str], tmp_path
         "pixels": 2,
     }
     assert len(geometry) == 1
+
+
+EMPTY = json.dumps({"type": "FeatureCollection", "districts": None, "features": []}).encode()
+COLUMNS = ["class", "value", "confidence", "area_m2", "pixels"]
+
+
+@pytest.mark.parametrize("ending", ["gpkg", "fgb", "shp"])
+def test_a_layer_of_no_building_keeps_its_columns(tmp_path: Path, ending: str) -> None:
+    from pyogrio.raw import read
+
+    path = tmp_path / f"empty.{ending}"
+    for _ in range(2):
+        write_layer(EMPTY, path)
+    meta, _, geometry, _ = read(path)
+    assert list(meta["fields"]) == COLUMNS
+    assert meta["geometry_type"] in ("MultiPolygon", "Polygon")
+    assert len(geometry) == 0
+    assert meta["crs"] == "EPSG:4326"
+
+
+@pytest.mark.parametrize("ending", ["gpkg", "fgb", "shp", "gml"])
+def test_any_vector_format_holds_the_buildings(tmp_path: Path, ending: str) -> None:
+    square = [[[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]]]
+    properties = {"class": "destroyed", "value": 4, "confidence": None, "area_m2": 0.72, "pixels": 2, "district": 7}
+    feature = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": square}, "properties": properties}
+    path = tmp_path / f"town.{ending}"
+    write_layer(json.dumps({"type": "FeatureCollection", "districts": [], "features": [feature]}).encode(), path)
+    said = gdal("ogrinfo", "-al", path)
+    assert "Feature Count: 1" in said
+    for value in ("destroyed", "0.72", "district"):
+        assert value in said
+    assert "olygon" in said.split("Geometry:")[1][:40]
+
+
+@pytest.mark.parametrize("name", ["town.xyz", "town.csv", "town.json"])
+def test_a_file_of_no_such_format_is_a_usage_error(
+    gateway: Any, pair: list[str], tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["damage", *pair, "--out", str(tmp_path / name)], transport=gateway.transport) == 2
+    assert f"{Path(name).suffix} is no format that scenes are saved in" in capsys.readouterr().err
+    assert gateway.requests == []
+    assert not (tmp_path / name).exists()
+
+
+def test_a_folder_may_have_a_dot(gateway: Any, pair: list[str], tmp_path: Path) -> None:
+    (tmp_path / "there.already").mkdir()
+    for name in ("there.already", "2026.11"):
+        assert main(["damage", *pair, "--out", str(tmp_path / name)], transport=gateway.transport) == 0
+        assert list((tmp_path / name).glob("*.geojson"))
 
 
 def test_without_its_library_a_geopackage_is_refused_before_anything_is_sent(

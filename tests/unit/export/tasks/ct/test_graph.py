@@ -15,15 +15,14 @@ from export.build import build
 from export.checkpoints.files import Checkpoint, read_checkpoint
 from export.checkpoints.importing import import_weights
 from export.errors import BuildError, ParityError
-from export.graphs.contract import to_torchscript
+from export.graphs.contract import graph_of, to_torchscript
 from export.graphs.runners import torch_runner
-from export.graphs.wrap import graph_of
 from export.networks.cogseg import CogSeg
-from export.parity.cases import trials_of
 from export.parity.gate import prove
 from export.parity.inputs import draw_slices
-from export.repository.sources import verify_source
-from export.tasks.catalogue import CATALOG
+from export.registry import CATALOG
+from export.tasks.ct.graph import cases_of
+from export.verify import verify_source
 from gateway.repository.store import scan
 from gateway.vision.labels import decide
 from gateway.vision.windowing import Window
@@ -96,7 +95,7 @@ def test_both_formats_pass_the_gate_and_others_do_not(name: str) -> None:
     made = checkpoint(entry.architecture)
     graph = graph_of(made.network(), made, entry)
     onnx_file, torchscript = onnx_once(graph), to_torchscript(graph)
-    parity = prove(trials_of(made.network(), [graph], [{"onnx": onnx_file, "torchscript": torchscript}], 0.5), 4)
+    parity = prove(cases_of(made.network(), [graph], [{"onnx": onnx_file, "torchscript": torchscript}], 0.5), 4)
     assert len(parity.comparisons) == 18
     value = onnx.load_from_string(onnx_file).graph.input[0]
     assert value.name == "image"
@@ -104,9 +103,9 @@ def test_both_formats_pass_the_gate_and_others_do_not(name: str) -> None:
     assert [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim] == ["batch", SIZE, SIZE]
     other = graph_of(untrained(entry.architecture, seed=1), made, entry)
     what = "pixels differ" if name == "cogseg_sr" else "probabilities differ"
-    [trial] = trials_of(made.network(), [graph], [{}], 0.5)
+    [case] = cases_of(made.network(), [graph], [{}], 0.5)
     with pytest.raises(ParityError, match=f"^onnx on .*{what}"):
-        prove([replace(trial, runners={"onnx": torch_runner(other.module)})], 1)
+        prove([replace(case, runners={"onnx": torch_runner(other.module)})], 1)
 
 
 def test_a_cogseg_is_built_without_its_second_decoder_unless_that_is_named(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from export.tasks.ct.metrics import SliceCounts, as_one, metrics
-from export.training.confusion import mean_iou
+from export.training.metrics import mean_iou
 
 NAMES = ("background", "ground-glass", "consolidation", "pleural effusion")
 TRUTH = np.array([[0, 0, 0, 0, 1], [1, 1, 1, 2, 2]], np.uint8)

@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 
 from export.checkpoints.files import read_checkpoint
 from export.cli import main
+from export.errors import DataError
+from export.evaluation.figures import read_measurement
 from export.tasks.ct import train as loop
 from export.tasks.ct.data import read_slices
 from export.tasks.ct.losses import LossWeights
-from export.tasks.ct.recipe import SliceRecipe, slice_recipe
-from export.tasks.ct.run import SliceRun
+from export.tasks.ct.recipe import SliceRecipe
 from export.tasks.ct.samples import Draw, Sampler, Slice, load_slice
-from export.tasks.damage.data import DataError
-from export.tasks.damage.figures import read_measurement
+from export.tasks.ct.train import SliceRun
+from export.training.recipe import RunOptions, recipe_of
 from export.training.schedule import learning_rate
 from gateway.media.medical.nifti import read_nifti
 from gateway.media.medical.slices import VolumeLimits
@@ -34,13 +35,13 @@ pytestmark = pytest.mark.processors
 
 SIZE = 64
 TINY = SliceRecipe(
-    "cogseg",
-    "tiny",
-    0.05,
-    Draw(2),
-    LossWeights(edges=0.05, dice=1.0, pool=2),
-    4,
-    1e-3,
+    network="cogseg",
+    name="tiny",
+    width=0.05,
+    draw=Draw(2),
+    loss=LossWeights(edges=0.05, dice=1.0, pool=2),
+    steps=4,
+    learning_rate=1e-3,
     average=0.9,
     threshold=0.5,
     size=SIZE,
@@ -162,7 +163,7 @@ def test_there_is_nothing_to_sample_from_nothing() -> None:
 
 @pytest.mark.parametrize("network", ["cogseg", "ct_unet"])
 def test_steps_on_the_same_batch_lower_the_loss(network: str, loaded: list[Slice]) -> None:
-    run = SliceRun(replace(TINY, network=network, learning_rate=1e-2, steps=100), None, "cpu", 0)
+    run = SliceRun(replace(TINY, network=network, learning_rate=1e-2, steps=100), RunOptions())
     batch = Sampler(loaded, LUNG, TINY.draw, 0).batch(0)
     losses = [run.learn(batch) for _ in range(60)]
     assert losses[0].keys() == (
@@ -173,7 +174,7 @@ def test_steps_on_the_same_batch_lower_the_loss(network: str, loaded: list[Slice
 
 
 def test_a_killed_run_ends_as_an_undisturbed_one(slices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    undisturbed = read_checkpoint(loop.train_slices(TINY, slices, tmp_path / "whole"))
+    undisturbed = read_checkpoint(loop.train(TINY, slices, tmp_path / "whole", RunOptions()))
     learn = SliceRun.learn
 
     def dying(run: SliceRun, batch: object) -> dict[str, float]:
@@ -184,8 +185,8 @@ def test_a_killed_run_ends_as_an_undisturbed_one(slices: Path, tmp_path: Path, m
     with monkeypatch.context() as patched:
         patched.setattr(SliceRun, "learn", dying)
         with pytest.raises(KeyboardInterrupt):
-            loop.train_slices(TINY, slices, tmp_path / "killed")
-    resumed = read_checkpoint(loop.train_slices(TINY, slices, tmp_path / "killed"))
+            loop.train(TINY, slices, tmp_path / "killed", RunOptions())
+    resumed = read_checkpoint(loop.train(TINY, slices, tmp_path / "killed", RunOptions()))
     assert undisturbed.state_dict.keys() == resumed.state_dict.keys()
     for name, weight in undisturbed.state_dict.items():
         torch.testing.assert_close(weight, resumed.state_dict[name], rtol=0, atol=0)
@@ -194,9 +195,10 @@ def test_a_killed_run_ends_as_an_undisturbed_one(slices: Path, tmp_path: Path, m
 
 
 def test_a_run_may_begin_with_the_weights_of_another(slices: Path, tmp_path: Path) -> None:
-    first = read_checkpoint(loop.train_slices(TINY, slices, tmp_path / "first"))
+    file = loop.train(TINY, slices, tmp_path / "first", RunOptions())
+    first = read_checkpoint(file)
     still = replace(TINY, steps=1, learning_rate=0.0)
-    second = read_checkpoint(loop.train_slices(still, slices, tmp_path / "second", start=first, seed=1))
+    second = read_checkpoint(loop.train(still, slices, tmp_path / "second", RunOptions(seed=1), start=file))
     for name, weight in first.state_dict.items():
         if not name.endswith(("running_mean", "running_var", "num_batches_tracked")):
             torch.testing.assert_close(second.state_dict[name], weight, rtol=0, atol=1e-6)
@@ -206,8 +208,8 @@ def test_a_run_may_begin_with_the_weights_of_another(slices: Path, tmp_path: Pat
 
 
 def test_cogseg_may_begin_with_the_encoder_and_the_decoder_of_the_plain_unet(slices: Path, tmp_path: Path) -> None:
-    unet = read_checkpoint(loop.train_slices(replace(TINY, network="ct_unet"), slices, tmp_path / "unet"))
-    run = SliceRun(replace(TINY, network="cogseg"), None, "cpu", 1)
+    unet = read_checkpoint(loop.train(replace(TINY, network="ct_unet"), slices, tmp_path / "unet", RunOptions()))
+    run = SliceRun(replace(TINY, network="cogseg"), RunOptions(seed=1))
     run.start_from_network(unet)
     begun = run.network.state_dict()
     for name, weight in unet.state_dict.items():
@@ -220,13 +222,13 @@ def test_a_run_needs_both_splits(slices: Path, tmp_path: Path) -> None:
     manifest = slices / "manifest.csv"
     manifest.write_text(manifest.read_text().replace(",val,", ",test,"))
     with pytest.raises(DataError, match="lacks the split val"):
-        loop.train_slices(TINY, slices, tmp_path / "out")
+        loop.train(TINY, slices, tmp_path / "out", RunOptions())
 
 
 def test_train_evaluate_build_and_evaluate_what_was_built(
     slices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("export.trainers.slice_recipe", lambda network, _: replace(TINY, network=network))
+    monkeypatch.setattr("export.cli.recipe_of", lambda network, _: replace(TINY, network=network))
     out, data, repository = tmp_path / "out", ["--data", str(slices)], tmp_path / "models"
     assert main(["train", "cogseg", *data, "--out", str(out)]) == 0
     history = json.loads((out / "history.json").read_text())
@@ -251,7 +253,7 @@ def test_train_evaluate_build_and_evaluate_what_was_built(
     assert main(["verify", str(repository), "--checkpoint", checkpoint]) == 0
     assert capsys.readouterr().out.splitlines() == ["cogseg: sound", "cogseg_sr: sound"]
     assert main(["evaluate", str(repository / "cogseg_sr"), *data]) == 1
-    assert "labels no slices" in capsys.readouterr().err
+    assert "No model of that name serves ct." in capsys.readouterr().err
 
 
 def test_what_cannot_be_trained_built_or_measured_is_said(
@@ -273,11 +275,11 @@ def test_what_cannot_be_trained_built_or_measured_is_said(
 
 
 def test_the_papers_recipe_is_the_papers() -> None:
-    paper = slice_recipe("cogseg", "paper")
+    paper = recipe_of("cogseg", "paper")
     assert (paper.width, paper.learning_rate, paper.weight_decay, paper.threshold) == (1.0, 1e-4, 0.0, None)
     weights = paper.loss
     assert (weights.entropy, weights.sharpness, weights.agreement, weights.edges) == (1.0, 0.5, 0.5, 0.5)
     assert (weights.dice, weights.pool, set(weights.classes)) == (0.0, 1, {1.0})
     rates = [learning_rate(1e-4, paper.schedule, epoch / 250) for epoch in (0, 49, 50, 100, 150, 249, 250)]
     assert rates == pytest.approx([1e-4, 1e-4, 5e-5, 2.5e-5, 1.25e-5, 6.25e-6, 6.25e-6])
-    assert slice_recipe("ct_unet", "paper").hyperparameters().keys() < paper.hyperparameters().keys()
+    assert recipe_of("ct_unet", "paper").hyperparameters().keys() < paper.hyperparameters().keys()

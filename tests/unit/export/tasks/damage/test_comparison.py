@@ -11,8 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from export.cli import main
-from export.tasks.damage.comparison.models import contestants
-from export.training.metrics import harmonic_mean
+from export.evaluation.engine import Bench, of_folder
+from export.tasks.damage.compare import Contestant, contestants
+from export.tasks.damage.metrics import harmonic_mean
 from gateway.repository.store import scan
 from tests.support.trivial import write_trivial_model
 from tests.support.trivial_crops import write_trivial_crops
@@ -59,18 +60,28 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def bench_of(models: Path) -> Bench:
+    return Bench(map(of_folder, scan(models).models.values()))
+
+
+def named(bench: Bench, models: Path, grader: str) -> dict[str, Contestant]:
+    return {each.model.name: each for each in contestants(bench, scan(models), "bd-fcn", grader)}
+
+
 def test_fused_is_the_composition(models: Path) -> None:
     pre, post, labels = town()
-    found = {model.name: model for model in contestants(scan(models), "bd-fcn", "bd-cnn")}
-    assert list(found) == ["bd-fcn", "bd-pixels", "fused"]
-    np.testing.assert_array_equal(found["fused"].predict(pre, post), labels)
-    assert found["fused"].classes == 5
+    with bench_of(models) as bench:
+        found = named(bench, models, "bd-cnn")
+        assert list(found) == ["bd-fcn", "bd-pixels", "fused"]
+        np.testing.assert_array_equal(found["fused"].predict(pre, post), labels)
+    assert len(found["fused"].model.card.classes) == 5
     assert found["fused"].size > found["bd-fcn"].size
     assert found["fused"].parameters == found["bd-fcn"].parameters + 16
 
 
 def test_without_its_parts_nothing_is_fused(models: Path) -> None:
-    assert [model.name for model in contestants(scan(models), "bd-fcn", "nobody")] == ["bd-fcn", "bd-pixels"]
+    with bench_of(models) as bench:
+        assert list(named(bench, models, "nobody")) == ["bd-fcn", "bd-pixels"]
 
 
 def test_figures_are_those_counted_by_hand(

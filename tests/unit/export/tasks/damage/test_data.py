@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from export.tasks.damage.data import DataError, parse_wkt, rasterise, read_pairs
+from export.errors import DataError
+from export.tasks.damage.data import parse_wkt, rasterise, read_pairs
 from tests.support import places
 
 SHARED = places.SAMPLES / "building_damage"
@@ -151,7 +152,7 @@ def test_folder_without_pairs_is_refused(tmp_path: Path) -> None:
 def test_text_for_an_image_is_refused(tmp_path: Path) -> None:
     write_tile(tmp_path, "a-flood_00000000")
     (tmp_path / "images" / "a-flood_00000000_pre_disaster.png").write_text("no pixels")
-    with pytest.raises(DataError, match="not a readable image"):
+    with pytest.raises(DataError, match="is no picture"):
         read_pairs(tmp_path)[0].read_pre()
 
 

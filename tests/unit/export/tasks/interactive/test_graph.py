@@ -11,18 +11,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from export.graphs.contract import to_onnx, to_torchscript
+from export.graphs.contract import graph_of, to_onnx, to_torchscript
 from export.graphs.runners import FileFormat, open_file
-from export.graphs.wrap import graph_of
 from export.parity.inputs import draw_clicked
-from export.tasks.catalogue import CATALOG
-from export.tasks.specs import FEATURES, ClickEntry
+from export.registry import CATALOG
+from export.tasks.interactive.spec import FEATURES, InteractiveSpec
 from tests.support.checkpoints import SIZE, checkpoint, click_inputs, small_entry, untrained
 from tests.support.exports import exported, graph
 
 pytestmark = pytest.mark.processors
 
-NAMES = tuple(name for name, entry in CATALOG.items() if isinstance(entry, ClickEntry))
+NAMES = tuple(name for name, entry in CATALOG.items() if isinstance(entry, InteractiveSpec))
 CHANNELS = (16, 32, 64, 128)
 
 

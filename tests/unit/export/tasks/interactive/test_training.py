@@ -11,23 +11,37 @@ import torch
 
 from export.checkpoints.files import read_checkpoint
 from export.cli import main
-from export.tasks.damage.data import DataError
+from export.errors import DataError
+from export.evaluation.engine import Bench
+from export.evaluation.opened import open_models
 from export.tasks.interactive import train as loop
 from export.tasks.interactive.benchmark import mean_ious, traces
 from export.tasks.interactive.compose import Photo, compose, stranger, turn
 from export.tasks.interactive.data import read_objects
 from export.tasks.interactive.losses import jaccard_distance
-from export.tasks.interactive.opened import open_checkpoint, open_interactive
-from export.tasks.interactive.recipe import ClickRecipe, click_recipe
-from export.tasks.interactive.run import ClickRun
+from export.tasks.interactive.methods import model_method
+from export.tasks.interactive.recipe import ClickRecipe
 from export.tasks.interactive.samples import Draw, Geometry, Sampler, extreme_points, load_photo
+from export.tasks.interactive.train import ClickRun
+from export.training.recipe import RunOptions, recipe_of
 from gateway.repository.card import read_card
 from tests.support.trivial_interactive import write_trivial_interactive
 
 pytestmark = pytest.mark.processors
 
 GEOMETRY = Geometry(size=64, margin=10, sigma=5, push=2)
-TINY = ClickRecipe("iog_refine", "tiny", 0.05, "resnet26", GEOMETRY, Draw(2), 4, 1e-3, average=0.9, rounds=2)
+TINY = ClickRecipe(
+    network="iog_refine",
+    name="tiny",
+    width=0.05,
+    depths="resnet26",
+    geometry=GEOMETRY,
+    draw=Draw(2),
+    steps=4,
+    learning_rate=1e-3,
+    average=0.9,
+    rounds=2,
+)
 
 
 @pytest.fixture
@@ -97,7 +111,7 @@ def test_jaccard_distance_of_a_hand_worked_case() -> None:
 def test_steps_on_the_same_batch_lower_the_loss(network: str, photos: list[Photo]) -> None:
     rounds = 2 if network == "iog_refine" else 0
     recipe = replace(TINY, network=network, rounds=rounds, learning_rate=3e-3, steps=100)
-    run = ClickRun(recipe, None, "cpu", 0)
+    run = ClickRun(recipe, RunOptions())
     batch = Sampler(photos, GEOMETRY, recipe.prompt, recipe.draw, 0).batch(0)
     losses = [run.learn(batch)["first"] for _ in range(40)]
     assert np.median(losses[-5:]) < 0.8 * losses[0]
@@ -106,7 +120,7 @@ def test_steps_on_the_same_batch_lower_the_loss(network: str, photos: list[Photo
 def test_a_killed_run_ends_as_an_undisturbed_one(
     objects: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    undisturbed = read_checkpoint(loop.train_clicks(TINY, objects, tmp_path / "whole"))
+    undisturbed = read_checkpoint(loop.train(TINY, objects, tmp_path / "whole", RunOptions()))
     learn = ClickRun.learn
 
     def dying(run: ClickRun, batch: object) -> dict[str, float]:
@@ -115,47 +129,48 @@ def test_a_killed_run_ends_as_an_undisturbed_one(
         return learn(run, batch)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patched:
-        patched.setattr("export.training.loop._SAVE_SECONDS", 0)
+        patched.setattr("export.tasks.damage.train._SAVE_SECONDS", 0)
         patched.setattr(ClickRun, "learn", dying)
         with pytest.raises(KeyboardInterrupt):
-            loop.train_clicks(TINY, objects, tmp_path / "killed")
-    resumed = read_checkpoint(loop.train_clicks(TINY, objects, tmp_path / "killed"))
+            loop.train(TINY, objects, tmp_path / "killed", RunOptions())
+    resumed = read_checkpoint(loop.train(TINY, objects, tmp_path / "killed", RunOptions()))
     assert resumed.steps == undisturbed.steps == 4
     for key, weight in undisturbed.state_dict.items():
         assert torch.equal(weight, resumed.state_dict[key]), key
 
 
 def test_a_checkpoint_says_what_it_is_and_can_be_started_from(objects: Path, tmp_path: Path) -> None:
-    refine = read_checkpoint(loop.train_clicks(TINY, objects, tmp_path / "refine"))
+    file = loop.train(TINY, objects, tmp_path / "refine", RunOptions())
+    refine = read_checkpoint(file)
     assert (refine.architecture, refine.depths, refine.size) == ("iog_refine", "resnet26", 64)
     assert "3 labelled objects (3 Drawn)" in refine.data
     recipe = replace(TINY, network="iog", rounds=0)
     for network, key in (("iog", "backbone.layer1.0.conv1.weight"), ("dextr", "layer1.0.conv1.weight")):
-        run = ClickRun(replace(recipe, network=network), None, "cpu", 1)
+        run = ClickRun(replace(recipe, network=network), RunOptions(seed=1))
         run.start_from_network(refine)
         for state in (run.network.state_dict(), run.average.state_dict()):
             assert torch.equal(state[key], refine.state_dict["backbone.layer1.0.conv1.weight"])
-    started = read_checkpoint(loop.train_clicks(recipe, objects, tmp_path / "iog", start=refine))
+    started = read_checkpoint(loop.train(recipe, objects, tmp_path / "iog", RunOptions(), start=file))
     assert "of iog_refine, tiny" in str(started.hyperparameters["started_from"])
 
 
 def test_a_folder_without_a_split_is_refused(objects: Path, tmp_path: Path) -> None:
     (objects / "manifest.csv").unlink()
     with pytest.raises(DataError, match="split train"):
-        loop.train_clicks(TINY, objects, tmp_path / "out")
+        loop.train(TINY, objects, tmp_path / "out", RunOptions())
 
 
 def test_recipes_are_found_by_name() -> None:
-    assert click_recipe("iog", "paper").geometry.size == 512
-    assert click_recipe("dextr", "demo").prompt == "dextr"
+    assert recipe_of("iog", "paper").geometry.size == 512
+    assert recipe_of("dextr", "demo").prompt == "dextr"
     with pytest.raises(ValueError, match="iog_refine demo"):
-        click_recipe("iog", "none")
+        recipe_of("iog", "none")
 
 
 def test_a_trained_network_is_built_and_measured_from_the_command_line(
     objects: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("export.tasks.interactive.recipe._RECIPES", (TINY,))
+    monkeypatch.setattr("export.tasks.interactive.recipe.RECIPES", (TINY,))
     repository, data, out = tmp_path / "models", ["--data", str(objects)], tmp_path / "run"
     assert main(["train", "iog_refine", "--recipe", "tiny", *data, "--out", str(out)]) == 0
     assert main(["evaluate", str(out / "model.pt"), *data, "--out", str(out / "figures.json")]) == 0
@@ -165,10 +180,11 @@ def test_a_trained_network_is_built_and_measured_from_the_command_line(
     assert card.figures[0].baseline_name.startswith("GrabCut")
     assert "mean IoU after 3 clicks" in card.figures[0].metrics
     # The exported files and the network give one mask, up to the rounding of their probabilities.
-    trained = open_checkpoint(out / "model.pt").method
-    served = open_interactive(repository, "iog_refine").method
-    one, other = (traces(method, read_objects(objects), 3) for method in (trained, served))
-    assert mean_ious(one) == pytest.approx(mean_ious(other), abs=0.01)
+    found = []
+    for path in (out / "model.pt", repository / "iog_refine"):
+        with Bench(open_models([path]).served) as bench:
+            found.append(mean_ious(traces(bench, model_method(bench, "iog_refine"), read_objects(objects), 3)))
+    assert found[0] == pytest.approx(found[1], abs=0.01)
 
 
 def test_a_repository_is_measured_beside_the_tools(
@@ -195,7 +211,7 @@ def test_what_cannot_be_trained_or_measured_is_said(
         (["train", "fcn", "--start", str(objects), *out], "starts from nothing"),
         (["evaluate", str(tmp_path), *clicks, "--split", "none"], "no object in the split"),
         (["evaluate", str(tmp_path), *clicks, *out], "name its folder"),
-        (["evaluate", str(tmp_path / "iog_refine_encoder"), *clicks], "makes no masks"),
+        (["evaluate", str(tmp_path / "iog_refine_encoder"), *clicks], "serves interactive"),
     ):
         assert main(arguments) == 1, arguments
         assert reason in capsys.readouterr().err, arguments

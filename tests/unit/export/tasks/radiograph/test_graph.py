@@ -15,22 +15,16 @@ from torch import Tensor
 from export.build import build
 from export.checkpoints.files import Checkpoint, write_checkpoint
 from export.errors import CheckpointError, ParityError
-from export.graphs.contract import to_torchscript
+from export.graphs.contract import graph_of, to_torchscript
 from export.graphs.runners import torch_runner
-from export.graphs.wrap import graph_of
-from export.networks import FILMS
 from export.networks.keras_layers import FilmNetwork
-from export.parity.cases import trials_of
 from export.parity.gate import prove
 from export.parity.inputs import draw_tiles
-from export.repository.sources import verify_source
 from export.repository.triton import config_text
-from export.tasks.catalogue import entry_of
-from export.tasks.radiograph.graph import KINK, ServedFilm, evidence
-from export.tasks.specs import FilmEntry
-from export.verify import verify
+from export.tasks.radiograph.graph import KINK, ServedFilm, cases_of, evidence
+from export.verify import verify, verify_source
 from gateway.repository.store import scan
-from tests.support.checkpoints import FILM_SIZE, checkpoint, small_entries, untrained
+from tests.support.checkpoints import FILM_SIZE, FILMS, checkpoint, small_entries, untrained
 from tests.support.exports import onnx_once
 
 pytestmark = pytest.mark.processors
@@ -126,15 +120,15 @@ def test_both_formats_pass_the_gate_and_others_do_not(architecture: str) -> None
     network = made.network()
     graph = graph_of(network, made, entry)
     onnx_file, torchscript = onnx_once(graph), to_torchscript(graph)
-    parity = prove(trials_of(network, [graph], [{"onnx": onnx_file, "torchscript": torchscript}], 0.5), 4)
+    parity = prove(cases_of(network, [graph], [{"onnx": onnx_file, "torchscript": torchscript}], 0.5), 4)
     assert len(parity.comparisons) == 18
     value = onnx.load_from_string(onnx_file).graph.input[0]
     assert value.name == "image"
     assert [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim] == ["batch", 80, 80, 3]
     other = graph_of(untrained(architecture, seed=1), made, entry)
-    [trial] = trials_of(network, [graph], [{}], 0.5)
+    [case] = cases_of(network, [graph], [{}], 0.5)
     with pytest.raises(ParityError, match=r"^onnx on .*differ"):
-        prove([replace(trial, runners={"onnx": torch_runner(other.module)})], 1)
+        prove([replace(case, runners={"onnx": torch_runner(other.module)})], 1)
 
 
 def test_a_film_model_is_built_and_verified(built: tuple[Path, Path]) -> None:
@@ -159,11 +153,6 @@ def test_a_model_whose_scores_do_not_sum_to_one_is_found(
     wrong = (np.full((3, 2), 0.7, np.float32), np.zeros((3, 3, 3, 2), np.uint8))
     monkeypatch.setattr("export.verify.open_file", lambda *_: lambda _: wrong)
     assert "version 1 gives scores that do not sum to 1" in [fault.reason for fault in verify(scan(built[1]))]
-
-
-def test_films_of_another_task_have_no_entry_here() -> None:
-    with pytest.raises(CheckpointError, match="a cogseg scores no radiographs"):
-        entry_of("cogseg", FilmEntry)
 
 
 def test_a_checkpoint_of_another_depth_is_refused() -> None:

@@ -13,27 +13,26 @@ import torch
 
 from export.checkpoints.files import read_checkpoint, write_checkpoint
 from export.cli import main
-from export.errors import CheckpointError
-from export.networks import FILMS
-from export.tasks.damage.data import DataError
-from export.tasks.damage.figures import read_measurement
+from export.errors import CheckpointError, DataError
+from export.evaluation.figures import read_measurement
 from export.tasks.radiograph import train as loop
-from export.tasks.radiograph.data import read_films
-from export.tasks.radiograph.recipe import FilmRecipe, film_recipe
-from export.tasks.radiograph.run import FilmRun
+from export.tasks.radiograph.data import read_radiographs
+from export.tasks.radiograph.recipe import RadiographRecipe
 from export.tasks.radiograph.samples import Batch, Draw, Film, Sampler, with_smote
+from export.tasks.radiograph.train import RadiographRun
+from export.training.recipe import RunOptions, recipe_of
 from gateway.repository.card import read_card
 from gateway.vision.radiographs import to_square
-from tests.support.checkpoints import FILM_SIZE, checkpoint
+from tests.support.checkpoints import FILM_SIZE, FILMS, checkpoint
 
 pytestmark = pytest.mark.processors
 
-TINY = FilmRecipe(
-    "resnet101v2",
-    "tiny",
-    1 / 16,
-    "quarter",
-    Draw(4, changes="sources", balanced=True),
+TINY = RadiographRecipe(
+    network="resnet101v2",
+    name="tiny",
+    width=1 / 16,
+    depths="quarter",
+    draw=Draw(4, changes="sources", balanced=True),
     steps=4,
     learning_rate=1e-3,
     average=0.9,
@@ -42,12 +41,12 @@ TINY = FilmRecipe(
 
 
 def loaded(folder: Path, split: str = "train") -> list[Film]:
-    listed = [film for film in read_films(folder) if film.split == split]
+    listed = [film for film in read_radiographs(folder) if film.split == split]
     return [Film(film.read(), film.value) for film in listed if film.value is not None]
 
 
 def test_films_are_read_with_the_papers_classes_and_others(films: Path) -> None:
-    listed = read_films(films)
+    listed = read_radiographs(films)
     assert {(film.label, film.value) for film in listed} == {("COVID-19", 0), ("NORMAL", 1), ("other_pneumonia", None)}
     assert [film.split for film in listed].count("val") == 12
     assert listed[0].read().shape == (100, 90)
@@ -59,7 +58,7 @@ def test_folders_of_pictures_are_the_other_layout(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1].tobytes())
     (tmp_path / "val" / "COVID-19" / "notes.txt").write_text("no picture")
-    assert [(film.file.name, film.label, film.split) for film in read_films(tmp_path)] == [
+    assert [(film.file.name, film.label, film.split) for film in read_radiographs(tmp_path)] == [
         ("a.PNG", "COVID-19", "train"),
         ("b.jpg", "NORMAL", "train"),
         ("c.jpeg", "COVID-19", "val"),
@@ -69,17 +68,17 @@ def test_folders_of_pictures_are_the_other_layout(tmp_path: Path) -> None:
 
 def test_what_cannot_be_read_is_said(films: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"neither labels\.csv nor folders"):
-        read_films(tmp_path / "none")
-    first = read_films(films)[0].file
+        read_radiographs(tmp_path / "none")
+    first = read_radiographs(films)[0].file
     first.write_bytes(b"no picture")
     with pytest.raises(DataError, match="is no picture"):
-        read_films(films)[0].read()
+        read_radiographs(films)[0].read()
     first.unlink()
     with pytest.raises(DataError, match="missing file"):
-        read_films(films)
+        read_radiographs(films)
     (films / "labels.csv").write_text("file,label\n")
     with pytest.raises(DataError, match="lacks the columns split"):
-        read_films(films)
+        read_radiographs(films)
 
 
 @pytest.mark.parametrize("changes", ["jitter", "sources"])
@@ -129,7 +128,7 @@ def test_smote_fills_up_the_rarer_class_between_its_films(films: Path) -> None:
 
 
 def test_steps_on_the_same_batch_lower_the_loss(films: Path) -> None:
-    run = FilmRun(replace(TINY, learning_rate=1e-2, steps=100, activity=1e-3), None, "cpu", 0)
+    run = RadiographRun(replace(TINY, learning_rate=1e-2, steps=100, activity=1e-3), RunOptions())
     batch = Sampler(loaded(films), FILM_SIZE, Draw(8, changes="jitter", balanced=True), 0).batch(0)
     losses = [run.learn(batch) for _ in range(15)]
     assert losses[0].keys() == {"entropy", "activity"}
@@ -137,19 +136,19 @@ def test_steps_on_the_same_batch_lower_the_loss(films: Path) -> None:
 
 
 def test_a_killed_run_ends_as_an_undisturbed_one(films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    undisturbed = read_checkpoint(loop.train_films(TINY, films, tmp_path / "whole"))
-    learn = FilmRun.learn
+    undisturbed = read_checkpoint(loop.train(TINY, films, tmp_path / "whole", RunOptions()))
+    learn = RadiographRun.learn
 
-    def dying(run: FilmRun, batch: Batch) -> dict[str, float]:
+    def dying(run: RadiographRun, batch: Batch) -> dict[str, float]:
         if run.step == 2:
             raise KeyboardInterrupt
         return learn(run, batch)
 
     with monkeypatch.context() as patched:
-        patched.setattr(FilmRun, "learn", dying)
+        patched.setattr(RadiographRun, "learn", dying)
         with pytest.raises(KeyboardInterrupt):
-            loop.train_films(TINY, films, tmp_path / "killed")
-    resumed = read_checkpoint(loop.train_films(TINY, films, tmp_path / "killed"))
+            loop.train(TINY, films, tmp_path / "killed", RunOptions())
+    resumed = read_checkpoint(loop.train(TINY, films, tmp_path / "killed", RunOptions()))
     assert undisturbed.state_dict.keys() == resumed.state_dict.keys()
     for name, weight in undisturbed.state_dict.items():
         torch.testing.assert_close(weight, resumed.state_dict[name], rtol=0, atol=0)
@@ -163,32 +162,33 @@ def test_a_run_needs_both_classes_in_both_splits(films: Path, tmp_path: Path) ->
     table = films / "labels.csv"
     table.write_text(table.read_text().replace("no_finding,val", "no_finding,test"))
     with pytest.raises(DataError, match="the split val has no film of NORMAL"):
-        loop.train_films(TINY, films, tmp_path / "out")
+        loop.train(TINY, films, tmp_path / "out", RunOptions())
 
 
 def test_the_papers_recipe_learns_the_head_of_a_backbone_that_is_given(films: Path, tmp_path: Path) -> None:
     given = checkpoint("resnet101v2")
     start = replace(given, state_dict={k: v for k, v in given.state_dict.items() if k.startswith("backbone.")})
-    paper = replace(film_recipe("resnet101v2", "paper"), width=1 / 16, depths="quarter", size=FILM_SIZE, steps=2)
+    write_checkpoint(start, tmp_path / "start.pt")
+    paper = replace(recipe_of("resnet101v2", "paper"), width=1 / 16, depths="quarter", size=FILM_SIZE, steps=2)
     paper = replace(paper, draw=replace(paper.draw, batch=4))
-    done = read_checkpoint(loop.train_films(paper, films, tmp_path / "out", start=start))
+    done = read_checkpoint(loop.train(paper, films, tmp_path / "out", RunOptions(), start=tmp_path / "start.pt"))
     for key, weight in start.state_dict.items():
         torch.testing.assert_close(done.state_dict[key], weight, rtol=0, atol=0)
-    untouched = FilmRun(paper, None, "cpu", 0).network.state_dict()["head.dense.weight"]
+    untouched = RadiographRun(paper, RunOptions()).network.state_dict()["head.dense.weight"]
     assert not torch.equal(done.state_dict["head.dense.weight"], untouched)
     assert done.hyperparameters["started_from"] == "backbone of resnet101v2, demo"
     with pytest.raises(CheckpointError, match="the start's backbone is not this network's"):
-        loop.train_films(replace(paper, width=1 / 8), films, tmp_path / "other", start=start)
+        loop.train(replace(paper, width=1 / 8), films, tmp_path / "other", RunOptions(), start=tmp_path / "start.pt")
 
 
 def test_the_papers_recipe_is_the_papers() -> None:
     for network in FILMS:
-        paper = film_recipe(network, "paper")
+        paper = recipe_of(network, "paper")
         assert (paper.width, paper.depths, paper.size, paper.activity, paper.fixed) == (1.0, "full", 224, 1e-3, True)
         assert paper.draw.smote
         assert paper.draw.changes == "jitter"
     with pytest.raises(ValueError, match="no recipe"):
-        film_recipe("densenet201", "none")
+        recipe_of("densenet201", "none")
 
 
 def test_models_are_measured_alone_and_together(
@@ -220,7 +220,7 @@ def test_scores_are_those_of_the_served_graph_and_the_ensemble_their_mean(films:
     write_checkpoint(made, tmp_path / "one.pt")
     out = tmp_path / "figures.json"
     assert main(["evaluate", str(tmp_path / "one.pt"), "--data", str(films), "--out", str(out)]) == 0
-    listed = [film for film in read_films(films) if film.label == "other_pneumonia" and film.split == "val"]
+    listed = [film for film in read_radiographs(films) if film.label == "other_pneumonia" and film.split == "val"]
     squares = np.stack([to_square(film.read(), FILM_SIZE) for film in listed]).astype(np.float32) / 255
     with torch.inference_mode():
         logits = made.network()(torch.from_numpy(squares)[:, None].expand(-1, 3, -1, -1))
@@ -248,7 +248,7 @@ def test_what_cannot_be_trained_or_measured_is_said(
 def test_train_build_and_evaluate_what_was_built(
     films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("export.trainers.film_recipe", lambda *_: TINY)
+    monkeypatch.setattr("export.cli.recipe_of", lambda *_: TINY)
     out, data, repository = tmp_path / "out", ["--data", str(films)], tmp_path / "models"
     assert main(["train", "resnet101v2", *data, "--out", str(out)]) == 0
     file, figures, again = out / "model.pt", out / "figures.json", out / "again.json"

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-from export.tasks.damage.data import DataError
-from export.tasks.waste.catalogue import LABEL_SETS
+from export.errors import DataError
 from export.tasks.waste.coco import read_coco
 from export.tasks.waste.data import read_photos
+from export.tasks.waste.spec import LABEL_SETS
 
 CATEGORIES = [{"id": number, "name": spec.name} for number, spec in enumerate(LABEL_SETS["zerowaste"][1:], start=1)]
 

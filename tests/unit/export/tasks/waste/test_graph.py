@@ -17,17 +17,16 @@ from export.checkpoints.files import read_checkpoint
 from export.checkpoints.importing import import_weights
 from export.cli import main
 from export.errors import CheckpointError
+from export.graphs.contract import graph_of
 from export.graphs.runners import Runner, torch_runner
-from export.graphs.wrap import graph_of
 from export.networks.colours import IMAGENET
 from export.networks.fanet import FANet, FANetUPer
-from export.parity.cases import tile_trial
 from export.parity.gate import prove
 from export.parity.inputs import draw_tiles
+from export.registry import CATALOG, specs_of, task_of
 from export.repository.cards import stated
-from export.tasks.catalogue import CATALOG, entries_of, entry_of
-from export.tasks.specs import WasteEntry
-from export.tasks.waste.catalogue import LABEL_SETS
+from export.tasks.waste.graph import cases_of
+from export.tasks.waste.spec import LABEL_SETS
 from gateway.vision.labels import decide
 from tests.support.checkpoints import FANET_WIDTH, SIZE, UNTRAINED, WIDTH, checkpoint, small_entry, untrained
 
@@ -99,21 +98,19 @@ def test_zerowastes_classes_are_the_categories_and_background_is_dark() -> None:
 def test_files_that_answer_otherwise_do_not_pass_the_gate() -> None:
     made = checkpoint("waste_fcn")
     graph = graph_of(made.network(), made, small_entry("waste-fcn"))
-    trial = tile_trial(graph, {})
+    [case] = cases_of(graph.module, [graph], [{}], None)
     same: Runner = torch_runner(graph.module)
     other = torch_runner(graph_of(untrained("waste_fcn", seed=1), made, small_entry("waste-fcn")).module)
-    assert prove([replace(trial, runners={"onnx": same})], 2).comparisons
+    assert prove([replace(case, runners={"onnx": same})], 2).comparisons
     with pytest.raises(Exception, match="probabilities differ"):
-        prove([replace(trial, runners={"onnx": other})], 2)
+        prove([replace(case, runners={"onnx": other})], 2)
 
 
 def test_every_model_of_waste_has_an_entry_of_its_own() -> None:
     for name, architecture in MODELS.items():
-        assert [entry.name for entry in entries_of(architecture)] == [name]
-        assert entry_of(architecture, WasteEntry) is CATALOG[name]
+        assert [entry.name for entry in specs_of(architecture)] == [name]
+        assert task_of(architecture).name == "waste"
         assert CATALOG[name].task == "waste"
-    with pytest.raises(CheckpointError, match="a fcn labels no waste"):
-        entry_of("fcn", WasteEntry)
 
 
 def mmseg(path: Path, change: Callable[[Weights], Weights] = dict) -> Path:

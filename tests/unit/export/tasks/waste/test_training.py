@@ -12,19 +12,18 @@ import torch
 
 from export.checkpoints.files import read_checkpoint
 from export.cli import main
-from export.errors import CheckpointError
+from export.errors import CheckpointError, DataError
+from export.evaluation.figures import read_measurement
 from export.networks.fanet import FANet
-from export.tasks.damage.data import DataError
-from export.tasks.damage.figures import read_measurement
 from export.tasks.waste import train as loop
 from export.tasks.waste.data import read_photos
 from export.tasks.waste.evaluate import metrics
 from export.tasks.waste.losses import LossWeights, dice_distance, terms
-from export.tasks.waste.recipe import WasteRecipe, waste_recipe
-from export.tasks.waste.run import WasteRun
+from export.tasks.waste.recipe import WasteRecipe
 from export.tasks.waste.samples import IGNORED, Draw, Light, Photo, Sampler, load_photo
-from export.tasks.waste.starting import starting_weights
-from export.training.confusion import class_ious, confusion_of, mean_iou
+from export.tasks.waste.train import WasteRun, starting_weights
+from export.training.metrics import class_ious, confusion_of, mean_iou
+from export.training.recipe import RunOptions, recipe_of
 from export.training.schedule import learning_rate
 from gateway.repository.card import read_card
 from tests.support.checkpoints import FANET_WIDTH, write
@@ -33,8 +32,8 @@ pytestmark = pytest.mark.processors
 
 SIZE = 64
 TINY = WasteRecipe(
-    "fanet",
-    "tiny",
+    network="fanet",
+    name="tiny",
     width=FANET_WIDTH,
     depths="fanet_s",
     size=SIZE,
@@ -153,7 +152,7 @@ def test_confusion_counts_what_is_judged() -> None:
 
 @pytest.mark.parametrize("recipe", [TINY, FCN], ids=["fanet", "waste_fcn"])
 def test_steps_on_the_same_batch_lower_the_loss(recipe: WasteRecipe, loaded: list[Photo]) -> None:
-    run = WasteRun(replace(recipe, learning_rate=1e-2, steps=100), "bags", None, "cpu", 0)
+    run = WasteRun(replace(recipe, learning_rate=1e-2, steps=100), "bags", RunOptions())
     batch = Sampler(loaded, TINY.draw, 0).batch(0)
     losses = [run.learn(batch) for _ in range(15)]
     assert losses[0].keys() == {"entropy", "dice", *(["auxiliary"] if recipe is TINY else [])}
@@ -161,7 +160,7 @@ def test_steps_on_the_same_batch_lower_the_loss(recipe: WasteRecipe, loaded: lis
 
 
 def test_a_killed_run_ends_as_an_undisturbed_one(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    undisturbed = read_checkpoint(loop.train_photos(TINY, photos, tmp_path / "whole"))
+    undisturbed = read_checkpoint(loop.train(TINY, photos, tmp_path / "whole", RunOptions()))
     learn = WasteRun.learn
 
     def dying(run: WasteRun, batch: object) -> dict[str, float]:
@@ -172,8 +171,8 @@ def test_a_killed_run_ends_as_an_undisturbed_one(photos: Path, tmp_path: Path, m
     with monkeypatch.context() as patched:
         patched.setattr(WasteRun, "learn", dying)
         with pytest.raises(KeyboardInterrupt):
-            loop.train_photos(TINY, photos, tmp_path / "killed")
-    resumed = read_checkpoint(loop.train_photos(TINY, photos, tmp_path / "killed"))
+            loop.train(TINY, photos, tmp_path / "killed", RunOptions())
+    resumed = read_checkpoint(loop.train(TINY, photos, tmp_path / "killed", RunOptions()))
     assert undisturbed.state_dict.keys() == resumed.state_dict.keys()
     for name, weight in undisturbed.state_dict.items():
         torch.testing.assert_close(weight, resumed.state_dict[name], rtol=0, atol=0)
@@ -185,7 +184,7 @@ def test_a_run_needs_both_splits(photos: Path, tmp_path: Path) -> None:
     manifest = photos / "manifest.csv"
     manifest.write_text(manifest.read_text().replace(",val,", ",test,"))
     with pytest.raises(DataError, match="no photograph in the split 'val'"):
-        loop.train_photos(TINY, photos, tmp_path / "out")
+        loop.train(TINY, photos, tmp_path / "out", RunOptions())
 
 
 @pytest.mark.parametrize("recipe", [TINY, FCN], ids=["fanet", "waste_fcn"])
@@ -196,7 +195,7 @@ def test_train_evaluate_build_and_evaluate_what_was_built(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("export.trainers.waste_recipe", lambda *_: recipe)
+    monkeypatch.setattr("export.cli.recipe_of", lambda *_: recipe)
     out, data, repository = tmp_path / "out", ["--data", str(photos)], tmp_path / "models"
     name = "waste-fanet" if recipe is TINY else "waste-fcn"
     assert main(["train", recipe.network, *data, "--out", str(out)]) == 0
@@ -226,8 +225,10 @@ def test_a_run_begins_with_a_published_backbone(photos: Path, tmp_path: Path) ->
     backbone = FANet(FANET_WIDTH, (2, 2, 3, 1))
     published = {**backbone.state_dict(), "norm.weight": torch.ones(64), "head.weight": torch.ones(1000, 64)}
     torch.save({"state_dict": published, "epoch": 3}, tmp_path / "backbone.pth.tar")
-    start = starting_weights(tmp_path / "backbone.pth.tar")
-    learnt = read_checkpoint(loop.train_photos(replace(TINY, learning_rate=0.0), photos, tmp_path / "run", start=start))
+    start = tmp_path / "backbone.pth.tar"
+    learnt = read_checkpoint(
+        loop.train(replace(TINY, learning_rate=0.0), photos, tmp_path / "run", RunOptions(), start=start)
+    )
     for key, weight in backbone.state_dict().items():
         torch.testing.assert_close(learnt.state_dict[f"backbone.{key}"], weight)
     count = len(backbone.state_dict())
@@ -260,7 +261,7 @@ def test_what_cannot_be_trained_or_measured_is_said(
 
 
 def test_the_papers_recipe_is_the_published_configuration() -> None:
-    paper = waste_recipe("fanet", "paper")
+    paper = recipe_of("fanet", "paper")
     assert (paper.width, paper.depths, paper.size, paper.steps) == (1.0, "fanet_b", 512, 40_000)
     assert (paper.learning_rate, paper.weight_decay, paper.schedule) == (9e-5, 1e-3, "poly")
     draw = paper.draw
@@ -268,4 +269,4 @@ def test_the_papers_recipe_is_the_published_configuration() -> None:
     assert (draw.turn, draw.letterboxed, draw.mirrored) == (0.0, 0.0, False)
     rates = [learning_rate(9e-5, "poly", step / 40_000) for step in (0, 750, 1_500, 20_000, 40_000)]
     assert rates == pytest.approx([0, 4.5e-5 * 0.98216, 9e-5 * 0.96436, 9e-5 * 0.5**0.95, 0], rel=1e-3)
-    assert waste_recipe("waste_fcn", "paper").hyperparameters()["loss_auxiliary"] == 0.0
+    assert recipe_of("waste_fcn", "paper").hyperparameters()["loss_auxiliary"] == 0.0

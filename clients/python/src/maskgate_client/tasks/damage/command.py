@@ -10,7 +10,16 @@ from typing import Any
 
 from maskgate_client.client import Client
 from maskgate_client.command import MisuseError, Parents, align, bar, fail, in_flight, note, saved
-from maskgate_client.tasks.damage.pairs import FORMS, Outcome, Pair, Sending, Stray, find_pairs, name_pair
+from maskgate_client.tasks.damage.pairs import (
+    Outcome,
+    Pair,
+    Sending,
+    Stray,
+    can_be_saved,
+    find_pairs,
+    name_pair,
+    names_file,
+)
 
 
 def add(commands: Any, parents: Parents) -> None:
@@ -30,7 +39,8 @@ def add(commands: Any, parents: Parents) -> None:
         type=Path,
         default=Path("damage"),
         metavar="DIR | FILE",
-        help="default: ./damage; a FILE.geojson, FILE.gpkg or FILE.tif is for two GeoTIFFs",
+        help="default: ./damage; a FILE.geojson, FILE.tif, FILE.gpkg, or of another format that pyogrio writes, is for "
+        "two GeoTIFFs",
     )
     damage.add_argument(
         "--format", choices=("geojson", "gpkg", "tif"), default="geojson", help="of GeoTIFFs saved in a folder"
@@ -51,7 +61,12 @@ def _run(client: Client, options: argparse.Namespace) -> int:
     pairs, strays = _find(options.paths)
     for stray in strays:
         fail(f"{stray.path}: {stray.reason}")
-    if options.out.suffix.lower() in FORMS and len(options.paths) != 2:
+    if names_file(options.out) and not can_be_saved(options.out):
+        raise MisuseError(
+            f"{options.out.suffix} is no format that scenes are saved in: .geojson, .tif, .gpkg, .fgb, .shp or another "
+            "that pyogrio writes polygons in; a folder has no ending"
+        )
+    if names_file(options.out) and len(options.paths) != 2:
         raise MisuseError("a file to save to is for two images; for a folder give a folder, and --format")
     if not pairs:
         raise MisuseError(

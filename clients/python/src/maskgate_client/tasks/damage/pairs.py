@@ -6,7 +6,6 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,13 @@ from maskgate_client.command import describe, save, text
 from maskgate_client.errors import MaskgateError
 from maskgate_client.progress import Tell
 from maskgate_client.tasks.damage.answers import Align, SceneFile
+from maskgate_client.tasks.damage.layers import PyogrioMissing, require_pyogrio, writable, write_layer
 
-FORMS: Mapping[str, SceneFile] = {".geojson": "geojson", ".gpkg": "geojson", ".tif": "geotiff", ".tiff": "geotiff"}
-"""What the gateway is asked for, by the ending of the file that scenes are saved as."""
+_AS_THEY_COME: Mapping[str, SceneFile] = {".geojson": "geojson", ".tif": "geotiff", ".tiff": "geotiff"}
+"""What is saved as the gateway answers, by the ending of the file; other endings are layers made of GeoJSON."""
 
-LAYER = "buildings"
-
-# The newest GeoPackage that GIS of some years ago reads without complaint; nothing of later ones is used.
-_GPKG_VERSION = "1.2"
+# Of files; folders may have dates and versions behind a dot.
+_ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]*")
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 _NAME = re.compile(
@@ -80,14 +78,6 @@ def name_pair(pre: Path, post: Path) -> Pair:
     return Pair(match["name"] if match else pre.stem, pre, post)
 
 
-class PyogrioMissing(RuntimeError):
-    """The library that writes GeoPackage is not installed."""
-
-    def __init__(self) -> None:
-        """Say how to have it."""
-        super().__init__("GeoPackage is written by pyogrio: pip install 'maskgate-client[geo]'")
-
-
 @dataclass(frozen=True)
 class Outcome:
     """How one pair went: the files written and its buildings per class, or the error."""
@@ -119,7 +109,7 @@ class Sending:
         out: folder for the answers, or of a single pair of scenes the file.
         model: None: the gateway's choice.
         version: None: the newest.
-        ending: of the files that scenes are saved as, which are named after their pair; one of `FORMS`.
+        ending: of the files that scenes are saved as, which are named after their pair.
         align: of scenes; None: the gateway's choice.
         districts: GeoJSON to count the buildings of scenes by.
     """
@@ -135,7 +125,7 @@ class Sending:
     @property
     def one_file(self) -> bool:
         """Whether `out` is a file."""
-        return self.out.suffix.lower() in FORMS
+        return names_file(self.out)
 
     def run(self, pair: Pair, progress: Tell | None = None) -> Outcome:
         """Save what is said of a pair: pictures and a report of two pictures, of GeoTIFFs what maps are made with.
@@ -161,10 +151,10 @@ class Sending:
     def _scene(self, pair: Pair, progress: Tell | None) -> Outcome:
         """Save what was found as a layer for maps, and beside it a small picture and the report."""
         target = self.out if self.one_file else self.out / f"{pair.name}{self.ending}"
-        packed = target.suffix.lower() == ".gpkg"
+        form = _AS_THEY_COME.get(target.suffix.lower(), "geojson")
+        packed = target.suffix.lower() not in _AS_THEY_COME
         if packed:
-            _require_pyogrio()
-        form = FORMS[target.suffix.lower()]
+            require_pyogrio()
         report = self.client.damage_scene(
             pair.pre,
             pair.post,
@@ -177,7 +167,7 @@ class Sending:
         )
         target.parent.mkdir(parents=True, exist_ok=True)
         if packed:
-            _write_geopackage(report.files[form], target)
+            write_layer(report.files[form], target)
         contents = {
             **({} if packed else {target: report.files[form]}),
             target.with_name(f"{target.stem}_quicklook.png"): report.pictures["quicklook"],
@@ -185,6 +175,16 @@ class Sending:
         }
         files = save(contents)
         return Outcome(pair, (target, *files) if packed else files, report.counts(), report.notices)
+
+
+def names_file(path: Path) -> bool:
+    """Return whether a path is that of a file to be written, by its ending, and of no folder."""
+    return bool(_ENDING.fullmatch(path.suffix)) and not path.is_dir()
+
+
+def can_be_saved(path: Path) -> bool:
+    """Return whether a scene can be saved as a file of this ending."""
+    return path.suffix.lower() in _AS_THEY_COME or writable(path)
 
 
 def _is_scene(pair: Pair) -> bool:
@@ -199,47 +199,3 @@ def _is_scene(pair: Pair) -> bool:
             return file.read(4)
 
     return any(head(path) in _TIFF for path in (pair.pre, pair.post))
-
-
-def _require_pyogrio() -> None:
-    """Make sure that GeoPackage can be written, before long work for it begins.
-
-    Raises:
-        PyogrioMissing: it cannot.
-    """
-    try:
-        import pyogrio  # noqa: F401
-    except ImportError as error:
-        raise PyogrioMissing from error
-
-
-def _write_geopackage(geojson: bytes, path: Path) -> None:
-    """Write a GeoJSON feature collection of polygons as a layer of a GeoPackage, in WGS 84 as it is.
-
-    Args:
-        geojson: with the same properties in all features.
-        path: of the file, which is replaced.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    from pyogrio.errors import DataSourceError
-    from pyogrio.raw import read, write
-
-    meta, _, geometry, columns = read(BytesIO(geojson))
-    path.unlink(missing_ok=True)
-    try:
-        write(
-            str(path),
-            geometry,
-            columns,
-            meta["fields"],
-            layer=LAYER,
-            driver="GPKG",
-            geometry_type="MultiPolygon",
-            promote_to_multi=True,
-            crs="EPSG:4326",
-            dataset_options={"VERSION": _GPKG_VERSION},
-        )
-    except DataSourceError as error:
-        raise OSError(f"{path} cannot be written") from error

@@ -1,0 +1,171 @@
+"""What any training run consists of: a network, its running average, optimiser, clock, and how they are kept."""
+
+from __future__ import annotations
+
+import ast
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from export.checkpoints.files import Checkpoint
+from export.training.recipe import Recipe, RunOptions
+from export.training.schedule import average_into, learning_rate
+
+_LARGEST_GRADIENT = 5.0
+
+R = TypeVar("R", bound=Recipe)
+B = TypeVar("B")
+
+
+def with_channels_last(network: nn.Module) -> nn.Module:
+    """Return `network`, its weights laid out channels last: in bfloat16 above all, such convolutions are faster."""
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's annotations lack it
+    return network
+
+
+class Run(ABC, Generic[R, B]):
+    """A network in training, its running average, optimiser, step count and clock. A task says what a step does.
+
+    Args:
+        recipe: every choice of the run.
+        options: the others.
+        build: returns the network; called twice, its first weights are drawn from the seed.
+
+    Attributes:
+        started: in words, whose weights it began with; empty: with none but its own.
+        data: in words, what it learns from.
+        untrained: names of the classes that the data shows none of.
+    """
+
+    def __init__(self, recipe: R, options: RunOptions, build: Callable[[], nn.Module]) -> None:
+        """Start at step 0."""
+        torch.manual_seed(options.seed)
+        self.recipe, self.device, self.seed = recipe, options.device, options.seed
+        self.network, self.average = build().to(self.device), build().to(self.device)
+        self.average.load_state_dict(self.network.state_dict())
+        self.average.eval()
+        self.step, self.seconds = 0, 0.0
+        self.history: list[dict[str, float]] = []
+        self.started, self.data = "", ""
+        self.untrained: tuple[str, ...] = ()
+        minutes = options.minutes or recipe.minutes
+        self._limit = math.inf if minutes is None else 60 * minutes
+        self._optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        self._since = time.monotonic()
+
+    @abstractmethod
+    def learn(self, batch: B) -> dict[str, float]:
+        """Take one step on a batch and return its losses by name."""
+
+    def kept(self) -> nn.Module:
+        """Return the network whose weights a checkpoint holds: the average, in the architecture's own layers."""
+        return self.average
+
+    def start_from(self, weights: Mapping[str, Tensor], origin: str) -> None:
+        """Begin with every one of ``weights`` that the network has too, by the same name and in the same shape.
+
+        `started` then says how many of the network's tensors those are, and that they are of ``origin``.
+        """
+        own = self.network.state_dict()
+        common = {
+            key: weights[key] for key, value in own.items() if key in weights and weights[key].shape == value.shape
+        }
+        self.network.load_state_dict(common, strict=False)
+        self.average.load_state_dict(self.network.state_dict())
+        self.started = f"{len(common)} of {len(own)} tensors of {origin}"
+
+    @property
+    def progress(self) -> float:
+        """Return how much of the run is done, by steps or by time, 0 to 1."""
+        return min(1.0, max(self.step / self.recipe.steps, self.seconds / self._limit))
+
+    def descend(self, *terms: Tensor) -> None:
+        """Take one step against the gradient of the sum of ``terms``."""
+        for group in self._optimiser.param_groups:
+            group["lr"] = learning_rate(self.recipe.learning_rate, self.recipe.schedule, self.progress)
+        self._optimiser.zero_grad()
+        (terms[0] if len(terms) == 1 else torch.stack(terms).sum()).backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT)
+        self._optimiser.step()
+        self.step += 1
+        # Early on the average follows closely: else it would remember the untrained weights for long.
+        average_into(self.average, self.network, min(self.recipe.average, (1 + self.step) / (10 + self.step)))
+        self.tick()
+
+    def checkpoint(self) -> Checkpoint:
+        """Return the averaged weights with what a card says of them."""
+        recipe = self.recipe
+        started = {"started_from": self.started} if self.started else {}
+        fields: dict[str, Any] = {"reduction": 1, "threshold": None, **recipe.served()}
+        return Checkpoint(
+            state_dict={name: value.cpu().contiguous() for name, value in self.kept().state_dict().items()},
+            architecture=recipe.network,
+            width=recipe.width,
+            recipe=recipe.name,
+            steps=self.step,
+            seconds=self.seconds,
+            device=self.device,
+            seed=self.seed,
+            data=self.data,
+            hyperparameters={**recipe.hyperparameters(), **started},
+            untrained=tuple(self.untrained),
+            **fields,
+        )
+
+    def tick(self) -> None:
+        """Add the time since the last tick to the clock."""
+        now = time.monotonic()
+        self.seconds += now - self._since
+        self._since = now
+
+    def save(self, path: Path) -> None:
+        """Write everything that ``load`` needs; a kill meanwhile leaves the former file."""
+        state = {
+            "recipe": repr(self.recipe),
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "history": self.history,
+        }
+        partial = path.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(path)
+
+    def load(self, path: Path) -> None:
+        """Go on from a saved state.
+
+        Raises:
+            ValueError: the file is of a run with another recipe.
+        """
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        if _chosen(state["recipe"]) != _chosen(repr(self.recipe)):
+            raise ValueError(f"{path} is of another recipe; choose another folder or do not resume")
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self.step, self.seconds, self.history = state["step"], state["seconds"], state["history"]
+        self._since = time.monotonic()
+
+    def tensors(self, *arrays: Any) -> Sequence[Tensor]:
+        """Return NumPy arrays as tensors on the run's device."""
+        return [torch.from_numpy(array).to(self.device) for array in arrays]
+
+
+def _chosen(recipe: str) -> str:
+    """Return the choices in a recipe's `repr`, whatever its class is called and in whichever order it lists them."""
+    tree = ast.parse(recipe, mode="eval")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            node.func = ast.Name("", ast.Load())
+            node.keywords.sort(key=lambda keyword: keyword.arg or "")
+    return ast.dump(tree)

@@ -1,0 +1,84 @@
+"""What damage is to all that serves it."""
+
+from __future__ import annotations
+
+from gateway.registry import NamedModel, Part, TaskSpec, Texts
+from gateway.repository.card import Card
+from gateway.repository.contracts import check_inputs, check_keys, check_labels, check_outputs, check_tiles
+
+CROP_TASK = "damage-crop"
+"""What the cards of models say that grade one building."""
+
+DISTRICTS = "districts"
+
+_IMAGES = ("image/tiff", "image/png", "image/jpeg")
+
+
+def check(card: Card) -> None:
+    """Check a model of damage: tiles of the pre image, or of both.
+
+    Raises:
+        ValueError: it is none.
+    """
+    check_keys(card)
+    check_labels(card)
+    check_tiles(card)
+
+
+def check_crop(card: Card) -> None:
+    """Check a model that grades one building on a crop.
+
+    Raises:
+        ValueError: it is none.
+    """
+    check_keys(card, "crop")
+    check_labels(card)
+    check_inputs(card, ("crop", "uint8", (card.tile, card.tile, 3)))
+    check_outputs(card, ("scores", "float32", (len(card.classes),)))
+
+
+TASK = TaskSpec(
+    name="damage",
+    title="Damage per building from a pair of satellite images",
+    default_model="bd-siamunet",
+    named_models=(
+        NamedModel("fused_finder", "bd-fcn", "Finds the buildings of `POST /v1/damage?model=fused` in the pre image."),
+        NamedModel("fused_grader", "bd-cnn", "Grades each of them on a crop of the post image."),
+    ),
+    contracts={"damage": check, CROP_TASK: check_crop},
+    parts=(
+        Part("pre", "Before the disaster: GeoTIFF, PNG or JPEG. Its pixel grid is the answer's.", media_types=_IMAGES),
+        Part(
+            "post",
+            "After it. GeoTIFF of the same place, in any coordinate reference system, resolution and extent, is warped "
+            "to the pre grid. PNG or JPEG of the same frame: another size of equal aspect is resized and said so.",
+            media_types=_IMAGES,
+        ),
+        Part(
+            DISTRICTS,
+            "GeoJSON feature collection of polygons; JSON and GeoJSON answers then count buildings in each.",
+            required=False,
+            media_types=("application/geo+json",),
+        ),
+    ),
+    formats=("image/png", "application/json", "application/geo+json", "image/tiff", "application/zip"),
+    answer="label map",
+    package="gateway.tasks.damage",
+    texts=Texts(
+        answer="By `Accept`: an indexed PNG of the pre image's size whose values are the classes of the "
+        "model's card (default), or the overlay as an RGB PNG; the damage map in numbers; of GeoTIFF one GeoJSON "
+        "feature per building in WGS 84; the label map as Cloud-Optimised GeoTIFF, 255 where nothing was observed; or "
+        "a zip of the two PNGs of xView2. PNGs have no value for what was not observed: it is 0 there, and a notice "
+        "says how much that is.",
+        model="One of the task's models, or `fused`: one finds buildings, another grades each",
+        overlay="PNG: draw the classes over the post image",
+        include="JSON: what else to put into the answer, in base64",
+        problems={
+            406: "`Accept` names nothing this route produces, or nothing that it can of this input.",
+            413: "The body, an image or the districts are over their limit; `limit` says which.",
+            415: "The body is not multipart, or a part is neither TIFF, PNG nor JPEG.",
+            422: "An image is unreadable or unsuitable, or the two are no pair; of images that lie apart on Earth "
+            "`footprints` says where each lies.",
+        },
+    ),
+)

@@ -1,0 +1,1 @@
+"""A task that lies outside the tree: all there is of it is in this folder."""
