@@ -1,13 +1,15 @@
-"""The exported networks, on every engine: the same bytes."""
+"""The exported networks, on every engine: the same answers."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
 from shutil import copytree
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from export.parity.inputs import draw_clicked, draw_slices
 from export.registry import CATALOG
@@ -97,11 +99,24 @@ def batch(card: Card, size: int) -> Tensors:
     }
 
 
+def rounded_alike(one: NDArray[Any], other: NDArray[Any], labels: bool) -> bool:
+    """Return whether two outputs are one but for the last digit of a sum: floats, levels, and values at a threshold."""
+    if one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    if one.dtype.kind == "f":
+        step = 4 * float(np.finfo(one.dtype).eps)
+        return bool(np.allclose(one.astype(np.float64), other, rtol=step, atol=step * float(np.abs(other).max())))
+    differing = one != other
+    beyond = differing & (np.abs(one.astype(int) - other) > 1) & (not labels)
+    return bool(differing.mean() <= 1e-3 and not beyond.any())
+
+
 @pytest.mark.parametrize("name", CATALOG)
-def test_both_engines_answer_with_the_same_bytes(embedded: Answers, triton: Answers, name: str) -> None:
+def test_both_engines_answer_alike(embedded: Answers, triton: Answers, name: str) -> None:
+    """Which items run together is up to each engine, and one row alone may be summed in another order than two."""
     for one, other in zip(embedded[name], triton[name], strict=True):
         assert one.keys() == other.keys()
         for output in one:
-            np.testing.assert_array_equal(one[output], other[output])
+            assert rounded_alike(one[output], other[output], output == "label_map"), output
     first = next(iter(embedded[name][-1].values()))
     assert len(np.unique(first)) > 1, "a network that says one thing of everything proves nothing"

@@ -16,7 +16,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from tests.support.cts import GLASS, marked, slices
+from tests.support.cts import GLASS, TISSUE, marked, slices
 from tests.support.dicoms import NAME, SURNAME, ct, saved, zipped
 from tests.support.patient import everywhere, in_place_of
 from tests.support.processes import GatewayProcess, files_of_its_own, gateway
@@ -47,7 +47,9 @@ def server(tmp_path: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> It
 def good() -> list[bytes]:
     """Return CTs with the name in every text."""
     full = everywhere(ct(marked(GLASS), BodyPartExamined="CHEST"))
-    image = nibabel.Nifti1Image(np.full((64, 64, 3), GLASS, np.int16), np.eye(4))
+    voxels = np.full((64, 64, 3), GLASS, np.int16)
+    voxels[:8] = TISSUE
+    image = nibabel.Nifti1Image(voxels, np.eye(4))
     image.header["descrip"] = NAME.encode()
     series = zipped((f"{NAME}/{number}.dcm", file) for number, file in enumerate(slices(4, 2, StudyDescription=NAME)))
     return [full, series, gzip.compress(image.to_bytes())]

@@ -69,6 +69,8 @@ def shown(page: Page) -> list[dict[str, Any]]:
 
 def drag(page: Page, *way: tuple[float, float], shift: bool = False) -> None:
     """Drag over the canvas, from pixel to pixel of the picture."""
+    # The sections of tasks stand above it, and come when the gateway has told of them.
+    page.evaluate("document.getElementById('canvas').scrollIntoView()")
     corner = "(({ left, top, width }) => [left, top, width])(document.getElementById('canvas').getBoundingClientRect())"
     left, top, width = page.evaluate(corner)
     scale = width / WIDTH

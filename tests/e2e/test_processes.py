@@ -187,7 +187,8 @@ def test_sigterm_drains_all(repository: Path) -> None:
         server.terminate()
         for connection in each.values():
             until(lambda c=connection: get(c, "/readyz")[0] == 503, "a process stays ready")  # type: ignore[misc]
-            assert post(connection) == 503
+            # Who asks all the same, before the socket closes, is answered.
+            assert post(connection) == 200
         assert asking.join() == [200] * 4
         assert server.process.wait(30) == 0
         assert not [pid for pid in each if alive(pid)]
@@ -204,7 +205,8 @@ def test_a_second_sigint_waits_for_nothing(repository: Path) -> None:
         until(lambda: refused(server), "the socket stays open")
         server.process.send_signal(signal.SIGINT)
         assert server.process.wait(30) == 0
-        assert 0 in asking.join()
+        # Cut off, or told that it came to nothing.
+        assert {0, 500} & set(asking.join())
 
 
 def refused(server: GatewayProcess) -> bool:

@@ -37,13 +37,15 @@ SIDES = ImageLimits(max_pixels=512**2, max_side=512, min_side=8)
 ARCHIVES = ArchiveLimits(members=20, member_bytes=1 << 20, total_bytes=8 << 20)
 
 _TEXTS = frozenset({"AE", "LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+_RESCALE_TYPE = 0x00281054
 _SHORT_FORMS = frozenset({"AS", "CS", "DA", "DS", "DT", "IS", "PN", "SS", "TM", "UI", "US"})
 
 
 def everywhere(dataset: pydicom.FileDataset) -> bytes:
     """Return the dataset as a file with the name in every tag of the dictionary that takes text."""
     for tag, (kind, _, _, retired, _) in DicomDictionary.items():
-        if kind in _TEXTS and not retired and tag > 0x00080000:
+        # What says that values are no Hounsfield units is refused; `in_place_of` tries that.
+        if kind in _TEXTS and not retired and tag > 0x00080000 and tag != _RESCALE_TYPE:
             dataset.add_new(tag, kind, NAME)
     return saved(dataset)
 

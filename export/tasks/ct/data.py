@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from export.errors import DataError
 from export.training.data import read_grey, read_table
+from gateway.media.medical.nifti_orientation import Orientation
 from gateway.vision.windowing import Window, from_windowed
 
 UInt8 = NDArray[np.uint8]
@@ -106,10 +107,10 @@ def _volume(image: Path, mask: Path, split: str) -> list[LabelledSlice]:
         LabelledSlice(
             f"{stem}-{number:04d}",
             split,
-            partial(_units_of, np.ascontiguousarray(hounsfield[..., number])),
-            partial(np.ascontiguousarray, values[..., number]),
+            partial(_units_of, np.ascontiguousarray(hounsfield[number])),
+            partial(np.ascontiguousarray, values[number]),
         )
-        for number in range(units.shape[2])
+        for number in range(len(units))
     ]
 
 
@@ -119,10 +120,16 @@ def _units_of(units: Int16, _: Window) -> Int16:
 
 
 def _voxels(path: Path) -> NDArray[np.float32]:
+    """Return a volume as [slice, row, column], its slices as the gateway brings them before a model."""
     try:
-        return np.asarray(nibabel.Nifti1Image.from_filename(path).dataobj, np.float32)
+        image = nibabel.Nifti1Image.from_filename(path)
+        array = np.asarray(image.dataobj, np.float32)
     except (OSError, EOFError, ValueError, nibabel.filebasedimages.ImageFileError) as error:
         raise DataError(f"{path} cannot be read as NIfTI") from error
+    if array.ndim != 3:
+        return array
+    orientation = Orientation.of(np.asarray(image.affine, np.float64))
+    return np.stack([orientation.plane(plane) for plane in np.moveaxis(array, orientation.axes[0], 0)])
 
 
 def _checked(labels: NDArray[Any], path: Path) -> NDArray[Any]:

@@ -22,6 +22,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
         yield found
 
 
+@pytest.mark.processors
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_callers_see_what_they_saw(seen: Seen, name: str) -> None:
     differs = difference(name, DOCUMENTS[name](seen))

@@ -21,7 +21,10 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _exported_once() -> Iterator[None]:
-    """Builds of one network share its ONNX file, which takes up to a minute; `test_graph` holds that it is one file."""
+    """Builds of one network share its ONNX file, which takes up to a minute.
+
+    That it is one file whenever it is made is the subject of `graphs/test_contract.py`.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("export.build.to_onnx", onnx_once)
         yield

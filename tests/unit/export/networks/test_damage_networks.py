@@ -157,7 +157,9 @@ def test_a_weight_that_differs_under_its_second_name_is_refused(tmp_path: Path) 
     content = doubled(untrained("dahitra").state_dict())
     content["module.conv_decode_layers.3.weight"] = content["module.conv_decode_layers.3.weight"] + 1
     torch.save({"state_dict": content}, tmp_path / "file")
-    with pytest.raises(CheckpointError, match=r"^conv_decode_layers\.3\.weight differs from conv_decode_5\.weight$"):
+    with pytest.raises(
+        CheckpointError, match=r"^file: conv_decode_layers\.3\.weight differs from conv_decode_5\.weight$"
+    ):
         import_weights(tmp_path / "file", "dahitra")
 
 

@@ -86,9 +86,9 @@ def test_volumes_are_read_slice_by_slice_as_the_gateway_takes_them(tmp_path: Pat
     served = read_nifti((tmp_path / "tr_im.nii.gz").read_bytes(), VolumeLimits(64, 8, 32)).slices()
     for number, (each, sent) in enumerate(zip(listed, served, strict=True)):
         assert each.read_units(LUNG).dtype == np.int16
-        np.testing.assert_array_equal(each.read_units(LUNG), units[..., number])
+        np.testing.assert_array_equal(each.read_units(LUNG), units[..., number].T)
         np.testing.assert_array_equal(each.read_units(LUNG), sent.pixels)
-        np.testing.assert_array_equal(each.read_labels(), labels[..., number])
+        np.testing.assert_array_equal(each.read_labels(), labels[..., number].T)
 
 
 def test_labelled_volumes_of_validation_are_taken_for_it(tmp_path: Path, labels: NDArray[np.uint8]) -> None:
@@ -96,7 +96,7 @@ def test_labelled_volumes_of_validation_are_taken_for_it(tmp_path: Path, labels:
     units = as_volumes(tmp_path, labels[..., :3], "val")
     listed = read_slices(tmp_path)
     assert [each.split for each in listed] == ["train"] * 20 + ["val"] * 3
-    np.testing.assert_array_equal(listed[-1].read_units(LUNG), units[..., 2])
+    np.testing.assert_array_equal(listed[-1].read_units(LUNG), units[..., 2].T)
 
 
 def test_volumes_that_cannot_be_read_are_said(tmp_path: Path, labels: NDArray[np.uint8]) -> None:

@@ -129,7 +129,7 @@ def test_a_killed_run_ends_as_an_undisturbed_one(
         return learn(run, batch)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patched:
-        patched.setattr("export.tasks.damage.train._SAVE_SECONDS", 0)
+        patched.setattr("export.training.loop._SAVE_SECONDS", 0)
         patched.setattr(ClickRun, "learn", dying)
         with pytest.raises(KeyboardInterrupt):
             loop.train(TINY, objects, tmp_path / "killed", RunOptions())

@@ -140,7 +140,7 @@ def test_a_file_of_mmsegmentation_becomes_a_checkpoint(
 def test_a_backbone_alone_is_told_apart_and_sent_to_where_it_is_of_use(tmp_path: Path) -> None:
     weights = FANet(FANET_WIDTH, (2, 2, 3, 1)).state_dict()
     torch.save({"state_dict": {**weights, "head.weight": torch.ones(1000, 64)}}, tmp_path / "model_best.pth.tar")
-    with pytest.raises(CheckpointError, match=r"model_best\.pth\.tar is a backbone alone: .*train fanet --start"):
+    with pytest.raises(CheckpointError, match=r"model_best\.pth\.tar: it is a backbone alone: .*train fanet --start"):
         import_weights(tmp_path / "model_best.pth.tar", "fanet")
 
 
