@@ -5,7 +5,7 @@ DICOM PS3.3 C.8.2 (CT), C.8.15 (enhanced CT), C.7.6.16 (functional groups), C.7.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from gateway.errors import GeometryUnsuitable, ImageUnsuitable
 from gateway.media.medical.body_part import BodyPart
 from gateway.media.medical.dicom import DicomHeader, read_header
 from gateway.media.medical.dicom_pixels import stored_values
-from gateway.media.medical.hounsfield_rules import check_units, notices_of_kind, require_ct, units_are_stated
+from gateway.media.medical.hounsfield_rules import check_units, kinds_of, notices_of_kind, require_ct, units_are_stated
 from gateway.media.medical.slice_geometry import (
     Float64,
     Plane,
@@ -190,7 +190,8 @@ def ct_frames(header: DicomHeader) -> tuple[CtFrame, ...]:
         ModalityUnsuitable, ImageUnsuitable, GeometryUnsuitable: as `read_ct`.
     """
     require_ct(header.dataset)
-    return tuple(_frame(header, number) for number in range(header.layout.frames))
+    kinds = kinds_of(header.dataset)
+    return tuple(_frame(header, number, kinds) for number in range(header.layout.frames))
 
 
 def decode_frame(header: DicomHeader, data: bytes, frame: CtFrame) -> HuSlice:
@@ -211,7 +212,7 @@ def decode_frame(header: DicomHeader, data: bytes, frame: CtFrame) -> HuSlice:
     return hounsfield(values)
 
 
-def _frame(header: DicomHeader, number: int) -> CtFrame:
+def _frame(header: DicomHeader, number: int, kinds: Sequence[str]) -> CtFrame:
     with reading("The DICOM file does not say in numbers where its slices lie.", GeometryUnsuitable):
         position = _group(header, number, "PlanePositionSequence").get("ImagePositionPatient")
         orientation = _group(header, number, "PlaneOrientationSequence").get("ImageOrientationPatient")
@@ -227,7 +228,7 @@ def _frame(header: DicomHeader, number: int) -> CtFrame:
         slope, intercept = float(transformation.RescaleSlope), float(transformation.RescaleIntercept)
         if not (np.isfinite([slope, intercept]).all() and slope):
             raise ImageUnsuitable("The DICOM file's rescale slope or intercept is not a number to use.")
-    check_units(header.dataset, transformation)
+    check_units(kinds, transformation)
     with reading("The DICOM file's padding value is damaged."):
         padding = padding_range(header)
     return CtFrame(number, plane, spacing, slope, intercept, padding)

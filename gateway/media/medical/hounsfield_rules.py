@@ -5,7 +5,7 @@ DICOM PS3.3 C.8.2.1 (CT image), C.8.15.3 (enhanced CT), C.11.1.1.2 (modality uni
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gateway.errors import ImageUnsuitable, ModalityUnsuitable
@@ -67,14 +67,14 @@ def require_ct(dataset: Dataset) -> None:
 
 def is_scout(dataset: Dataset) -> bool:
     """Return whether a file is a scout view, by its image type."""
-    return not _SCOUTS.isdisjoint(_kinds(dataset))
+    return not _SCOUTS.isdisjoint(kinds_of(dataset))
 
 
-def check_units(dataset: Dataset, transformation: Dataset) -> None:
+def check_units(kinds: Sequence[str], transformation: Dataset) -> None:
     """Refuse values that the file says are no Hounsfield units.
 
     Args:
-        dataset: the file.
+        kinds: what `kinds_of` returns of the file.
         transformation: where its rescale slope, intercept and type stand: those of a frame, or the file.
 
     Raises:
@@ -82,7 +82,6 @@ def check_units(dataset: Dataset, transformation: Dataset) -> None:
     """
     with reading("The DICOM file's rescale type is damaged."):
         stated = str(transformation.get("RescaleType") or "").strip().upper()
-    kinds = list(_kinds(dataset))
     if not _OTHER_QUANTITIES.isdisjoint(kinds):
         raise ImageUnsuitable("The DICOM file's image type names another quantity than Hounsfield units.")
     if stated == _UNITS or not stated:
@@ -98,7 +97,7 @@ def units_are_stated(transformation: Dataset) -> bool:
 
 def notices_of_kind(dataset: Dataset, transformation: Dataset) -> tuple[str, ...]:
     """Return what to tell the caller of how the slices were made, and of units that are not stated."""
-    kinds = list(_kinds(dataset))
+    kinds = kinds_of(dataset)
     projections = dict.fromkeys(_PROJECTIONS[kind] for kind in kinds if kind in _PROJECTIONS)
     said = [f"the file is {projection}, not a slice as it was scanned" for projection in projections]
     if not said and ({"DERIVED", "SECONDARY"} & set(kinds[:2])):
@@ -108,15 +107,15 @@ def notices_of_kind(dataset: Dataset, transformation: Dataset) -> tuple[str, ...
     return tuple(said)
 
 
-def _kinds(dataset: Dataset) -> Iterator[str]:
-    """Yield the words of the image type, those of all frames included, each once."""
+def kinds_of(dataset: Dataset) -> tuple[str, ...]:
+    """Return the words of the image type, those of all frames included, each once; it looks at every frame."""
     with reading("The DICOM file's image type is damaged."):
         seen: dict[str, None] = dict.fromkeys(_words(dataset.get("ImageType")))
         for name in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
             for groups in dataset.get(name) or ():
                 for kind in groups.get("CTImageFrameTypeSequence") or ():
                     seen.update(dict.fromkeys(_words(kind.get("FrameType"))))
-    yield from seen
+    return tuple(seen)
 
 
 def _words(value: object) -> list[str]:
