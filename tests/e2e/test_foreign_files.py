@@ -16,7 +16,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from pydicom.pixels import apply_modality_lut
+from pydicom.pixels.processing import apply_modality_lut
 
 from gateway.media.medical.dicom_ct import read_ct
 from gateway.media.medical.slices import PADDING_HU, VolumeLimits

@@ -100,7 +100,7 @@ def test_infinite_voxels_are_refused_when_their_slice_comes(bad: float) -> None:
 
 
 @pytest.mark.parametrize("scaling", [{}, {"scl_slope": 2.0, "scl_inter": -100.0}])
-def test_voxels_that_are_not_a_number_are_padding_and_counted(scaling: dict[str, float]) -> None:
+def test_voxels_that_are_not_a_number_are_padding_and_counted(scaling: dict[str, Any]) -> None:
     voxels = np.zeros((4, 4, 2), np.float32)
     voxels[1, 2, 1] = voxels[3, 0, 1] = np.nan
     first, second = read(saved(voxels, **scaling)).slices()
