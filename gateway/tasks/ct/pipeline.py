@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from gateway.engines.base import Model
 from gateway.errors import ImageUnsuitable, UnitsImplausible
-from gateway.inference.ahead import in_order
+from gateway.inference.run import in_order
 from gateway.inference.segmenter import Segmenter
 from gateway.media.medical.slices import PADDING_HU, CtVolume, SlicePlace, Spacing
 from gateway.repository.card import Card

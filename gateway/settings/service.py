@@ -1,0 +1,212 @@
+"""Settings of the service: where it listens, what it runs, what it keeps and what it tells."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from gateway.registry import Registry
+from gateway.settings.group import Group
+from gateway.settings.limits import MIB
+
+
+class ServerSettings(Group):
+    """Where the gateway listens, and how it leaves."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 for every interface."""
+
+    port: int = Field(8080, ge=0, le=65535)
+    """TCP port; 0 lets the system choose one, and the start-up text names it."""
+
+    workers: int = Field(1, ge=1, le=64)
+    """Processes that answer side by side, on one port; threads, lanes and caches are shared out among them. They count
+    requests and bytes in flight, and metrics, together. Each for itself learns what requests cost, counts the quotas of
+    keys, and knows the progress of its own requests."""
+
+    hang_seconds: float = Field(30.0, ge=4)
+    """Of several processes, one whose event loop stands still for so long, in seconds, is killed and replaced. It is
+    watched from when it begins to load its models. Where there is one process, its orchestrator has to watch it."""
+
+    keep_alive_seconds: int = Field(75, gt=0)
+    """How long an idle connection is kept; longer than the balancer in front keeps its own."""
+
+    header_seconds: float = Field(10.0, gt=0)
+    """Time the request line and the header fields may take to arrive: from the connection on, or from the first byte
+    that follows an answer. The rest of a body that was refused may take as long."""
+
+    header_bytes: int = Field(32 * 1024, ge=1024)
+    """Longest request line and header fields, in bytes, the trailers of a chunked body included."""
+
+    send_seconds: float = Field(30.0, gt=0)
+    """A caller who reads less than 64 KiB of an answer in this time is cut off, and what it held is freed."""
+
+    drain_delay_seconds: float = Field(2.0, ge=0)
+    """After SIGTERM: how long `/readyz` says 503 before the socket closes. At least a probe's period."""
+
+    grace_seconds: float = Field(30.0, gt=0)
+    """After the socket closed: how long requests in flight may still take."""
+
+
+class ModelSettings(Group):
+    """Which models are served, and which answers when none is named.
+
+    Beside the fields below, each task has one of its name for its default model, and some have more:
+    `TaskSpec.models` has their names and defaults.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    repository: Path = Path("model_repository")
+    """Folder in Triton's layout, with a `card.json` per model."""
+
+    tasks: tuple[str, ...] = ()
+    """Packages of tasks beside those of this tree, each with a `spec.TASK` and a `route.router`; as a JSON list."""
+
+    required: tuple[str, ...] = ()
+    """Models without which `/readyz` says 503. Empty: the default model of each task that there are models of."""
+
+    __pydantic_extra__: dict[str, str] = Field(init=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _have_the_defaults_of_their_tasks(cls, values: object) -> object:
+        if not isinstance(values, dict):
+            return values
+        packages = values.get("tasks", ())
+        if not isinstance(packages, list | tuple) or not all(isinstance(package, str) for package in packages):
+            return values
+        models = Registry.discover(packages).models
+        if unknown := sorted(values.keys() - models.keys() - cls.model_fields.keys()):
+            raise ValueError(f"there is no setting models.{unknown[0]}; there are {', '.join(sorted(models))}")
+        return {name: model.default for name, model in models.items()} | values
+
+    def named(self, name: str) -> str:
+        """Return the model that a task takes where a request names none: its default one has the task's name."""
+        return self.__pydantic_extra__[name]
+
+
+class EngineSettings(Group):
+    """How models are run. `provider` and `lanes` are the embedded engine's, `triton_…` the other's."""
+
+    kind: Literal["embedded", "triton"] = "embedded"
+    """By ONNX Runtime in this process, or by a Triton Inference Server that serves the same repository."""
+
+    provider: Literal["cpu", "cuda"] = "cpu"
+    """ONNX Runtime execution provider; cuda needs the `gpu` extra."""
+
+    lanes: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    """Batches computed side by side. On CPU each lane is one core; on CUDA two keep the device fed. Every process has
+    one at least."""
+
+    triton_url: str = Field("localhost:8001", pattern=r"^[^/\s]+:[0-9]+$")
+    """``host:port`` of Triton's gRPC service."""
+
+    triton_shared_memory: bool = True
+    """Share memory with a Triton on this host, where that can be; else tensors travel as bytes."""
+
+    triton_inflight_bytes: int = Field(128 * MIB, gt=0)
+    """Tensors on their way to Triton and back at once, in bytes; also the most memory shared per tile size."""
+
+    watch_seconds: float = Field(5.0, ge=0)
+    """How often the embedded engine looks for changes in the model repository; 0: only when told to refresh."""
+
+
+class WorkSettings(Group):
+    """How much is decoded, stitched and encoded at once."""
+
+    threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    """Threads for decoding, stitching and encoding. Every process has one at least."""
+
+    turns: int = Field(0, ge=0)
+    """Requests being worked on at once. 0: as many as threads; on Triton, where they mostly wait, eight times that."""
+
+    turn_seconds: float = Field(5.0, gt=0)
+    """How long one request is worked on while others wait; then the next has its turn, and it goes on later."""
+
+    bulk_every: int = Field(10, ge=2)
+    """Of so many turns one goes to the bulk lane while emergencies wait too; all others are theirs."""
+
+    kept_bytes: int = Field(64 * MIB, ge=0)
+    """Freed memory that each thread keeps for its next request, in bytes; 0: as the C library has it. Of glibc alone,
+    and unless `MALLOC_TRIM_THRESHOLD_`, `MALLOC_MMAP_THRESHOLD_` or `GLIBC_TUNABLES` are set, which then say."""
+
+    memory_bytes: int | None = Field(None, ge=0)
+    """Memory that the gateway may allocate, in bytes, on Linux: past it a request is refused with 503, where the system
+    would end the process. Shared out among processes. 0: no bound. None: the limit of the control group less a
+    sixteenth, where it has one and models run on the CPU."""
+
+
+class SessionSettings(Group):
+    """Where interactive sessions live. They hold the pixels of callers' images: a Redis for them must be private."""
+
+    url: SecretStr | None = None
+    """``redis://…``, ``rediss://…`` (TLS) or ``unix://…`` of a Redis, so that any replica answers any session; without
+    it sessions live in the process, and a caller must come back to it. Several processes offer none without it."""
+
+    bytes: int = Field(1024 * MIB, gt=0)
+    """Images and features of all sessions together; on Redis over all replicas, which must agree on it. Features give
+    way to images; an image that does not fit beside those of living sessions is refused."""
+
+    tenant_bytes: int | None = Field(None, gt=0)
+    """Of those, the images of one tenant's sessions; None: a half where several tenants have keys, else all."""
+
+    idle_seconds: float = Field(900.0, gt=0)
+    """How long a session lives after its last request."""
+
+    clicks: int = Field(2000, gt=0)
+    """Most steps that one session keeps, those of all its objects together."""
+
+    local_bytes: int = Field(256 * MIB, gt=0)
+    """With Redis: images and features kept in the replica too, so that clicks on it fetch none again."""
+
+    connections: int = Field(8, gt=0)
+    """Connections to Redis, a thread each."""
+
+    timeout_seconds: float = Field(5.0, gt=0)
+    """How long Redis may take to be reached, and to send or take the next bytes."""
+
+    @field_validator("url")
+    @classmethod
+    def _names_a_redis(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must begin with redis://, rediss:// or unix://")
+        return url
+
+
+class LogSettings(Group):
+    """What is written to standard error."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Lowest level written. Nothing of an image, and no file name, is logged at any level."""
+
+    format: Literal["text", "json"] = "text"
+    """Lines for people, or one JSON object each: time (UTC), level, logger, message, request_id, trace_id and more."""
+
+
+class TracingSettings(Group):
+    """Where traces of requests go. OpenTelemetry's own `OTEL_EXPORTER_OTLP_HEADERS` and the like hold as well."""
+
+    endpoint: str | None = Field(None, pattern=r"^https?://[^\s@]+$")
+    """OTLP/HTTP address that spans are sent to, such as ``http://collector:4318/v1/traces``; needs the extra `otel`.
+    None: nothing is traced, and what would is not loaded."""
+
+    sample_ratio: float = Field(1.0, ge=0, le=1)
+    """Share of the requests whose trace is recorded, drawn by lot."""
+
+    trust_sampling: bool = False
+    """Whether to follow a caller whose `traceparent` says that the trace is recorded, or that it is not."""
+
+    service_name: str = Field("maskgate", min_length=1)
+    """`service.name` of the spans."""
+
+    @field_validator("endpoint")
+    @classmethod
+    def _can_be_sent_to(cls, endpoint: str | None) -> str | None:
+        if endpoint is not None and find_spec("opentelemetry.exporter") is None:
+            raise ValueError("needs OpenTelemetry: install the extra `otel`")
+        return endpoint
