@@ -34,7 +34,7 @@ class DeepLabV2(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, classes, H, W) of images (N, C, H, W)."""
-        x = images if images.shape[1] == self.in_channels else images.repeat(1, self.in_channels, 1, 1)
+        x = images.expand(-1, self.in_channels, -1, -1)
         features = self.backbone(x)[-1]
         first, *others = (classifier(features) for classifier in self.aspp)
         return F.interpolate(sum(others, first), size=images.shape[-2:], mode="bilinear", align_corners=False)

@@ -94,7 +94,7 @@ class DenseUNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, classes, H, W) of images (N, C, H, W); H and W are multiples of 32."""
-        x = images if images.shape[1] == self.in_channels else images.repeat(1, self.in_channels, 1, 1)
+        x = images.expand(-1, self.in_channels, -1, -1)
         x = self.stem(x)
         skips = [x]
         x = self.pool(x)

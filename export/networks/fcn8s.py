@@ -57,7 +57,7 @@ class FCN8s(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, classes, H, W) of images (N, C, H, W); H and W are multiples of 32."""
-        x = images if images.shape[1] == self.in_channels else images.repeat(1, self.in_channels, 1, 1)
+        x = images.expand(-1, self.in_channels, -1, -1)
         pooled = []
         for stage in self.stages:
             x = stage(x)

@@ -67,8 +67,10 @@ class Fusion(nn.Module):
 
     def forward(self, branches: Sequence[Tensor]) -> Tensor:
         """Return their sum at the target's size, after ReLU."""
-        size = branches[self.target].shape[-2:]
-        first, *others = (_enlarged(way(x), size) for way, x in zip(self.ways, branches, strict=True))
+        first, *others = (
+            _enlarged(way(x), source - self.target)
+            for source, (way, x) in enumerate(zip(self.ways, branches, strict=True))
+        )
         return F.relu(sum(others, first))
 
 
@@ -121,17 +123,19 @@ class HRNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, classes, H, W) of images (N, C, H, W); H and W are multiples of 32."""
-        x = images if images.shape[1] == self.in_channels else images.repeat(1, self.in_channels, 1, 1)
+        x = images.expand(-1, self.in_channels, -1, -1)
         branches = [self.first(self.stem(x))]
         for widening, stage in zip(self.widenings, self.stages, strict=True):
             branches = stage(widening(branches))
-        size = branches[0].shape[-2:]
-        logits = self.head(self.mixing(torch.cat([_enlarged(branch, size) for branch in branches], dim=1)))
-        return F.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=False)
+        joined = torch.cat([_enlarged(branch, doublings) for doublings, branch in enumerate(branches)], dim=1)
+        return _enlarged(self.head(self.mixing(joined)), 2)
 
 
-def _enlarged(x: Tensor, size: torch.Size) -> Tensor:
-    return x if x.shape[-2:] == size else F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+def _enlarged(x: Tensor, doublings: int) -> Tensor:
+    """Return features at so many times twice their size; not enlarged where that is none or less."""
+    if doublings <= 0:
+        return x
+    return F.interpolate(x, scale_factor=2.0**doublings, mode="bilinear", align_corners=False)
 
 
 def _convolution(in_channels: int, out_channels: int, stride: int = 1) -> tuple[nn.Module, ...]:

@@ -21,8 +21,6 @@ from export.verify import verify, verify_source
 from gateway.repository.store import scan
 from tests.support.checkpoints import depths_of
 
-pytestmark = pytest.mark.processors
-
 SIZE = 64
 
 
