@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from export.checkpoints.files import Checkpoint, write_checkpoint
-from export.networks import build_network
+from export.networks import architecture_of, build_network
 from export.networks.cogseg import CogSeg
 from export.networks.colours import normalise
 from export.networks.dahitra import Hierarchy
@@ -139,7 +139,7 @@ def _settled(network: nn.Module) -> nn.Module:
 
 def depths_of(architecture: str) -> str:
     """Return the name of the depth of a small network."""
-    return list(ARCHITECTURES[architecture].depths or ("resnet26",))[-1]
+    return list(architecture_of(architecture).depths or ("resnet26",))[-1]
 
 
 def draw_films(count: int) -> Field:
