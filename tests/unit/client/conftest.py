@@ -124,6 +124,22 @@ SCENE: dict[str, Any] = {
         {"id": None, "name": None, "classes": [{"value": 4, "name": "destroyed", "buildings": 0, "area_m2": 0.0}]},
     ],
     "regions": [entry | {"area_m2": 0.72} for entry in REPORT["regions"]],
+    "footprints": [
+        {
+            "id": "way/1",
+            "class": 4,
+            "name": "destroyed",
+            "confidence": 0.75,
+            "scores": {"no-damage": 0.25, "destroyed": 0.75},
+            "observed_share": 1.0,
+            "not_assessed": False,
+            "pixels": 2,
+            "area_m2": 0.72,
+            "box": [1, 1, 3, 2],
+            "district": "n",
+            "properties": {"building": "school"},
+        }
+    ],
     "notices": ["post image moved by (-1.20, 0.70) pixels onto what the pre image shows"],
     "provenance": REPORT["provenance"],
 }
