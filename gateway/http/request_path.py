@@ -270,14 +270,16 @@ def deadline_of(request: Request, longest: float) -> float | None:
     return float(asked)
 
 
-async def probe_parts(job: Job[Parts], names: Sequence[str]) -> list[ImageInfo]:
+async def probe_parts(job: Job[Parts], names: Sequence[str], *, least: int | None = None) -> list[ImageInfo]:
     """Return what the headers of the images `names` declare, before a pixel is decoded.
+
+    Sides are `limits.image_side_minimum` pixels long at least, or `least` where a task takes smaller ones.
 
     Raises:
         MaskgateError: as `probe`, pointing at the part.
     """
     limits = job.services.settings.limits
-    image_limits = ImageLimits(limits.image_pixels, limits.image_side, limits.image_side_minimum)
+    image_limits = ImageLimits(limits.image_pixels, limits.image_side, least or limits.image_side_minimum)
 
     def probe_part(name: str) -> ImageInfo:
         with naming_part(name):

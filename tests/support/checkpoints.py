@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from export.checkpoints.files import Checkpoint, write_checkpoint
-from export.networks import architecture_of, build_network
+from export.networks import ARCHITECTURES, build_network
 from export.networks.cogseg import CogSeg
 from export.networks.colours import normalise
 from export.networks.dahitra import Hierarchy
@@ -31,7 +31,10 @@ def architectures_of(task: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(spec.architecture for spec in TASKS[task].models))
 
 
-INTERACTIVE, CROPS, CT, WASTE, FILMS = map(architectures_of, ("interactive", "building", "ct", "waste", "radiograph"))
+INTERACTIVE, CROPS, CT, WASTE = map(architectures_of, ("interactive", "building", "ct", "waste"))
+FILMS = tuple(name for name in architectures_of("radiograph") if ARCHITECTURES[name].keras)
+"""Keras' architectures of radiographs."""
+
 DIVIDED = tuple(dict.fromkeys(spec.architecture for spec in CLICKED if spec.part == "head"))
 """The architectures that are served as an encoder and a head."""
 
@@ -139,7 +142,7 @@ def _settled(network: nn.Module) -> nn.Module:
 
 def depths_of(architecture: str) -> str:
     """Return the name of the depth of a small network."""
-    return list(architecture_of(architecture).depths or ("resnet26",))[-1]
+    return list(ARCHITECTURES[architecture].depths or ("resnet26",))[-1]
 
 
 def draw_films(count: int) -> Field:
