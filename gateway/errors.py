@@ -24,7 +24,8 @@
     │   ├── ImageTooLarge (413)
     │   ├── ArchiveTooLarge (413)    a zip that unpacks to more than is served, a bomb included
     │   ├── PromptTooLarge (413)
-    │   └── DistrictsTooLarge (413)
+    │   ├── DistrictsTooLarge (413)
+    │   └── FootprintsTooLarge (413)
     ├── UnsupportedMedia (415)
     │   └── CompressionUnsupported (415)
     ├── Unprocessable (422)          well-formed, but meaningless
@@ -48,6 +49,7 @@
     │   │   ├── PairUnaligned (422)  by what they show they cannot be brought together
     │   │   └── PairUnobserved (422) of the ground they share next to nothing is seen in both
     │   ├── DistrictsInvalid (422)   districts that are no polygons, or lie nowhere
+    │   ├── FootprintsInvalid (422)  the same of footprints
     │   ├── ModelUnsuitable (422)    it cannot answer alone; another name would
     │   ├── TensorMismatch (422)
     │   ├── PromptInvalid (422)      clicks, boxes, polygons that mean nothing
@@ -263,6 +265,12 @@ class DistrictsTooLarge(TooLarge):
     code, title = "districts-too-large", "Districts too large"
 
 
+class FootprintsTooLarge(TooLarge):
+    """There are more footprints, bytes of them, or crossings of rows, than one request may have."""
+
+    code, title = "footprints-too-large", "Footprints too large"
+
+
 class UnsupportedMedia(MaskgateError):
     """The body or a part is of a media type this route does not read."""
 
@@ -399,6 +407,12 @@ class DistrictsInvalid(Unprocessable):
     """The districts are not polygons in GeoJSON, or not on Earth: `pointer` says which one."""
 
     code, title = "districts-invalid", "Districts invalid"
+
+
+class FootprintsInvalid(Unprocessable):
+    """The footprints are not polygons in GeoJSON, or not where images lie: `pointer` says which one."""
+
+    code, title = "footprints-invalid", "Footprints invalid"
 
 
 class ModelUnsuitable(Unprocessable):
