@@ -94,6 +94,8 @@ CT: dict[str, Any] = {
     "slices": [
         {
             "number": 0,
+            "instance": "1.2.3",
+            "position": [-160.0, -160.0, 2.5],
             "imaged_pixels": 10,
             "lesions": [{"value": 1, "pixels": 5, "imaged_share": 0.5, "area_mm2": 2.1}],
         },
@@ -225,6 +227,16 @@ TASKS: dict[str, Any] = {
             "answer": "masks",
         },
         {
+            "name": "ct",
+            "title": "Lesions in CT",
+            "default_model": "cogseg",
+            "parts": [
+                {"name": "image", "description": "DICOM", "required": True, "media_types": ["application/dicom"]}
+            ],
+            "formats": ["image/png", "application/json"],
+            "answer": "label map",
+        },
+        {
             "name": "count",
             "title": "How many there are",
             "default_model": "counter",
@@ -317,7 +329,9 @@ class FakeGateway:
             case "/v1/ct" if request.headers["accept"] == "application/json":
                 wanted = request.url.params.get_list("include")
                 files = {name: b64encode(name.encode()).decode() for name in wanted}
-                return httpx.Response(200, headers=HEADERS, json=CT | {"files": files})
+                kept = [{"form": "dicom", "series": "1.2.4", "instance": "1.2.4.5"}]
+                stored = kept if "store" in request.url.params else []
+                return httpx.Response(200, headers=HEADERS, json=CT | {"files": files, "stored": stored})
             case "/v1/ct":
                 kind = request.headers["accept"]
                 return httpx.Response(200, headers=HEADERS | {"content-type": kind}, content=f"{kind}".encode())

@@ -37,7 +37,18 @@ from maskgate_client.errors import (
 from maskgate_client.images import ImageInput
 from maskgate_client.progress import Progress
 from maskgate_client.service import Task, TaskPart
-from maskgate_client.tasks.ct.answers import CtForm, CtInput, CtReport, CtSlice, Lesion, SliceLesion, Spacing
+from maskgate_client.tasks.ct.answers import (
+    CtForm,
+    CtInput,
+    CtReport,
+    CtSlice,
+    Lesion,
+    PacsSeries,
+    SliceLesion,
+    Spacing,
+    StoredFile,
+    StoredForm,
+)
 from maskgate_client.tasks.damage.answers import (
     Align,
     Alignment,
@@ -101,6 +112,7 @@ __all__ = [
     "ModelStatus",
     "ObjectMask",
     "Origin",
+    "PacsSeries",
     "Part",
     "Problem",
     "Progress",
@@ -122,6 +134,8 @@ __all__ = [
     "SessionState",
     "SliceLesion",
     "Spacing",
+    "StoredFile",
+    "StoredForm",
     "Task",
     "TaskPart",
     "UnexpectedAnswer",

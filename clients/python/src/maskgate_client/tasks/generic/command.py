@@ -15,6 +15,8 @@ from maskgate_client.client import Client
 from maskgate_client.command import MisuseError, Parents, align, note, save, targets, text
 from maskgate_client.errors import Rejected
 from maskgate_client.service import Task
+from maskgate_client.tasks.ct.answers import CtReport
+from maskgate_client.tasks.ct.command import lesion_rows
 from maskgate_client.tasks.generic.protocol import Answer
 from maskgate_client.tasks.interactive.answers import MaskReport
 
@@ -70,9 +72,10 @@ def _run(client: Client, options: argparse.Namespace) -> int:
         save({main_file: answer})
         print(json.dumps({"files": [str(main_file)]}) if options.json else f"Saved {main_file}")
         return 0
-    endings = [f"_{which}{'.png' if content.startswith(_PNG) else ''}" for which, content in answer.pictures.items()]
+    pictures = answer.files if isinstance(answer, CtReport) else answer.pictures
+    endings = [f"_{which}{'.png' if content.startswith(_PNG) else ''}" for which, content in pictures.items()]
     paths = targets(options.out, name, endings, force=options.force)
-    contents = dict(zip(paths, answer.pictures.values(), strict=True)) | {main_file: text(answer.document)}
+    contents = dict(zip(paths, pictures.values(), strict=True)) | {main_file: text(answer.document)}
     files = save(contents)
     if options.json:
         print(json.dumps(answer.document, ensure_ascii=False))
@@ -103,8 +106,10 @@ def _answer(client: Client, task: Task, options: argparse.Namespace) -> Answer:
         return ask(())
 
 
-def _rows(report: LabelMapReport | ScoreReport | MaskReport) -> list[list[str]]:
+def _rows(report: LabelMapReport | CtReport | ScoreReport | MaskReport) -> list[list[str]]:
     """Return what a report says in the main, as the rows of a table."""
+    if isinstance(report, CtReport):
+        return lesion_rows(report)
     if isinstance(report, ScoreReport):
         rows = [[name, f"{score:.4f}", "*" if name == report.label else ""] for name, score in report.scores.items()]
         return [["class", "score", "label"], *rows]
