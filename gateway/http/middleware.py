@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.access.keys import costs
 from gateway.engines.base import Status
 from gateway.errors import Forbidden, Internal, Unauthorised
-from gateway.http.problems import problem
+from gateway.http.problems import ON_EVERY_ANSWER, problem
 from gateway.observability import logs
 from gateway.observability.metrics import Telemetry
 from gateway.observability.tracing import exemplar
@@ -98,9 +98,11 @@ class RequestContext:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request_id
+                for name, value in ON_EVERY_ANSWER.items():
+                    headers.setdefault(name, value)
                 tally.status, tally.model = message["status"], headers.get("Maskgate-Model")
                 if (location := headers.get("location")) is not None:
-                    headers["Location"] = _relative(location)
+                    headers["Location"] = _relative(location, state.get("prefix", ""))
             await send(message)
             tally.bytes_out += len(message.get("body", b""))
 
@@ -163,12 +165,14 @@ class RequestContext:
         return name if any(status.name == name for status in self.statuses()) else None
 
 
-def _relative(location: str) -> str:
+def _relative(location: str, prefix: str) -> str:
     """Return a link without a host: what stands there by itself is what the caller named in `Host`.
 
     A redirect goes from ``/path/`` to ``/path`` or the other way round; relative to where it comes from, it leads there
     behind a prefix of a proxy's too.
     """
+    if location.startswith("/"):
+        return prefix + location
     if not location.startswith(("http://", "https://")):
         return location
     to = urlsplit(location)

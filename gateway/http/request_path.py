@@ -61,6 +61,16 @@ async def _services(request: Request) -> Services:
 InjectedServices = Annotated[Services, Depends(_services)]
 
 
+async def _tenant(request: Request) -> str:
+    # A plain function would be run in a thread.
+    tenant: str = request.scope["state"]["tenant"]
+    return tenant
+
+
+InjectedTenant = Annotated[str, Depends(_tenant)]
+"""Whose request it is, for routes under `/v1` and `/v2`."""
+
+
 @dataclass(frozen=True)
 class Job(Generic[Body]):
     """One admitted request: its body as it was read, its clock, and the bytes it holds."""

@@ -32,7 +32,6 @@ _HEADER_LENGTH = "Inference-Header-Content-Length"
 _MODEL = "/models/{model}"
 _VERSION = "/models/{model}/versions/{version}"
 _BODY = body({"application/json": {"schema": {"type": "object"}}, "application/octet-stream": BINARY})
-_PROBLEM = {"content": {"application/problem+json": {"schema": {"type": "object"}}}}
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The outputs: as JSON numbers, or after the JSON in binary where that was asked for.",
@@ -42,7 +41,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         },
     },
     **{
-        status: {"description": meaning, **_PROBLEM}
+        status: {"description": meaning}
         for status, meaning in {
             400: "The request is malformed.",
             401: "Where keys are configured: no key, or none that is known.",
@@ -60,6 +59,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
+@router.get("/", include_in_schema=False)
 @router.get("", summary="Server metadata")
 async def server() -> dict[str, Any]:
     """Return name, version and extensions."""
