@@ -25,6 +25,7 @@ from gateway.http.tracing import Tracing
 from gateway.observability.metrics import Telemetry
 from gateway.observability.place import Place, tallies
 from gateway.observability.tracing import Tracer
+from gateway.oip import management
 from gateway.oip import route as oip
 from gateway.scheduling.admission import Admission
 from gateway.scheduling.lanes import Turns
@@ -119,8 +120,9 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
     if tracer is not None:
         app.add_middleware(Tracing, tracer=tracer)
     problems.install(app)
-    service = (oip.router, progress.router, health.router, refresh.router, problems.router, description.router)
-    for router in (*settings.registry.routers(), *service):
+    protocol = (management.router, oip.router)
+    service = (progress.router, health.router, refresh.router, problems.router, description.router)
+    for router in (*settings.registry.routers(), *protocol, *service):
         app.include_router(router, dependencies=[Depends(only_declared)])
     return app
 

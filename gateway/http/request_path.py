@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Request
@@ -20,6 +20,7 @@ from gateway.engines.base import Engine
 from gateway.errors import CallerLeft, DeadlineExceeded, ParameterInvalid
 from gateway.http.uploads import declared_length, naming_part
 from gateway.inference.run import Run
+from gateway.inference.statistics import Statistics
 from gateway.media.pictures.headers import ImageInfo
 from gateway.media.pictures.images import DecodedImage, ImageLimits, decode, probe
 from gateway.observability.metrics import Telemetry
@@ -51,6 +52,7 @@ class Services:
     features: FeatureStore
     progress: ProgressBoard
     refreshes: Tally
+    statistics: Statistics = field(default_factory=Statistics)
 
 
 async def _services(request: Request) -> Services:

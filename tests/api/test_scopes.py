@@ -73,7 +73,10 @@ def test_no_route_is_forgotten(guarded: AppClient) -> None:
 def test_whatever_changes_or_computes_needs_a_scope(guarded: AppClient) -> None:
     assert [r for r in api_routes(guarded) if r[0] != "GET" and not costs(needed(*r))] == []
     assert {path for method, path in api_routes(guarded) if needed(method, path) == "admin"} == {
-        "/v1/repository/refresh"
+        "/v1/repository/refresh",
+        "/v2/repository/index",
+        "/v2/repository/models/x/load",
+        "/v2/repository/models/x/unload",
     }
 
 
