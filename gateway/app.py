@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 from fastapi import Depends, FastAPI
 
@@ -25,7 +25,7 @@ from gateway.http.tracing import Tracing
 from gateway.observability.metrics import Telemetry
 from gateway.observability.place import Place, tallies
 from gateway.observability.tracing import Tracer
-from gateway.oip import management
+from gateway.oip import management, rpc
 from gateway.oip import route as oip
 from gateway.scheduling.admission import Admission
 from gateway.scheduling.lanes import Turns
@@ -74,6 +74,8 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         refreshes=together.refreshes,
     )
 
+    server, tenants, quotas = settings.server, Tenants(settings.auth.by_tenant()), Quotas()
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         keep_freed(settings.work.kept_bytes)
@@ -83,7 +85,8 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
             if place:
                 tasks.append(asyncio.create_task(follow(together.refreshes, services.engine.refresh), name="follow"))
                 await asyncio.wait({loading})
-            yield
+            async with rpc.serving(services, tenants, quotas) if server.grpc_port else nullcontext():
+                yield
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -101,12 +104,11 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
     )
     app.state.services = services
     # The one added last is the outermost.
-    server, tenants = settings.server, Tenants(settings.auth.by_tenant())
     app.add_middleware(Reading)
     app.add_middleware(
         Authentication,
         tenants=tenants,
-        quotas=Quotas(),
+        quotas=quotas,
         tasks=frozenset(settings.registry.tasks),
         metrics=server.metrics_port is None,
     )

@@ -18,7 +18,7 @@ from pydantic_settings import SettingsError
 from gateway.access.keys import digest_of, new_key
 from gateway.observability import logs
 from gateway.observability.place import Place, SharedMemory
-from gateway.server.listening import bind_for, check_tls, listen_for, port_of
+from gateway.server.listening import bind_for, check_tls, hold_for, listen_for, port_of
 from gateway.server.supervisor import supervise
 from gateway.settings import (
     AuthSettings,
@@ -131,11 +131,12 @@ def _serve(settings: Settings, arguments: Sequence[str]) -> int:
         print(f"The gateway cannot use {server.tls_certificate}: {_reason(error)}.", file=sys.stderr)
         return 1
     try:
-        sockets = listen_for(server)
+        sockets, held = listen_for(server), hold_for(server)
     except OSError as error:
-        where = server.unix_socket or f"{server.host}:{server.port}"
-        also = f" or {server.metrics_host or server.host}:{server.metrics_port}" if server.metrics_port else ""
-        print(f"The gateway cannot listen on {where}{also}: {_reason(error)}.", file=sys.stderr)
+        where = [server.unix_socket or f"{server.host}:{server.port}"]
+        where += [f"{server.metrics_host or server.host}:{server.metrics_port}"] if server.metrics_port else []
+        where += [f"{server.host}:{server.grpc_port}"] if server.grpc_port else []
+        print(f"The gateway cannot listen on {' or '.join(map(str, where))}: {_reason(error)}.", file=sys.stderr)
         return 1
     try:
         if server.workers > 1:
@@ -145,6 +146,8 @@ def _serve(settings: Settings, arguments: Sequence[str]) -> int:
 
         return serve(settings, sockets)
     finally:
+        for each in held:
+            each.close()
         if server.unix_socket is not None:
             server.unix_socket.unlink(missing_ok=True)
 

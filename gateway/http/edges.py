@@ -105,7 +105,7 @@ class Authentication:
         with ExitStack() as counted:
             try:
                 state["scope"] = needed = scope_needed(scope["method"], scope["path"], self.tasks)
-                state["caller"] = caller = self.tenants.of(_key(Headers(scope=scope)))
+                state["caller"] = caller = self.tenants.of(key_of(Headers(scope=scope)))
                 state["tenant"] = caller.tenant
                 check_scope(caller, needed)
                 if costs(needed):
@@ -131,7 +131,8 @@ def _reporting(account: Account, send: Send) -> Send:
     return report
 
 
-def _key(headers: Headers) -> str | None:
+def key_of(headers: Headers) -> str | None:
+    """Return the key that a request carries; None: it has none."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key")
 

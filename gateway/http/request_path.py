@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Request
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from gateway.access.keys import check_scope
+from gateway.access.keys import Caller, check_scope
 from gateway.engines.base import Engine
-from gateway.errors import CallerLeft, DeadlineExceeded, ParameterInvalid
+from gateway.errors import CallerLeft, ParameterInvalid
 from gateway.http.uploads import declared_length, naming_part
 from gateway.inference.run import Run
 from gateway.inference.statistics import Statistics
@@ -142,8 +142,8 @@ async def serve_admitted(
             `work`. What the caller says of its urgency is judged here, all else where the answer is sent.
     """
     limits, state = services.settings.limits, request.scope["state"]
-    deadline = deadline_of(request, limits.deadline_seconds) or longest or limits.deadline_seconds
-    timeline = Timeline(deadline, lane_of(request))
+    deadline = deadline_of(request.headers, limits.deadline_seconds) or longest or limits.deadline_seconds
+    timeline = Timeline(deadline, lane_of(request.headers, state["caller"]))
 
     async def serve(send: Send) -> None:
         with (
@@ -182,19 +182,8 @@ async def _answer(
     working: Coroutine[Any, Any, Response], request: Request, timeline: Timeline, reservation: Reservation, send: Send
 ) -> None:
     """Send the response that `working` returns, and return when the caller has it."""
-    start = time.perf_counter()
-
-    def learn() -> None:
-        reservation.served(time.perf_counter() - start - timeline.seconds.get("queue", 0.0))
-
-    try:
+    with reservation.learning(timeline):
         response = await working
-    except DeadlineExceeded:
-        # It takes this long at least; unlearnt, all that follow would be begun in vain too.
-        if reservation.ticket.begun:
-            learn()
-        raise
-    learn()
     response.headers["Server-Timing"] = timeline.server_timing()
     response.headers["Cache-Control"] = "private, no-store"
     reservation.shrink(len(response.body))
@@ -247,29 +236,29 @@ PRIORITY, DEADLINE = "Maskgate-Priority", "Maskgate-Deadline"
 _DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
-def lane_of(request: Request) -> Lane:
+def lane_of(headers: Headers, caller: Caller) -> Lane:
     """Return the lane that a request asks for.
 
     Raises:
         ParameterInvalid: there is none of that name.
         Forbidden: its caller may not use it.
     """
-    asked = request.headers.get(PRIORITY, "bulk")
+    asked = headers.get(PRIORITY, "bulk")
     lane = next((lane for lane in LANES if lane == asked), None)
     if lane is None:
         raise ParameterInvalid(f"{PRIORITY} is one of {' and '.join(LANES)}.", pointer=f"/{PRIORITY}")
     if lane == "emergency":
-        check_scope(request.scope["state"]["caller"], "emergency")
+        check_scope(caller, "emergency")
     return lane
 
 
-def deadline_of(request: Request, longest: float) -> float | None:
+def deadline_of(headers: Headers, longest: float) -> float | None:
     """Return the seconds that a request gives its answer, if it says.
 
     Raises:
         ParameterInvalid: they are no decimal number above 0, or more than `longest`.
     """
-    asked = request.headers.get(DEADLINE)
+    asked = headers.get(DEADLINE)
     if asked is None:
         return None
     if not _DECIMAL.fullmatch(asked) or not 0 < float(asked) <= longest:

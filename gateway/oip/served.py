@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from gateway.engines.base import Model, Status, Tensors, check_tried
 from gateway.errors import ModelNotFound, ModelNotReady, UnloadUnshared, VersionNotFound
@@ -64,7 +65,7 @@ def versions(services: Services, name: str | None, version: str | None) -> list[
     return [standing.model for status in statuses for standing in status.versions]
 
 
-async def infer(job: Job[bytearray], model: Model, asked: InferRequest, inputs: Tensors) -> Tensors:
+async def infer(job: Job[Any], model: Model, asked: InferRequest, inputs: Tensors) -> Tensors:
     """Return the outputs that `asked` wants.
 
     Not in a turn: the engine is to see as many requests at once as were admitted, and to batch them.

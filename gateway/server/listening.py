@@ -83,6 +83,19 @@ def listen_at(path: Path) -> socket.socket:
     return listening
 
 
+def hold_for(settings: ServerSettings) -> list[socket.socket]:
+    """Return what keeps gRPC's port: sockets that never listen, beside which its own can, in each process.
+
+    Raises:
+        OSError: as `listen` does.
+    """
+    if settings.grpc_port is None:
+        return []
+    for each in listen(settings.host, settings.grpc_port):
+        each.close()
+    return bind_together(settings.host, settings.grpc_port)
+
+
 def check_tls(settings: ServerSettings) -> None:
     """Do nothing where the certificate can be served with.
 

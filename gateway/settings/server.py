@@ -31,7 +31,7 @@ class ServerSettings(Group):
     connect."""
 
     tls_certificate: Path | None = None
-    """PEM file of the certificate and what it is signed by; HTTP is then served by TLS alone."""
+    """PEM file of the certificate and what it is signed by; HTTP and gRPC are then served by TLS alone."""
 
     tls_key: Path | None = None
     """PEM file of the certificate's key, without a password; None: it is in the same file."""
@@ -45,6 +45,10 @@ class ServerSettings(Group):
 
     metrics_host: str | None = None
     """Address of that port; None: as `host`."""
+
+    grpc_port: int | None = Field(None, ge=1, le=65535)
+    """TCP port of the Open Inference Protocol by gRPC, on `host`; 8081 is usual. None: there is none, so that no door
+    is open that nobody knows of."""
 
     workers: int = Field(1, ge=1, le=64)
     """Processes that answer side by side, on one port; threads, lanes and caches are shared out among them. They count
@@ -109,9 +113,9 @@ class ServerSettings(Group):
 
     @model_validator(mode="after")
     def _ports_are_apart(self) -> Self:
-        ports = [port for port in (self.port or None, self.metrics_port) if port is not None]
+        ports = [port for port in (self.port or None, self.metrics_port, self.grpc_port) if port is not None]
         if len(set(ports)) < len(ports):
-            raise ValueError("port and metrics_port must differ")
+            raise ValueError("port, metrics_port and grpc_port must differ")
         return self
 
     @model_validator(mode="after")

@@ -301,6 +301,7 @@ def test_a_prefix_opens_no_door(start: Start, path: str) -> None:
         {"cors_origins": ["https://example.org/"]},
         {"cors_origins": ["example.org"]},
         {"metrics_port": 8080},
+        {"metrics_port": 9000, "grpc_port": 9000},
         {"tls_key": "/none"},
         {"tls_certificate": "/none"},
     ],
