@@ -63,6 +63,7 @@
     ├── SessionsUnshared (501)       several processes, and no place where they share sessions
     ├── PacsMissing (501)            no DICOMweb server is configured
     ├── PacsFailed (502)             the DICOMweb server cannot be reached, or does not do what it is asked
+    ├── UnloadUnshared (501)         several processes, and no word between them of which models are out
     ├── Unavailable (503)            try again after `retry_after` seconds
     │   ├── Overloaded (503)
     │   │   ├── QueueFull (503)
@@ -489,6 +490,12 @@ class PacsFailed(MaskgateError):
     """The DICOMweb server did not answer, or not with what it was asked for; what it says is not passed on."""
 
     status, code, title, retryable = 502, "pacs-failed", "DICOMweb server failed", True
+
+
+class UnloadUnshared(MaskgateError):
+    """The gateway runs as several processes, and the others would go on serving the model."""
+
+    status, code, title = 501, "unload-unshared", "Unloading not offered"
 
 
 class Unavailable(MaskgateError):
