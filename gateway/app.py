@@ -20,6 +20,10 @@ from gateway.http.authentication import Authentication
 from gateway.http.middleware import AnswersInPieces, RequestContext
 from gateway.http.request_path import Services
 from gateway.http.tracing import Tracing
+from gateway.jobs import route as jobs
+from gateway.jobs import uploads
+from gateway.jobs.desk import Desk
+from gateway.jobs.runner import Runner
 from gateway.observability.metrics import Telemetry
 from gateway.observability.place import Place, tallies
 from gateway.observability.tracing import Tracer
@@ -43,6 +47,9 @@ _DESCRIPTION = """Trained vision models as a service. Send images, get masks bac
 Coordinates are (x, y) pixels, origin top left, after EXIF orientation. Errors are RFC 9457 problem
 documents whose `type` can be fetched here. The models are research demonstrations; read their cards.
 """
+
+# What FastAPI by itself would tell a collector has paths, queries and the words of exceptions in it.
+_SILENT = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 
 
 def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
@@ -77,6 +84,9 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         refreshes=together.refreshes,
     )
 
+    desk = Desk(settings.jobs, settings.auth.by_tenant()) if settings.jobs.folder else None
+    tasks_alone = _tasks_alone(services)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         keep_freed(settings.work.kept_bytes)
@@ -86,10 +96,14 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
             if place:
                 tasks.append(asyncio.create_task(follow(together.refreshes, services.engine.refresh), name="follow"))
                 await asyncio.wait({loading})
+            if desk is not None:
+                tasks.append(asyncio.create_task(Runner(desk, services, tasks_alone).run(), name="jobs"))
             yield
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            if desk is not None:
+                desk.close()
             await services.engine.close()
             await services.sessions.close()
             services.workers.close()
@@ -101,20 +115,30 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         version=__version__,
         description=_DESCRIPTION,
         lifespan=lifespan,
-        # What FastAPI by itself would tell a collector has paths, queries and the words of exceptions in it.
-        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+        telemetry=_SILENT,
     )
-    app.state.services = services
+    app.state.services, app.state.jobs, app.state.tasks = services, desk, tasks_alone
     # The one added last is the outermost.
     tenants, tasks = Tenants(settings.auth.by_tenant()), frozenset(settings.registry.tasks)
+    app.add_middleware(jobs.RespondAsync, services=services, desk=desk)
     app.add_middleware(Authentication, tenants=tenants, quotas=Quotas(), tasks=tasks)
     app.add_middleware(RequestContext, telemetry=telemetry, statuses=services.engine.statuses)
     app.add_middleware(AnswersInPieces)
     if tracer is not None:
         app.add_middleware(Tracing, tracer=tracer)
     problems.install(app)
-    service = (oip.router, progress.router, health.router, refresh.router, problems.router)
+    service = (oip.router, jobs.router, uploads.router, progress.router, health.router, refresh.router, problems.router)
     for router in (*settings.registry.routers(), *service):
+        app.include_router(router)
+    return app
+
+
+def _tasks_alone(services: Services) -> FastAPI:
+    """Return the tasks' routes without what stands before them: by them the items of jobs are answered."""
+    app = FastAPI(openapi_url=None, telemetry=_SILENT)
+    app.state.services = services
+    problems.install(app)
+    for router in services.settings.registry.routers():
         app.include_router(router)
     return app
 

@@ -13,11 +13,11 @@ from typing import Any, Literal, Protocol
 ROOM = "gateway.tasks"
 """The package whose sub-packages are tasks."""
 
-SERVICE_SCOPES = frozenset({"infer", "emergency", "admin"})
-"""What a key may be restricted to beside tasks: inference under `/v2`, the emergency lane, and refreshing models."""
+SERVICE_SCOPES = frozenset({"infer", "emergency", "jobs", "admin"})
+"""What a key may be restricted to beside tasks: inference under `/v2`, the emergency lane, jobs, refreshing models."""
 
 # What stands under /v1 beside tasks, and what a path may ask of a key beside scopes.
-_TAKEN = SERVICE_SCOPES | {"any", "models", "progress", "repository", "tasks", "required"}
+_TAKEN = SERVICE_SCOPES | {"any", "models", "progress", "repository", "tasks", "uploads", "required"}
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 
 Answer = Literal["label map", "scores", "masks"]

@@ -20,6 +20,7 @@ from gateway.settings.access import AuthSettings, KeySettings, TenantName
 from gateway.settings.limits import MIB, LimitSettings
 from gateway.settings.service import (
     EngineSettings,
+    JobSettings,
     LogSettings,
     ModelSettings,
     ServerSettings,
@@ -32,6 +33,7 @@ __all__ = [
     "MIB",
     "AuthSettings",
     "EngineSettings",
+    "JobSettings",
     "KeySettings",
     "LimitSettings",
     "LogSettings",
@@ -63,6 +65,7 @@ class Settings(BaseSettings):
     work: WorkSettings = Field(default_factory=WorkSettings)
     auth: AuthSettings = Field(default_factory=AuthSettings)
     sessions: SessionSettings = Field(default_factory=SessionSettings)
+    jobs: JobSettings = Field(default_factory=JobSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     tracing: TracingSettings = Field(default_factory=TracingSettings)
 
