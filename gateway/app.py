@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 
 from gateway import __version__
 from gateway.access.keys import Tenants
@@ -49,7 +50,7 @@ documents whose `type` can be fetched here. The models are research demonstratio
 """
 
 # What FastAPI by itself would tell a collector has paths, queries and the words of exceptions in it.
-_SILENT = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+_SILENT: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 
 
 def create_app(settings: Settings, place: Place | None = None) -> FastAPI:

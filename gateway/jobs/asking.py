@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from starlette.types import ASGIApp, Message, Scope
 
@@ -23,6 +23,13 @@ from gateway.jobs.model import Request
 _BOUNDARY = b"maskgate-job-3f1b9c0e5d7a42868f0c"
 _END = b"--" + _BOUNDARY + b"--\r\n"
 _NOT_KEPT = frozenset({"server-timing", "cache-control", "content-length", "content-type", "x-request-id"})
+
+
+class Writable(Protocol):
+    """What an answer is written to."""
+
+    def write(self, piece: bytes | memoryview, /) -> int:
+        """Take the next bytes."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,7 @@ class Asking:
     tenant: str
     request_id: str
 
-    async def ask(self, desk: Desk, request: Request, parts: Sequence[PartFile], into: BinaryIO) -> Answered:
+    async def ask(self, desk: Desk, request: Request, parts: Sequence[PartFile], into: Writable) -> Answered:
         """Return what a task's route answers, its body written to `into`.
 
         Raises:
@@ -99,7 +106,8 @@ class Asking:
             async for piece in body:
                 return {"type": "http.request", "body": piece, "more_body": piece is not _END}
             # Whoever asks here does not hang up: it cancels.
-            return await asyncio.get_running_loop().create_future()
+            never: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+            return await never
 
         def take(piece: bytes | memoryview) -> None:
             into.write(piece)
@@ -162,9 +170,13 @@ class _Buffer:
     def __init__(self) -> None:
         self.content = bytearray()
 
-    def write(self, piece: bytes | memoryview) -> int:
+    def write(self, piece: bytes | memoryview, /) -> int:
         self.content += piece
         return len(piece)
+
+
+def _opened(path: Path) -> BinaryIO:
+    return path.open("rb")
 
 
 async def _body(desk: Desk, parts: Sequence[PartFile]) -> AsyncIterator[bytes]:
@@ -174,9 +186,8 @@ async def _body(desk: Desk, parts: Sequence[PartFile]) -> AsyncIterator[bytes]:
         if isinstance(part.content, bytes):
             yield part.content
         else:
-            with await desk.disk(part.content.open, "rb") as file:
-                read: Callable[[int], bytes] = file.read
-                while piece := await desk.disk(read, PIECE):
+            with await desk.disk(_opened, part.content) as file:
+                while piece := await desk.disk(file.read, PIECE):
                     yield piece
         yield b"\r\n"
     yield _END

@@ -200,6 +200,11 @@ class Receiving:
             os.fsync(self._file.fileno())
 
 
+def new_file(path: Path) -> BinaryIO:
+    """Return a new, empty file that is open for writing, in the place of what was there."""
+    return path.open("wb")
+
+
 def digest_of_file(path: Path) -> str:
     """Return the SHA-256 of a file, hexadecimal.
 

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from gateway.errors import InputForbidden, InputUnreachable
 from gateway.jobs.desk import Desk
+from gateway.jobs.files import new_file
 
 if TYPE_CHECKING:
     import httpx
@@ -63,7 +64,7 @@ async def fetch(desk: Desk, address: str, into: Path, most: int) -> None:
     check_address(address, desk.settings.stores)
     source = _of_s3(address) if address.startswith("s3://") else _of_http(address, desk.settings.stores)
     size = 0
-    with await desk.disk(into.open, "wb") as file:
+    with await desk.disk(new_file, into) as file:
         async with source as pieces:
             async for piece in pieces:
                 size += len(piece)
@@ -94,7 +95,7 @@ async def _of_http(address: str, stores: Sequence[str]) -> AsyncIterator[AsyncIt
 
 
 def _leads_to(address: str, answer: httpx.Response) -> str:
-    return urljoin(address, answer.headers.get("location", ""))
+    return urljoin(address, str(answer.headers.get("location", "")))
 
 
 @asynccontextmanager

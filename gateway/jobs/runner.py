@@ -31,7 +31,7 @@ from gateway.errors import InputUnreachable, Internal, MaskgateError, RequestNot
 from gateway.http.request_path import Services
 from gateway.jobs.asking import Answered, Asking, PartFile
 from gateway.jobs.desk import Desk
-from gateway.jobs.files import BODY, digest_of_file, lock
+from gateway.jobs.files import BODY, digest_of_file, lock, new_file
 from gateway.jobs.model import Item, Job, Result, Source
 from gateway.jobs.records import problem_of
 from gateway.jobs.references import fetch
@@ -147,6 +147,7 @@ class Runner:
         store, start = self._desk.store, time.monotonic()
         logs.request_id.set(_request_id(item.job, item.number))
         ended: Callable[..., Any]
+        given: tuple[object, ...]
         try:
             outcome = await self._outcome(job, item)
             ended, given = (store.done, (outcome,)) if isinstance(outcome, Result) else (store.failed, (outcome,))
@@ -201,7 +202,7 @@ class Runner:
         give_up = time.monotonic() + self._desk.settings.patience_seconds
         late = 0
         while True:
-            with await self._desk.disk(body.open, "wb") as file:
+            with await self._desk.disk(new_file, body) as file:
                 answered = await asking.ask(self._desk, job.request, parts, file)
             late += answered.status == 504
             again = answered.status in _BUSY or (answered.status == 504 and late < _MOST_LATE)

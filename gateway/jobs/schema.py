@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gateway.jobs.model import Item, ItemState, Job, JobState, Source
+from gateway.jobs.model import ITEM_STATES, Item, ItemState, Job, JobState, Source
 from gateway.scheduling.timeline import Stage
 
 
@@ -157,7 +157,7 @@ def _job(job: Job) -> dict[str, Any]:
         "task": job.request.task,
         "state": job.state,
         "total": job.total,
-        **job.counts,
+        **{state: job.counts[state] for state in ITEM_STATES},
         "created": _when(job.created),
         "started": _when(job.started),
         "ended": _when(job.ended),

@@ -80,7 +80,7 @@ class Submission:
                 raise JobTooLarge(f"A job may have {most} items.", limit=most, pointer="/items")
             items = await workers.run(timeline, "decode", _items, job, task, self.desk.settings.stores)
             query = urlencode({name: _shown(value) for name, value in job.parameters.items()}, doseq=True)
-            return await self._add(Request(task.name, query, job.accept), items, _digest(body))
+            return await self._add(Request(task.name, query, _accept(job.accept)), items, _digest(body))
 
     async def sent(self, task: TaskSpec) -> tuple[Job, bool]:
         """Return a job of one item, which is this very request to a task, and whether it is new.
@@ -91,11 +91,8 @@ class Submission:
         check_jobs(self._caller)
         limits = self.services.settings.limits
         timeline = Timeline(limits.deadline_seconds)
-        request = Request(
-            task.name,
-            self.http.scope["query_string"].decode("latin-1"),
-            self.http.headers.get("accept", ""),
-        )
+        query = self.http.scope["query_string"].decode("latin-1")
+        request = Request(task.name, query, _accept(self.http.headers.get("accept", "")))
         with self.services.admission.admit(_KIND, declared_length(self.http) or 0, timeline) as reservation:
             parts = await read_parts(task.required_parts, self.http, limits, reservation, task.optional_parts)
             run = self.services.workers.run
@@ -209,7 +206,7 @@ def _items(job: JobGiven, task: TaskSpec, stores: Sequence[str]) -> list[tuple[s
         InputForbidden: an address is of no store.
     """
     known = {part.name for part in task.parts}
-    items = []
+    items: list[tuple[str, Sources]] = []
     for number, item in enumerate(job.items):
         at = f"/items/{number}/parts"
         if missing := [name for name in task.required_parts if name not in item.parts]:
@@ -224,6 +221,11 @@ def _items(job: JobGiven, task: TaskSpec, stores: Sequence[str]) -> list[tuple[s
             sources[name] = source
         items.append((item.name, sources))
     return items
+
+
+def _accept(said: str) -> str:
+    """Return what a caller accepts; empty: anything, which may be said in two ways and is one request."""
+    return "" if said.strip() == "*/*" else said
 
 
 def _shown(value: object) -> object:

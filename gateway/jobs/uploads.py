@@ -10,8 +10,8 @@ IETF's draft of resumable uploads no server library for Python was found.
 from __future__ import annotations
 
 import asyncio
-import binascii
 from base64 import b64decode
+from contextlib import suppress
 from email.utils import formatdate
 
 from fastapi import APIRouter, Request, Response
@@ -228,11 +228,9 @@ def _checksum(request: Request) -> tuple[str, bytes] | None:
     if text is None:
         return None
     name, _, value = text.partition(" ")
-    try:
-        if name in _CHECKSUMS:
+    with suppress(ValueError):
+        if name in _CHECKSUMS and value:
             return name, b64decode(value, validate=True)
-    except binascii.Error:
-        pass
     raise BadRequest(
         f"Upload-Checksum is one of {', '.join(_CHECKSUMS)} and a hash in base64.", pointer="/Upload-Checksum"
     )

@@ -187,7 +187,7 @@ class JobSettings(Group):
     process. None: the gateway keeps no jobs. One gateway has a folder to itself, however many processes it runs as."""
 
     at_once: int = Field(2, ge=1, le=256)
-    """Items worked on side by side, by one of the processes; each waits for its turns like any request of its lane, bulk."""
+    """Items worked on side by side, by one of the processes; each waits for its turns as any bulk request does."""
 
     items: int = Field(10_000, gt=0)
     """Most items of one job."""
