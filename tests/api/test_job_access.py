@@ -36,7 +36,7 @@ def key(name: str) -> dict[str, str]:
 
 def leave(client: AppClient, name: str) -> dict[str, Any]:
     left = client.post("/v1/waste", files={"image": PHOTO}, headers=key(name) | {"Prefer": "respond-async"})
-    return ended(client, left, **key(name))
+    return ended(client, left, headers=key(name))
 
 
 def test_nobody_meets_anothers_jobs_and_uploads(guarded: AppClient) -> None:
@@ -56,7 +56,8 @@ def test_nobody_meets_anothers_jobs_and_uploads(guarded: AppClient) -> None:
 
 def test_equal_inputs_of_two_tenants_are_two_results(guarded: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
     leave(guarded, "one")
-    ran, infer = [], guarded.services.engine.infer
+    ran: list[None] = []
+    infer = guarded.services.engine.infer
 
     async def counting(*arguments: Any) -> Any:
         ran.append(None)

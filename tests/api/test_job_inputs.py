@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from pydantic import ValidationError
@@ -28,7 +28,7 @@ PHOTO = encode(noise(64, 64))
 class _Store(BaseHTTPRequestHandler):
     """Gives out a photograph, and redirects."""
 
-    asked: list[str]
+    asked: ClassVar[list[str]]
 
     def do_GET(self) -> None:
         self.asked.append(self.path)
@@ -53,12 +53,15 @@ class _Store(BaseHTTPRequestHandler):
 @contextmanager
 def store() -> Iterator[tuple[str, list[str]]]:
     """Yield the address of a store, and the list of what is asked of it."""
-    handler = type("Store", (_Store,), {"asked": []})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+
+    class Handler(_Store):
+        asked: ClassVar[list[str]] = []
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}", handler.asked
+            yield f"http://127.0.0.1:{server.server_port}", Handler.asked
         finally:
             server.shutdown()
             thread.join()

@@ -320,7 +320,8 @@ def test_cancelling_ends_what_the_models_run(
 
 
 def test_jobs_wait_while_there_is_no_room(keeper: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    admission, asked = keeper.services.admission, []
+    admission = keeper.services.admission
+    asked: list[Any] = []
     admit = admission.admit
 
     def full(kind: Any, *arguments: Any) -> Any:
@@ -352,8 +353,8 @@ def test_a_process_that_leaves_hands_its_items_to_the_next(
     start: Start, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = Settings(
-        models={"repository": repository, "damage": "trivial"},  # type: ignore[arg-type]
-        jobs={"folder": tmp_path},  # type: ignore[arg-type]
+        models={"repository": repository, "damage": "trivial"},
+        jobs={"folder": tmp_path},
     )
     with running(create_app(settings)) as first, endless(first, monkeypatch) as said:
         left = first.post("/v1/waste", files={"image": PHOTO}, headers=ASYNC)

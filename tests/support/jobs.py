@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
 import httpx
+
+from tests.support.app_client import AppClient
 
 BYTES = {"Content-Type": "application/offset+octet-stream"}
 """What the bytes of an upload are sent as."""
 
 
-class Asked(Protocol):
-    """A client of a gateway: `AppClient`, or one of httpx."""
-
-    def get(self, path: str, /, **options: Any) -> httpx.Response: ...
-
-    def post(self, path: str, /, **options: Any) -> httpx.Response: ...
+Asked = AppClient | httpx.Client
 
 
 def upload(client: Asked, content: bytes, **headers: str) -> str:
@@ -33,7 +31,7 @@ def waste(*uploads: str, **more: Any) -> dict[str, Any]:
     return {"task": "waste", "items": [{"parts": {"image": {"upload": one}}} for one in uploads], **more}
 
 
-def standing(client: Asked, left: httpx.Response, **headers: str) -> dict[str, Any]:
+def standing(client: Asked, left: httpx.Response, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return how a job that was left stands."""
     assert left.status_code == 202, left.text
     answer = client.get(left.headers["Location"], headers=headers)
@@ -42,10 +40,12 @@ def standing(client: Asked, left: httpx.Response, **headers: str) -> dict[str, A
     return job
 
 
-def ended(client: Asked, left: httpx.Response, seconds: float = 60, **headers: str) -> dict[str, Any]:
+def ended(
+    client: Asked, left: httpx.Response, seconds: float = 60, headers: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Return a job that was left, once it has ended."""
     deadline = time.monotonic() + seconds
-    while not (job := standing(client, left, **headers))["ended"]:
+    while not (job := standing(client, left, headers))["ended"]:
         assert time.monotonic() < deadline, job
         time.sleep(0.05)
     return job
