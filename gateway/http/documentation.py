@@ -32,6 +32,21 @@ HEADERS: list[Documentation] = [
 ]
 """What every task takes of how urgent a request is."""
 
+_LEFT: list[Documentation] = [
+    {
+        "name": "Prefer",
+        "in": "header",
+        "schema": {"type": "string"},
+        "description": "`respond-async`: leave the request as a job, where the gateway keeps them; see `/v1/jobs`.",
+    },
+    {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "schema": {"type": "string", "maxLength": 255},
+        "description": "Of a request that is left as a job: sent again, it answers with the job that it left first.",
+    },
+]
+
 _PROBLEM = {"content": {"application/problem+json": {"schema": {"type": "object"}}}}
 _COMMON = {
     401: "Where keys are configured: no key, or none that is known.",
@@ -57,7 +72,8 @@ def task_body(spec: TaskSpec, *, optional: Sequence[str] = ()) -> Documentation:
     required = [name for name in spec.required_parts if name not in optional]
     properties = {part.name: _part(part) for part in spec.parts}
     schema = {"type": "object", "required": required, "properties": properties}
-    return body({"multipart/form-data": {"schema": schema}})
+    described = body({"multipart/form-data": {"schema": schema}})
+    return described if optional else {**described, "parameters": [*HEADERS, *_LEFT]}
 
 
 def body(content: Documentation) -> Documentation:
@@ -68,7 +84,11 @@ def body(content: Documentation) -> Documentation:
 def task_responses(spec: TaskSpec, answer: Any) -> Responses:
     """Return the answers of a task's route: its formats, `answer` as JSON, and the problems that it may meet."""
     content = {media_type: BINARY for media_type in spec.formats if media_type != JSON}
-    return {200: {"description": spec.texts.answer, "model": answer, "content": content}, **task_problems(spec)}
+    return {
+        200: {"description": spec.texts.answer, "model": answer, "content": content},
+        202: {"description": "The request is left as a job, as its caller prefers; `Location` names it."},
+        **task_problems(spec),
+    }
 
 
 def task_problems(spec: TaskSpec) -> Responses:

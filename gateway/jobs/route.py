@@ -29,6 +29,7 @@ from gateway.jobs.schema import (
     item_answer,
     job_answer,
     job_with_items,
+    schema_of,
 )
 from gateway.jobs.submission import IDEMPOTENCY_KEY, Refused, Submission
 
@@ -48,7 +49,7 @@ _KEY = {
     "schema": {"type": "string", "maxLength": 255},
     "description": "Sent again with the same body, the request answers with the job that it left first.",
 }
-_BODY = {"application/json": {"schema": JobGiven.model_json_schema(ref_template="#/components/schemas/{model}")}}
+_BODY = {"application/json": {"schema": schema_of(JobGiven)}}
 
 
 @router.post(

@@ -308,6 +308,7 @@ def test_cancelling_ends_what_the_models_run(
         keeper.run(asyncio.sleep, 0.6)
         job = standing(keeper, left)
         assert (job["running"], job["waiting"]) == (2, 2)
+        assert keeper.sample("maskgate_job_items_waiting") == 2
         assert job["items"][0]["progress"]["stage"] == "infer"
         cancelled = keeper.delete(left.headers["Location"])
         assert (cancelled.status_code, cancelled.json()["state"]) == (200, "cancelled")
