@@ -24,6 +24,7 @@ from gateway.media.pictures.headers import ImageInfo
 from gateway.media.pictures.images import DecodedImage, ImageLimits, decode, probe
 from gateway.observability.metrics import Telemetry
 from gateway.observability.place import Tally
+from gateway.pacs.dicomweb import Dicomweb
 from gateway.scheduling.admission import Admission, Reservation
 from gateway.scheduling.lanes import LANES, Lane
 from gateway.scheduling.prices import Kind
@@ -32,6 +33,9 @@ from gateway.scheduling.workers import Workers
 from gateway.sessions.features import FeatureStore
 from gateway.sessions.store import SessionStore
 from gateway.settings import LimitSettings, Settings
+
+ASKED_WHETHER = "asked_whether"
+"""In the state of a request that only asks whether one of its parameters would be taken; it is not admitted."""
 
 T = TypeVar("T")
 Body = TypeVar("Body")
@@ -56,6 +60,7 @@ class Services:
     features: FeatureStore
     progress: ProgressBoard
     refreshes: Tally
+    pacs: Dicomweb | None
 
 
 async def _services(request: Request) -> Services:
@@ -137,6 +142,8 @@ async def serve_admitted(
     limits, state = services.settings.limits, request.scope["state"]
     deadline = deadline_of(request, limits.deadline_seconds) or longest or limits.deadline_seconds
     timeline = Timeline(deadline, lane_of(request))
+    if state.get(ASKED_WHETHER):
+        return Response(status_code=204)
 
     async def serve(send: Send) -> None:
         with (

@@ -9,13 +9,14 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from starlette.types import ASGIApp, Message, Scope
 
 from gateway.access.keys import Caller
+from gateway.http.request_path import ASKED_WHETHER
 from gateway.jobs.desk import Desk
 from gateway.jobs.files import PIECE
 from gateway.jobs.model import Request
@@ -85,13 +86,15 @@ class Asking:
 
     Attributes:
         app: with the routes of all tasks, and none of what stands before them.
-        tenant: for whom.
+        caller: for whom, and what its key opens.
         request_id: by which the request is known while it runs.
+        whether: it is only asked whether such a request would be taken.
     """
 
     app: ASGIApp
-    tenant: str
+    caller: Caller
     request_id: str
+    whether: bool = False
 
     async def ask(self, desk: Desk, request: Request, parts: Sequence[PartFile], into: Writable) -> Answered:
         """Return what a task's route answers, its body written to `into`.
@@ -99,12 +102,14 @@ class Asking:
         Raises:
             OSError: a part cannot be read, or the answer not written.
         """
-        size = await desk.disk(lambda: sum(len(part.head) + part.size + 2 for part in parts) + len(_END))
+        size = (
+            await desk.disk(lambda: sum(len(part.head) + part.size + 2 for part in parts) + len(_END)) if parts else 0
+        )
         body, answered, hashed = _body(desk, parts), Answered(), hashlib.sha256()
 
         async def receive() -> Message:
             async for piece in body:
-                return {"type": "http.request", "body": piece, "more_body": piece is not _END}
+                return {"type": "http.request", "body": piece, "more_body": bool(parts) and piece is not _END}
             # Whoever asks here does not hang up: it cancels.
             never: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
             return await never
@@ -130,20 +135,19 @@ class Asking:
     async def objection(self, desk: Desk, request: Request) -> Mapping[str, Any] | None:
         """Return the problem document of a route that would answer nobody who asks like this, whatever the parts are.
 
-        It is sent a body whose only part it cannot know: where it complains of that, it takes the rest. What is only so
-        for now, such as a model that is not ready, is no objection.
+        What is only so for now, such as a model that is not ready, is no objection.
         """
         said = _Buffer()
-        answered = await self.ask(desk, request, [PartFile("-", b"")], said)
+        answered = await replace(self, whether=True).ask(desk, request, [], said)
         if not 400 <= answered.status < 500:
             return None
         document: dict[str, Any] = json.loads(bytes(said.content))
-        return None if document["code"] == "part-problem" else document
+        return document
 
     def _scope(self, request: Request, size: int) -> Scope:
         path = f"/v1/{request.task}"
         headers = {
-            b"content-type": b"multipart/form-data; boundary=" + _BOUNDARY,
+            **({b"content-type": b"multipart/form-data; boundary=" + _BOUNDARY} if size else {}),
             b"content-length": str(size).encode(),
             **({b"accept": request.accept.encode("latin-1", "replace")} if request.accept else {}),
         }
@@ -160,7 +164,12 @@ class Asking:
             "headers": list(headers.items()),
             "client": None,
             "server": None,
-            "state": {"request_id": self.request_id, "tenant": self.tenant, "caller": Caller(self.tenant)},
+            "state": {
+                "request_id": self.request_id,
+                "tenant": self.caller.tenant,
+                "caller": self.caller,
+                ASKED_WHETHER: self.whether,
+            },
         }
 
 
@@ -180,7 +189,7 @@ def _opened(path: Path) -> BinaryIO:
 
 
 async def _body(desk: Desk, parts: Sequence[PartFile]) -> AsyncIterator[bytes]:
-    """Yield a multipart body, a piece at a time; the last one is `_END` itself."""
+    """Yield a multipart body, a piece at a time; the last one is `_END` itself. Without parts there is none."""
     for part in parts:
         yield part.head
         if isinstance(part.content, bytes):
@@ -190,4 +199,4 @@ async def _body(desk: Desk, parts: Sequence[PartFile]) -> AsyncIterator[bytes]:
                 while piece := await desk.disk(file.read, PIECE):
                     yield piece
         yield b"\r\n"
-    yield _END
+    yield _END if parts else b""

@@ -99,6 +99,13 @@ class Desk:
         for upload in forgotten.uploads:
             await self.disk(self.files.drop_upload, upload)
 
+    def caller(self, tenant: str) -> Caller:
+        """Return a tenant as it calls by what its key opens now; nothing, where it has none any more."""
+        key = self._keys.get(tenant)
+        if key is None and self._keys:
+            return Caller(tenant, frozenset())
+        return Caller(tenant, key.scopes if key else None)
+
     def keep_seconds(self, tenant: str) -> float:
         """Return how long a tenant's jobs are kept after their end."""
         key = self._keys.get(tenant)

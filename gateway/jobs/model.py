@@ -26,6 +26,11 @@ def is_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
+def joined(query: str, more: str) -> str:
+    """Return two encoded queries as one."""
+    return "&".join(filter(None, (query, more)))
+
+
 @dataclass(frozen=True)
 class Source:
     """Where one part of an item comes from.
@@ -41,6 +46,21 @@ class Source:
 
 Sources = Mapping[str, Source]
 """Where the parts of one item come from, by the names of the task's parts."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One item of a job that is to be.
+
+    Attributes:
+        sources: where its parts come from; empty: its parameters say.
+        name: what the caller calls it.
+        query: of the task's route, encoded, beside the job's.
+    """
+
+    sources: Sources
+    name: str = ""
+    query: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,7 +138,8 @@ class Item:
         number: 0, 1, …: its place in the job.
         name: what the caller calls it; empty: nothing.
         state: of the item.
-        sources: where its parts come from.
+        sources: where its parts come from; empty: its parameters say.
+        query: of the task's route, encoded, beside the job's.
         tries: how often it was begun.
         revision: of the job, when it changed last.
         key: of its result; empty: not known yet.
@@ -132,6 +153,7 @@ class Item:
     name: str
     state: ItemState
     sources: Sources = field(default_factory=dict)
+    query: str = ""
     tries: int = 0
     revision: int = 0
     key: str = ""

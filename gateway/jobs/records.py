@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS jobs (
 CREATE INDEX IF NOT EXISTS jobs_waiting ON jobs (tenant, created) WHERE waiting > 0;
 CREATE TABLE IF NOT EXISTS items (
   job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE, number INTEGER NOT NULL, name TEXT NOT NULL,
-  sources TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'waiting', tries INTEGER NOT NULL DEFAULT 0,
+  sources TEXT NOT NULL, query TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'waiting', tries INTEGER NOT NULL DEFAULT 0,
   revision INTEGER NOT NULL DEFAULT 0, key TEXT NOT NULL DEFAULT '', size INTEGER NOT NULL DEFAULT 0, result TEXT,
   problem TEXT, progress TEXT, PRIMARY KEY (job, number)
 ) WITHOUT ROWID;
@@ -63,6 +63,7 @@ def item_of(row: sqlite3.Row) -> Item:
         name=row["name"],
         state=row["state"],
         sources={part: Source(kind, value) for part, (kind, value) in json.loads(row["sources"]).items()},
+        query=row["query"],
         tries=row["tries"],
         revision=row["revision"],
         key=row["key"],

@@ -20,7 +20,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from gateway.http.request_path import Services
 from gateway.jobs.asking import Answered, Asking, PartFile
 from gateway.jobs.desk import Desk
 from gateway.jobs.files import BODY, digest_of_file, lock, new_file
-from gateway.jobs.model import Item, Job, Result, Source
+from gateway.jobs.model import Item, Job, Request, Result, Source, joined
 from gateway.jobs.records import problem_of
 from gateway.jobs.references import fetch
 from gateway.observability import logs
@@ -177,18 +177,19 @@ class Runner:
         folder = await desk.disk(files.make)
         try:
             parts = [await self._part(name, source, folder) for name, source in item.sources.items()]
-            asking = Asking(self._tasks, job.tenant, _request_id(item.job, item.number))
+            asking = Asking(self._tasks, desk.caller(job.tenant), _request_id(item.job, item.number))
+            request = replace(job.request, query=joined(job.request.query, item.query))
             while True:
-                key = await self._key(job, parts)
+                key = await self._key(item, request, parts)
                 await desk.books(desk.store.keyed, item, key)
                 kept = await desk.disk(files.result, job.tenant, key)
                 if kept is not None:
                     return kept
-                answered = await self._answered(asking, job, parts, folder / BODY)
+                answered = await self._answered(asking, request, parts, folder / BODY)
                 if answered.status != 200:
                     document: dict[str, Any] = json.loads(await desk.disk((folder / BODY).read_bytes))
                     return document
-                if await self._key(job, parts) == key:
+                if await self._key(item, request, parts) == key:
                     break
                 # Another model is served since: nobody can say any more which of them this answer is of.
             media_type = answered.headers.get("content-type", "")
@@ -197,13 +198,13 @@ class Runner:
         finally:
             await desk.disk(files.drop_made, folder)
 
-    async def _answered(self, asking: Asking, job: Job, parts: list[PartFile], body: Path) -> Answered:
+    async def _answered(self, asking: Asking, request: Request, parts: list[PartFile], body: Path) -> Answered:
         """Return the answer of an item's request; where there is no room for it now, ask until there is."""
         give_up = time.monotonic() + self._desk.settings.patience_seconds
         late = 0
         while True:
             with await self._desk.disk(new_file, body) as file:
-                answered = await asking.ask(self._desk, job.request, parts, file)
+                answered = await asking.ask(self._desk, request, parts, file)
             late += answered.status == 504
             again = answered.status in _BUSY or (answered.status == 504 and late < _MOST_LATE)
             if not again or time.monotonic() > give_up:
@@ -228,19 +229,17 @@ class Runner:
             await fetch(self._desk, source.value, path, self._services.settings.limits.body_bytes)
         return PartFile(name, path)
 
-    async def _key(self, job: Job, parts: list[PartFile]) -> str:
+    async def _key(self, item: Item, request: Request, parts: list[PartFile]) -> str:
         """Return the key of a result: of all that it depends on, so that equal keys mean equal answers.
 
         Of the models, those of the task that are ready, by the digests of their files: which of them answers, the route
-        decides.
+        decides. What an item without parts depends on is nowhere here, so its result is the item's alone.
         """
         said = [
             __version__,
-            job.request.task,
-            job.request.query,
-            job.request.accept,
-            self._models(job.request.task),
-            {part.name: await self._digest(part) for part in parts},
+            *vars(request).values(),
+            self._models(request.task),
+            {part.name: await self._digest(part) for part in parts} or [item.job, item.number],
         ]
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from gateway.jobs.model import ITEM_STATES, Item, ItemState, Job, JobState, Source
 from gateway.scheduling.timeline import Stage
 
+Parameters = dict[str, str | bool | int | float | list[str | bool | int | float]]
+
 
 class _Given(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,16 +37,17 @@ class ItemGiven(_Given):
     """One item: what would be one request."""
 
     name: str = Field("", max_length=200, description="What the caller calls it; it comes back with the item")
-    parts: dict[str, SourceGiven] = Field(description="By the names of the task's parts")
+    parts: dict[str, SourceGiven] = Field(
+        {}, description="By the names of the task's parts; none where the item's parameters say what it is about"
+    )
+    parameters: Parameters = Field({}, description="Of this item's query, beside those of the job")
 
 
 class JobGiven(_Given):
     """A job: one task, asked of each item in the same way."""
 
     task: str = Field(examples=["damage"])
-    parameters: dict[str, str | bool | int | float | list[str | bool | int | float]] = Field(
-        {}, description="Those of the task's query", examples=[{"model": "fused"}]
-    )
+    parameters: Parameters = Field({}, description="Those of the task's query", examples=[{"model": "fused"}])
     accept: str = Field("", max_length=1000, description="As the header `Accept` of the task", examples=["image/png"])
     items: list[ItemGiven] = Field(min_length=1)
 

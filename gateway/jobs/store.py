@@ -17,7 +17,7 @@ from typing import Any
 
 from gateway.errors import ItemLost, JobNotFound, JobsFull, KeyReused, UploadNotFound
 from gateway.jobs.books import Books, Forgotten
-from gateway.jobs.model import Item, ItemState, Job, Request, Result, Sources, new_id
+from gateway.jobs.model import Item, ItemState, Job, Request, Result, Wanted, new_id
 from gateway.jobs.records import item_of, job_of, problem_of, written
 
 
@@ -28,7 +28,7 @@ class Order:
     Attributes:
         tenant: whose it is.
         request: what is asked of each item.
-        items: name and sources of each.
+        items: in order.
         keep: seconds that it is kept after its end.
         asked: digest of all that the caller sent.
         idempotency: the key by which the caller may ask for the same job again; None: there is none.
@@ -36,7 +36,7 @@ class Order:
 
     tenant: str
     request: Request
-    items: Sequence[tuple[str, Sources]]
+    items: Sequence[Wanted]
     keep: float
     asked: str
     idempotency: str | None = None
@@ -70,13 +70,16 @@ class JobStore(Books):
                 (job, order.tenant, *vars(request).values(), len(order.items), now, *order.as_kept),
             )
             db.executemany(
-                "INSERT INTO items (job, number, name, sources) VALUES (?, ?, ?, ?)",
-                ((job, number, name, written(sources)) for number, (name, sources) in enumerate(order.items)),
+                "INSERT INTO items (job, number, name, sources, query) VALUES (?, ?, ?, ?, ?)",
+                (
+                    (job, number, item.name, written(item.sources), item.query)
+                    for number, item in enumerate(order.items)
+                ),
             )
             uses = {
                 (source.value, number)
-                for number, (_, sources) in enumerate(order.items)
-                for source in sources.values()
+                for number, item in enumerate(order.items)
+                for source in item.sources.values()
                 if source.kind == "upload"
             }
             for upload in {upload for upload, _ in uses}:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,14 +16,15 @@ from starlette.types import ASGIApp
 from gateway.access.keys import Caller
 from gateway.errors import BadRequest, BodyTooLarge, JobTooLarge, ParameterInvalid, UploadUnfinished
 from gateway.http.request_path import Services
-from gateway.http.uploads import declared_length, read_body, read_parts
+from gateway.http.uploads import declared_length, read_body, read_only_part, read_parts
 from gateway.jobs.asking import Asking
 from gateway.jobs.desk import Desk, check_jobs
-from gateway.jobs.model import Job, Request, Source, Sources
+from gateway.jobs.model import Job, Request, Source, Wanted, joined
 from gateway.jobs.references import check_address
-from gateway.jobs.schema import JobGiven, source_of
+from gateway.jobs.schema import JobGiven, Parameters, source_of
 from gateway.jobs.store import Order
 from gateway.registry import TaskSpec
+from gateway.scheduling.admission import Reservation
 from gateway.scheduling.prices import Kind
 from gateway.scheduling.timeline import Timeline
 
@@ -79,8 +80,9 @@ class Submission:
                 most = self.desk.settings.items
                 raise JobTooLarge(f"A job may have {most} items.", limit=most, pointer="/items")
             items = await workers.run(timeline, "decode", _items, job, task, self.desk.settings.stores)
-            query = urlencode({name: _shown(value) for name, value in job.parameters.items()}, doseq=True)
-            return await self._add(Request(task.name, query, _accept(job.accept)), items, _digest(body))
+            return await self._add(
+                Request(task.name, _query(job.parameters), _accept(job.accept)), items, _digest(body)
+            )
 
     async def sent(self, task: TaskSpec) -> tuple[Job, bool]:
         """Return a job of one item, which is this very request to a task, and whether it is new.
@@ -94,7 +96,7 @@ class Submission:
         query = self.http.scope["query_string"].decode("latin-1")
         request = Request(task.name, query, _accept(self.http.headers.get("accept", "")))
         with self.services.admission.admit(_KIND, declared_length(self.http) or 0, timeline) as reservation:
-            parts = await read_parts(task.required_parts, self.http, limits, reservation, task.optional_parts)
+            parts = await self._parts(task, reservation)
             run = self.services.workers.run
             said = json.dumps(
                 [request.query, request.accept]
@@ -108,21 +110,31 @@ class Submission:
             uploads = {name: await self._put(part) for name, part in parts.items()}
             try:
                 sources = {name: Source("upload", upload) for name, upload in uploads.items()}
-                return await self._add(request, [("", sources)], asked, checked=True)
+                return await self._add(request, [Wanted(sources)], asked, checked=True)
             except BaseException:
                 for upload in uploads.values():
                     await self.desk.drop_upload(upload)
                 raise
 
+    async def _parts(self, task: TaskSpec, reservation: Reservation) -> dict[str, memoryview]:
+        """Return the body of a request to a task: multipart, its only part itself, or none at all."""
+        limits = self.services.settings.limits
+        chunked = "transfer-encoding" in self.http.headers
+        if not chunked and not declared_length(self.http):
+            return {}
+        if len(task.parts) == 1:
+            return await read_only_part(task.parts[0], self.http, limits, reservation)
+        return await read_parts(task.required_parts, self.http, limits, reservation, task.optional_parts)
+
     async def _add(
-        self, request: Request, items: Sequence[tuple[str, Sources]], asked: str, *, checked: bool = False
+        self, request: Request, items: Sequence[Wanted], asked: str, *, checked: bool = False
     ) -> tuple[Job, bool]:
         key = self._key()
         known = await self.desk.books(self.desk.store.known, self._tenant, key, asked)
         if known is not None:
             return known, False
         if not checked:
-            await self._check(request)
+            await self._check(replace(request, query=joined(request.query, items[0].query)))
             await self.desk.books(self._check_uploads, items)
         return await self.desk.add(
             Order(self._tenant, request, items, self.desk.keep_seconds(self._tenant), asked, key)
@@ -134,14 +146,14 @@ class Submission:
         Raises:
             Refused: it would refuse them all, for their parameters or for `Accept`.
         """
-        asking = Asking(self.tasks, self._tenant, self.http.scope["state"]["request_id"])
+        asking = Asking(self.tasks, self._caller, self.http.scope["state"]["request_id"])
         objection = await asking.objection(self.desk, request)
         if objection is not None:
             raise Refused(objection)
 
-    def _check_uploads(self, items: Sequence[tuple[str, Sources]]) -> None:
-        for number, (_, sources) in enumerate(items):
-            for part, source in sources.items():
+    def _check_uploads(self, items: Sequence[Wanted]) -> None:
+        for number, item in enumerate(items):
+            for part, source in item.sources.items():
                 if source.kind != "upload":
                     continue
                 length, _, _ = self.desk.store.upload_of(self._tenant, source.value)
@@ -198,34 +210,39 @@ def _read(body: bytearray) -> JobGiven:
         ) from None
 
 
-def _items(job: JobGiven, task: TaskSpec, stores: Sequence[str]) -> list[tuple[str, Sources]]:
-    """Return name and sources of each item.
+def _items(job: JobGiven, task: TaskSpec, stores: Sequence[str]) -> list[Wanted]:
+    """Return the items of a job.
 
     Raises:
         ParameterInvalid: one lacks a part, or has one that the task does not know.
         InputForbidden: an address is of no store.
     """
     known = {part.name for part in task.parts}
-    items: list[tuple[str, Sources]] = []
+    items: list[Wanted] = []
     for number, item in enumerate(job.items):
         at = f"/items/{number}/parts"
-        if missing := [name for name in task.required_parts if name not in item.parts]:
+        missing = [name for name in task.required_parts if name not in item.parts]
+        if missing and (item.parts or not item.parameters):
             raise ParameterInvalid(f"The part '{missing[0]}' is missing.", pointer=at)
         if strange := sorted(item.parts.keys() - known):
             raise ParameterInvalid(f"The parts are {' and '.join(known)}.", pointer=f"{at}/{strange[0]}")
-        sources = {}
+        sources: dict[str, Source] = {}
         for name, given in item.parts.items():
             source = source_of(given, json.dumps(given.document, allow_nan=False))
             if source.kind == "url":
                 check_address(source.value, stores, pointer=f"{at}/{name}/url")
             sources[name] = source
-        items.append((item.name, sources))
+        items.append(Wanted(sources, item.name, _query(item.parameters)))
     return items
 
 
 def _accept(said: str) -> str:
     """Return what a caller accepts; empty: anything, which may be said in two ways and is one request."""
     return "" if said.strip() == "*/*" else said
+
+
+def _query(parameters: Parameters) -> str:
+    return urlencode({name: _shown(value) for name, value in parameters.items()}, doseq=True)
 
 
 def _shown(value: object) -> object:

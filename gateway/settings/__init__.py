@@ -23,6 +23,7 @@ from gateway.settings.service import (
     JobSettings,
     LogSettings,
     ModelSettings,
+    PacsSettings,
     ServerSettings,
     SessionSettings,
     TracingSettings,
@@ -38,6 +39,7 @@ __all__ = [
     "LimitSettings",
     "LogSettings",
     "ModelSettings",
+    "PacsSettings",
     "ServerSettings",
     "SessionSettings",
     "Settings",
@@ -66,6 +68,7 @@ class Settings(BaseSettings):
     auth: AuthSettings = Field(default_factory=AuthSettings)
     sessions: SessionSettings = Field(default_factory=SessionSettings)
     jobs: JobSettings = Field(default_factory=JobSettings)
+    pacs: PacsSettings = Field(default_factory=PacsSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     tracing: TracingSettings = Field(default_factory=TracingSettings)
 

@@ -24,8 +24,9 @@ class KeySettings(Group):
 
     scopes: frozenset[str] | None = None
     """The tasks it opens, `infer` (inference under `/v2`), `emergency` (the lane), `jobs` (to leave what a task would
-    answer as a job, beside the task's own scope, and to upload for it) and `admin` (refreshing the repository).
-    Without, all of them. Cards, health, the progress of own requests and own jobs take any key."""
+    answer as a job, beside the task's own scope, and to upload for it), `pacs` (reading from and storing in the
+    DICOMweb server, beside the task's own) and `admin` (refreshing the repository). Without, all of them. Cards,
+    health, the progress of own requests and own jobs take any key."""
 
     requests_per_minute: int | None = Field(None, gt=0)
     """Requests to what needs a scope: so many at once, then as many a minute. Those that the gateway itself has no room

@@ -19,6 +19,7 @@ KEYS: dict[str, Any] = {
     "two": digest_of("two"),
     "sorter": {"digest": digest_of("sorter"), "scopes": ["waste"]},
     "clerk": {"digest": digest_of("clerk"), "scopes": ["jobs"]},
+    "reader": {"digest": digest_of("reader"), "scopes": ["jobs", "ct"]},
     "both": {"digest": digest_of("both"), "scopes": ["jobs", "waste"]},
 }
 
@@ -92,6 +93,17 @@ def test_leaving_a_job_needs_the_scope_of_jobs_and_that_of_the_task(guarded: App
     assert (refused.status_code, refused.json()["scope"]) == (403, "jobs")
     damage = {"task": "damage", "items": [{"parts": {"pre": {"upload": one}, "post": {"upload": one}}}]}
     assert guarded.post("/v1/jobs", json=damage, headers=key("both")).json()["scope"] == "damage"
+
+
+def test_a_job_opens_no_more_than_the_key_that_left_it(guarded: AppClient) -> None:
+    item = {"parameters": {"source": "dicomweb", "study": "1.2", "series": "1.3"}}
+    headers = key("reader")
+    refused = guarded.post("/v1/jobs", json={"task": "ct", "items": [item]}, headers=headers)
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    first = {"parts": {"image": {"upload": upload(guarded, b"none", **headers)}}}
+    left = guarded.post("/v1/jobs", json={"task": "ct", "items": [first, item]}, headers=headers)
+    items = ended(guarded, left, headers=headers)["items"]
+    assert [each["problem"]["code"] for each in items][1] == "forbidden"
 
 
 @pytest.mark.parametrize(("name", "seconds"), [("one", 3600), ("two", 7200)])

@@ -19,6 +19,7 @@ from gateway.errors import Overloaded
 from gateway.jobs import runner
 from gateway.settings import Settings
 from tests.support.app_client import AppClient, running
+from tests.support.films import dicom as chest_dicom
 from tests.support.jobs import ended, standing, upload, waste
 from tests.support.pictures import encode, noise
 
@@ -92,6 +93,38 @@ def test_a_part_may_be_json_in_the_job(keeper: AppClient) -> None:
     online = keeper.post("/v1/interactive", files={"image": PHOTO, "prompt": json.dumps(prompt).encode()})
     assert online.status_code == 200, online.text
     assert keeper.get(job["items"][0]["result"]["url"]).content == online.content
+
+
+def test_items_may_have_parameters_of_their_own(keeper: AppClient) -> None:
+    parts = {"image": {"upload": upload(keeper, PHOTO)}}
+    items = [{"parts": parts, "parameters": {"min_area": area}} for area in (3, 4000)]
+    job = ended(keeper, keeper.post("/v1/jobs", json={"task": "waste", "accept": "application/json", "items": items}))
+    for item, area in zip(job["items"], (3, 4000), strict=True):
+        headers = {"Accept": "application/json"}
+        online = keeper.post(f"/v1/waste?min_area={area}", files={"image": PHOTO}, headers=headers)
+        assert keeper.get(item["result"]["url"]).json() == online.json()
+    wrong = [{"parts": parts, "parameters": {"min_area": 0}}]
+    assert keeper.post("/v1/jobs", json={"task": "waste", "items": wrong}).json()["code"] == "parameter-invalid"
+
+
+def test_the_only_part_may_be_the_body_itself(keeper: AppClient) -> None:
+    film = chest_dicom()
+    headers = {"Content-Type": "application/dicom", **ASYNC}
+    job = ended(keeper, keeper.post("/v1/radiograph", content=film, headers=headers))
+    online = keeper.post("/v1/radiograph", files={"image": film})
+    assert keeper.get(job["items"][0]["result"]["url"]).json() == online.json()
+
+
+def test_without_a_body_the_parameters_may_say_it_all(keeper: AppClient) -> None:
+    """The route judges; here there is no server that they name, which is no matter of the caller's mistake."""
+    query = "source=dicomweb&study=1.2&series=1.3"
+    refused = keeper.post("/v1/ct?source=dicomweb", headers=ASYNC)
+    assert (refused.status_code, refused.json()["code"]) == (422, "parameter-invalid")
+    job = ended(keeper, keeper.post(f"/v1/ct?{query}", headers=ASYNC))
+    assert job["items"][0]["problem"]["code"] == "pacs-missing"
+    item = {"parameters": dict(part.split("=") for part in query.split("&"))}
+    job = ended(keeper, keeper.post("/v1/jobs", json={"task": "ct", "items": [item]}))
+    assert job["items"][0]["problem"]["code"] == "pacs-missing"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import JobNotFound, KeyReused, UploadNotFound
-from gateway.jobs.model import Request, Result, Source, is_id, new_id
+from gateway.jobs.model import Request, Result, Source, Wanted, is_id, new_id
 from gateway.jobs.store import JobStore, Order
 
 ASKED = Request("waste", "min_area=5", "image/png")
@@ -24,7 +24,9 @@ def store(tmp_path: Path) -> Iterator[JobStore]:
 
 def order(tenant: str = "one", count: int = 1, asked: str = "", key: str | None = None, upload: str = "") -> Order:
     sources = {"image": Source("upload", upload) if upload else Source("text", "{}")}
-    return Order(tenant, ASKED, [(f"n{number}", sources) for number in range(count)], 60, asked, key)
+    return Order(
+        tenant, ASKED, [Wanted(sources, f"n{number}", f"n={number}") for number in range(count)], 60, asked, key
+    )
 
 
 def test_what_is_written_is_read_by_another_process(store: JobStore, tmp_path: Path) -> None:
@@ -34,7 +36,7 @@ def test_what_is_written_is_read_by_another_process(store: JobStore, tmp_path: P
     other = JobStore(tmp_path / "jobs.sqlite")
     read = other.job("one", job.id)
     assert (read.request, read.state, read.total, read.counts["waiting"]) == (ASKED, "queued", 3, 3)
-    assert [item.name for item in other.items(job.id, 1, 5)] == ["n1", "n2"]
+    assert [(item.name, item.query) for item in other.items(job.id, 1, 5)] == [("n1", "n=1"), ("n2", "n=2")]
     assert other.items(job.id, 0, 1)[0].sources == {"image": Source("text", "{}")}
     other.close()
 
@@ -177,7 +179,7 @@ def test_an_upload_of_another_is_none(store: JobStore) -> None:
 
 def test_unused_uploads_and_jobs_are_forgotten_after_their_time(store: JobStore) -> None:
     old, kept = store.upload("one", 5, 0.0, 100, 100), store.upload("one", 5, 9e9, 100, 100)
-    over, _ = store.add(Order("one", ASKED, [("", {})], -1, ""))
+    over, _ = store.add(Order("one", ASKED, [Wanted({})], -1, ""))
     lasting, _ = store.add(order())
     for _ in range(2):
         claimed = store.claim()
