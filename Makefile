@@ -219,7 +219,7 @@ COMPILE = $(COMPILE_FOR) --universal --fork-strategy fewest
 lock: $(DEV)/.locked ## Pin the dependencies again (UPGRADE=--upgrade takes newer versions)
 	$(COMPILE) $(PROJECTS) --extra cpu --extra geo --extra otel --extra pacs -o $(LOCKS)/serve.txt
 	$(COMPILE) $(LOCKS)/build.in -c $(LOCKS)/serve.txt -o $(LOCKS)/build.txt
-	$(COMPILE) $(PROJECTS) --extra cpu --extra geo --extra otel --extra pacs --extra export --extra dev --no-emit-package torch \
+	$(COMPILE) $(PROJECTS) --extra cpu --extra geo --extra otel --extra pacs --extra jobs --extra export --extra dev --no-emit-package torch \
 		-c $(LOCKS)/serve.txt -c $(LOCKS)/build.txt -o $(LOCKS)/dev.txt
 	$(COMPILE_FOR) --python-platform x86_64-manylinux_2_35 $(LOCKS)/triton.in -o $(LOCKS)/triton.txt
 	$(COMPILE) --no-deps $(LOCKS)/perf.in -o $(LOCKS)/perf.txt

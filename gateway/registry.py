@@ -13,12 +13,12 @@ from typing import Any, Literal, Protocol
 ROOM = "gateway.tasks"
 """The package whose sub-packages are tasks."""
 
-SERVICE_SCOPES = frozenset({"infer", "emergency", "pacs", "admin", "metrics"})
-"""What a key may be restricted to beside tasks: inference under `/v2`, the emergency lane, the DICOMweb server of the
-settings, loading models, metrics."""
+SERVICE_SCOPES = frozenset({"infer", "emergency", "jobs", "pacs", "admin", "metrics"})
+"""What a key may be restricted to beside tasks: inference under `/v2`, the emergency lane, jobs, the DICOMweb server of
+the settings, loading models, metrics."""
 
 # What stands under /v1 beside tasks, and what a path may ask of a key beside scopes.
-_TAKEN = SERVICE_SCOPES | {"any", "models", "progress", "repository", "tasks", "required"}
+_TAKEN = SERVICE_SCOPES | {"any", "models", "progress", "repository", "tasks", "uploads", "required"}
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 
 Answer = Literal["label map", "scores", "masks"]

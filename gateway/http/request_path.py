@@ -35,6 +35,9 @@ from gateway.sessions.features import FeatureStore
 from gateway.sessions.store import SessionStore
 from gateway.settings import LimitSettings, Settings
 
+ASKED_WHETHER = "asked_whether"
+"""In the state of a request that only asks whether one of its parameters would be taken; it is not admitted."""
+
 T = TypeVar("T")
 Body = TypeVar("Body")
 
@@ -151,6 +154,8 @@ async def serve_admitted(
     limits, state = services.settings.limits, request.scope["state"]
     deadline = deadline_of(request.headers, limits.deadline_seconds) or longest or limits.deadline_seconds
     timeline = Timeline(deadline, lane_of(request.headers, state["caller"]))
+    if state.get(ASKED_WHETHER):
+        return Response(status_code=204)
 
     async def serve(send: Send) -> None:
         with (

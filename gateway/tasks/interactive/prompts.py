@@ -93,10 +93,10 @@ class Prompt:
         def lines(strokes: tuple[Stroke, ...]) -> tuple[Stroke, ...]:
             return tuple(map(held, strokes))
 
-        corners = self.corners and held(self.corners, far=0)
+        corners = held(self.corners, far=0) if self.corners else None
         return replace(
             self,
-            corners=corners and (corners[0], corners[1]),
+            corners=(corners[0], corners[1]) if corners else None,
             positive=held(self.positive),
             negative=held(self.negative),
             extreme=held(self.extreme),

@@ -35,6 +35,8 @@ from maskgate_client.errors import (
     Unreachable,
 )
 from maskgate_client.images import ImageInput
+from maskgate_client.jobs.answers import JobItem, JobResult, JobStatus
+from maskgate_client.jobs.handle import AsyncJob, Job
 from maskgate_client.progress import Progress
 from maskgate_client.service import Task, TaskPart
 from maskgate_client.tasks.ct.answers import (
@@ -83,6 +85,7 @@ __all__ = [
     "Align",
     "Alignment",
     "AsyncClient",
+    "AsyncJob",
     "AsyncSession",
     "Busy",
     "ClassShare",
@@ -103,6 +106,10 @@ __all__ = [
     "FilmVerdict",
     "Footprint",
     "ImageInput",
+    "Job",
+    "JobItem",
+    "JobResult",
+    "JobStatus",
     "LabelMapReport",
     "Lesion",
     "MaskProvenance",

@@ -42,7 +42,7 @@ def add(commands: Any, parents: Parents) -> None:
         "--include", action="append", default=[], metavar="NAME", help="what the report brings along; may be repeated"
     )
     ask.add_argument(
-        "--set", action="append", default=[], type=_setting, metavar="NAME=VALUE", help="a parameter; may be repeated"
+        "--set", action="append", default=[], type=setting, metavar="NAME=VALUE", help="a parameter; may be repeated"
     )
     ask.add_argument("--out", type=Path, default=Path("answers"), metavar="DIR", help="default: ./answers")
     ask.add_argument("--force", action="store_true", help="replace files that are there already")
@@ -123,7 +123,8 @@ def _rows(report: LabelMapReport | CtReport | ScoreReport | MaskReport) -> list[
     ]
 
 
-def _setting(text: str) -> tuple[str, str]:
+def setting(text: str) -> tuple[str, str]:
+    """Return the name and the value that an option gives a parameter."""
     name, equals, value = text.partition("=")
     if not name.isidentifier() or not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
