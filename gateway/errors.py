@@ -11,6 +11,7 @@
     │   ├── VersionNotFound (404)
     │   ├── SessionNotFound (404)
     │   ├── RequestNotFound (404)
+    │   ├── SeriesNotFound (404)     the DICOMweb server has no such series
     │   └── RouteNotFound (404)
     ├── MethodNotAllowed (405)
     ├── NotAcceptable (406)
@@ -60,6 +61,8 @@
     ├── CallerLeft (499)             logged and counted, never sent
     ├── Internal (500)               a defect of ours
     ├── SessionsUnshared (501)       several processes, and no place where they share sessions
+    ├── PacsMissing (501)            no DICOMweb server is configured
+    ├── PacsFailed (502)             the DICOMweb server cannot be reached, or does not do what it is asked
     ├── Unavailable (503)            try again after `retry_after` seconds
     │   ├── Overloaded (503)
     │   │   ├── QueueFull (503)
@@ -176,6 +179,12 @@ class RequestNotFound(NotFound):
     """No request of that id of this caller runs in this process; it ended, or another process has it."""
 
     code, title = "request-not-found", "Request not found"
+
+
+class SeriesNotFound(NotFound):
+    """The DICOMweb server that is configured has no such series, or none that it shows to this gateway."""
+
+    code, title = "series-not-found", "Series not found"
 
 
 class RouteNotFound(NotFound):
@@ -468,6 +477,18 @@ class SessionsUnshared(MaskgateError):
     """The gateway runs as several processes, and a session would be known to one of them alone."""
 
     status, code, title = 501, "sessions-unshared", "Sessions not offered"
+
+
+class PacsMissing(MaskgateError):
+    """The gateway has no DICOMweb server to read series from and to store results in."""
+
+    status, code, title = 501, "pacs-missing", "No DICOMweb server"
+
+
+class PacsFailed(MaskgateError):
+    """The DICOMweb server did not answer, or not with what it was asked for; what it says is not passed on."""
+
+    status, code, title, retryable = 502, "pacs-failed", "DICOMweb server failed", True
 
 
 class Unavailable(MaskgateError):

@@ -7,6 +7,7 @@ import sqlite3
 from base64 import b64decode
 from contextlib import closing
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -129,18 +130,16 @@ def test_too_many_properties_are_one_column(client: AppClient, tmp_path: Path) -
     assert json.loads(table["source_properties"][0])["tag299"] == 299
 
 
-def described(data: bytes) -> Any:
+def described(client: AppClient, files: Any, **params: Any) -> Any:
     """Return what a GeoParquet says of itself, and its columns."""
     io = pytest.importorskip("arro3.io", reason="no arro3-io: the extra `geo`")
-    from io import BytesIO
-
-    table = io.read_parquet(BytesIO(data)).read_all()
+    table = io.read_parquet(BytesIO(ask(client, files, PARQUET, **params))).read_all()
     metadata = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
     return json.loads(metadata["geo"]), {name: table.column(name).to_pylist() for name in table.column_names}
 
 
 def test_geoparquet_has_the_same(client: AppClient) -> None:
-    geo, columns = described(ask(client, graded(), PARQUET))
+    geo, columns = described(client, graded())
     assert (geo["version"], geo["primary_column"]) == ("1.1.0", "geometry")
     member = geo["columns"]["geometry"]
     assert (member["encoding"], member["geometry_types"], "crs" in member) == ("WKB", ["MultiPolygon"], False)
@@ -155,6 +154,7 @@ def test_geoparquet_has_the_same(client: AppClient) -> None:
 
 
 def test_other_readers_of_geoparquet_take_it(client: AppClient, tmp_path: Path) -> None:
+    pytest.importorskip("arro3.io", reason="no arro3-io: the extra `geo`")
     parquet = pytest.importorskip("pyarrow.parquet", reason="no pyarrow")
     table = parquet.read_table(saved(tmp_path, "town.parquet", ask(client, graded(), PARQUET)))
     assert table.num_rows == 3
@@ -173,7 +173,7 @@ def test_the_reference_system_is_the_one_asked_for(client: AppClient, tmp_path: 
             found = shapely.from_wkb(geometry[columns[0].tolist().index("way/1")])
             pixels = shapely.transform(found, lambda points: PLACE.pixels_at(points))
             assert pixels.symmetric_difference(expected).area < 0.01
-    geo, _ = described(ask(client, graded(), PARQUET, output_crs=asked))
+    geo, _ = described(client, graded(), output_crs=asked)
     crs = geo["columns"]["geometry"].get("crs")
     assert (crs and crs["id"]["code"]) == (None if code == 4326 else code)
 
@@ -235,7 +235,7 @@ def test_no_building_keeps_the_columns(client: AppClient, tmp_path: Path) -> Non
         path = saved(tmp_path, name, ask(client, parts(data, data), accept))
         meta, _, geometry, _ = read(path, layer="buildings")
         assert (len(geometry), list(meta["fields"])) == (0, ["class", "value", "confidence", "area_m2", "pixels"])
-    geo, columns = described(ask(client, parts(data, data), PARQUET))
+    geo, columns = described(client, parts(data, data))
     assert (columns["class"], "bbox" in geo["columns"]["geometry"]) == ([], False)
 
 

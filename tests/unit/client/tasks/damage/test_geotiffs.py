@@ -166,7 +166,7 @@ def test_a_layer_of_no_building_keeps_its_columns(tmp_path: Path, ending: str) -
     assert meta["crs"] == "EPSG:4326"
 
 
-@pytest.mark.parametrize("ending", ["kml", "fgb", "shp", "gml"])
+@pytest.mark.parametrize("ending", ["fgb", "shp", "gml"])
 def test_any_vector_format_holds_the_buildings(tmp_path: Path, ending: str) -> None:
     square = [[[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]]]
     properties = {"class": "destroyed", "value": 4, "confidence": None, "area_m2": 0.72, "pixels": 2, "district": 7}
