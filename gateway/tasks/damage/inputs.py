@@ -35,12 +35,14 @@ class SceneHints:
         nodata: sample of what was not observed.
         crs: code of EPSG's.
         district_name: property of districts that is their name; None: the first of the usual ones.
+        output_crs: that of the answer, ``source`` or a code of EPSG's; None: WGS 84.
     """
 
     bands: tuple[str, ...] = ()
     nodata: tuple[str, ...] = ()
     crs: tuple[str, ...] = ()
     district_name: str | None = None
+    output_crs: str | None = None
 
     @property
     def of_images(self) -> bool:

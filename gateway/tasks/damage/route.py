@@ -88,6 +88,14 @@ async def damage(
         str | None,
         Query(max_length=100, description="Property of the districts that is their name", examples=["ADM3_EN"]),
     ] = None,
+    output_crs: Annotated[
+        str | None,
+        Query(
+            description="GeoPackage, FlatGeobuf, GeoParquet: coordinate reference system of the answer, that of the "
+            "pre image (source) or EPSG's code; else WGS 84",
+            examples=["source"],
+        ),
+    ] = None,
 ) -> Response:
     """Return the label map, the overlay, or the buildings of a pair.
 
@@ -102,7 +110,7 @@ async def damage(
     wished = Wish(form.accept, form.overlay, form.include, DIRECT)
     media_type = wished.check()
     chosen = choose_damage(services, wanted.name(services, TASK), wanted.version)
-    hints = SceneHints(tuple(bands or ()), tuple(nodata or ()), tuple(crs or ()), district_name)
+    hints = SceneHints(tuple(bands or ()), tuple(nodata or ()), tuple(crs or ()), district_name, output_crs)
     plain = media_type in (PNG, JSON) and set(wished.include) <= set(WHOLE) and align is None and not hints.of_images
 
     limits = services.settings.limits

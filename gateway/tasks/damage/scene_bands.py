@@ -113,8 +113,14 @@ class Observation:
 
     def __init__(self, height: int, width: int) -> None:
         """Count from nothing."""
+        self._size = height, width
         self.side = max(1, -(-max(height, width) // _CELLS))
         self.seen = np.zeros((-(-height // self.side), -(-width // self.side)), np.int64)
+
+    def pixels(self) -> npt.NDArray[np.int64]:
+        """Return how many pixels each cell has, int64 (rows, columns): at the right and lower border fewer."""
+        down, across = (np.diff(np.append(np.arange(0, side, self.side), side)) for side in self._size)
+        return np.asarray(down[:, np.newaxis] * across, np.int64)
 
     def write(self, band: Band) -> None:
         """Count a band; see `Sink`."""

@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from starlette.responses import Response
@@ -24,6 +25,8 @@ from gateway.media.geo.districts import (
     districts_of,
     meeting,
 )
+from gateway.media.geo.georeference import GeoGrid, lon_lat_crs
+from gateway.media.geo.reading import parse_crs
 from gateway.tasks.damage.inputs import SceneHints
 from gateway.tasks.damage.pipeline import segmenter_of
 from gateway.tasks.damage.scene_bands import LEAST_OBSERVED, GradedFootprints, Observation, Sink
@@ -31,8 +34,9 @@ from gateway.tasks.damage.scene_footprints import grade_footprints
 from gateway.tasks.damage.scene_inputs import Opened, open_parts, read_known, take_pair
 from gateway.tasks.damage.scene_layers import standing
 from gateway.tasks.damage.scene_outputs import (
-    GEOJSON,
+    DISTRICTED,
     PICTURES,
+    TABLES,
     WHOLE,
     WITHOUT_NODATA,
     MapSink,
@@ -56,11 +60,15 @@ from gateway.tasks.damage.scene_schema import (
 from gateway.tasks.damage.spec import DISTRICTS
 from gateway.vision.quicklook import Quicklook
 
+if TYPE_CHECKING:
+    from rasterio.crs import CRS
+
 # Per pixel of one row of tiles, and of what is read ahead of it: three rows on their way, both images and the
 # probabilities of each, what blending holds of the last two, and the labels and regions of the last.
 _BYTES_PER_ROW_PIXEL, _ROWS_READ_AHEAD = 64, 512
 # Per pixel of a picture of the scene's size: its label map, what PNG makes of it, and under an overlay the image.
 _BYTES_PER_PICTURE_PIXEL = 6
+_SOURCE = "source"
 
 
 async def answer_scene(
@@ -82,6 +90,7 @@ async def answer_scene(
         opened = await open_parts(job, held, hints)
         pair, notices = await take_pair(job, held, opened, model, align)
         media_type, forms = _granted(job, pair, opened, wish)
+        output_crs = _output_crs(hints.output_crs, pair.pre.info.grid, forms)
         info = pair.pre.info
         job.reservation.expect(2 * info.width * info.height)
         _reserve(job, pair, model, forms)
@@ -102,7 +111,20 @@ async def answer_scene(
         counted = await job.run("encode", _counted, opened, pair, found, observation)
         notices = (*notices, *counted.notices)
         answer = await job.run("encode", _answer, job, opened, pair, found, counted, notices)
-        scene = Scene(answer, found, model.card, pair.post, info.grid, label_map, quicklook, counted.stands_in)
+        scene = Scene(
+            answer=answer,
+            found=found,
+            card=model.card,
+            post=pair.post,
+            grid=info.grid,
+            label_map=label_map,
+            quicklook=quicklook,
+            stands_in=counted.stands_in,
+            counts=counted.counts,
+            observation=observation,
+            post_grid=None if opened.post is None else opened.post.info.grid,
+            output_crs=output_crs,
+        )
         body = await job.services.workers.run_to_end(job.timeline, "encode", _encoded, scene, media_type, forms)
     return Response(body, headers=model_headers(model) | notice_headers(notices), media_type=media_type)
 
@@ -114,11 +136,34 @@ def _granted(
     limits, info = job.services.settings.limits, pair.pre.info
     unfitting = unfit(info.width, info.height, info.grid, limits.image_pixels, limits.image_side)
     media_type, forms = wish.granted(unfitting, "overlay")
-    if opened.districts is not None and media_type not in (JSON, GEOJSON):
+    if opened.districts is not None and media_type != JSON and not set(forms) & set(DISTRICTED):
         raise ParameterInvalid(
-            "Only JSON and GeoJSON answers have room for districts; accept one of them.", pointer=f"/{DISTRICTS}"
+            "Only JSON, GeoJSON and the like have room for districts; accept one of them.", pointer=f"/{DISTRICTS}"
         )
     return media_type, forms
+
+
+def _output_crs(asked: str | None, grid: GeoGrid | None, forms: Sequence[SceneForm]) -> CRS:
+    """Return the coordinate reference system of GeoPackage and its like, WGS 84 where nothing is asked for.
+
+    Raises:
+        ParameterInvalid: it means nothing, or the answer has none of these forms.
+    """
+    if asked is None or grid is None:
+        return lon_lat_crs()
+    if asked != _SOURCE and not set(forms) & set(TABLES):
+        raise ParameterInvalid(
+            "GeoPackage, FlatGeobuf and GeoParquet can be in any coordinate reference system. GeoJSON is in WGS 84, "
+            "and the label map on the grid of the pre image.",
+            pointer="/output_crs",
+        )
+    if asked == _SOURCE:
+        return grid.crs
+    try:
+        return parse_crs(asked)
+    except ParameterInvalid as error:
+        error.pointer = "/output_crs"
+        raise
 
 
 def _reserve(job: Job[Parts], pair: ScenePair, model: Model, forms: tuple[SceneForm, ...]) -> None:

@@ -62,10 +62,25 @@ class DamageReport(LabelMapReport):
 Align = Literal["auto", "off", "require"]
 """Whether a shift that the images themselves show is undone: where it is sure, never, or else refuse."""
 
-SceneForm = Literal["label_map", "overlay", "quicklook", "geojson", "geotiff", "xbd", "xview2"]
-"""Pictures (PNG) of the scene's size, and a small one; features; the label map as COG; xBD's JSON; a zip for xView2."""
+SceneForm = Literal[
+    "label_map",
+    "overlay",
+    "quicklook",
+    "geojson",
+    "geotiff",
+    "gpkg",
+    "flatgeobuf",
+    "geoparquet",
+    "geotiff_qml",
+    "geotiff_sld",
+    "geotiff_aux",
+    "xbd",
+    "xview2",
+]
+"""Pictures (PNG) of the scene's size, and a small one; features; the label map as COG; more formats of features; beside
+the COG the style of QGIS, that of the OGC, and GDAL's table of classes; xBD's JSON; a zip for xView2."""
 
-SceneFile = Literal["geojson", "geotiff", "xview2"]
+SceneFile = Literal["geojson", "geotiff", "xview2", "gpkg", "flatgeobuf", "geoparquet"]
 """What can be had as a file of its own."""
 
 

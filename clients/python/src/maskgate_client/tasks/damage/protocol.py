@@ -52,6 +52,9 @@ _MEDIA_TYPES: Mapping[SceneFile, str] = {
     "geojson": "application/geo+json",
     "geotiff": "image/tiff",
     "xview2": "application/zip",
+    "gpkg": "application/geopackage+sqlite3",
+    "flatgeobuf": "application/vnd.flatgeobuf",
+    "geoparquet": "application/vnd.apache.parquet",
 }
 
 
@@ -88,6 +91,7 @@ def damage_scene(
     districts: Polygons | None = None,
     footprints: Polygons | None = None,
     align: Align | None = None,
+    output_crs: str | None = None,
     model: str | None = None,
     version: int | None = None,
     include: Sequence[SceneForm] = (),
@@ -96,11 +100,11 @@ def damage_scene(
     """Return the buildings of a pair of GeoTIFFs, and the files to `include`.
 
     Of other pictures it is the same, without places. Of `districts` the buildings in each are counted. Where
-    `footprints` are given no buildings are looked for: each of these is graded. `progress` is told of the bytes sent
-    and then of the tiles.
+    `footprints` are given no buildings are looked for: each of these is graded. `output_crs`, ``source`` or a code of
+    EPSG's, is what GeoPackage and its like are in. `progress` is told of the bytes sent and then of the tiles.
     """
     # `align` is asked for by name, so that pictures too are answered as scenes are.
-    params = query(align=align or "auto", include=include, model=model, version=version)
+    params = query(align=align or "auto", output_crs=output_crs, include=include, model=model, version=version)
     return _damage(
         JSON,
         _read_scene,
@@ -119,12 +123,13 @@ def damage_file(
     districts: Polygons | None = None,
     footprints: Polygons | None = None,
     align: Align | None = None,
+    output_crs: str | None = None,
     model: str | None = None,
     version: int | None = None,
     progress: Tell | None = None,
 ) -> Call[bytes]:
     """Return one file about a pair: features and the label map of GeoTIFFs, or a zip for xView2 of any pair."""
-    params = query(align=align or "auto", model=model, version=version)
+    params = query(align=align or "auto", output_crs=output_crs, model=model, version=version)
     return _damage(
         _MEDIA_TYPES[form],
         content,
