@@ -27,11 +27,10 @@ from gateway.oip import route as oip
 from gateway.scheduling.admission import Admission
 from gateway.scheduling.lanes import Turns
 from gateway.scheduling.memory import keep_freed
-from gateway.scheduling.pools import LanedPool
 from gateway.scheduling.prices import Prices
-from gateway.scheduling.progress import ProgressBoard
 from gateway.scheduling.queue import Queue
-from gateway.scheduling.workers import Workers
+from gateway.scheduling.timeline import ProgressBoard
+from gateway.scheduling.workers import LanedPool, Workers
 from gateway.sessions.features import FeatureStore, MemoryFeatures, Shelf
 from gateway.sessions.redis_link import RedisLink
 from gateway.sessions.redis_store import RedisFeatures, RedisSessions

@@ -27,8 +27,7 @@ from gateway.observability.place import Tally
 from gateway.scheduling.admission import Admission, Reservation
 from gateway.scheduling.lanes import LANES, Lane
 from gateway.scheduling.prices import Kind
-from gateway.scheduling.progress import ProgressBoard
-from gateway.scheduling.timeline import Timeline
+from gateway.scheduling.timeline import ProgressBoard, Timeline
 from gateway.scheduling.workers import Workers
 from gateway.sessions.features import FeatureStore
 from gateway.sessions.store import SessionStore
@@ -36,6 +35,12 @@ from gateway.settings import LimitSettings, Settings
 
 T = TypeVar("T")
 Body = TypeVar("Body")
+
+PRIORITY, DEADLINE = "Maskgate-Priority", "Maskgate-Deadline"
+
+_DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+
+Parts = dict[str, memoryview]
 
 
 @dataclass(frozen=True)
@@ -231,10 +236,6 @@ async def _left(request: Request, working: asyncio.Task[T]) -> bool:
     return not working.done()
 
 
-PRIORITY, DEADLINE = "Maskgate-Priority", "Maskgate-Deadline"
-_DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
-
-
 def lane_of(request: Request) -> Lane:
     """Return the lane that a request asks for.
 
@@ -265,9 +266,6 @@ def deadline_of(request: Request, longest: float) -> float | None:
             f"{DEADLINE} is a decimal number of seconds above 0, and {longest:g} at most.", pointer=f"/{DEADLINE}"
         )
     return float(asked)
-
-
-Parts = dict[str, memoryview]
 
 
 async def probe_parts(job: Job[Parts], names: Sequence[str]) -> list[ImageInfo]:

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.engines.base import Model
-from gateway.inference.ahead import in_order
-from gateway.inference.run import Run
+from gateway.inference.run import Run, in_order
 from gateway.vision.labels import class_counts, confidence, decide
 from gateway.vision.tiling import Grid, Stitcher, gather, plan
 

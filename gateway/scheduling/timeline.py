@@ -1,4 +1,4 @@
-"""Where one request's time went, how far it is, and how much time is left."""
+"""Where one request's time went, how far it is, and how much time is left; and a board of all that run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal, get_args
 
-from gateway.errors import DeadlineExceeded
+from gateway.errors import DeadlineExceeded, RequestNotFound
 from gateway.observability.tracing import step
 from gateway.scheduling.lanes import Lane
 
@@ -90,3 +90,36 @@ class Timeline:
     def server_timing(self) -> str:
         """Return the `Server-Timing` header's value: milliseconds per stage, in the order of `STAGES`."""
         return ", ".join(f"{stage};dur={self.seconds[stage] * 1000:.2f}" for stage in STAGES if stage in self.seconds)
+
+
+class ProgressBoard:
+    """The timelines of running requests, by tenant and request id; bounded as they are, by admission.
+
+    Lives on the event loop.
+    """
+
+    def __init__(self) -> None:
+        """Show nothing yet."""
+        self._running: dict[tuple[str, str], Timeline] = {}
+
+    @contextmanager
+    def shown(self, tenant: str, request_id: str, timeline: Timeline) -> Iterator[None]:
+        """Show a request while inside; of two of one tenant and one id, that which began last."""
+        key = tenant, request_id
+        self._running[key] = timeline
+        try:
+            yield
+        finally:
+            if self._running.get(key) is timeline:
+                del self._running[key]
+
+    def of(self, tenant: str, request_id: str) -> Timeline:
+        """Return the timeline of a request.
+
+        Raises:
+            RequestNotFound: none of that id runs for `tenant`. That one runs for another shows in nothing.
+        """
+        try:
+            return self._running[tenant, request_id]
+        except KeyError:
+            raise RequestNotFound("No request of that id runs here; it ended, or runs in another process.") from None

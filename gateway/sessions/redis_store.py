@@ -5,28 +5,38 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict
+from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 from redis.exceptions import ResponseError
 
 from gateway.errors import SessionsFull, SessionsUnavailable
 from gateway.observability.metrics import Telemetry
-from gateway.sessions.blobs import pack, unpack
 from gateway.sessions.features import FeatureKey, Features, Shelf, size_of
 from gateway.sessions.redis_link import PREFIX, RedisLink
 from gateway.sessions.store import Pixels, Session, changed, check_fits, full, is_id, not_found
+
+_LENGTH = 4
+# Where an array begins, counted from the blob's own beginning: what vector units like.
+_ALIGNMENT = 64
+_DTYPES = frozenset({"uint8", "int16", "float16", "float32"})
 
 Near = Shelf[str, Any]
 """Images and features of this process's latest sessions, by their Redis key. They never change, so they are never
 stale; whether a session still lives, and whose it is, its record in Redis says each time."""
 
 _log = logging.getLogger(__name__)
+
 _SESSION = TypeAdapter(Session)
+
 # Redis' own limit on one value.
 _LARGEST = 512 * 1024 * 1024
+
 _REPLACE = """
 local revision = redis.call('HGET', KEYS[1], 'revision')
 if not revision then return -1 end
@@ -34,6 +44,43 @@ if revision ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'revision', ARGV[2], 'record', ARGV[3])
 return 1
 """
+
+
+def pack(arrays: Mapping[str, NDArray[Any]]) -> bytearray:
+    """Return `arrays` as one blob: the head's length (4 bytes, little-endian), the head, and each array, aligned."""
+    entries = [{"name": name, "dtype": a.dtype.name, "shape": a.shape} for name, a in arrays.items()]
+    head = json.dumps(entries).encode()
+    blob = bytearray(len(head).to_bytes(_LENGTH, "little") + head)
+    for array in arrays.values():
+        blob.extend(bytes(-len(blob) % _ALIGNMENT))
+        # The one copy: Redis takes a value in one piece.
+        blob.extend(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return blob
+
+
+def unpack(blob: bytes) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a blob, read-only views of it.
+
+    Raises:
+        ValueError: it is not what `pack` makes.
+    """
+    start = _LENGTH + int.from_bytes(blob[:_LENGTH], "little")
+    arrays: dict[str, NDArray[Any]] = {}
+    try:
+        entries = json.loads(blob[_LENGTH:start])
+        if not isinstance(entries, list):
+            raise ValueError("the head is no list")
+        for entry in entries:
+            if entry["dtype"] not in _DTYPES:
+                raise ValueError("an array of no known type")
+            start += -start % _ALIGNMENT
+            shape = tuple(entry["shape"])
+            array = np.frombuffer(blob, entry["dtype"], prod(shape), start).reshape(shape)
+            arrays[entry["name"]] = array
+            start += array.nbytes
+    except (KeyError, TypeError) as error:
+        raise ValueError("the head is not one") from error
+    return arrays
 
 
 class RedisSessions:

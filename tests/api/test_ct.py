@@ -109,6 +109,20 @@ def test_padding_is_not_of_the_imaged_field(client: AppClient) -> None:
     assert only["lesions"][0]["imaged_share"] == pytest.approx(4 / only["imaged_pixels"], abs=1e-6)
 
 
+def test_voxels_that_are_not_a_number_are_not_of_the_imaged_field(client: AppClient) -> None:
+    image = nibabel.Nifti1Image.from_bytes(nifti(AFFINE))
+    voxels = image.get_fdata(dtype=np.float32)
+    whole = ask(client, nibabel.Nifti1Image(voxels, AFFINE).to_bytes(), headers=JSON).json()
+    voxels[:, -10:] = np.nan
+    report = ask(client, nibabel.Nifti1Image(voxels, AFFINE).to_bytes(), headers=JSON).json()
+    assert report["lesions"] == [
+        {**lesion, "imaged_share": pytest.approx(lesion["imaged_share"] * SIDE / (SIDE - 10), abs=1e-6)}
+        for lesion in whole["lesions"]
+    ]
+    assert {one["imaged_pixels"] for one in report["slices"]} == {SIDE * (SIDE - 10)}
+    assert f"outside the field of view: {5 * SIDE * 10}" in "; ".join(report["notices"])
+
+
 @pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless])
 def test_compressed_slices_are_answered_alike(client: AppClient, syntax: str) -> None:
     packed = saved(compressed(ct(marked(GLASS), BodyPartExamined="CHEST"), syntax))

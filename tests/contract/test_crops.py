@@ -16,8 +16,8 @@ from gateway.media.geo.picture_rasters import Picture
 from gateway.observability.metrics import Telemetry
 from gateway.scheduling.timeline import Timeline
 from gateway.scheduling.workers import Workers
-from gateway.tasks.damage.fused import fuse, segmenter_of
-from gateway.tasks.damage.pipeline import DamageReport, report_damage
+from gateway.tasks.damage.fused import fuse
+from gateway.tasks.damage.pipeline import DamageReport, report_damage, segmenter_of
 from gateway.tasks.damage.scene_bands import Band
 from gateway.tasks.damage.scene_pipeline import SceneMap, map_scene
 from gateway.tasks.damage.spec import CROP_TASK

@@ -19,7 +19,7 @@ import pytest
 
 from gateway.engines.base import Model, choose
 from gateway.engines.triton.engine import TritonEngine
-from gateway.engines.triton.region import FOLDER, PREFIX, Region, sweep_dead
+from gateway.engines.triton.shared_memory import FOLDER, PREFIX, Region, sweep_dead
 from gateway.errors import DeadlineExceeded, Internal, ModelNotReady, Overloaded
 from gateway.observability.metrics import Telemetry
 from gateway.scheduling.timeline import Timeline
@@ -438,7 +438,7 @@ def test_a_server_with_another_model_of_the_name_is_named(models: Path, tmp_path
 @needs_shared_memory
 def test_regions_of_a_process_that_was_killed_are_swept_and_those_of_the_living_are_not() -> None:
     code = (
-        "import sys, time; from gateway.engines.triton.region import Region;"
+        "import sys, time; from gateway.engines.triton.shared_memory import Region;"
         "print(Region(4096).name, flush=True); time.sleep(60)"
     )
     mine = Region(4096)

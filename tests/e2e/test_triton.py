@@ -15,7 +15,7 @@ import pytest
 from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
-from gateway.engines.triton.region import FOLDER, PREFIX
+from gateway.engines.triton.shared_memory import FOLDER, PREFIX
 from tests.support.callers import Callers
 from tests.support.pictures import encode, noise
 from tests.support.processes import GatewayProcess, gateway

@@ -16,7 +16,7 @@ import numpy as np
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
-from gateway.engines.triton.region import FOLDER
+from gateway.engines.triton.shared_memory import FOLDER
 from tests.support.trivial import label_table, probability_table
 
 Hook = Callable[[Any, grpc.aio.ServicerContext], Awaitable[None]]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.engines.triton.region import FOLDER
+from gateway.engines.triton.shared_memory import FOLDER
 from tests.support.places import ROOT
 
 ENVIRONMENT = ROOT / ".venv" / "triton"

@@ -12,8 +12,7 @@ from export.graphs.runners import Pixels
 from export.tasks.damage.data import read_pairs
 from export.tasks.damage.metrics import Predictor, measure
 from gateway.engines.base import Model, choose
-from gateway.tasks.damage.fused import segmenter_of
-from gateway.tasks.damage.pipeline import map_damage
+from gateway.tasks.damage.pipeline import map_damage, segmenter_of
 
 TASK = "damage"
 

@@ -6,8 +6,9 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 
 from gateway.engines.base import Model
 from gateway.engines.triton.rpc import Call, Channel, RpcError, never_sent, process_lost, translate
@@ -16,14 +17,45 @@ from gateway.engines.triton.transport import Binary, Name, Transport
 from gateway.errors import DeadlineExceeded, Internal, MaskgateError, ModelNotReady
 from gateway.observability.metrics import Telemetry
 from gateway.observability.tracing import exemplar, step
-from gateway.scheduling.budget import ByteBudget
 from gateway.scheduling.timeline import Timeline
 
 _log = logging.getLogger(__name__)
 
 _COPY_THREADS = 2
+
 _RETRIES = 2
+
 _RETRY_SECONDS = 0.1
+
+
+class ByteBudget:
+    """At most `size` bytes held at once. Lives on one event loop.
+
+    Args:
+        size: the budget in bytes, > 0.
+    """
+
+    def __init__(self, size: int) -> None:
+        """Hold nothing yet."""
+        self._size = size
+        self._turn = asyncio.Lock()
+        self._freed = asyncio.Event()
+        self.held = 0
+
+    @asynccontextmanager
+    async def hold(self, amount: int) -> AsyncIterator[None]:
+        """Wait until `amount` bytes fit, and hold them while inside; more than the budget goes alone."""
+        amount = min(amount, self._size)
+        async with self._turn:
+            while self.held + amount > self._size:
+                self._freed.clear()
+                await self._freed.wait()
+            self.held += amount
+        try:
+            yield
+        finally:
+            self.held -= amount
+            self._freed.set()
 
 
 class Link:

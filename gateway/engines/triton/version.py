@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from gateway.engines.base import Model, State, VersionStatus
-from gateway.engines.triton.breaker import Breaker
 from gateway.engines.triton.link import Link
 from gateway.engines.triton.rpc import zeros
 from gateway.errors import MaskgateError
@@ -17,6 +16,41 @@ WARM_UP_SECONDS = 600.0
 
 TOLERANCE = 5
 """Failures in a row after which a version is asked no more until a probe was answered."""
+
+
+class Breaker:
+    """Opens at once when told to, or after `tolerance` failures without a success between them.
+
+    Whoever owns it sends no request while it is open, probes now and then, and closes it when the probe is answered.
+
+    Args:
+        tolerance: failures in a row that open it.
+    """
+
+    def __init__(self, tolerance: int) -> None:
+        """Begin open: what was never probed may not answer."""
+        self._tolerance = tolerance
+        self._failures = 0
+        self.open = True
+
+    def fail(self) -> None:
+        """Count one failure."""
+        self._failures += 1
+        if self._failures >= self._tolerance:
+            self.open = True
+
+    def trip(self) -> None:
+        """Open at once."""
+        self.open = True
+
+    def succeed(self) -> None:
+        """Forget the failures counted. An open breaker stays open: the answer is to a request sent before."""
+        self._failures = 0
+
+    def close(self) -> None:
+        """Let requests through: the probe was answered."""
+        self._failures = 0
+        self.open = False
 
 
 class Version:

@@ -9,15 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.errors import ImageTooLarge, ImageUnreadable, ImageUnsuitable, UnsupportedMedia
-from gateway.media.pictures.depth import held_bits, to_eight_bits
 from gateway.media.pictures.headers import JPEG_SIGNATURE, PNG_SIGNATURE, ImageInfo, read_jpeg, read_png
-from gateway.media.pictures.plain_png import decode_plain
+from gateway.media.pictures.png import decode_plain
 
 UInt8 = npt.NDArray[np.uint8]
 
 _WHOLE, _JPEG_BITS = 16, 8
 # Exif orientation → cv2.flip code, for 5–8 after a transposition.
 _FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
+
+_FEWEST = 8
 
 
 @dataclass(frozen=True)
@@ -182,3 +183,16 @@ def _upright(image: cv2.typing.MatLike, orientation: int) -> cv2.typing.MatLike:
     if orientation >= 5:
         image = cv2.transpose(image)
     return cv2.flip(image, _FLIPS[orientation]) if orientation in _FLIPS else image
+
+
+def held_bits(samples: npt.NDArray[np.uint16]) -> int:
+    """Return how many bits samples hold, 8 to 16.
+
+    Cameras of 10, 11, 12 and 14 bits store them in files of 16: the brightest sample tells.
+    """
+    return max(int(samples.max()).bit_length(), _FEWEST)
+
+
+def to_eight_bits(samples: npt.NDArray[np.uint16], bits: int) -> UInt8:
+    """Return samples of so many bits, scaled so that the largest becomes 255 and rounded."""
+    return np.asarray(cv2.convertScaleAbs(samples, alpha=255 / ((1 << bits) - 1)), np.uint8)

@@ -135,6 +135,8 @@ class _Found:
             said.append(f"slices resampled from {columns}×{rows} to {card.tile}×{card.tile} for the model")
         if self.findings.clipped:
             said.append(f"voxels beyond 16 bits of Hounsfield units, set to its end: {self.findings.clipped}")
+        if self.findings.missing:
+            said.append(f"voxels that are not a number, taken as outside the field of view: {self.findings.missing}")
         if card.training.untrained:
             said.append(f"the model has never seen {', '.join(card.training.untrained)} and cannot find it")
         return tuple(said)

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.engines.base import Model
-from gateway.inference.ahead import in_order
-from gateway.inference.run import Run
+from gateway.inference.run import Run, in_order
 from gateway.inference.segmenter import Pixels, Segmenter
 from gateway.repository.card import CropSpec, TensorSpec
 from gateway.vision.buildings import Buildings, cut_crops, find_buildings
@@ -50,6 +49,14 @@ class FusedSegmenter(Segmenter):
 
     finder: Segmenter = field(kw_only=True)
     grader: Segmenter = field(kw_only=True)
+
+    @classmethod
+    def of(cls, run: Run, model: Model) -> FusedSegmenter:
+        """Return the two parts of `model` on `run`."""
+        finder, grader = (Segmenter.of(run, part) for part in model.parts)
+        return FusedSegmenter(
+            run.engine, run.workers, run.telemetry, run.timeline, model=model, finder=finder, grader=grader
+        )
 
     async def label_map(self, images: Mapping[str, Pixels]) -> Pixels:
         """Return the label map of a pair; see `Segmenter.label_map`. What is too small to be graded is background."""
@@ -102,16 +109,6 @@ async def grade_buildings(grader: Segmenter, boxes: B, cut: Callable[[B, float, 
     batches = (slice(first, first + most) for first in range(0, len(boxes), most))
     await in_order((partial(graded, some) for some in batches), keep)
     return scores
-
-
-def segmenter_of(run: Run, model: Model) -> Segmenter:
-    """Return a model of the task, or the two of a composition, on `run`."""
-    if not isinstance(model, FusedModel):
-        return Segmenter.of(run, model)
-    finder, grader = (Segmenter.of(run, part) for part in model.parts)
-    return FusedSegmenter(
-        run.engine, run.workers, run.telemetry, run.timeline, model=model, finder=finder, grader=grader
-    )
 
 
 def fuse(finder: Model, grader: Model) -> FusedModel:

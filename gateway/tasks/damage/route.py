@@ -20,9 +20,9 @@ from gateway.http.request_path import InjectedServices, Job, Parts, Services, se
 from gateway.http.uploads import read_parts
 from gateway.media.pictures.label_maps import encode_label_map, encode_overlay
 from gateway.scheduling.prices import Kind
-from gateway.tasks.damage.fused import FUSED, fuse, segmenter_of
+from gateway.tasks.damage.fused import FUSED, fuse
 from gateway.tasks.damage.inputs import SceneHints, check_formats, decode_pair, digest_of_pair, is_scene
-from gateway.tasks.damage.pipeline import DamageMap, DamageReport, map_damage, report_damage
+from gateway.tasks.damage.pipeline import DamageMap, DamageReport, map_damage, report_damage, segmenter_of
 from gateway.tasks.damage.scene_outputs import DIRECT, WHOLE, SceneForm
 from gateway.tasks.damage.scene_pairs import Align
 from gateway.tasks.damage.scene_route import answer_scene

@@ -19,12 +19,10 @@ from gateway.media.geo.picture_rasters import Picture
 from gateway.media.geo.reading import AS_DECLARED, Reading, parse_bands, parse_crs, parse_nodata
 from gateway.media.pictures.images import ImageLimits, probe
 from gateway.settings import LimitSettings
-from gateway.tasks.damage.fused import segmenter_of
 from gateway.tasks.damage.inputs import PARTS, SceneHints, digest_of_pair, said_of
-from gateway.tasks.damage.pipeline import check_pair
+from gateway.tasks.damage.pipeline import check_pair, segmenter_of, to_pre_grid
 from gateway.tasks.damage.scene_pairs import Align, ScenePair, pair_pictures, pair_scenes
 from gateway.tasks.damage.spec import DISTRICTS
-from gateway.vision.pairing import to_pre_grid
 
 _PARSERS: Mapping[str, Callable[[str], Any]] = {"bands": parse_bands, "nodata": parse_nodata, "crs": parse_crs}
 # Per pixel of a picture: three bytes decoded, three on the grid of the other or moved, one of what is observed.

@@ -21,8 +21,7 @@ from gateway.repository.card import Card
 from gateway.tasks.damage.scene_bands import Band
 from gateway.tasks.damage.scene_pipeline import SceneMap
 from gateway.tasks.damage.scene_schema import SceneAnswer, collection_members
-from gateway.tasks.damage.xbd import xbd_document, xbd_metadata
-from gateway.tasks.damage.xview2 import xview2_zip
+from gateway.tasks.damage.xbd import xbd_document, xbd_metadata, xview2_zip
 from gateway.vision.quicklook import Quicklook
 
 UInt8 = npt.NDArray[np.uint8]

@@ -13,7 +13,7 @@ import numpy as np
 from shapely import Polygon
 
 from gateway.errors import PairApart, PairUnaligned
-from gateway.inference.ahead import together
+from gateway.inference.run import together
 from gateway.inference.segmenter import Segmenter
 from gateway.media.geo.alignment import aligned, overlap
 from gateway.media.geo.georeference import GeoGrid

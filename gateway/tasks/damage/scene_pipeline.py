@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.engines.base import Model
-from gateway.inference.ahead import in_order
+from gateway.inference.run import in_order
 from gateway.inference.segmenter import Segmenter
 from gateway.media.geo.cog import NOT_OBSERVED
 from gateway.media.geo.rasters import Raster

@@ -23,8 +23,8 @@ from gateway.media.geo.districts import (
     districts_of,
     meeting,
 )
-from gateway.tasks.damage.fused import segmenter_of
 from gateway.tasks.damage.inputs import SceneHints
+from gateway.tasks.damage.pipeline import segmenter_of
 from gateway.tasks.damage.scene_bands import Observation, Sink
 from gateway.tasks.damage.scene_inputs import Opened, open_parts, take_pair
 from gateway.tasks.damage.scene_outputs import (

@@ -22,11 +22,51 @@ from gateway.settings import LimitSettings
 from gateway.tasks.interactive.inputs import check_threshold
 from gateway.tasks.interactive.outputs import Extra, Form
 from gateway.tasks.interactive.pipeline import choose_selector
-from gateway.tasks.interactive.schema import MaskAnswer
+from gateway.tasks.interactive.schema import MaskAnswer, SessionAnswer, session_answer
 from gateway.tasks.interactive.session_clicks import read_click
 from gateway.tasks.interactive.session_request import Sitting, begin
-from gateway.tasks.interactive.session_schema import SessionAnswer, session_answer
 from gateway.tasks.interactive.spec import TASK
+
+_MASK: dict[int | str, Documentation] = {
+    200: {
+        "description": "The object in question as `POST /v1/interactive` answers it; 1 is its value in the PNG. "
+        "`Maskgate-Object` has its number in the session, `Maskgate-Revision` the session's revision.",
+        "model": MaskAnswer,
+        "content": {PNG: BINARY},
+    },
+    **problems(
+        {
+            404: "No such session: it never was, ended, expired, or is another tenant's.",
+            406: "`Accept` names nothing this route produces.",
+            409: "Another request changed the session meanwhile (`retryable`: nothing of this one was kept); or the "
+            "session's model is served no more (`session-outdated`); or there is no click to take back.",
+            413: "The click or the prompt is over its limit; `limit` says which.",
+            422: "The prompt shows nothing, or not what the model takes.",
+        }
+    ),
+}
+
+_STATE: dict[int | str, Documentation] = {**_MASK, 200: {"model": SessionAnswer}}
+
+_CLICK = body(
+    {
+        JSON: {
+            "schema": {
+                "type": "object",
+                "description": "What is added: any keys of a prompt, and in `object` the number of the object it "
+                "is for, as in the session's mask, or `new`; without it the one that was clicked last.",
+                "examples": [
+                    {"box": [218, 42, 370, 320], "positive": [[298, 144]]},
+                    {"negative": [[240, 60]]},
+                    {"object": "new", "box": [10, 10, 90, 90]},
+                ],
+            }
+        }
+    }
+)
+
+# A click costs what a click costs, whatever its few bytes.
+_CLICKED, _SHOWN, _ASKED = (Kind(TASK.name, f"session/{step}", "request") for step in ("click", "mask", "state"))
 
 
 async def _offered(services: InjectedServices) -> None:
@@ -48,44 +88,6 @@ router = APIRouter(
     dependencies=[Depends(_offered)],
     responses=problems({501: "The gateway runs as several processes and has no Redis for sessions."}),
 )
-
-_MASK: dict[int | str, Documentation] = {
-    200: {
-        "description": "The object in question as `POST /v1/interactive` answers it; 1 is its value in the PNG. "
-        "`Maskgate-Object` has its number in the session, `Maskgate-Revision` the session's revision.",
-        "model": MaskAnswer,
-        "content": {PNG: BINARY},
-    },
-    **problems(
-        {
-            404: "No such session: it never was, ended, expired, or is another tenant's.",
-            406: "`Accept` names nothing this route produces.",
-            409: "Another request changed the session meanwhile (`retryable`: nothing of this one was kept); or the "
-            "session's model is served no more (`session-outdated`); or there is no click to take back.",
-            413: "The click or the prompt is over its limit; `limit` says which.",
-            422: "The prompt shows nothing, or not what the model takes.",
-        }
-    ),
-}
-_STATE: dict[int | str, Documentation] = {**_MASK, 200: {"model": SessionAnswer}}
-_CLICK = body(
-    {
-        JSON: {
-            "schema": {
-                "type": "object",
-                "description": "What is added: any keys of a prompt, and in `object` the number of the object it "
-                "is for, as in the session's mask, or `new`; without it the one that was clicked last.",
-                "examples": [
-                    {"box": [218, 42, 370, 320], "positive": [[298, 144]]},
-                    {"negative": [[240, 60]]},
-                    {"object": "new", "box": [10, 10, 90, 90]},
-                ],
-            }
-        }
-    }
-)
-# A click costs what a click costs, whatever its few bytes.
-_CLICKED, _SHOWN, _ASKED = (Kind(TASK.name, f"session/{step}", "request") for step in ("click", "mask", "state"))
 
 
 async def _form(query: Annotated[FormQuery[Extra], form_query(TASK, Extra)]) -> Form:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from gateway.engines.base import Engine, Model, check_tried, choose
 from gateway.errors import ModelNotFound, ModelNotReady, ParameterInvalid
-from gateway.inference.ahead import together
+from gateway.inference.run import together
 from gateway.inference.segmenter import Segmenter
 from gateway.repository.card import Card, ClassSpec
 from gateway.tasks.radiograph.spec import TASK

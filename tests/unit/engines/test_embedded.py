@@ -14,8 +14,7 @@ import pytest
 
 from export.repository.triton import config_text
 from gateway.engines.base import Model, choose
-from gateway.engines.embedded.engine import EmbeddedEngine
-from gateway.engines.embedded.onnx import Provider, open_session
+from gateway.engines.embedded.engine import EmbeddedEngine, Provider, open_session
 from gateway.observability.metrics import Telemetry
 from gateway.repository.card import TensorSpec, read_card, write_card
 from gateway.repository.store import file_digest

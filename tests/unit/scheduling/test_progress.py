@@ -7,8 +7,7 @@ from contextlib import suppress
 import pytest
 
 from gateway.errors import RequestNotFound
-from gateway.scheduling.progress import ProgressBoard
-from gateway.scheduling.timeline import Timeline
+from gateway.scheduling.timeline import ProgressBoard, Timeline
 
 
 def test_a_request_is_shown_as_long_as_it_runs_and_to_its_tenant_alone() -> None:

@@ -11,9 +11,8 @@ import pytest
 
 from gateway.errors import DeadlineExceeded
 from gateway.observability.metrics import Telemetry
-from gateway.scheduling.pools import LanedPool
 from gateway.scheduling.timeline import Timeline
-from gateway.scheduling.workers import Workers
+from gateway.scheduling.workers import LanedPool, Workers
 
 
 def test_work_runs_off_the_loop_and_is_timed() -> None:

@@ -14,9 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.media.pictures import plain_png
 from gateway.media.pictures.headers import PNG_SIGNATURE
-from gateway.media.pictures.plain_png import decode_plain
+from gateway.media.pictures.png import decode_plain
 
 SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 IN_ORDER, INTERLACED = 0, 1
@@ -129,9 +128,9 @@ def test_a_bomb_is_not_inflated() -> None:
 
 def test_large_pictures_are_left_to_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
     data = png(HEADER, PIXELS)
-    monkeypatch.setattr(plain_png, "_MOST_PIXELS", 40 * 30)
+    monkeypatch.setattr("gateway.media.pictures.png._MOST_PIXELS", 40 * 30)
     assert decode_plain(data) is not None
-    monkeypatch.setattr(plain_png, "_MOST_PIXELS", 40 * 30 - 1)
+    monkeypatch.setattr("gateway.media.pictures.png._MOST_PIXELS", 40 * 30 - 1)
     assert decode_plain(data) is None
 
 

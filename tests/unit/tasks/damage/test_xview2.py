@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from gateway.media.geo.cog import NOT_OBSERVED
-from gateway.tasks.damage.xview2 import xview2_zip
+from gateway.tasks.damage.xbd import xview2_zip
 from tests.support.geotiffs import gdal
 
 DRAWN = np.random.default_rng(0).choice(np.array([0, 1, 2, 3, 4, NOT_OBSERVED], np.uint8), (300, 400))

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.scheduling.budget import ByteBudget
+from gateway.engines.triton.link import ByteBudget
 
 
 def test_what_does_not_fit_waits_and_keeps_its_place() -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.vision.pairing import SizesDoNotPair, check_sizes, to_pre_grid
+from gateway.tasks.damage.pipeline import SizesDoNotPair, check_sizes, to_pre_grid
 
 sides = st.integers(64, 12_000)
 
