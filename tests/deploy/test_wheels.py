@@ -68,11 +68,8 @@ def test_what_is_installed_from_wheels_runs_outside_the_repository(dist: Path, t
     environment = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
     python = environment / "bin" / "python"
-    subprocess.run(
-        [sys.executable, "-m", "pip", "--python", python, "install", "-qq", "--no-deps", "--no-index"]
-        + [str(path) for path in dist.glob("*.whl")],
-        check=True,
-    )
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "-qq", "--no-deps", "--no-index"]
+    subprocess.run([*pip, *map(str, dist.glob("*.whl"))], check=True)
     (site,) = environment.glob("lib/python3.*/site-packages")
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     told = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
