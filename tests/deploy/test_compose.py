@@ -24,7 +24,6 @@ import httpx
 import pytest
 import yaml
 
-from tests.deploy.test_image import wait_until_ready
 from tests.support.containers import Containers
 from tests.support.places import ROOT
 from tests.support.redis_server import free_port
@@ -63,7 +62,7 @@ class Stack:
 
     def wait(self, service: str) -> None:
         """Wait until a gateway is ready."""
-        wait_until_ready(self.containers, self.container(service), self.gateway(service))
+        self.containers.wait_until_ready(self.container(service), self.gateway(service))
 
     def ask_prometheus(self, path: str, **parameters: str) -> Any:
         """Return the data of an answer of Prometheus' API."""
@@ -102,7 +101,7 @@ def stack(containers: Containers, image: str, tmp_path_factory: pytest.TempPathF
         stack = Stack(containers, ports, certificate)
         for service in ("gateway-1", "gateway-2"):
             stack.wait(service)
-        wait_until_ready(containers, stack.container("envoy"), stack.plain)
+        containers.wait_until_ready(stack.container("envoy"), stack.plain)
         yield stack
     finally:
         run("down", "--volumes", "--timeout", "3")
@@ -215,8 +214,7 @@ def test_restarts_one_after_the_other_lose_no_request(stack: Stack, pair: dict[s
         for service in ("gateway-1", "gateway-2"):
             name = stack.container(service)
             stack.containers.podman("stop", "--time=45", name)
-            (seen,) = json.loads(stack.containers.podman("inspect", name))
-            assert seen["State"]["ExitCode"] == 0
+            assert stack.containers.state(name)["ExitCode"] == 0
             before = statuses[200]
             stack.containers.podman("start", name)
             stack.wait(service)

@@ -14,7 +14,6 @@ import httpx
 import pytest
 import yaml
 
-from tests.deploy.test_image import wait_until_ready
 from tests.support.containers import Containers
 from tests.support.places import ROOT
 from tests.support.redis_server import free_port
@@ -182,5 +181,5 @@ def test_the_rendered_deployment_runs(containers: Containers, image: str, models
     manifest.write_text(yaml.safe_dump(deployment))
     with played(containers, manifest):
         address = f"http://127.0.0.1:{port}"
-        wait_until_ready(containers, "demo-pod-0-gateway", address)
+        containers.wait_until_ready("demo-pod-0-gateway", address)
         assert "bd-siamunet" in httpx.get(f"{address}/v1/models").text

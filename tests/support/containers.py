@@ -5,15 +5,19 @@ Works as root inside a container too: builds are isolated by chroot, control gro
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from tests.support.places import ROOT
@@ -66,6 +70,30 @@ class Containers:
     def podman(self, *arguments: str | Path, timeout: float = 120) -> str:
         """Run podman and return what it prints; raises RuntimeError, with what it says, where it fails."""
         return self.run("podman", *arguments, timeout=timeout)
+
+    def state(self, name: str) -> dict[str, Any]:
+        """Return a container's state as podman has it: `Running`, `ExitCode`, `Pid` and more."""
+        (seen,) = json.loads(self.podman("inspect", "--type=container", name))
+        found: dict[str, Any] = seen["State"]
+        return found
+
+    def logs(self, name: str) -> str:
+        """Return what a container has written to either stream."""
+        command = ["podman", "logs", "--tail=60", name]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60)
+        return done.stdout + done.stderr
+
+    def wait_until_ready(self, name: str, address: str, seconds: float = 120) -> None:
+        """Wait until a gateway in a container is ready; AssertionError, with its log, where it is not."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and self.state(name)["Running"]:
+            try:
+                if httpx.get(f"{address}/readyz", timeout=5).status_code == 200:
+                    return
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.2)
+        raise AssertionError(f"{self.state(name)}\n{self.logs(name)}")
 
     def run(self, *command: str | Path, timeout: float, folder: Path = ROOT, **variables: str) -> str:
         """Run a program that knows the store; raises RuntimeError, with the end of what it says, where it fails."""
