@@ -39,8 +39,11 @@ _FILES_WITHOUT_USE = (
     "libonnxruntime.so.*",  # for programs in C; Python's module has all of it within itself
     "numpy/_core/_simd.*.so",  # this and the next for NumPy's own tests
     "numpy/_core/_*_tests.*.so",
-    "PIL/_avif.*.so",
+    "PIL/_avif.*.so",  # of Pillow, pydicom decodes JPEG with it
+    "PIL/_imagingcms.*.so",
     "PIL/_imagingft.*.so",
+    "PIL/_imagingtk.*.so",
+    "PIL/_webp.*.so",
 )
 _LARGE = 1 << 20
 _FFMPEG = re.compile(r"lib(avcodec|avdevice|avformat|avutil|swresample|swscale)\b.*")
@@ -75,9 +78,9 @@ def _drop_files(packages: Path) -> None:
 
 
 def _stub_ffmpeg(packages: Path) -> None:
-    """Set libraries whose functions return nothing in FFmpeg's place: OpenCV links it for video, which nobody decodes.
+    """Set empty libraries in FFmpeg's place: OpenCV links it for video, which nobody decodes.
 
-    It is also what most advisories about OpenCV's wheel are of.
+    `OPENCV_VIDEOIO_PRIORITY_FFMPEG=0` keeps OpenCV from calling them. Most advisories about its wheel are FFmpeg's.
     """
     module = packages / "cv2" / "cv2.abi3.so"
     for name in sorted(_needed(module)):
@@ -106,21 +109,31 @@ def _needed(binary: Path) -> set[str]:
 
 
 def _write_stub(library: Path, user: Path) -> None:
-    """Replace a library by one that has of its symbols, in their versions, those that `user` links."""
+    """Replace a library by one that has of its symbols, in their versions, those that `user` links, at no address."""
     told = subprocess.run(["readelf", "--dyn-syms", "-W", library], capture_output=True, text=True, check=True).stdout
     versions = dict(re.findall(r" (\w+)@@(\w+)", told))
     told = subprocess.run(["readelf", "--dyn-syms", "-W", user], capture_output=True, text=True, check=True).stdout
     linked = sorted(set(re.findall(r" UND (\w+)@", told)) & versions.keys())
     nodes = {version: [name for name in linked if versions[name] == version] for version in versions.values()}
     with tempfile.TemporaryDirectory() as scratch:
-        source, script = Path(scratch, "stub.c"), Path(scratch, "versions")
-        source.write_text("".join(f"void *{name}(void) {{ return 0; }}\n" for name in linked))
-        script.write_text(
-            "".join(f"{v} {{ global: {' '.join(f'{n};' for n in names)} }};\n" for v, names in nodes.items())
-        )
+        nothing, script = Path(scratch, "nothing.o"), Path(scratch, "versions")
+        subprocess.run(["as", "-o", nothing, "/dev/null"], check=True)
+        script.write_text("".join(f"{node} {{ global: {';'.join(names)}; }};\n" for node, names in nodes.items()))
+        symbols = [f"--defsym={name}=1" for name in linked]
         library.unlink()
-        linking = [f"-Wl,-soname,{library.name}", f"-Wl,--version-script={script}", "-nostdlib"]
-        subprocess.run(["gcc", "-shared", "-fPIC", "-fno-builtin", "-w", *linking, source, "-o", library], check=True)
+        subprocess.run(
+            [
+                "ld",
+                "-shared",
+                f"-soname={library.name}",
+                f"--version-script={script}",
+                *symbols,
+                "-o",
+                library,
+                nothing,
+            ],
+            check=True,
+        )
 
 
 def _strip(packages: Path) -> None:

@@ -24,7 +24,7 @@ from tests.support.places import ROOT
 
 BASE = "localhost/debian:bookworm"
 _PROGRAMS = ("buildah", "podman", "runc", "mmdebstrap")
-_BASE_PACKAGES = ("python3", "python3-venv", "ca-certificates", "gcc", "libc6-dev", "binutils", "redis-server")
+_BASE_PACKAGES = ("python3", "python3-venv", "ca-certificates", "binutils", "redis-server")
 _CONTAINERS_CONF = """
 [containers]
 default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
