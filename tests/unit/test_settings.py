@@ -121,3 +121,10 @@ def test_a_variable_that_is_no_setting_ends_nothing(
     monkeypatch.setenv("MASKGATE_LIMTS_BODY_BYTES", "1")
     assert main(["settings"]) == 0
     assert "MASKGATE_LIMITS_BODY_BYTES is one" in capsys.readouterr().err
+
+
+def test_what_kserve_appends_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its port counts; the model's name and the predictor's address, as KServe has them, mean nothing here."""
+    appended = ["--model_name", "maskgate", "--predictor_host", "maskgate-predictor.default", "--http_port", "9090"]
+    assert main(["settings", *appended, "--workers", "1"]) == 0
+    assert '"port": 9090' in capsys.readouterr().out
