@@ -184,7 +184,7 @@ def _source(value: Any) -> Flow[dict[str, Any]]:
         return {"json": json.loads(json.dumps(value, allow_nan=False))}
     if isinstance(value, str) and value.startswith(_STORES):
         return {"url": value}
-    return {"upload": (yield from upload(ct_bytes(value)))}
+    return {"upload": (yield from upload(ct_bytes(value)[0]))}
 
 
 def _plain(value: Any) -> Any:
