@@ -69,6 +69,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def adapter(gateway_address: str, folder: Path, *options: str, **environment: str) -> Iterator[str]:
     """Run the adapter on a free port; yields its address."""
+    deadline = time.monotonic() + 60
+    while httpx.get(f"{gateway_address}/readyz").status_code != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -79,7 +83,7 @@ def adapter(gateway_address: str, folder: Path, *options: str, **environment: st
             [*command, *options], env=os.environ | paths | environment, stdout=log, stderr=log, start_new_session=True
         )
     try:
-        address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 30
+        address = f"http://127.0.0.1:{port}"
         while True:
             with suppress(httpx.HTTPError):
                 httpx.get(f"{address}/auth/")
@@ -151,7 +155,7 @@ def test_a_reader_in_3d_slicer_gets_lesions_and_objects(plugin: Any, tmp_path: P
     info = plugin.info()
     assert info["models"]["cogseg"]["type"] == "segmentation"
     assert info["models"]["cogseg"]["labels"] == LABELS
-    assert info["models"]["iog_refine"]["type"] == "deepgrow"
+    assert info["models"]["click-lite0"]["type"] == "deepgrow"
     assert info["config"] == {}
 
     session = plugin.create_session(volume(tmp_path))["session_id"]
@@ -170,14 +174,14 @@ def test_a_reader_in_3d_slicer_gets_lesions_and_objects(plugin: Any, tmp_path: P
     assert first == pytest.approx(expected, abs=1e-4)
 
     clicked = {"label": "object", "foreground": [[30, 20, 2]], "background": [[2, 2, 2]], "slice": 2, **asked}
-    file, params = plugin.infer("iog_refine", "chest", {**clicked, "roi": ROI}, session_id=session)
+    file, params = plugin.infer("click-lite0", "chest", {**clicked, "roi": ROI}, session_id=session)
     found, header = nrrd.read(file)
     assert found.shape == (SIDE, SIDE, COUNT)
     assert found[30, 20, 2] == 1
     assert found.sum(axis=(0, 1)).nonzero()[0].tolist() == [2]
     assert found[:, SIDE // 2 :].sum() == 0  # air
     assert header["space origin"] == pytest.approx([-90.5, -20.0, -30.0])
-    plugin.infer("iog_refine", "chest", clicked, session_id=session)
+    plugin.infer("click-lite0", "chest", clicked, session_id=session)
 
     plugin.remove_session(session)
     from monailabel.client.client import MONAILabelClientException
@@ -200,8 +204,8 @@ def test_a_corrected_label_is_kept_and_comes_back(plugin: Any, tmp_path: Path) -
     [
         ("cogseg", {"result_extension": ".mha"}, 422),
         ("nobody", {}, 404),
-        ("iog_refine", {"foreground": [], "background": []}, 422),
-        ("iog_refine", {"foreground": [[3, 3, 99]]}, 422),
+        ("click-lite0", {"foreground": [], "background": []}, 422),
+        ("click-lite0", {"foreground": [[3, 3, 99]]}, 422),
     ],
 )
 def test_what_cannot_be_answered_says_why(
@@ -251,7 +255,7 @@ def test_a_reader_in_ohif_gets_the_series_of_the_pacs(models: Path, tmp_path: Pa
             lesions = infer("cogseg")
             assert np.argwhere(lesions == 1).min(0).tolist() == [COLUMN, ROW, MARKED]
             assert np.count_nonzero(lesions == 1) == 4
-            clicked = infer("iog_refine", foreground=[[30, 20, 1]], background=[], roi=ROI)
+            clicked = infer("click-lite0", foreground=[[30, 20, 1]], background=[], roi=ROI)
             assert clicked[30, 20, 1] == 1
             assert clicked.sum(axis=(0, 1)).nonzero()[0].tolist() == [1]
 
@@ -262,7 +266,7 @@ def test_places_of_a_series_are_those_of_its_slices(models: Path, tmp_path: Path
         account = {f"MASKGATE_{name}": value for name, value in archive.settings.items()}
         with adapter(process.address, tmp_path, **account) as address:
             headers = []
-            for model, params in (("cogseg", {}), ("iog_refine", {"foreground": [[30, 20, 1]], "background": []})):
+            for model, params in (("cogseg", {}), ("click-lite0", {"foreground": [[30, 20, 1]], "background": []})):
                 answer = httpx.post(
                     f"{address}/infer/{model}",
                     params={"image": SERIES, "output": "image"},
