@@ -52,6 +52,7 @@ from maskgate_client.tasks.damage.answers import (
     SceneFile,
     SceneForm,
     SceneReport,
+    Tta,
 )
 from maskgate_client.tasks.interactive.answers import (
     MaskProvenance,
@@ -124,6 +125,7 @@ __all__ = [
     "Spacing",
     "Task",
     "TaskPart",
+    "Tta",
     "UnexpectedAnswer",
     "Unreachable",
     "WasteReport",
