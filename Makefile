@@ -46,7 +46,7 @@ PROCESSORS := processors-as-is processors-avx2 processors-avx512 processors-olde
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve triton pacs pacs-test test coverage test-processors $(PROCESSORS) check format bench bench-peers load soak fuzz perf clean lock
+.PHONY: help serve triton pacs pacs-test test coverage test-qgis test-processors $(PROCESSORS) check format bench bench-peers load soak fuzz perf clean lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -107,6 +107,9 @@ $(PROCESSORS): $(DEV)/.project
 	@told=$$(mktemp); failed=0; \
 	env $(SETTING) $(DEV)/bin/python -m pytest -q -m processors -W ignore::ImportWarning >$$told 2>&1 || failed=1; \
 	echo "── $(@:processors-%=%): $(or $(SETTING),nothing set)"; cat $$told; rm $$told; exit $$failed
+
+test-qgis: $(DEV)/.project ## Run the plugin of QGIS in QGIS (needs Debian's qgis and python3-qgis, 1.1 GB)
+	@$(DEV)/bin/python -m pytest -q tests/e2e/test_qgis.py
 
 check: $(DEV)/.project ## Run the checks alone: style, imports, types
 	@echo '── ruff check'
