@@ -49,7 +49,7 @@ PROCESSORS := processors-as-is processors-avx2 processors-avx512 processors-olde
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve triton pacs pacs-test test coverage test-processors $(PROCESSORS) compose deploy-test check format bench bench-peers load soak fuzz perf clean lock
+.PHONY: help serve triton pacs pacs-test test coverage test-qgis test-processors $(PROCESSORS) compose deploy-test check format bench bench-peers load soak fuzz perf clean lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -124,6 +124,9 @@ deploy-test: $(DEV)/.project ## Build the image, run it, compose and the rendere
 	@$(MAKE) --no-print-directory --silent --keep-going $(DEPLOY)/.locked $(DEPLOY)/bin/helm $(DEPLOY)/node_modules/.locked || \
 		echo 'Not every tool can be had here'
 	@PATH="$(CURDIR)/$(DEPLOY)/bin:$(CURDIR)/$(DEPLOY)/node_modules/.bin:$$PATH" OMP_NUM_THREADS=1 $(DEV)/bin/python -m pytest --durations=12 tests/deploy
+
+test-qgis: $(DEV)/.project ## Run the plugin of QGIS in QGIS (needs Debian's qgis and python3-qgis, 1.1 GB)
+	@$(DEV)/bin/python -m pytest -q tests/e2e/test_qgis.py
 
 check: $(DEV)/.project ## Run the checks alone: style, imports, types
 	@echo '── ruff check'

@@ -120,8 +120,9 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
     )
     app.state.services, app.state.jobs, app.state.tasks = services, desk, tasks_alone
     # The one added last is the outermost.
-    app.add_middleware(jobs.RespondAsync, services=services, desk=desk)
-    app.add_middleware(Reading)
+    if desk is not None:
+        app.add_middleware(jobs.RespondAsync, services=services, desk=desk)
+    app.add_middleware(Reading, heads=uploads.PREFIX)
     app.add_middleware(
         Authentication,
         tenants=tenants,

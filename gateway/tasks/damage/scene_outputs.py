@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from gateway import __version__
 from gateway.http.negotiation import PNG
-from gateway.media.geo.cog import NOT_OBSERVED, LabelMapFile
+from gateway.media.geo.cog import NO_CONFIDENCE, NOT_OBSERVED, CogFile
 from gateway.media.geo.districts import District, DistrictCount
 from gateway.media.geo.geopackage import geopackage
 from gateway.media.geo.georeference import GeoGrid
@@ -44,6 +44,7 @@ SceneForm = Literal[
     Picture,
     "geojson",
     "geotiff",
+    "confidence",
     "gpkg",
     "flatgeobuf",
     "geoparquet",
@@ -124,11 +125,23 @@ def unfit(width: int, height: int, grid: GeoGrid | None, most_pixels: int, longe
 class MapSink:
     """Writes the label map; see `Sink`."""
 
-    file: LabelMapFile
+    file: CogFile
 
     def write(self, band: Band) -> None:
         """Write a band."""
         self.file.write(band.labels)
+
+
+@dataclass(frozen=True)
+class ConfidenceSink:
+    """Writes how sure the label map is; see `Sink`."""
+
+    file: CogFile
+
+    def write(self, band: Band) -> None:
+        """Write a band."""
+        # 0 stands for what was not observed.
+        self.file.write(np.where(band.window.seen, np.maximum(band.sureness, 1), NO_CONFIDENCE).astype(np.uint8))
 
 
 @dataclass(frozen=True)
@@ -153,6 +166,7 @@ class Scene:
         post: the post image, on the pre grid.
         grid: where that lies; None: nobody knows.
         label_map: the whole of it, 255 where not observed.
+        sureness: how sure that is, where it is wanted.
         quicklook: the small picture, where one is wanted.
         stands_in: the district of each building; None where it stands in none, or none were sent.
         counts: what stands in each district; None: none were sent.
@@ -166,7 +180,8 @@ class Scene:
     card: Card
     post: Raster
     grid: GeoGrid | None
-    label_map: LabelMapFile
+    label_map: CogFile
+    sureness: CogFile | None
     quicklook: Quicklook | None
     stands_in: Sequence[District | None]
     counts: Sequence[DistrictCount] | None
@@ -188,6 +203,10 @@ class Scene:
                 return encode_overlay(*self.quicklook.result(), self.card.palette())
             case "geojson":
                 return b"".join(feature_collection(self._layer(), collection_members(self.answer)))
+            case "confidence":
+                if self.sureness is None:
+                    raise ValueError("no confidence was written")
+                return self.sureness.geotiff((), {**self._tags(), "CONFIDENCE": "255 is certainty, 0 not observed"})
             case "gpkg":
                 styles = {"buildings": building_style(self.card.classes)}
                 return geopackage(self._layers(), self.output_crs, styles, json.dumps(self._tags()))
@@ -217,7 +236,10 @@ class Scene:
     def _layer(self) -> VectorLayer:
         """Return the buildings, with their districts where some were sent."""
         stands_in = None if self.counts is None else self.stands_in
-        return building_layer(self.found, self._placed(self.grid), self.card.classes, stands_in)
+        below = self.answer.uncertain_below
+        return building_layer(
+            self.found, self._placed(self.grid), self.card.classes, stands_in, below, twice=self.answer.seen_twice
+        )
 
     def _layers(self) -> list[VectorLayer]:
         """Return the buildings, and what else there is to be known of the scene on a map."""

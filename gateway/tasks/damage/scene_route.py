@@ -16,7 +16,7 @@ from gateway.errors import PairUnobserved, ParameterInvalid
 from gateway.http.answers import model_headers, notice_headers, provenance
 from gateway.http.negotiation import JSON, Wish
 from gateway.http.request_path import Job, Parts
-from gateway.media.geo.cog import LabelMapFile
+from gateway.media.geo.cog import CogFile
 from gateway.media.geo.districts import (
     District,
     DistrictCount,
@@ -27,7 +27,7 @@ from gateway.media.geo.districts import (
 )
 from gateway.media.geo.georeference import GeoGrid, lon_lat_crs
 from gateway.media.geo.reading import parse_crs
-from gateway.tasks.damage.inputs import SceneHints
+from gateway.tasks.damage.inputs import SceneHints, SceneWishes
 from gateway.tasks.damage.pipeline import segmenter_of
 from gateway.tasks.damage.scene_bands import LEAST_OBSERVED, GradedFootprints, Observation, Sink
 from gateway.tasks.damage.scene_footprints import grade_footprints
@@ -39,6 +39,7 @@ from gateway.tasks.damage.scene_outputs import (
     TABLES,
     WHOLE,
     WITHOUT_NODATA,
+    ConfidenceSink,
     MapSink,
     QuicklookSink,
     Scene,
@@ -72,7 +73,12 @@ _SOURCE = "source"
 
 
 async def answer_scene(
-    job: Job[Parts], model: Model, wish: Wish[SceneForm], align: Align | None, hints: SceneHints
+    job: Job[Parts],
+    model: Model,
+    wish: Wish[SceneForm],
+    align: Align | None,
+    hints: SceneHints,
+    wishes: SceneWishes,
 ) -> Response:
     """Return what the caller wants of a pair of scenes.
 
@@ -82,6 +88,7 @@ async def answer_scene(
         wish: the form of the answer.
         align: None: as `pair_scenes` has it on Earth, and ``off`` elsewhere.
         hints: what the caller says of the files.
+        wishes: what else is wanted of the answer.
 
     Raises:
         MaskgateError: any of reading, aligning, inferring, or of the form wished for.
@@ -90,27 +97,38 @@ async def answer_scene(
         opened = await open_parts(job, held, hints)
         pair, notices = await take_pair(job, held, opened, model, align)
         media_type, forms = _granted(job, pair, opened, wish)
-        output_crs = _output_crs(hints.output_crs, pair.pre.info.grid, forms)
+        output_crs = _output_crs(wishes.output_crs, pair.pre.info.grid, forms)
         info = pair.pre.info
         job.reservation.expect(2 * info.width * info.height)
         _reserve(job, pair, model, forms)
-        label_map = held.enter_context(LabelMapFile(info.width, info.height, model.card.palette(), info.grid))
+        label_map = held.enter_context(CogFile(info.width, info.height, model.card.palette(), info.grid))
         quicklook = Quicklook(info.height, info.width) if "quicklook" in forms else None
         observation = Observation(info.height, info.width)
         sinks: list[Sink] = [MapSink(label_map), observation, *([QuicklookSink(quicklook)] if quicklook else [])]
+        sureness = None
+        if "confidence" in forms:
+            sureness = held.enter_context(CogFile(info.width, info.height, None, info.grid))
+            sinks.append(ConfidenceSink(sureness))
         segmenter = segmenter_of(job.inference, model)
         if opened.footprints is None:
-            found = await map_scene(segmenter, pair.pre, pair.post, sinks, judged=not opened.plain)
+            found = await map_scene(segmenter, pair.pre, pair.post, sinks, judged=not opened.plain, twice=wishes.twice)
         else:
             known = await read_known(job, opened.footprints, pair.pre.info)
             found = await grade_footprints(
-                segmenter, pair.pre, pair.post, known, sinks, judged=not opened.plain, pictured=quicklook is not None
+                segmenter,
+                pair.pre,
+                pair.post,
+                known,
+                sinks,
+                judged=not opened.plain,
+                pictured=quicklook is not None,
+                twice=wishes.twice,
             )
         _check_observed(found, pair, info.width * info.height)
         notices = (*notices, *_said_of(pair.alignment), *_said_of_map(found, info.width * info.height, forms))
         counted = await job.run("encode", _counted, opened, pair, found, observation)
         notices = (*notices, *counted.notices)
-        answer = await job.run("encode", _answer, job, opened, pair, found, counted, notices)
+        answer = await job.run("encode", _answer, job, opened, pair, found, counted, notices, wishes)
         scene = Scene(
             answer=answer,
             found=found,
@@ -118,6 +136,7 @@ async def answer_scene(
             post=pair.post,
             grid=info.grid,
             label_map=label_map,
+            sureness=sureness,
             quicklook=quicklook,
             stands_in=counted.stands_in,
             counts=counted.counts,
@@ -268,6 +287,7 @@ def _answer(
     found: SceneMap,
     counted: _Counted,
     notices: tuple[str, ...],
+    wishes: SceneWishes,
 ) -> SceneAnswer:
     info, classes = pair.pre.info, found.model.card.classes
     pixels = info.width * info.height
@@ -279,7 +299,9 @@ def _answer(
         alignment=AlignmentAnswer.of(pair.alignment),
         observed_share=round(sum(found.counts) / pixels, 6),
         featureless_share=round(found.featureless / pixels, 6),
-        classes=scene_classes(classes, found),
+        classes=scene_classes(classes, found, wishes.uncertain_below),
+        uncertain_below=wishes.uncertain_below,
+        seen_twice=wishes.twice,
         districts=None if counted.counts is None else district_answers(classes, counted.counts),
         regions=[],
         footprints=None,
@@ -295,11 +317,12 @@ def _encoded(scene: Scene, media_type: str, forms: tuple[SceneForm, ...]) -> byt
         (body,) = contents.values()
         return body
     graded, classes, districts = scene.found.graded, scene.card.classes, scene.stands_in
+    below = scene.answer.uncertain_below
     coded = {form: b64encode(content).decode() for form, content in contents.items()}
     answer = scene.answer.model_copy(
         update={
-            "regions": [] if graded else scene_regions(classes, scene.found.buildings, scene.grid, districts),
-            "footprints": graded and footprint_answers(classes, graded, scene.grid, districts),
+            "regions": [] if graded else scene_regions(classes, scene.found.buildings, scene.grid, districts, below),
+            "footprints": graded and footprint_answers(classes, graded, scene.grid, districts, below),
             "pictures": {form: text for form, text in coded.items() if form in PICTURES},
             "files": {form: text for form, text in coded.items() if form not in PICTURES},
         }

@@ -121,12 +121,18 @@ SCENE: dict[str, Any] = {
     "alignment": {"asked": "auto", "overlap": 0.5, "shift": [1.2, -0.7], "confidence": 0.67, "corrected": True},
     "observed_share": 0.5,
     "featureless_share": 0.1,
-    "classes": [entry | {"area_m2": 2.5, "buildings": entry["value"] // 4} for entry in REPORT["classes"]],
+    "classes": [
+        entry | {"area_m2": 2.5, "buildings": entry["value"] // 4, "uncertain": 0} for entry in REPORT["classes"]
+    ],
     "districts": [
         {"id": "n", "name": "North", "classes": [{"value": 4, "name": "destroyed", "buildings": 1, "area_m2": 0.72}]},
         {"id": None, "name": None, "classes": [{"value": 4, "name": "destroyed", "buildings": 0, "area_m2": 0.0}]},
     ],
-    "regions": [entry | {"area_m2": 0.72} for entry in REPORT["regions"]],
+    "regions": [
+        entry
+        | {"area_m2": 0.72, "district": "n", "scores": {"destroyed": 1.0}, "uncertain": False, "disagreement": 0.04}
+        for entry in REPORT["regions"]
+    ],
     "footprints": [
         {
             "id": "way/1",
@@ -134,6 +140,8 @@ SCENE: dict[str, Any] = {
             "name": "destroyed",
             "confidence": 0.75,
             "scores": {"no-damage": 0.25, "destroyed": 0.75},
+            "uncertain": True,
+            "disagreement": None,
             "observed_share": 1.0,
             "not_assessed": False,
             "pixels": 2,

@@ -65,6 +65,7 @@ from maskgate_client.tasks.damage.answers import (
     SceneFile,
     SceneForm,
     SceneReport,
+    Tta,
 )
 from maskgate_client.tasks.interactive.answers import (
     MaskProvenance,
@@ -145,6 +146,7 @@ __all__ = [
     "StoredForm",
     "Task",
     "TaskPart",
+    "Tta",
     "UnexpectedAnswer",
     "Unreachable",
     "WasteReport",

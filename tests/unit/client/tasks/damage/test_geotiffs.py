@@ -47,7 +47,9 @@ def test_a_report_says_what_the_gateway_said(ask: Any, gateway: Any) -> None:
     assert report.footprints is not None
     known = report.footprints[0]
     assert (known.id, known.value, known.box, known.properties) == ("way/1", 4, (1, 1, 3, 2), {"building": "school"})
+    assert (known.uncertain, known.disagreement) == (True, None)
     assert report.buildings[0].area_m2 == 0.72
+    assert (report.buildings[0].district, report.buildings[0].disagreement) == ("n", 0.04)
     assert report.buildings[0].box == (1, 1, 3, 2)
     assert report.counts() == {"no-damage": 0, "destroyed": 1}
     assert (report.pictures, report.files) == ({"quicklook": b"quicklook"}, {"geotiff": b"geotiff"})

@@ -67,6 +67,17 @@ def add(commands: Any, parents: Parents) -> None:
         metavar="CRS",
         help="of .gpkg, .fgb and .parquet: that of the pre image (source) or EPSG's code, as EPSG:32633; else WGS 84",
     )
+    damage.add_argument(
+        "--uncertain-below",
+        type=float,
+        metavar="P",
+        help="confidence below which buildings of GeoTIFFs are uncertain (default 0.5)",
+    )
+    damage.add_argument(
+        "--tta",
+        choices=("flip",),
+        help="have GeoTIFFs seen in a mirror too, which takes twice as long: buildings tell how far both views differ",
+    )
     damage.add_argument("--json", action="store_true", help="print one line of JSON per pair, not a table")
     damage.set_defaults(run=_run)
 
@@ -96,6 +107,8 @@ def _run(client: Client, options: argparse.Namespace) -> int:
         options.districts.read_bytes() if options.districts else None,
         options.footprints.read_bytes() if options.footprints else None,
         options.output_crs,
+        options.uncertain_below,
+        options.tta,
     )
     # One cheap question first: better one clear line than the same failure for every pair.
     client.ready()

@@ -13,7 +13,7 @@ from maskgate_client.client import Client
 from maskgate_client.command import describe, save, text
 from maskgate_client.errors import MaskgateError
 from maskgate_client.progress import Tell
-from maskgate_client.tasks.damage.answers import Align, SceneFile, SceneForm
+from maskgate_client.tasks.damage.answers import Align, SceneFile, SceneForm, Tta
 from maskgate_client.tasks.damage.layers import PyogrioMissing, require_pyogrio, writable, write_layer
 
 _AS_THEY_COME: Mapping[str, SceneFile] = {
@@ -126,6 +126,8 @@ class Sending:
         districts: GeoJSON to count the buildings of scenes by.
         footprints: GeoJSON of buildings to be graded.
         output_crs: of formats that may be in any; None: WGS 84.
+        uncertain_below: confidence below which buildings are uncertain; None: the gateway's choice.
+        tta: whether models look at everything in a mirror too.
     """
 
     client: Client
@@ -137,6 +139,8 @@ class Sending:
     districts: bytes | None = None
     footprints: bytes | None = None
     output_crs: str | None = None
+    uncertain_below: float | None = None
+    tta: Tta | None = None
 
     @property
     def one_file(self) -> bool:
@@ -181,6 +185,8 @@ class Sending:
             model=self.model,
             version=self.version,
             output_crs=self.output_crs,
+            uncertain_below=self.uncertain_below,
+            tta=self.tta,
             include=(form, "quicklook", *beside.values()),
             progress=progress,
         )

@@ -37,6 +37,7 @@ from maskgate_client.tasks.damage.answers import (
     SceneFile,
     SceneForm,
     SceneReport,
+    Tta,
 )
 
 T = TypeVar("T")
@@ -92,6 +93,8 @@ def damage_scene(
     footprints: Polygons | None = None,
     align: Align | None = None,
     output_crs: str | None = None,
+    uncertain_below: float | None = None,
+    tta: Tta | None = None,
     model: str | None = None,
     version: int | None = None,
     include: Sequence[SceneForm] = (),
@@ -101,10 +104,20 @@ def damage_scene(
 
     Of other pictures it is the same, without places. Of `districts` the buildings in each are counted. Where
     `footprints` are given no buildings are looked for: each of these is graded. `output_crs`, ``source`` or a code of
-    EPSG's, is what GeoPackage and its like are in. `progress` is told of the bytes sent and then of the tiles.
+    EPSG's, is what GeoPackage and its like are in. Buildings of less confidence than `uncertain_below` are uncertain.
+    With `tta` models are asked once more about everything as a mirror shows it. `progress` is told of the bytes sent
+    and then of the tiles.
     """
     # `align` is asked for by name, so that pictures too are answered as scenes are.
-    params = query(align=align or "auto", output_crs=output_crs, include=include, model=model, version=version)
+    params = query(
+        align=align or "auto",
+        output_crs=output_crs,
+        uncertain_below=uncertain_below,
+        tta=tta,
+        include=include,
+        model=model,
+        version=version,
+    )
     return _damage(
         JSON,
         _read_scene,
@@ -124,12 +137,21 @@ def damage_file(
     footprints: Polygons | None = None,
     align: Align | None = None,
     output_crs: str | None = None,
+    uncertain_below: float | None = None,
+    tta: Tta | None = None,
     model: str | None = None,
     version: int | None = None,
     progress: Tell | None = None,
 ) -> Call[bytes]:
     """Return one file about a pair: features and the label map of GeoTIFFs, or a zip for xView2 of any pair."""
-    params = query(align=align or "auto", output_crs=output_crs, model=model, version=version)
+    params = query(
+        align=align or "auto",
+        output_crs=output_crs,
+        uncertain_below=uncertain_below,
+        tta=tta,
+        model=model,
+        version=version,
+    )
     return _damage(
         _MEDIA_TYPES[form],
         content,
@@ -221,11 +243,13 @@ def _read_scene(response: httpx.Response) -> SceneReport:
 
 
 def _read_class(entry: Mapping[str, Any]) -> SceneClass:
-    return SceneClass(**vars(read_class(entry)), area_m2=entry["area_m2"], buildings=entry["buildings"])
+    more = {name: entry[name] for name in ("area_m2", "buildings", "uncertain")}
+    return SceneClass(**vars(read_class(entry)), **more)
 
 
 def _read_building(entry: Mapping[str, Any]) -> SceneBuilding:
-    return SceneBuilding(**vars(read_region(entry)), area_m2=entry["area_m2"])
+    more = {name: entry[name] for name in ("area_m2", "district", "scores", "uncertain", "disagreement")}
+    return SceneBuilding(**vars(read_region(entry)), **more)
 
 
 def _read_footprint(entry: Mapping[str, Any]) -> Footprint:
