@@ -13,8 +13,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import httpx
 import pytest
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from gateway.access.keys import digest_of
 from tests.support.crew import until
@@ -123,8 +125,14 @@ def test_tls_is_served_and_nothing_else(repository: Path, certificates: Path, wo
     files = {"SERVER_TLS_CERTIFICATE": "server.pem", "SERVER_TLS_KEY": "server.key"}
     settings = {name: str(certificates / file) for name, file in files.items()}
     trusted = ssl.create_default_context(cafile=certificates / "server.pem")
-    with gateway(repository, SERVER_WORKERS=workers, **settings) as process:
+    port = free_port()
+    with gateway(repository, SERVER_WORKERS=workers, SERVER_GRPC_PORT=str(port), **settings) as process:
         assert process.address.startswith("https://")
+        credentials = grpc.ssl_channel_credentials((certificates / "server.pem").read_bytes())
+        with grpc.secure_channel(f"127.0.0.1:{port}", credentials) as channel:
+            assert alive(channel)
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, pytest.raises(grpc.RpcError):
+            alive(channel)
         with httpx.Client(base_url=process.address, verify=trusted, timeout=60) as client:
             assert client.get("/readyz").status_code == 200
             assert client.post("/v1/damage", files=PAIR).status_code == 200
@@ -136,13 +144,27 @@ def test_tls_is_served_and_nothing_else(repository: Path, certificates: Path, wo
         assert "Traceback" not in "".join(process.output)
 
 
+def alive(channel: grpc.Channel) -> bool:
+    stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+    told: bool = stub.ServerLive(service_pb2.ServerLiveRequest(), timeout=10).live
+    return told
+
+
 def test_callers_need_a_certificate_where_that_is_set(repository: Path, certificates: Path) -> None:
     files = {"CERTIFICATE": "server.pem", "KEY": "server.key", "CLIENTS": "caller.pem"}
     settings = {f"SERVER_TLS_{name}": str(certificates / file) for name, file in files.items()}
     context = ssl.create_default_context(cafile=certificates / "server.pem")
-    with gateway(repository, **settings) as process:
+    port, theirs = free_port(), {name: (certificates / name).read_bytes() for name in ("server.pem", "caller.pem")}
+    with gateway(repository, SERVER_GRPC_PORT=str(port), **settings) as process:
         with pytest.raises(httpx.TransportError):
             httpx.get(f"{process.address}/healthz", verify=context)
+        stranger = grpc.ssl_channel_credentials(theirs["server.pem"])
+        with grpc.secure_channel(f"127.0.0.1:{port}", stranger) as channel, pytest.raises(grpc.RpcError):
+            alive(channel)
+        key = (certificates / "caller.key").read_bytes()
+        known = grpc.ssl_channel_credentials(theirs["server.pem"], key, theirs["caller.pem"])
+        with grpc.secure_channel(f"127.0.0.1:{port}", known) as channel:
+            assert alive(channel)
         context.load_cert_chain(certificates / "caller.pem", certificates / "caller.key")
         assert httpx.get(f"{process.address}/healthz", verify=context).status_code == 200
 
@@ -153,6 +175,19 @@ def test_a_certificate_that_cannot_be_used_is_one_line(repository: Path, certifi
         said = serve(repository, **{f"SERVER_TLS_{name}": path for name, path in settings.items()})
         assert said.returncode == 1
         assert said.stderr.startswith("The gateway cannot use ")
+        assert said.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_port_for_grpc_is_not_shared_with_strangers(repository: Path, workers: str) -> None:
+    port = free_port()
+    with gateway(repository, SERVER_GRPC_PORT=str(port), SERVER_WORKERS=workers):
+        for _ in range(4):
+            with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+                assert alive(channel)
+        said = serve(repository, SERVER_GRPC_PORT=str(port))
+        assert said.returncode == 1
+        assert f"{port}: Address already in use" in said.stderr
         assert said.stderr.count("\n") == 1
 
 
