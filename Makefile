@@ -9,6 +9,7 @@ TRITON_URL ?= localhost:8001
 HTTP_PORT ?= 8000
 GRPC_PORT ?= 8001
 METRICS_PORT ?= 8002
+PACS_PORT ?= 8042
 # Where benchmarks keep their figures; those in the repository are in tests/load/results.
 RESULTS ?= build/load
 # The newest Python that can make an environment; `make serve PYTHON=/path/to/python` names another.
@@ -45,7 +46,7 @@ PROCESSORS := processors-as-is processors-avx2 processors-avx512 processors-olde
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve triton test coverage test-processors $(PROCESSORS) check format bench bench-peers load soak fuzz perf clean lock
+.PHONY: help serve triton pacs pacs-test test coverage test-processors $(PROCESSORS) check format bench bench-peers load soak fuzz perf clean lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +59,12 @@ triton: $(TRITON)/.locked ## Start Triton without Docker (HTTP_PORT=8000 GRPC_PO
 	@exec $(TRITON)/bin/python deploy/triton-local/serve.py --model-repository=$(MODELS) --exit-timeout-secs=30 \
 		--http-address=$(HOST) --grpc-address=$(HOST) --metrics-address=$(HOST) \
 		--http-port=$(HTTP_PORT) --grpc-port=$(GRPC_PORT) --metrics-port=$(METRICS_PORT)
+
+pacs: $(DEV)/.project ## Start Debian's Orthanc on 127.0.0.1 with a drawn series in it (PACS_PORT=8042)
+	@exec $(DEV)/bin/python -m tests.support.orthanc --port $(PACS_PORT)
+
+pacs-test: $(DEV)/.project ## Go once around such an Orthanc: read, segment, store SEG and report (skipped where it is not installed)
+	@$(DEV)/bin/python -m pytest -q -rs tests/pacs
 
 test: check ## Run every check and every test
 	@$(MAKE) --no-print-directory perf || echo 'perf_analyzer cannot be had here; its test is skipped'
@@ -210,9 +217,9 @@ COMPILE_FOR = $(DEV)/bin/uv pip compile --quiet --python-version 3.11 --generate
 COMPILE = $(COMPILE_FOR) --universal --fork-strategy fewest
 
 lock: $(DEV)/.locked ## Pin the dependencies again (UPGRADE=--upgrade takes newer versions)
-	$(COMPILE) $(PROJECTS) --extra cpu --extra geo --extra otel -o $(LOCKS)/serve.txt
+	$(COMPILE) $(PROJECTS) --extra cpu --extra geo --extra otel --extra pacs -o $(LOCKS)/serve.txt
 	$(COMPILE) $(LOCKS)/build.in -c $(LOCKS)/serve.txt -o $(LOCKS)/build.txt
-	$(COMPILE) $(PROJECTS) --extra cpu --extra geo --extra otel --extra export --extra dev --no-emit-package torch \
+	$(COMPILE) $(PROJECTS) --extra cpu --extra geo --extra otel --extra pacs --extra export --extra dev --no-emit-package torch \
 		-c $(LOCKS)/serve.txt -c $(LOCKS)/build.txt -o $(LOCKS)/dev.txt
 	$(COMPILE_FOR) --python-platform x86_64-manylinux_2_35 $(LOCKS)/triton.in -o $(LOCKS)/triton.txt
 	$(COMPILE) --no-deps $(LOCKS)/perf.in -o $(LOCKS)/perf.txt

@@ -138,7 +138,7 @@ def test_a_refused_click_is_said_and_the_next_one_goes_on(page: Page, photo: Pat
     page.choose("#picture", photo)
     page.until("!document.getElementById('canvas').hidden")
     drag(page, (100, 100))
-    assert "iog_refine takes a box" in text(page, "trouble")
+    assert "click-lite0 takes a box" in text(page, "trouble")
     drag(page, (100, 80), (260, 220))
     assert "pixels" in text(page, "found")
     assert text(page, "trouble") == ""

@@ -544,7 +544,7 @@ def test_a_real_segmentation_is_no_ct(samples: Path) -> None:
 
 
 def test_nothing_medical_is_imported_before_it_is_needed() -> None:
-    rooms = ("dicom", "dicom_ct", "dicom_seg", "radiograph_files", "label_nifti", "series", "windowed")
+    rooms = ("dicom", "dicom_ct", "dicom_seg", "radiograph_files", "label_volumes", "series", "windowed")
     code = "import sys\n" + "\n".join(f"import gateway.media.medical.{room}" for room in rooms)
     code += "\nassert not {'pydicom', 'highdicom', 'nibabel', 'gdcm', 'PIL'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
