@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -154,6 +155,47 @@ def test_a_server_that_ends_lets_calls_end(tmp_path: Path) -> None:
     for server in started(tmp_path, 1):
         with by_grpc.InferenceServerClient(server.grpc) as client:
             assert client.infer(MODEL, pair(by_grpc), headers=headers()).as_numpy("label_map").shape == (2, 64, 64)
+
+
+# A caller that asks for much and is stopped before it reads.
+GREEDY = """
+import sys, time
+import tritonclient.grpc as triton
+import numpy as np
+tiles = np.zeros((8, 64, 64, 3), np.uint8)
+inputs = [triton.InferInput(name, tiles.shape, "UINT8") for name in ("pre", "post")]
+for tensor in inputs:
+    tensor.set_data_from_numpy(tiles)
+client = triton.InferenceServerClient(sys.argv[1])
+for _ in range(200):
+    client.async_infer("bd-siamunet", inputs, lambda result, error: None)
+print("asked", flush=True)
+time.sleep(60)
+"""
+
+
+def test_answers_that_nobody_reads_are_not_held(tmp_path: Path) -> None:
+    write_trivial_model(tmp_path, MODEL)
+    port = free_port()
+    times = {"LIMITS_UPLOAD_SECONDS": "2", "LIMITS_UPLOAD_STALL_SECONDS": "1"}
+    with gateway(tmp_path, SERVER_GRPC_PORT=str(port), **times) as process:
+        until(lambda: httpx.get(f"{process.address}/readyz").status_code == 200, "it is not ready")
+        address = f"127.0.0.1:{port}"
+        caller = subprocess.Popen([sys.executable, "-c", GREEDY, address], stdout=subprocess.PIPE, text=True)
+        try:
+            assert caller.stdout is not None
+            caller.stdout.readline()
+            caller.send_signal(signal.SIGSTOP)
+            nothing = "maskgate_inflight_bytes 0.0"
+            until(lambda: nothing not in httpx.get(f"{process.address}/metrics").text, "nothing is asked")
+            # Longer than an answer may take; what was asked is worked off meanwhile.
+            until(lambda: nothing in httpx.get(f"{process.address}/metrics").text, "answers are held")
+            with by_grpc.InferenceServerClient(address) as client:
+                assert client.infer(MODEL, pair(by_grpc)).as_numpy("label_map").shape == (2, 64, 64)
+        finally:
+            caller.kill()
+            caller.communicate()
+        assert "Traceback" not in "".join(process.output)
 
 
 def foreign(package: str, module: str, *arguments: str) -> Any:
