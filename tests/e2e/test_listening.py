@@ -78,15 +78,16 @@ def short(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_socket_file_is_listened_on_and_goes_with_the_gateway(repository: Path, short: Path, workers: str) -> None:
     path = short / "s"
-    with gateway(repository, SERVER_UNIX_SOCKET=str(path), SERVER_WORKERS=workers) as process:
+    port = free_port()
+    settings = {"SERVER_UNIX_SOCKET": str(path), "SERVER_METRICS_PORT": str(port), "SERVER_WORKERS": workers}
+    with gateway(repository, **settings) as process:
         assert process.address == f"unix:{path}"
         assert stat.S_IMODE(path.stat().st_mode) == 0o660
         for _ in range(6):
             with over(str(path)) as client:
                 assert client.get("/readyz").status_code == 200
                 assert client.post("/v1/damage", files=PAIR).status_code == 200
-        with over(str(path)) as client:
-            assert "maskgate_images_decoded_total 12.0" in client.get("/metrics").text
+        assert "maskgate_images_decoded_total 12.0" in httpx.get(f"http://127.0.0.1:{port}/metrics").text
         process.terminate()
         assert process.process.wait(30) == 0
         assert not path.exists()

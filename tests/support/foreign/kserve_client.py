@@ -29,7 +29,7 @@ def request(binary: bool) -> InferRequest:
 def labels(response: Any) -> list[int]:
     """Return how many pixels have each label."""
     [output] = [output for output in response.outputs if output.name == "label_map"]
-    return np.bincount(output.as_numpy().astype(np.int64).reshape(-1), minlength=5).tolist()
+    return [int(count) for count in np.bincount(output.as_numpy().astype(np.int64).reshape(-1), minlength=5)]
 
 
 async def by_rest(address: str, key: str) -> dict[str, Any]:

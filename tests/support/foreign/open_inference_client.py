@@ -28,7 +28,7 @@ def labels(answer: Any) -> list[int]:
     """Return how many pixels have each label."""
     [output] = answer.outputs
     numbers = np.array(output.data.__root__, np.float64).astype(np.int64)
-    return np.bincount(numbers.reshape(-1), minlength=5).tolist()
+    return [int(count) for count in np.bincount(numbers.reshape(-1), minlength=5)]
 
 
 def main() -> None:
