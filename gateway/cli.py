@@ -203,14 +203,14 @@ def _supervise(server: ServerSettings, sockets: list[socket.socket], arguments: 
 
     Whoever binds together, binds with anybody.
     """
-    if server.unix_socket is not None:
-        return supervise(server, arguments, sockets[0].fileno())
-    port = port_of(sockets)
+    unix = [sockets.pop(0)] if server.unix_socket is not None else []
+    inherited = unix[0].fileno() if unix else None
+    port = server.port if unix else port_of(sockets)
     for each in sockets:
         each.close()
-    held = bind_for(server.model_copy(update={"port": port}), None)
+    held = bind_for(server.model_copy(update={"port": port}), inherited)
     try:
-        return supervise(server, (*arguments, "--port", str(port)), None)
+        return supervise(server, (*arguments, "--port", str(port)), inherited)
     finally:
         for each in held:
             each.close()

@@ -300,7 +300,7 @@ async def decode_part(job: Job[Parts], name: str, info: ImageInfo) -> DecodedIma
     Raises:
         MaskgateError: as `decode`, pointing at the part.
     """
-    with naming_part(name):
+    with naming_part(name), job.reservation.holding(info.working_bytes):
         image = await job.run("decode", decode, job.body[name], info)
     job.services.telemetry.images_decoded.inc()
     return image

@@ -13,15 +13,16 @@ import asyncio
 import logging
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from typing import Any
 
 import grpc
 from starlette.datastructures import Headers
 from tritonclient.grpc import service_pb2
 
-from gateway.access.keys import Caller, Tenants, check_scope, costs
+from gateway.access.keys import PUBLIC, Caller, Tenants, check_scope, costs
 from gateway.access.quotas import Account, Quotas
 from gateway.engines.base import Model
 from gateway.errors import (
@@ -41,7 +42,7 @@ from gateway.http.middleware import REQUEST_ID, AuditEntry, record
 from gateway.http.request_path import Job, Services, deadline_of, lane_of
 from gateway.observability import logs
 from gateway.oip import messages, served
-from gateway.oip.rpc_calls import METHODS, Call, Method
+from gateway.oip.rpc_calls import METHODS, Call, Method, leaving_callers
 from gateway.scheduling.prices import Kind
 from gateway.scheduling.timeline import Timeline
 from gateway.settings import LimitSettings, ServerSettings
@@ -88,6 +89,8 @@ class InferenceRpc:
         self._limits = services.settings.limits
         self._longest = longest_message(self._limits)
         self._receiving = asyncio.Semaphore(_RECEIVED_AT_ONCE)
+        share = _RECEIVED_AT_ONCE // 2 if len(services.settings.auth.keys) > 1 else _RECEIVED_AT_ONCE
+        self._shares: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(share))
 
     def handler(self) -> Any:
         """Return what gRPC asks for each call."""
@@ -143,7 +146,14 @@ class InferenceRpc:
         if failure.retry_after is not None:
             trailing.append(("retry-after", str(failure.retry_after)))
         code = _CODES.get(failure.status, grpc.StatusCode.INTERNAL)
-        await context.abort(code, failure.detail, tuple(trailing))
+        if isinstance(failure, CallerLeft):
+            # gRPC ends such a call by itself; a status has no way to the caller any more.
+            raise asyncio.CancelledError
+        try:
+            with leaving_callers():
+                await context.abort(code, failure.detail, tuple(trailing))
+        except CallerLeft as left:
+            raise asyncio.CancelledError from left
 
     def _answering(self, method: Method) -> Callable[[Call], Awaitable[None]]:
         """Return what answers calls whose messages are short."""
@@ -220,8 +230,8 @@ class InferenceRpc:
     async def _receive(self, call: Call, room: ExitStack) -> bytes:
         """Return the message of a call.
 
-        How long it will be nobody says: the longest is reserved until `room` is left. Few arrive at once, so that those
-        who send nothing keep no others than callers by gRPC from being served, and these not for long.
+        How long it will be nobody says: the longest is reserved until `room` is left. Few arrive at once, and of one
+        tenant among several half of these, so that who sends nothing keeps no others from being served for long.
 
         Raises:
             BadRequest: there is none.
@@ -229,20 +239,21 @@ class InferenceRpc:
             UploadTooSlow: it did not come in time.
         """
         seconds, admission = self._limits.upload_stall_seconds, self._services.admission
-        try:
-            async with asyncio.timeout(self._limits.upload_seconds):
-                await self._receiving.acquire()
-        except TimeoutError as busy:
-            raise Overloaded("Too many messages are arriving.", retry_after=1) from busy
-        try:
+        own = self._shares[call.caller.tenant if call.caller else PUBLIC]
+        async with AsyncExitStack() as arriving:
+            try:
+                async with asyncio.timeout(self._limits.upload_seconds):
+                    await arriving.enter_async_context(own)
+                    await arriving.enter_async_context(self._receiving)
+            except TimeoutError as busy:
+                raise Overloaded("Too many messages are arriving.", retry_after=1) from busy
             admission.take(self._longest)
             room.callback(admission.take, -self._longest)
-            async with asyncio.timeout(seconds):
-                message = await call.context.read()
-        except TimeoutError as slow:
-            raise UploadTooSlow(f"The message may take {seconds:g} seconds to arrive.") from slow
-        finally:
-            self._receiving.release()
+            try:
+                async with asyncio.timeout(seconds):
+                    message = await call.read()
+            except TimeoutError as slow:
+                raise UploadTooSlow(f"The message may take {seconds:g} seconds to arrive.") from slow
         if message is grpc.aio.EOF:
             raise BadRequest("The call has no message.")
         call.bytes_in = len(message)
@@ -271,6 +282,7 @@ async def serving(services: Services, tenants: Tenants, quotas: Quotas) -> Async
             ("grpc.absolute_max_metadata_size", settings.header_bytes),
             ("grpc.max_concurrent_streams", limits.inflight_requests),
             ("grpc.max_connection_idle_ms", settings.keep_alive_seconds * 1000),
+            ("grpc.server_handshake_timeout_ms", round(settings.header_seconds * 1000)),
             # What is small and swells would be reserved for by its small size.
             ("grpc.compression_enabled_algorithms_bitset", 1),
         ),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import grpc
 from starlette.datastructures import Headers
 from tritonclient.grpc import service_pb2
 
@@ -15,6 +17,15 @@ from gateway.errors import CallerLeft, Unprocessable
 from gateway.http.health import readiness
 from gateway.http.request_path import Services
 from gateway.oip import messages, served
+
+
+@contextmanager
+def leaving_callers() -> Iterator[None]:
+    """Raise CallerLeft for what gRPC raises inside because the call is over."""
+    try:
+        yield
+    except grpc.aio.InternalError as over:
+        raise CallerLeft("The caller has gone.") from over
 
 
 @dataclass
@@ -32,15 +43,25 @@ class Call:
     bytes_out: int = 0
     told: dict[str, str] = field(default_factory=dict)
 
+    async def read(self) -> Any:
+        """Return the next message, or `grpc.aio.EOF`.
+
+        Raises:
+            CallerLeft: the caller has gone.
+        """
+        with leaving_callers():
+            return await self.context.read()
+
     async def send(self, answer: bytes, seconds: float) -> None:
         """Send the answer, and return when the caller has it but for what is on its way.
 
         Raises:
-            CallerLeft: it was not taken in time.
+            CallerLeft: it was not taken in time, or the caller has gone.
         """
         try:
-            async with asyncio.timeout(seconds):
-                await self.context.write(answer)
+            with leaving_callers():
+                async with asyncio.timeout(seconds):
+                    await self.context.write(answer)
         except TimeoutError as slow:
             raise CallerLeft("The caller did not read the answer.") from slow
         self.bytes_out = len(answer)

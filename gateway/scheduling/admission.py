@@ -43,6 +43,20 @@ class Reservation:
         self._admission.take(amount)
         self.held += amount
 
+    @contextmanager
+    def holding(self, amount: int) -> Iterator[None]:
+        """Hold `amount` more bytes while inside.
+
+        Raises:
+            Overloaded: the process holds too many already.
+        """
+        self.grow(amount)
+        try:
+            yield
+        finally:
+            self._admission.take(-amount)
+            self.held -= amount
+
     def shrink(self, amount: int) -> None:
         """Hold no more than `amount` bytes: all else was let go."""
         spare = max(0, self.held - amount)

@@ -43,7 +43,10 @@ def bind_for(settings: ServerSettings, inherited: int | None) -> list[socket.soc
     Raises:
         OSError: as `listen` does.
     """
-    sockets = bind_together(settings.host, settings.port) if inherited is None else [socket.socket(fileno=inherited)]
+    if inherited is None:
+        sockets = bind_together(settings.host, settings.port)
+    else:
+        sockets = [socket.socket(fileno=os.dup(inherited))]
     return sockets + _with_metrics(settings, bind_together, sockets)
 
 

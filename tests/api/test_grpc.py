@@ -389,6 +389,20 @@ def test_a_caller_who_cancels_frees_what_it_held(start: Start, monkeypatch: pyte
     assert stub.ModelInfer(message()).model_name == "trivial"
 
 
+def test_callers_who_cancel_at_any_moment_leave_no_trace(
+    served: AppClient, stub: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    pauses = np.random.default_rng(0).uniform(0, 0.003, 200)
+    for few in np.split(pauses, 10):
+        calls = [stub.ModelInfer.future(message()) for _ in few]
+        for call, pause in zip(calls, few, strict=True):
+            time.sleep(pause)
+            call.cancel()
+    idle(served)
+    assert not [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert stub.ModelInfer(message()).model_name == "trivial"
+
+
 def test_overload_and_drain_are_unavailable(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     client = start(server={"grpc_port": free_port()}, limits={"inflight_requests": 1})
     stub = stub_of(client)
@@ -434,6 +448,21 @@ def test_who_sends_nothing_is_not_waited_for_and_keeps_nobody(start: Start) -> N
     over.set()
     idle(client)
     assert stub_of(client).ModelInfer(message()).model_name == "trivial"
+
+
+def test_one_tenant_that_sends_nothing_leaves_others_room(start: Start) -> None:
+    client = start(server={"grpc_port": free_port()}, auth={"keys": {"one": digest_of("one"), "two": digest_of("two")}})
+    channel = grpc.insecure_channel(f"127.0.0.1:{client.services.settings.server.grpc_port}")
+    over = threading.Event()
+    calls = [channel.stream_unary(INFER).future(silent(over), metadata=with_key("one")) for _ in range(20)]
+    time.sleep(0.3)
+    begun = time.monotonic()
+    assert stub_of(client).ModelInfer(message(), metadata=with_key("two"), timeout=20).model_name == "trivial"
+    assert time.monotonic() < begun + 10
+    for call in calls:
+        call.cancel()
+    over.set()
+    idle(client)
 
 
 def test_two_messages_are_one_too_many_and_none_too_few(served: AppClient) -> None:

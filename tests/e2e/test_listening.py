@@ -10,11 +10,15 @@ import ssl
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import grpc
 import httpx
 import pytest
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from gateway.access.keys import digest_of
 from tests.support.crew import until
@@ -76,15 +80,16 @@ def short(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_socket_file_is_listened_on_and_goes_with_the_gateway(repository: Path, short: Path, workers: str) -> None:
     path = short / "s"
-    with gateway(repository, SERVER_UNIX_SOCKET=str(path), SERVER_WORKERS=workers) as process:
+    port = free_port()
+    settings = {"SERVER_UNIX_SOCKET": str(path), "SERVER_METRICS_PORT": str(port), "SERVER_WORKERS": workers}
+    with gateway(repository, **settings) as process:
         assert process.address == f"unix:{path}"
         assert stat.S_IMODE(path.stat().st_mode) == 0o660
         for _ in range(6):
             with over(str(path)) as client:
                 assert client.get("/readyz").status_code == 200
                 assert client.post("/v1/damage", files=PAIR).status_code == 200
-        with over(str(path)) as client:
-            assert "maskgate_images_decoded_total 12.0" in client.get("/metrics").text
+        assert "maskgate_images_decoded_total 12.0" in httpx.get(f"http://127.0.0.1:{port}/metrics").text
         process.terminate()
         assert process.process.wait(30) == 0
         assert not path.exists()
@@ -123,8 +128,14 @@ def test_tls_is_served_and_nothing_else(repository: Path, certificates: Path, wo
     files = {"SERVER_TLS_CERTIFICATE": "server.pem", "SERVER_TLS_KEY": "server.key"}
     settings = {name: str(certificates / file) for name, file in files.items()}
     trusted = ssl.create_default_context(cafile=certificates / "server.pem")
-    with gateway(repository, SERVER_WORKERS=workers, **settings) as process:
+    port = free_port()
+    with gateway(repository, SERVER_WORKERS=workers, SERVER_GRPC_PORT=str(port), **settings) as process:
         assert process.address.startswith("https://")
+        credentials = grpc.ssl_channel_credentials((certificates / "server.pem").read_bytes())
+        with grpc.secure_channel(f"127.0.0.1:{port}", credentials) as channel:
+            assert alive(channel)
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, pytest.raises(grpc.RpcError):
+            alive(channel)
         with httpx.Client(base_url=process.address, verify=trusted, timeout=60) as client:
             assert client.get("/readyz").status_code == 200
             assert client.post("/v1/damage", files=PAIR).status_code == 200
@@ -136,13 +147,39 @@ def test_tls_is_served_and_nothing_else(repository: Path, certificates: Path, wo
         assert "Traceback" not in "".join(process.output)
 
 
+def test_a_handshake_is_not_waited_for_longer_than_a_head(repository: Path, certificates: Path) -> None:
+    files, port = {"CERTIFICATE": "server.pem", "KEY": "server.key"}, free_port()
+    settings = {f"SERVER_TLS_{name}": str(certificates / file) for name, file in files.items()}
+    settings |= {"SERVER_HEADER_SECONDS": "1", "SERVER_GRPC_PORT": str(port)}
+    with gateway(repository, **settings) as process:
+        for each in (urlsplit(process.address).port, port):
+            with socket.create_connection(("127.0.0.1", each), timeout=30) as connection:
+                start = time.monotonic()
+                assert connection.recv(1) == b""
+                assert 0.5 < time.monotonic() - start < 20
+
+
+def alive(channel: grpc.Channel) -> bool:
+    stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+    told: bool = stub.ServerLive(service_pb2.ServerLiveRequest(), timeout=10).live
+    return told
+
+
 def test_callers_need_a_certificate_where_that_is_set(repository: Path, certificates: Path) -> None:
     files = {"CERTIFICATE": "server.pem", "KEY": "server.key", "CLIENTS": "caller.pem"}
     settings = {f"SERVER_TLS_{name}": str(certificates / file) for name, file in files.items()}
     context = ssl.create_default_context(cafile=certificates / "server.pem")
-    with gateway(repository, **settings) as process:
+    port, theirs = free_port(), {name: (certificates / name).read_bytes() for name in ("server.pem", "caller.pem")}
+    with gateway(repository, SERVER_GRPC_PORT=str(port), **settings) as process:
         with pytest.raises(httpx.TransportError):
             httpx.get(f"{process.address}/healthz", verify=context)
+        stranger = grpc.ssl_channel_credentials(theirs["server.pem"])
+        with grpc.secure_channel(f"127.0.0.1:{port}", stranger) as channel, pytest.raises(grpc.RpcError):
+            alive(channel)
+        key = (certificates / "caller.key").read_bytes()
+        known = grpc.ssl_channel_credentials(theirs["server.pem"], key, theirs["caller.pem"])
+        with grpc.secure_channel(f"127.0.0.1:{port}", known) as channel:
+            assert alive(channel)
         context.load_cert_chain(certificates / "caller.pem", certificates / "caller.key")
         assert httpx.get(f"{process.address}/healthz", verify=context).status_code == 200
 
@@ -153,6 +190,19 @@ def test_a_certificate_that_cannot_be_used_is_one_line(repository: Path, certifi
         said = serve(repository, **{f"SERVER_TLS_{name}": path for name, path in settings.items()})
         assert said.returncode == 1
         assert said.stderr.startswith("The gateway cannot use ")
+        assert said.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_port_for_grpc_is_not_shared_with_strangers(repository: Path, workers: str) -> None:
+    port = free_port()
+    with gateway(repository, SERVER_GRPC_PORT=str(port), SERVER_WORKERS=workers):
+        for _ in range(4):
+            with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+                assert alive(channel)
+        said = serve(repository, SERVER_GRPC_PORT=str(port))
+        assert said.returncode == 1
+        assert f"{port}: Address already in use" in said.stderr
         assert said.stderr.count("\n") == 1
 
 
