@@ -14,6 +14,8 @@ import httpx
 import pytest
 import yaml
 
+import gateway
+from gateway.cli import main
 from tests.support.containers import Containers
 from tests.support.places import ROOT
 from tests.support.redis_server import free_port
@@ -53,6 +55,13 @@ def objects(text: str) -> list[dict[str, Any]]:
 
 def by_kind(text: str) -> dict[str, dict[str, Any]]:
     return {each["kind"]: each for each in objects(text)}
+
+
+def test_the_chart_is_of_this_version() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert chart["version"] == chart["appVersion"] == gateway.__version__
+    for path in KSERVE:
+        assert f"image: registry.example/maskgate:{gateway.__version__}\n" in path.read_text(), path.name
 
 
 @pytest.mark.parametrize("values", EXAMPLES, ids=lambda path: path.stem)
@@ -102,6 +111,20 @@ def test_kserve_takes_its_objects() -> None:
     assert (done.returncode, done.stdout) == (0, f"{len(KSERVE)} objects, 0 findings\n"), done.stdout + done.stderr
 
 
+def test_the_gateway_takes_its_arguments_and_what_kserve_appends(capsys: pytest.CaptureFixture[str]) -> None:
+    found = [each for path in KSERVE for each in objects(path.read_text()) if each["kind"] == "InferenceService"]
+    served = [container["args"] for each in found for container in each["spec"]["predictor"]["containers"]]
+    appended = ["--model_name", "maskgate", "--predictor_host", "maskgate-predictor.apps", "--http_port", "8080"]
+    deployments = [by_kind(rendered(values))["Deployment"] for values in EXAMPLES]
+    served += [each["spec"]["template"]["spec"]["containers"][0]["args"] for each in deployments]
+    for command, *arguments in served:
+        assert command == "serve"
+        assert main(["settings", *arguments, *appended]) == 0
+        settings = json.loads(capsys.readouterr().out)
+        assert (settings["server"]["host"], settings["server"]["port"]) == ("0.0.0.0", 8080)  # noqa: S104 — a pod's own
+    assert len(served) == len(KSERVE) + len(EXAMPLES)
+
+
 @pytest.mark.parametrize(
     ("value", "message"),
     [
@@ -139,12 +162,12 @@ def test_triton_shares_memory_with_the_gateway_and_has_time_to_compile() -> None
     found = by_kind(rendered(ROOT / "deploy" / "helm" / "examples" / "triton.yaml"))
     pod = found["Deployment"]["spec"]["template"]["spec"]
     assert {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}} in pod["volumes"]
-    gateway, triton = pod["containers"]
-    for container in (gateway, triton):
+    answering, triton = pod["containers"]
+    for container in (answering, triton):
         assert {"name": "shm", "mountPath": "/dev/shm"} in container["volumeMounts"]  # noqa: S108 — no file of ours
         probe = container["startupProbe"]
         assert probe["periodSeconds"] * probe["failureThreshold"] >= 900
-    assert "--engine=triton" in gateway["args"]
+    assert "--engine=triton" in answering["args"]
     assert (
         found["HorizontalPodAutoscaler"]["spec"]["metrics"][0]["pods"]["metric"]["name"]
         == "maskgate_queued_work_seconds"

@@ -46,5 +46,5 @@ def test_models_go_to_s3_and_come_back(tmp_path: Path) -> None:
     assert verified == sorted({*named, *damage})
     for path in (tmp_path / "new").rglob("*"):
         if path.is_file():
-            original = ROOT / "model_repository" / path.relative_to(tmp_path / "new")
-            assert original.read_bytes() == path.read_bytes(), original
+            ours = ROOT / "model_repository" / path.relative_to(tmp_path / "new")
+            assert ours.read_bytes() == path.read_bytes(), ours

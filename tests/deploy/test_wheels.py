@@ -6,7 +6,6 @@ import email
 import os
 import subprocess
 import sys
-import sysconfig
 import tarfile
 import zipfile
 from pathlib import Path
@@ -71,7 +70,7 @@ def test_what_is_installed_from_wheels_runs_outside_the_repository(dist: Path, t
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "-qq", "--no-deps", "--no-index"]
     subprocess.run([*pip, *map(str, dist.glob("*.whl"))], check=True)
     (site,) = environment.glob("lib/python3.*/site-packages")
-    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    (site / "dependencies.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
     told = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
 
     def run(*command: str) -> str:

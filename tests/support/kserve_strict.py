@@ -15,7 +15,7 @@ import kserve.models
 import kubernetes.client
 import yaml
 
-_SCALARS: dict[str, type | tuple[type, ...]] = {"int": int, "bool": bool, "str": str, "float": (int, float)}
+_SCALARS: dict[str, tuple[type, ...]] = {"int": (int,), "bool": (bool,), "str": (str,), "float": (int, float)}
 
 
 def _model(name: str) -> Any:
