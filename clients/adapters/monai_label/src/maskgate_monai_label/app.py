@@ -150,14 +150,12 @@ class Adapter:
         if name := request.query_params.get("session_id"):
             image = self.sessions.image(name)
         series = request.query_params.get("image", "")
-        cards = {card["name"]: card for card in await self.gateway.cards()}
-        if model not in cards:
-            raise Refused(404, "There is no such model.")
-        if cards[model]["task"] == "interactive":
+        card = await self.gateway.card(model)
+        if card["task"] == "interactive":
             content, notices = await self._object(model, image, series, params)
         else:
             content, notices = await self._lesions(model, image, series, params)
-        told = {"label_names": _model(cards[model])["labels"], "notices": notices}
+        told = {"label_names": _model(card)["labels"], "notices": notices}
         return _result(content, told, request.query_params.get("output", "all"), params)
 
     async def datastore(self, request: Request) -> Response:

@@ -6,12 +6,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
 NRRD, NIFTI = "application/x-nrrd", "application/x-nifti"
 MEDIA_TYPES = {".nrrd": NRRD, ".seg.nrrd": NRRD, ".nii.gz": NIFTI}
 """By `result_extension`."""
+
+TASKS = ("ct", "interactive")
+"""Of the gateway, whose models are shown."""
 
 WINDOW = (-1250, 250)
 """Hounsfield units between which slices are shown to models of pictures: what the CT models see too."""
@@ -61,9 +65,20 @@ class Gateway:
     async def cards(self) -> list[dict[str, Any]]:
         """Return the cards of the ready models that segment: of CT, and of pictures by clicks."""
         models = (await self._ask("GET", "/v1/models")).json()["models"]
-        names = [one["name"] for one in models if one["state"] == "ready" and one["task"] in ("ct", "interactive")]
-        answers = [await self._ask("GET", f"/v1/models/{name}") for name in names]
-        return [answer.json()["card"] for answer in answers]
+        names = [one["name"] for one in models if one["state"] == "ready" and one["task"] in TASKS]
+        return [await self.card(name) for name in names]
+
+    async def card(self, model: str) -> dict[str, Any]:
+        """Return the card of a model that segments.
+
+        Raises:
+            Refused: there is no such model, or it does something else.
+        """
+        card = (await self._ask("GET", f"/v1/models/{quote(model, safe='')}")).json()["card"]
+        if card is None or card["task"] not in TASKS:
+            raise Refused(404, "There is no such model.")
+        found: dict[str, Any] = card
+        return found
 
     async def lesions(self, model: str, media_type: str, source: bytes | Mapping[str, str]) -> Answer:
         """Return the label map of a CT: of a file, or of a series that the gateway reads itself."""
