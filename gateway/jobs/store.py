@@ -302,7 +302,7 @@ class JobStore(Books):
     def _end(self, item: Item, state: ItemState, **columns: object) -> Forgotten:
         with self.changing():
             left = self.let_go(item.job, [item.number])
-            self.move(item.job, "running", state, item.number, **columns)
+            self.move(item.job, item.state, state, item.number, **columns)
         return left
 
     def _length_of(self, tenant: str, upload: str) -> int:
