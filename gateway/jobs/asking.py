@@ -23,7 +23,11 @@ from gateway.jobs.model import Request
 
 _BOUNDARY = b"maskgate-job-3f1b9c0e5d7a42868f0c"
 _END = b"--" + _BOUNDARY + b"--\r\n"
-_NOT_KEPT = frozenset({"server-timing", "cache-control", "content-length", "content-type", "x-request-id"})
+
+
+def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return those headers of an answer, by lower-case names, that say something of it, whoever fetches it."""
+    return {name.title(): value for name, value in headers.items() if name.startswith("maskgate-")}
 
 
 class Writable(Protocol):
@@ -73,11 +77,6 @@ class Answered:
     headers: dict[str, str] = field(default_factory=dict)
     size: int = 0
     digest: str = ""
-
-    @property
-    def kept_headers(self) -> Mapping[str, str]:
-        """Those that say something of the answer, whoever fetches it."""
-        return {name.title(): value for name, value in self.headers.items() if name not in _NOT_KEPT}
 
 
 @dataclass(frozen=True)

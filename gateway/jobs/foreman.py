@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 import time
 from abc import ABC, abstractmethod
 from contextlib import suppress
@@ -21,7 +20,6 @@ from gateway.observability import logs
 _log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.25
-"""How long what is to be done may wait to be seen."""
 
 SWEEP_SECONDS = 60.0
 """How often what is over is forgotten."""
@@ -35,10 +33,14 @@ class Foreman(ABC):
     Args:
         desk: with the jobs.
         services: of the app.
+
+    Attributes:
+        look_seconds: how long what is to be done may wait to be seen.
     """
 
     def __init__(self, desk: Desk, services: Services) -> None:
         """Begin nothing yet."""
+        self.look_seconds = LOOK_SECONDS
         self._desk = desk
         self._services = services
 
@@ -69,12 +71,13 @@ class Foreman(ABC):
                 self._desk.woken.clear()
                 await self._look()
                 self._services.telemetry.job_items_waiting.set(await self._desk.books(self._desk.store.waiting))
-            except (OSError, sqlite3.Error) as error:
-                # A full disk, most of all: what is there stays, and goes on when there is room.
+            except Exception as error:
+                # A full disk, most of all: what is there stays, and goes on when there is room. Nothing ends this for
+                # good, or jobs would stand still and nobody would know.
                 _log.error("jobs pause: %s", logs.where(error))
                 await asyncio.sleep(_PAUSE_SECONDS)
             with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
+                async with asyncio.timeout(self.look_seconds):
                     await self._desk.woken.wait()
 
     @abstractmethod

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from gateway.errors import InputForbidden, InputUnreachable
 from gateway.jobs.files import new_file
+from gateway.observability.logs import silence_addresses
 
 if TYPE_CHECKING:
     import httpx
@@ -76,6 +77,7 @@ async def fetch(stores: Sequence[str], address: str, into: Path, most: int) -> N
 async def _of_http(address: str, stores: Sequence[str]) -> AsyncIterator[AsyncIterator[bytes]]:
     import httpx
 
+    silence_addresses()
     try:
         async with httpx.AsyncClient(timeout=httpx.Timeout(_READ_SECONDS, connect=_CONNECT_SECONDS)) as client:
             for _ in range(_MOST_REDIRECTS + 1):

@@ -25,7 +25,7 @@ from starlette.types import ASGIApp
 
 from gateway.errors import InputUnreachable, Internal, MaskgateError, RequestNotFound
 from gateway.http.request_path import Services
-from gateway.jobs.asking import Answered, Asking, PartFile
+from gateway.jobs.asking import Answered, Asking, PartFile, kept_headers
 from gateway.jobs.desk import Desk
 from gateway.jobs.files import BODY, digest_of_file, new_file
 from gateway.jobs.foreman import Foreman
@@ -157,7 +157,7 @@ class Runner(Foreman):
                     break
                 # Another model is served since: nobody can say any more which of them this answer is of.
             media_type = answered.headers.get("content-type", "")
-            result = Result(media_type, answered.size, answered.digest, answered.kept_headers)
+            result = Result(media_type, answered.size, answered.digest, kept_headers(answered.headers))
             return await desk.disk(files.keep, folder, job.tenant, key, result)
         finally:
             await desk.disk(files.drop_made, folder)

@@ -30,6 +30,12 @@ def configure(settings: LogSettings) -> None:
     logging.captureWarnings(True)
 
 
+def silence_addresses() -> None:
+    """Let httpx log nothing: what it does are addresses, in which a study or a file is named."""
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
 class JsonFormatter(logging.Formatter):
     """One object a line: time (UTC, ISO 8601), level, logger, message, request_id and trace_id, fields, stack."""
 
