@@ -63,7 +63,10 @@ class ItemWorker:
         done = done_of(place.job, place.chunk, place.number)
         if await self._objects.document(done) is not None:
             return
-        chunk = await self._objects.document(chunk_of(place.job, place.chunk)) or {}
+        chunk = await self._objects.document(chunk_of(place.job, place.chunk))
+        if chunk is None:
+            # The job has ended meanwhile, and all of it was fetched.
+            return
         given = next(item for item in chunk["items"] if item["number"] == place.number)
         sources = {name: Source(kind, value) for name, (kind, value) in given["sources"].items()}
         item = Item(place.job, place.number, "", "running", sources, given["query"])

@@ -65,7 +65,9 @@ def tracked_files() -> tuple[Path, ...]:
     return tuple(path for name in names if name and (path := ROOT / name).is_file())
 
 
-@pytest.mark.parametrize("lock", ["build.txt", "serve.txt", "dev.txt", "torch.txt", "triton.txt", "perf.txt"])
+@pytest.mark.parametrize(
+    "lock", ["build.txt", "serve.txt", "jobs.txt", "dev.txt", "torch.txt", "triton.txt", "perf.txt", "job-servers.txt"]
+)
 def test_every_line_of_a_lock_is_one_exact_version(lock: str) -> None:
     lines = requirements(lock)
     assert lines
@@ -73,7 +75,9 @@ def test_every_line_of_a_lock_is_one_exact_version(lock: str) -> None:
     assert len(pins(lock)) == len(lines), "a package is pinned once, for all Pythons and platforms"
 
 
-@pytest.mark.parametrize("lock", ["build.txt", "serve.txt", "dev.txt", "triton.txt", "perf.txt"])
+@pytest.mark.parametrize(
+    "lock", ["build.txt", "serve.txt", "jobs.txt", "dev.txt", "triton.txt", "perf.txt", "job-servers.txt"]
+)
 def test_locks_carry_hashes_and_name_no_package_source(lock: str) -> None:
     text = (LOCKS / lock).read_text(encoding="utf-8")
     assert text.count("==") <= text.count("--hash=sha256:")
