@@ -64,7 +64,7 @@ async def fetch(stores: Sequence[str], address: str, into: Path, most: int) -> N
     check_address(address, stores)
     source = _of_s3(address) if address.startswith("s3://") else _of_http(address, stores)
     size = 0
-    with await asyncio.to_thread(new_file, into) as file:
+    with new_file(into) as file:
         async with source as pieces:
             async for piece in pieces:
                 size += len(piece)

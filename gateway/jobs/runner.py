@@ -167,7 +167,7 @@ class Runner(Foreman):
         give_up = time.monotonic() + self._desk.settings.patience_seconds
         late = 0
         while True:
-            with await self._desk.disk(new_file, body) as file:
+            with new_file(body) as file:
                 answered = await asking.ask(self._desk, request, parts, file)
             late += answered.status == 504
             again = answered.status in _BUSY or (answered.status == 504 and late < _MOST_LATE)

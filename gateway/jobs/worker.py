@@ -161,7 +161,7 @@ class ItemWorker:
 
 async def _written(answer: httpx.Response, body: Path) -> Result:
     size, hashed = 0, hashlib.sha256()
-    with await asyncio.to_thread(new_file, body) as file:
+    with new_file(body) as file:
         async for piece in answer.aiter_bytes(1 << 20):
             size += len(piece)
             hashed.update(piece)
