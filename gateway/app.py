@@ -26,6 +26,7 @@ from gateway.http.tracing import Tracing
 from gateway.jobs import route as jobs
 from gateway.jobs import uploads
 from gateway.jobs.desk import Desk
+from gateway.jobs.foreman import Foreman
 from gateway.jobs.runner import Runner
 from gateway.observability.metrics import Telemetry
 from gateway.observability.place import Place, tallies
@@ -97,7 +98,7 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
                 tasks.append(asyncio.create_task(follow(together.refreshes, services.engine.refresh), name="follow"))
                 await asyncio.wait({loading})
             if desk is not None:
-                tasks.append(asyncio.create_task(Runner(desk, services, tasks_alone).run(), name="jobs"))
+                tasks.append(asyncio.create_task(_foreman(desk, services, tasks_alone).run(), name="jobs"))
             async with rpc.serving(services, tenants, quotas) if server.grpc_port else nullcontext():
                 yield
             for task in tasks:
@@ -156,6 +157,15 @@ def _tasks_alone(services: Services) -> FastAPI:
     for router in services.settings.registry.routers():
         app.include_router(router, dependencies=[Depends(only_declared)])
     return app
+
+
+def _foreman(desk: Desk, services: Services, tasks: FastAPI) -> Foreman:
+    """Return who sees to jobs; what hands them on to Temporal is imported only where it does."""
+    if desk.settings.engine == "embedded":
+        return Runner(desk, services, tasks)
+    from gateway.jobs.temporal import TemporalForeman
+
+    return TemporalForeman(desk, services)
 
 
 def _tracer(settings: Settings, telemetry: Telemetry) -> Tracer | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import re
@@ -64,6 +65,8 @@ def _run(given: Sequence[str]) -> int:
     logs.configure(settings.log)
     if options.command == "work":
         return _work(settings, options)
+    if options.command == "worker":
+        return _work_on_jobs(settings)
     return _serve(settings, given[1:])
 
 
@@ -80,12 +83,13 @@ def _parser() -> argparse.ArgumentParser:
     for appended in ("--model_name", "--predictor_host", "--predictor_protocol"):
         settings.add_argument(appended, dest="of_kserve", help=argparse.SUPPRESS)
     parser = argparse.ArgumentParser(prog="maskgate-gateway", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{serve,settings,key,models}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{serve,settings,key,models,worker}")
     commands.add_parser("serve", help="start the gateway", parents=[settings])
     commands.add_parser("settings", help="print every setting with its value in force", parents=[settings])
     key = commands.add_parser("key", help="make a key, and show it once")
     key.add_argument("--tenant", default="tenant", help="whose it will be")
     _add_models(commands.add_parser("models", help="move models between the repository and elsewhere, and check them"))
+    commands.add_parser("worker", help="work on jobs that gateways hand on to Temporal", parents=[settings])
     # What a supervisor starts; see gateway/server/supervisor.py.
     work = commands.add_parser("work", parents=[settings])
     work.add_argument("number", type=int)
@@ -227,6 +231,19 @@ def _work(settings: Settings, options: argparse.Namespace) -> int:
 
     memory = SharedMemory(options.memory, settings.server.workers)
     return serve_at(Place(options.number, memory), settings, options.lifeline, options.inherited)
+
+
+def _work_on_jobs(settings: Settings) -> int:
+    if settings.jobs.engine != "temporal":
+        print("Workers are for jobs on Temporal: set MASKGATE_JOBS_ENGINE=temporal.", file=sys.stderr)
+        return 2
+    from gateway.jobs.worker import work
+
+    try:
+        asyncio.run(work(settings))
+    except KeyboardInterrupt:
+        return 130
+    return 0
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -23,7 +24,11 @@ from gateway.jobs.model import Request
 
 _BOUNDARY = b"maskgate-job-3f1b9c0e5d7a42868f0c"
 _END = b"--" + _BOUNDARY + b"--\r\n"
-_NOT_KEPT = frozenset({"server-timing", "cache-control", "content-length", "content-type", "x-request-id"})
+
+
+def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return those headers of an answer, by lower-case names, that say something of it, whoever fetches it."""
+    return {name.title(): value for name, value in headers.items() if name.startswith("maskgate-")}
 
 
 class Writable(Protocol):
@@ -74,11 +79,6 @@ class Answered:
     size: int = 0
     digest: str = ""
 
-    @property
-    def kept_headers(self) -> Mapping[str, str]:
-        """Those that say something of the answer, whoever fetches it."""
-        return {name.title(): value for name, value in self.headers.items() if name not in _NOT_KEPT}
-
 
 @dataclass(frozen=True)
 class Asking:
@@ -128,7 +128,8 @@ class Asking:
                 answered.size += len(piece)
                 await desk.disk(take, piece)
 
-        await self.app(self._scope(request, size), receive, send)
+        async with aclosing(body):
+            await self.app(self._scope(request, size), receive, send)
         answered.digest = hashed.hexdigest()
         return answered
 
@@ -185,17 +186,18 @@ class _Buffer:
 
 
 def _opened(path: Path) -> BinaryIO:
+    # Not in a thread: of one that is cancelled meanwhile nobody would close the file.
     return path.open("rb")
 
 
-async def _body(desk: Desk, parts: Sequence[PartFile]) -> AsyncIterator[bytes]:
+async def _body(desk: Desk, parts: Sequence[PartFile]) -> AsyncGenerator[bytes, None]:
     """Yield a multipart body, a piece at a time; the last one is `_END` itself. Without parts there is none."""
     for part in parts:
         yield part.head
         if isinstance(part.content, bytes):
             yield part.content
         else:
-            with await desk.disk(_opened, part.content) as file:
+            with _opened(part.content) as file:
                 while piece := await desk.disk(file.read, PIECE):
                     yield piece
         yield b"\r\n"

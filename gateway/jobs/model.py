@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
+
+from gateway import __version__
 
 JobState = Literal["queued", "running", "done", "cancelled"]
 ItemState = Literal["waiting", "running", "done", "failed", "cancelled"]
@@ -160,3 +164,16 @@ class Item:
     result: Result | None = None
     problem: Mapping[str, Any] | None = None
     progress: Mapping[str, Any] | None = None
+
+
+def key_of(request: Request, models: Sequence[tuple[str, int, str]], digests: Mapping[str, str], item: Item) -> str:
+    """Return the key of a result: of all that it depends on, so that equal keys mean equal answers.
+
+    Args:
+        request: the item's parameters among them.
+        models: name, version and digest of all that may answer: which of them does, the route decides.
+        digests: of the parts, by name. What an item without parts depends on is nowhere here, so its result is its own.
+        item: the item.
+    """
+    said = [__version__, *vars(request).values(), models, digests or [item.job, item.number]]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit
 
 from gateway.errors import InputForbidden, InputUnreachable
-from gateway.jobs.desk import Desk
 from gateway.jobs.files import new_file
+from gateway.observability.logs import silence_addresses
 
 if TYPE_CHECKING:
     import httpx
@@ -48,11 +48,11 @@ def check_address(address: str, stores: Sequence[str], *, pointer: str | None = 
         raise InputForbidden("The address is of none of the stores that inputs may come from.", pointer=pointer)
 
 
-async def fetch(desk: Desk, address: str, into: Path, most: int) -> None:
+async def fetch(stores: Sequence[str], address: str, into: Path, most: int) -> None:
     """Write what lies at an address to a file.
 
     Args:
-        desk: whose settings name the stores.
+        stores: see `check_address`.
         address: ``https://…`` or ``s3://…``.
         into: the file.
         most: bytes that it may have.
@@ -61,22 +61,23 @@ async def fetch(desk: Desk, address: str, into: Path, most: int) -> None:
         InputForbidden: it is of no store, or leads out of them.
         InputUnreachable: it is not to be had, or too large.
     """
-    check_address(address, desk.settings.stores)
-    source = _of_s3(address) if address.startswith("s3://") else _of_http(address, desk.settings.stores)
+    check_address(address, stores)
+    source = _of_s3(address) if address.startswith("s3://") else _of_http(address, stores)
     size = 0
-    with await desk.disk(new_file, into) as file:
+    with new_file(into) as file:
         async with source as pieces:
             async for piece in pieces:
                 size += len(piece)
                 if size > most:
                     raise InputUnreachable(f"An input may have {most} bytes.", limit=most)
-                await desk.disk(file.write, piece)
+                await asyncio.to_thread(file.write, piece)
 
 
 @asynccontextmanager
 async def _of_http(address: str, stores: Sequence[str]) -> AsyncIterator[AsyncIterator[bytes]]:
     import httpx
 
+    silence_addresses()
     try:
         async with httpx.AsyncClient(timeout=httpx.Timeout(_READ_SECONDS, connect=_CONNECT_SECONDS)) as client:
             for _ in range(_MOST_REDIRECTS + 1):

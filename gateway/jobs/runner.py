@@ -1,9 +1,7 @@
-"""Who works jobs off: in one process of the gateway, item by item, each as a request of the bulk lane.
+"""The embedded engine of jobs: the process that sees to them works them off, each item as a request of the bulk lane.
 
-Of several processes that which has the folder's lock runs them; when it ends, however it does, the system lets the lock
-go and another takes over. So nothing has to be leased, and an item is never worked on by two at once. One process was
-preferred to all of them because its worker threads are shared with requests anyway, and `jobs.at_once` then means what
-it says; the price is that jobs use the threads of one process alone.
+One process was preferred to all of them because its worker threads are shared with requests anyway, and `jobs.at_once`
+then means what it says; the price is that jobs use the threads of one process alone.
 
 What a process that dies had begun is begun again: items are the unit of resumption. Within an item nothing is kept,
 because what a scene's bands or a CT's slices leave behind (open buildings, statistics, label maps) lies in memory and
@@ -16,7 +14,6 @@ import asyncio
 import hashlib
 import json
 import logging
-import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -26,22 +23,19 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from gateway import __version__
 from gateway.errors import InputUnreachable, Internal, MaskgateError, RequestNotFound
 from gateway.http.request_path import Services
-from gateway.jobs.asking import Answered, Asking, PartFile
+from gateway.jobs.asking import Answered, Asking, PartFile, kept_headers
 from gateway.jobs.desk import Desk
-from gateway.jobs.files import BODY, digest_of_file, lock, new_file
-from gateway.jobs.model import Item, Job, Request, Result, Source, joined
+from gateway.jobs.files import BODY, digest_of_file, new_file
+from gateway.jobs.foreman import Foreman
+from gateway.jobs.model import Item, Job, Request, Result, Source, joined, key_of
 from gateway.jobs.records import problem_of
 from gateway.jobs.references import fetch
 from gateway.observability import logs
 
 _log = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 0.25
-_SWEEP_SECONDS = 60.0
-_PAUSE_SECONDS = 5.0
 _LONGEST_WAIT = 30.0
 _BUSY = frozenset({429, 503})
 _MOST_LATE = 3
@@ -58,8 +52,8 @@ class _Working:
     tenant: str
 
 
-class Runner:
-    """Works jobs off as long as it runs.
+class Runner(Foreman):
+    """Works jobs off in this process, each item as a request of the bulk lane.
 
     Args:
         desk: with the jobs.
@@ -69,51 +63,25 @@ class Runner:
 
     def __init__(self, desk: Desk, services: Services, tasks: ASGIApp) -> None:
         """Begin nothing yet."""
-        self._desk = desk
-        self._services = services
+        super().__init__(desk, services)
         self._tasks = tasks
         self._running: dict[Place, _Working] = {}
 
-    async def run(self) -> None:
-        """Work jobs off, once no other process does, until cancelled; items that run then wait for the next one."""
-        folder = self._desk.settings.folder
-        assert folder is not None  # noqa: S101 - a desk has one
-        # What is waited for, another process does; and engines have no event for having tried.
-        while (held := await self._desk.disk(lock, folder / "runner.lock")) is None:  # noqa: ASYNC110
-            await asyncio.sleep(1)
-        with held:
-            while not self._services.engine.tried:  # noqa: ASYNC110
-                await asyncio.sleep(_LOOK_SECONDS)
-            await self._desk.disk(self._desk.files.tidy)
-            try:
-                await self._go_on()
-            finally:
-                left = [working.task for working in self._running.values()]
-                for task in left:
-                    task.cancel()
-                await asyncio.gather(*left, return_exceptions=True)
+    async def _recover(self) -> None:
+        await self._desk.books(self._desk.store.recover, self._desk.settings.tries, list(self._running))
 
-    async def _go_on(self) -> None:
-        swept = -_SWEEP_SECONDS
-        while True:
-            try:
-                if time.monotonic() - swept >= _SWEEP_SECONDS:
-                    swept = time.monotonic()
-                    await self._desk.books(self._desk.store.recover, self._desk.settings.tries, list(self._running))
-                    await self._desk.clear(await self._desk.books(self._desk.store.sweep))
-                await self._look()
-            except (OSError, sqlite3.Error) as error:
-                # A full disk, most of all: what is there stays, and goes on when there is room.
-                _log.error("jobs pause: %s", logs.where(error))
-                await asyncio.sleep(_PAUSE_SECONDS)
+    async def _leave(self) -> None:
+        """End the items that run; they wait for the next process."""
+        left = [working.task for working in self._running.values()]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     async def _look(self) -> None:
-        """End what is to end, begin what there is room for, say how far the rest is; return when there may be more."""
         desk = self._desk
         for place in await desk.books(desk.store.unwanted):
             if place in self._running:
                 self._running[place].task.cancel()
-        desk.woken.clear()
         while len(self._running) < desk.settings.at_once and not self._services.admission.draining:
             claimed = await desk.books(desk.store.claim)
             if claimed is None:
@@ -125,10 +93,6 @@ class Runner:
             task.add_done_callback(lambda _, place=place: self._ended(place))  # type: ignore[misc]
         if progress := self._progress():
             await desk.books(desk.store.advanced, progress)
-        self._services.telemetry.job_items_waiting.set(await desk.books(desk.store.waiting))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_LOOK_SECONDS):
-                await desk.woken.wait()
 
     def _ended(self, place: Place) -> None:
         del self._running[place]
@@ -193,7 +157,7 @@ class Runner:
                     break
                 # Another model is served since: nobody can say any more which of them this answer is of.
             media_type = answered.headers.get("content-type", "")
-            result = Result(media_type, answered.size, answered.digest, answered.kept_headers)
+            result = Result(media_type, answered.size, answered.digest, kept_headers(answered.headers))
             return await desk.disk(files.keep, folder, job.tenant, key, result)
         finally:
             await desk.disk(files.drop_made, folder)
@@ -203,7 +167,7 @@ class Runner:
         give_up = time.monotonic() + self._desk.settings.patience_seconds
         late = 0
         while True:
-            with await self._desk.disk(new_file, body) as file:
+            with new_file(body) as file:
                 answered = await asking.ask(self._desk, request, parts, file)
             late += answered.status == 504
             again = answered.status in _BUSY or (answered.status == 504 and late < _MOST_LATE)
@@ -221,27 +185,17 @@ class Runner:
         path = folder / f"fetched-{name}"
         for pause in _FETCH_PAUSES:
             try:
-                await fetch(self._desk, source.value, path, self._services.settings.limits.body_bytes)
+                await fetch(self._desk.settings.stores, source.value, path, self._services.settings.limits.body_bytes)
                 break
             except InputUnreachable:
                 await asyncio.sleep(pause)
         else:
-            await fetch(self._desk, source.value, path, self._services.settings.limits.body_bytes)
+            await fetch(self._desk.settings.stores, source.value, path, self._services.settings.limits.body_bytes)
         return PartFile(name, path)
 
     async def _key(self, item: Item, request: Request, parts: list[PartFile]) -> str:
-        """Return the key of a result: of all that it depends on, so that equal keys mean equal answers.
-
-        Of the models, those of the task that are ready, by the digests of their files: which of them answers, the route
-        decides. What an item without parts depends on is nowhere here, so its result is the item's alone.
-        """
-        said = [
-            __version__,
-            *vars(request).values(),
-            self._models(request.task),
-            {part.name: await self._digest(part) for part in parts} or [item.job, item.number],
-        ]
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        digests = {part.name: await self._digest(part) for part in parts}
+        return key_of(request, self._models(request.task), digests, item)
 
     async def _digest(self, part: PartFile) -> str:
         if isinstance(part.content, bytes):

@@ -262,6 +262,31 @@ class JobStore(Books):
         row = self.one("SELECT coalesce(sum(waiting), 0) FROM jobs WHERE waiting > 0")
         return int(row[0]) if row else 0
 
+    def open_jobs(self) -> list[Job]:
+        """Return all jobs that have not ended, the oldest first."""
+        rows = self._db.execute("SELECT * FROM jobs WHERE ended IS NULL ORDER BY created")
+        return [job_of(row) for row in rows]
+
+    def open_items(self, job: str) -> list[Item]:
+        """Return the items of a job that have not ended."""
+        rows = self._db.execute(
+            "SELECT * FROM items WHERE job = ? AND state IN ('waiting', 'running') ORDER BY number", (job,)
+        )
+        return [item_of(row) for row in rows]
+
+    def begun(self, job: str, tries: Mapping[int, int]) -> None:
+        """Write down which items of a job others work on now, and how often they have begun them."""
+        with self.changing() as db:
+            for number, count in tries.items():
+                where = (count, job, number)
+                db.execute("UPDATE items SET tries = ? WHERE job = ? AND number = ? AND state = 'waiting'", where)
+                self.move(job, "waiting", "running", number)
+            db.execute(
+                "UPDATE jobs SET state = iif(state = 'queued', 'running', state), started = coalesce(started, ?) "
+                "WHERE id = ?",
+                (time.time(), job),
+            )
+
     # Uploads
 
     def upload(self, tenant: str, length: int, expires: float, most: int, tenants_most: int) -> str:
@@ -302,7 +327,7 @@ class JobStore(Books):
     def _end(self, item: Item, state: ItemState, **columns: object) -> Forgotten:
         with self.changing():
             left = self.let_go(item.job, [item.number])
-            self.move(item.job, "running", state, item.number, **columns)
+            self.move(item.job, item.state, state, item.number, **columns)
         return left
 
     def _length_of(self, tenant: str, upload: str) -> int:

@@ -79,7 +79,7 @@ async def create(request: Request, services: InjectedServices, desk: InjectedDes
     upload = await desk.upload(tenant, length)
     offset = 0
     if request.headers.get("content-type") == _BYTES:
-        receiving = await desk.disk(Receiving, desk.files.upload(upload), 0, length, _checksum(request))
+        receiving = Receiving(desk.files.upload(upload), 0, length, _checksum(request))
         offset = await _receive(request, limits, desk, receiving)
     headers = {
         **_SPOKEN,
@@ -139,7 +139,7 @@ async def go_on(
     offset = _number(request, "Upload-Offset")
     if used:
         raise UploadBusy("A job is to read the upload; it is not changed any more.")
-    receiving = await desk.disk(Receiving, desk.files.upload(upload), offset, length, _checksum(request))
+    receiving = Receiving(desk.files.upload(upload), offset, length, _checksum(request))
     offset = await _receive(request, services.settings.limits, desk, receiving)
     headers = {"Upload-Offset": str(offset), "Upload-Expires": formatdate(expires, usegmt=True)}
     return Response(status_code=204, headers=_SPOKEN | headers)

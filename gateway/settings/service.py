@@ -178,6 +178,37 @@ class JobSettings(Group):
     its path: ``https://host/path/`` or ``s3://bucket/path/``. Needs the extra `jobs`. For S3 the variables of the AWS
     tools hold: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT`."""
 
+    engine: Literal["embedded", "temporal"] = "embedded"
+    """Who works items off: this gateway, or workers (`maskgate-gateway worker`) that a Temporal server hands them to,
+    and that ask gateways for the answers; those need the extra `jobs` and the settings that follow."""
+
+    temporal: str = Field("localhost:7233", pattern=r"^[^/\s]+:[0-9]+$")
+    """``host:port`` of the Temporal server."""
+
+    namespace: str = "default"
+    """Namespace there."""
+
+    queue: str = "maskgate-jobs"
+    """Task queue there, which the gateway and its workers agree on."""
+
+    objects: str | None = Field(None, pattern=r"^s3://[^/\s]+/([^\s]*/)?$")
+    """Where inputs and results lie on their way between gateway and workers, as ``s3://bucket/path/``; the variables of
+    the AWS tools hold, and the bucket is private: it holds the callers' images."""
+
+    gateways: str = "http://localhost:8080"
+    """Of a worker: address of the gateways that answer, or of the balancer before them."""
+
+    key: SecretStr | None = None
+    """Of a worker: its key there, which opens the tasks; its quotas are those of all jobs."""
+
+    @model_validator(mode="after")
+    def _can_be_handed_on(self) -> Self:
+        if self.engine == "temporal" and self.objects is None:
+            raise ValueError("the engine temporal needs jobs.objects")
+        if self.engine == "temporal" and (find_spec("temporalio") is None or find_spec("obstore") is None):
+            raise ValueError("needs temporalio and obstore: install the extra `jobs`")
+        return self
+
     @field_validator("stores")
     @classmethod
     def _can_be_read(cls, stores: tuple[str, ...]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ import pytest
 
 from gateway.app import create_app
 from gateway.errors import Overloaded
-from gateway.jobs import runner
+from gateway.jobs import foreman
 from gateway.settings import Settings
 from tests.support.app_client import AppClient, running
 from tests.support.films import dicom as chest_dicom
@@ -402,7 +402,7 @@ def test_a_process_that_leaves_hands_its_items_to_the_next(
 def test_jobs_are_forgotten_when_their_time_is_over(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "_SWEEP_SECONDS", 0.2)
+    monkeypatch.setattr(foreman, "SWEEP_SECONDS", 0.2)
     keeper = start(jobs={"folder": tmp_path, "keep_seconds": 0.5, "upload_seconds": 0.5})
     unused = upload(keeper, OTHER)
     left = keeper.post("/v1/waste", files={"image": PHOTO}, headers=ASYNC)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import httpx
 import pytest
 
 from tests.support.crew import connection_to_each, get, until, workers
+from tests.support.emergencies import Emergencies
 from tests.support.jobs import ended, standing, upload, waste
 from tests.support.pictures import encode, noise
 from tests.support.processes import GatewayProcess, gateway
@@ -62,42 +62,6 @@ def keeping(models: Path, folder: Path, **settings: str) -> Iterator[tuple[Gatew
         yield server, client
 
 
-class Emergencies:
-    """Asks in the emergency lane as long as it lives, wherever the gateway is just now.
-
-    Attributes:
-        address: of the gateway; empty while there is none.
-        answers: status and seconds of each that was answered.
-    """
-
-    def __init__(self, photo: bytes) -> None:
-        self.address = ""
-        self.answers: list[tuple[int, float]] = []
-        self._photo = photo
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._ask)
-
-    def __enter__(self) -> Emergencies:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _ask(self) -> None:
-        headers = {"Maskgate-Priority": "emergency", "Maskgate-Deadline": str(DEADLINE_SECONDS)}
-        while not self._over.wait(0.1):
-            start = time.monotonic()
-            try:
-                answer = httpx.post(
-                    f"{self.address}/v1/waste", files={"image": self._photo}, headers=headers, timeout=60
-                )
-            except (httpx.TransportError, httpx.UnsupportedProtocol):
-                continue  # it was killed, or is not there yet
-            self.answers.append((answer.status_code, time.monotonic() - start))
-
-
 def results(folder: Path) -> dict[str, tuple[int, int]]:
     """Return inode and time of each result's file."""
     found = {}
@@ -139,7 +103,7 @@ def test_a_job_outlives_the_gateway_however_often_it_is_killed(models: Path, tmp
     left: httpx.Response | None = None
     stored: dict[str, tuple[int, int]] = {}
     tries: dict[int, int] = {}
-    with Emergencies(encode(noise(256, 256))) as urgent:
+    with Emergencies(encode(noise(256, 256)), DEADLINE_SECONDS) as urgent:
         for kill in range(KILLS):
             with keeping(models, tmp_path) as (server, client):
                 urgent.address = server.address

@@ -19,7 +19,11 @@ from tests.support.places import ROOT
 LOCKS = ROOT / "deploy" / "locks"
 PROJECTS = (ROOT / "pyproject.toml", ROOT / "clients" / "python" / "pyproject.toml")
 HASHED = tuple(
-    f"{name}.txt" for name in ("build", "serve", "dev", "triton", "perf", "image", "image-gpu", "deploy", "helm")
+    f"{name}.txt"
+    for name in (
+        *("build", "serve", "jobs", "dev", "triton", "perf", "job-servers"),
+        *("image", "image-gpu", "deploy", "helm"),
+    )
 )
 PIN = re.compile(r"(?P<name>[a-z0-9-]+)==(?P<version>[0-9][0-9a-z.]*)( ; (?P<marker>.+))?")
 
