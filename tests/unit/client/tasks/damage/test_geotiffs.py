@@ -86,8 +86,9 @@ def test_a_file_is_asked_for_by_its_media_type(ask: Any, gateway: Any, form: str
 
 
 def test_tiles_are_parts_of_one_name(ask: Any, gateway: Any) -> None:
-    for more in ({}, {"progress": [].append}):
-        ask("damage_scene", [TIFF, TIFF + b"2"], TIFF, **more)
+    told: list[Progress] = []
+    for progress in (None, told.append):
+        ask("damage_scene", [TIFF, TIFF + b"2"], TIFF, progress=progress)
         body = gateway.requests[-1].read()
         assert [body.count(f'name="{name}"; filename="{name}"'.encode()) for name in ("pre", "post")] == [2, 1]
         assert TIFF + b"2" in body

@@ -105,11 +105,11 @@ def damage_scene(
 ) -> Call[SceneReport]:
     """Return the buildings of a pair of GeoTIFFs, and the files to `include`.
 
-    Either image may be several tiles. Of other pictures it is the same, without places. Of `districts` the buildings in each are counted. Where
-    `footprints` are given no buildings are looked for: each of these is graded. `output_crs`, ``source`` or a code of
-    EPSG's, is what GeoPackage and its like are in. Buildings of less confidence than `uncertain_below` are uncertain.
-    With `tta` models are asked once more about everything as a mirror shows it. `progress` is told of the bytes sent
-    and then of the tiles.
+    Either image may be several tiles. Of other pictures it is the same, without places. Of `districts` the buildings in
+    each are counted. Where `footprints` are given no buildings are looked for: each of these is graded. `output_crs`,
+    ``source`` or a code of EPSG's, is what GeoPackage and its like are in. Buildings of less confidence than
+    `uncertain_below` are uncertain. With `tta` models are asked once more about everything as a mirror shows it.
+    `progress` is told of the bytes sent and then of the tiles.
     """
     # `align` is asked for by name, so that pictures too are answered as scenes are.
     params = query(
