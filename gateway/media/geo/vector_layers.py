@@ -173,9 +173,16 @@ def _kind(values: Sequence[Any]) -> ColumnKind:
     there = [value for value in values if value is not None]
     if there and all(isinstance(value, bool) for value in there):
         return "truth"
-    if there and all(isinstance(value, int | float) and not isinstance(value, bool) for value in there):
-        return "integer" if all(isinstance(value, int) and abs(value) < 1 << 63 for value in there) else "number"
+    if there and all(_is_number(value) for value in there):
+        return "integer" if all(isinstance(value, int) for value in there) else "number"
     return "text"
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether a value is a number that tables have room for."""
+    if isinstance(value, int):
+        return not isinstance(value, bool) and abs(value) < 1 << 63
+    return isinstance(value, float)
 
 
 def _texts(values: Sequence[Any]) -> list[str | None]:

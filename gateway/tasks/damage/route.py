@@ -34,7 +34,7 @@ router = APIRouter(tags=[TASK.name])
 # Background and two grades.
 _LEAST_CLASSES = 3
 
-_READ = partial(read_parts, TASK.required_parts, optional=TASK.optional_parts)
+_READ = partial(read_parts, TASK.required_parts, optional=TASK.optional_parts, several=TASK.several_parts)
 
 
 class DamageAnswer(LabelMapAnswer):

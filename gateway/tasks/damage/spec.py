@@ -47,12 +47,20 @@ TASK = TaskSpec(
     ),
     contracts={"damage": check, CROP_TASK: check_crop},
     parts=(
-        Part("pre", "Before the disaster: GeoTIFF, PNG or JPEG. Its pixel grid is the answer's.", media_types=_IMAGES),
+        Part(
+            "pre",
+            "Before the disaster: GeoTIFF, PNG or JPEG. Its pixel grid is the answer's. Of GeoTIFF there may be "
+            "several, tiles of one image; they are put together on the grid of the first.",
+            media_types=_IMAGES,
+            several=True,
+        ),
         Part(
             "post",
             "After it. GeoTIFF of the same place, in any coordinate reference system, resolution and extent, is warped "
-            "to the pre grid. PNG or JPEG of the same frame: another size of equal aspect is resized and said so.",
+            "to the pre grid, several too. PNG or JPEG of the same frame: another size of equal aspect is resized and "
+            "said so.",
             media_types=_IMAGES,
+            several=True,
         ),
         Part(
             DISTRICTS,

@@ -85,6 +85,15 @@ def test_a_file_is_asked_for_by_its_media_type(ask: Any, gateway: Any, form: str
     assert dict(gateway.requests[0].url.params) == {"align": "require", "output_crs": "source"}
 
 
+def test_tiles_are_parts_of_one_name(ask: Any, gateway: Any) -> None:
+    told: list[Progress] = []
+    for progress in (None, told.append):
+        ask("damage_scene", [TIFF, TIFF + b"2"], TIFF, progress=progress)
+        body = gateway.requests[-1].read()
+        assert [body.count(f'name="{name}"; filename="{name}"'.encode()) for name in ("pre", "post")] == [2, 1]
+        assert TIFF + b"2" in body
+
+
 def test_progress_is_told(ask: Any) -> None:
     told: list[Progress] = []
     ask("damage_scene", TIFF, TIFF, progress=told.append)

@@ -45,6 +45,9 @@ T = TypeVar("T")
 Polygons = str | PathLike[str] | bytes
 """The path of a GeoJSON file of polygons, or its bytes."""
 
+SceneInput = ImageInput | list[ImageInput] | tuple[ImageInput, ...]
+"""An image, or several GeoTIFFs that are tiles of one."""
+
 _SCENE_SECONDS = 4 * 3600 + 30.0
 """How long an answer about scenes may take: a little more than the gateway itself takes at most."""
 
@@ -86,8 +89,8 @@ def damage_overlay(
 
 
 def damage_scene(
-    pre: ImageInput,
-    post: ImageInput,
+    pre: SceneInput,
+    post: SceneInput,
     *,
     districts: Polygons | None = None,
     footprints: Polygons | None = None,
@@ -102,11 +105,11 @@ def damage_scene(
 ) -> Call[SceneReport]:
     """Return the buildings of a pair of GeoTIFFs, and the files to `include`.
 
-    Of other pictures it is the same, without places. Of `districts` the buildings in each are counted. Where
-    `footprints` are given no buildings are looked for: each of these is graded. `output_crs`, ``source`` or a code of
-    EPSG's, is what GeoPackage and its like are in. Buildings of less confidence than `uncertain_below` are uncertain.
-    With `tta` models are asked once more about everything as a mirror shows it. `progress` is told of the bytes sent
-    and then of the tiles.
+    Either image may be several tiles. Of other pictures it is the same, without places. Of `districts` the buildings in
+    each are counted. Where `footprints` are given no buildings are looked for: each of these is graded. `output_crs`,
+    ``source`` or a code of EPSG's, is what GeoPackage and its like are in. Buildings of less confidence than
+    `uncertain_below` are uncertain. With `tta` models are asked once more about everything as a mirror shows it.
+    `progress` is told of the bytes sent and then of the tiles.
     """
     # `align` is asked for by name, so that pictures too are answered as scenes are.
     params = query(
@@ -129,8 +132,8 @@ def damage_scene(
 
 
 def damage_file(
-    pre: ImageInput,
-    post: ImageInput,
+    pre: SceneInput,
+    post: SceneInput,
     form: SceneFile,
     *,
     districts: Polygons | None = None,
@@ -173,12 +176,21 @@ def _damage(
     return Call("POST", "/v1/damage", accept, read, params, files, progress=progress, seconds=seconds)
 
 
-def _pair(pre: ImageInput, post: ImageInput, **layers: Polygons | None) -> dict[str, Part]:
-    files = image_part("pre", pre) | image_part("post", post)
+def _pair(pre: SceneInput, post: SceneInput, **layers: Polygons | None) -> dict[str, Part]:
+    files = _tiles("pre", pre) | _tiles("post", post)
     for name, layer in layers.items():
         if layer is not None:
             text = layer if isinstance(layer, bytes) else Path(layer).read_bytes()
             files[name] = (name, text, _MEDIA_TYPES["geojson"])
+    return files
+
+
+def _tiles(name: str, image: SceneInput) -> dict[str, Part]:
+    """Return the parts of an image: the first tile has its name, the others a number behind it."""
+    first, *others = image if isinstance(image, list | tuple) else [image]
+    files = image_part(name, first)
+    for number, tile in enumerate(others, 1):
+        (files[f"{name}/{number}"],) = image_part(name, tile).values()
     return files
 
 
