@@ -54,6 +54,7 @@ from maskgate_client.tasks.damage.answers import (
     SceneReport,
 )
 from maskgate_client.tasks.interactive.answers import (
+    Candidate,
     MaskProvenance,
     MaskReport,
     ObjectMask,
@@ -74,6 +75,7 @@ __all__ = [
     "AsyncClient",
     "AsyncSession",
     "Busy",
+    "Candidate",
     "ClassShare",
     "Client",
     "Conflict",
