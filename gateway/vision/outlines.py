@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import shapes
-from shapely import LinearRing
+from shapely import LinearRing, Polygon
 from shapely.geometry import shape
 
 from gateway.vision.masks import ObjectMask
@@ -124,9 +125,13 @@ def outlines(mask: ObjectMask, simplify: float = 0) -> list[Outline]:
     inside = mask.inside.view(np.uint8)
     place = Affine.translation(mask.box.x0, mask.box.y0)
     # Of four connected pixels GDAL makes rings that are simple, holes that touch them included.
-    found = [shape(part) for part, _ in shapes(inside, mask=mask.inside, connectivity=4, transform=place)]
+    found: list[Polygon] = [
+        shape(part) for part, _ in shapes(inside, mask=mask.inside, connectivity=4, transform=place)
+    ]
     found.sort(key=lambda part: (part.bounds[1], part.bounds[0], part.bounds[3], part.bounds[2]))
-    drawn = [part.simplify(simplify, preserve_topology=True) for part in found] if simplify else found
+    drawn: Sequence[Polygon] = found
+    if simplify:
+        drawn = [cast(Polygon, part.simplify(simplify, preserve_topology=True)) for part in found]
     return [
         Outline(_ring(part.exterior), [_ring(hole) for hole in part.interiors], round(exact.area))
         for part, exact in zip(drawn, found, strict=True)

@@ -104,10 +104,10 @@ class View:
         values = self.crop.uncut(probability, place)
         # The small slack keeps a threshold of k / 255, not exactly representable, from letting k pass.
         above = floor(255 * threshold + 1e-6)
-        clicks = [as_points(points) - (place.x0, place.y0) for points in (prompt.positive, prompt.negative)]
+        positive, negative = (as_points(points) - (place.x0, place.y0) for points in (prompt.positive, prompt.negative))
         radius = sigma / 2 * max(self.crop.box.width, self.crop.box.height) / self.crop.size
         found = values > above
-        part = honoured(found, *clicks, radius, values, above)
+        part = honoured(found, positive, negative, radius, values, above)
         mask = ObjectMask.within(part, place, height, width)
         score = round(cv2.mean(values, part.view(np.uint8))[0] / 255, 4) if mask.box else None
         return mask, score, said_of(mask, prompt, found=bool(found.any()))

@@ -93,10 +93,13 @@ class Prompt:
         def lines(strokes: tuple[Stroke, ...]) -> tuple[Stroke, ...]:
             return tuple(map(held, strokes))
 
-        corners = self.corners and held(self.corners, far=0)
+        corners = None
+        if self.corners is not None:
+            first, second = held(self.corners, far=0)
+            corners = (first, second)
         return replace(
             self,
-            corners=corners and (corners[0], corners[1]),
+            corners=corners,
             positive=held(self.positive),
             negative=held(self.negative),
             extreme=held(self.extreme),
