@@ -125,8 +125,8 @@ def outlines(mask: ObjectMask, simplify: float = 0) -> list[Outline]:
     inside = mask.inside.view(np.uint8)
     place = Affine.translation(mask.box.x0, mask.box.y0)
     # Of four connected pixels GDAL makes rings that are simple, holes that touch them included.
-    found: list[Polygon] = [
-        shape(part) for part, _ in shapes(inside, mask=mask.inside, connectivity=4, transform=place)
+    found = [
+        cast(Polygon, shape(part)) for part, _ in shapes(inside, mask=mask.inside, connectivity=4, transform=place)
     ]
     found.sort(key=lambda part: (part.bounds[1], part.bounds[0], part.bounds[3], part.bounds[2]))
     drawn: Sequence[Polygon] = found
