@@ -93,7 +93,7 @@ def test_objects_are_boxed_clicked_and_taken_back(page: Page, photo: Path) -> No
     plain = page.evaluate("document.getElementById('canvas').toDataURL()")
     drag(page, (100, 80), (180, 150), (260, 220))
     (found,) = shown(page)
-    assert found["box"] == [100, 80, 260, 220]
+    assert found["box"] == [100, 80, 261, 221]
     assert "the inside click was taken" in text(page, "found")
     boxed = page.evaluate("document.getElementById('canvas').toDataURL()")
     assert boxed != plain
@@ -102,7 +102,7 @@ def test_objects_are_boxed_clicked_and_taken_back(page: Page, photo: Path) -> No
     (mended,) = shown(page)
     assert mended == found | {"positive": [*found["positive"], [180, 100]], "negative": [[120, 200]]}
     drag(page, (390, 290), (270, 150))
-    assert [prompt["box"] for prompt in shown(page)] == [[100, 80, 260, 220], [390, 290, 270, 150]]
+    assert [prompt["box"] for prompt in shown(page)] == [[100, 80, 261, 221], [270, 150, 391, 291]]
     press(page, "undo")
     assert shown(page) == [mended]
     press(page, "undo")
@@ -137,7 +137,7 @@ def test_what_is_done_can_be_saved_and_the_session_is_over(page: Page, photo: Pa
 def test_a_refused_click_is_said_and_the_next_one_goes_on(page: Page, photo: Path) -> None:
     page.choose("#picture", photo)
     page.until("!document.getElementById('canvas').hidden")
-    drag(page, (100, 100))
+    drag(page, (100, 100), shift=True)
     assert "click-lite0 takes a box" in text(page, "trouble")
     drag(page, (100, 80), (260, 220))
     assert "pixels" in text(page, "found")

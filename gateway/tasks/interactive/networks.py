@@ -44,8 +44,11 @@ _TINY, _LARGE = 12, 640
 _NEAR = 0.1
 """Share of a box's shorter side from its centre within which a negative click keeps the inside click away."""
 
-_SHARES = (0.12, 0.35, 1.0)
+_SHARES = (0.2, 0.45, 0.9)
 """Sides of the boxes in which an object without a box is looked for, as shares of the image's longer side."""
+
+_ROUNDS, _SETTLED = 3, 0.97
+"""How often it is looked for again in the box of what was found, and the overlap of two masks that ends that."""
 
 _SAME = 0.9
 """Overlap from which on two masks are one candidate."""
@@ -101,7 +104,7 @@ class View:
         values = self.crop.uncut(probability, place)
         # The small slack keeps a threshold of k / 255, not exactly representable, from letting k pass.
         above = floor(255 * threshold + 1e-6)
-        positive, negative = (as_points(each) - (place.x0, place.y0) for each in (prompt.positive, prompt.negative))
+        positive, negative = (as_points(points) - (place.x0, place.y0) for points in (prompt.positive, prompt.negative))
         radius = sigma / 2 * max(self.crop.box.width, self.crop.box.height) / self.crop.size
         found = values > above
         part = honoured(found, positive, negative, radius, values, above)
@@ -244,13 +247,16 @@ class ClickModel:
         """
         candidates: list[tuple[float, Selection]] = []
         for box in _around(as_points(prompt.positive), image.height, image.width):
-            guess = await self._select(run, image, prompt.boxed(box), threshold)
-            if (found := guess.mask.box) is None or min(found.width, found.height) < 2:
-                continue
-            again = await self._select(run, image, prompt.boxed(found), threshold)
-            score = round(overlap(guess.mask, again.mask) * (again.score or 0), 4)
-            if all(overlap(again.mask, other.mask) < _SAME for _, other in candidates):
-                candidates.append((score, again))
+            found, agreement = await self._select(run, image, prompt.boxed(box), threshold), 0.0
+            for _ in range(_ROUNDS):
+                around = found.mask.box
+                if around is None or min(around.width, around.height) < 2 or agreement > _SETTLED:
+                    break
+                again = await self._select(run, image, prompt.boxed(around), threshold)
+                found, agreement = again, overlap(found.mask, again.mask)
+            score = round(agreement * (found.score or 0), 4)
+            if score and all(overlap(found.mask, other.mask) < _SAME for _, other in candidates):
+                candidates.append((score, found))
         if not candidates:
             # Nothing at any size: the answer to the largest box says so.
             return await self._select(run, image, prompt.boxed(Box(0, 0, image.width - 1, image.height - 1)), threshold)

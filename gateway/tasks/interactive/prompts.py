@@ -93,10 +93,13 @@ class Prompt:
         def lines(strokes: tuple[Stroke, ...]) -> tuple[Stroke, ...]:
             return tuple(map(held, strokes))
 
-        corners = held(self.corners, far=0) if self.corners else None
+        corners = None
+        if self.corners is not None:
+            first, second = held(self.corners, far=0)
+            corners = (first, second)
         return replace(
             self,
-            corners=(corners[0], corners[1]) if corners else None,
+            corners=corners,
             positive=held(self.positive),
             negative=held(self.negative),
             extreme=held(self.extreme),

@@ -68,6 +68,7 @@ from maskgate_client.tasks.damage.answers import (
     Tta,
 )
 from maskgate_client.tasks.interactive.answers import (
+    Candidate,
     MaskProvenance,
     MaskReport,
     ObjectMask,
@@ -89,6 +90,7 @@ __all__ = [
     "AsyncJob",
     "AsyncSession",
     "Busy",
+    "Candidate",
     "ClassShare",
     "Client",
     "Conflict",
