@@ -15,7 +15,7 @@ from gateway.engines.base import Engine
 from gateway.engines.embedded.engine import EmbeddedEngine
 from gateway.engines.triton.engine import TritonEngine
 from gateway.engines.watch import follow
-from gateway.http import health, problems, progress, refresh
+from gateway.http import console, health, problems, progress, refresh
 from gateway.http.authentication import Authentication
 from gateway.http.middleware import AnswersInPieces, RequestContext
 from gateway.http.request_path import Services
@@ -100,6 +100,8 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         version=__version__,
         description=_DESCRIPTION,
         lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
         # What FastAPI by itself would tell a collector has paths, queries and the words of exceptions in it.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
@@ -112,7 +114,7 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
     if tracer is not None:
         app.add_middleware(Tracing, tracer=tracer)
     problems.install(app)
-    service = (oip.router, progress.router, health.router, refresh.router, problems.router)
+    service = (oip.router, progress.router, health.router, refresh.router, problems.router, console.router)
     for router in (*settings.registry.routers(), *service):
         app.include_router(router)
     return app

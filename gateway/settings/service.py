@@ -23,6 +23,9 @@ class ServerSettings(Group):
     port: int = Field(8080, ge=0, le=65535)
     """TCP port; 0 lets the system choose one, and the start-up text names it."""
 
+    console: bool = True
+    """Whether the web console is offered, at `/console`, and `/` leads to it."""
+
     workers: int = Field(1, ge=1, le=64)
     """Processes that answer side by side, on one port; threads, lanes and caches are shared out among them. They count
     requests and bytes in flight, and metrics, together. Each for itself learns what requests cost, counts the quotas of
