@@ -55,6 +55,7 @@ class Page:
         self.complaints: list[Any] = []
         self.dialogs: list[Any] = []
         self.downloads = downloads
+        self._stubs: dict[str, tuple[int, str, str]] = {}
         self._orders = orders
         self._answers = answers
         self._number = 0
@@ -109,6 +110,10 @@ class Page:
                 modifiers=_SHIFT * shift + _ALT * alt,
             )
 
+    def move(self, x: float, y: float) -> None:
+        """Move the mouse to a point of the window."""
+        self._order("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+
     def wheel(self, x: float, y: float, by: float) -> None:
         """Turn the mouse's wheel; negative numbers are away from oneself."""
         self._order("Input.dispatchMouseEvent", type="mouseWheel", x=x, y=y, deltaX=0, deltaY=by)
@@ -159,6 +164,17 @@ class Page:
             uploadThroughput=rate,
         )
 
+    def stub(self, path: str, status: int = 0, kind: str = "", body: str = "") -> None:
+        """Answer whatever is asked of a path in the network's place; without a status no more."""
+        self._stubs.pop(path, None)
+        if status:
+            self._stubs[path] = (status, kind, body)
+        patterns = [{"urlPattern": f"*{path}*"} for path in self._stubs]
+        if patterns:
+            self._order("Fetch.enable", patterns=patterns)
+        else:
+            self._order("Fetch.disable")
+
     def screenshot(self) -> bytes:
         """Return what is seen, as PNG."""
         return base64.b64decode(self._order("Page.captureScreenshot", format="png")["data"])
@@ -178,9 +194,21 @@ class Page:
                 # Until it is answered, the page answers nothing.
                 self.dialogs.append(said)
                 self._send("Page.handleJavaScriptDialog", {"accept": True})
+            if message.get("method") == "Fetch.requestPaused":
+                self._answer_in_place(said)
         assert "error" not in message, message
         result: dict[str, Any] = message["result"]
         return result
+
+    def _answer_in_place(self, paused: dict[str, Any]) -> None:
+        status, kind, body = next(told for path, told in self._stubs.items() if path in paused["request"]["url"])
+        answer = {
+            "requestId": paused["requestId"],
+            "responseCode": status,
+            "responseHeaders": [{"name": "Content-Type", "value": kind}],
+            "body": base64.b64encode(body.encode()).decode(),
+        }
+        self._send("Fetch.fulfillRequest", answer)
 
     def _send(self, method: str, parameters: dict[str, Any]) -> int:
         self._number += 1

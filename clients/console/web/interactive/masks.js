@@ -1,5 +1,6 @@
 /** Masks of selected objects: their run lengths, and the files that annotation tools read. */
 
+import { crc32, through } from "../lib/packing.js";
 import { newCanvas } from "../lib/pictures.js";
 
 /**
@@ -87,17 +88,11 @@ export async function maskPng(objects, width, height) {
   header.setUint8(8, 8);
   header.setUint8(9, 3);
   const palette = Uint8Array.from([[0, 0, 0], ...objects.map(({ colour }) => colour)].flat());
-  const packed = await new Response(new Blob([rows]).stream().pipeThrough(new CompressionStream("deflate"))).arrayBuffer();
+  const packed = await through(rows, new CompressionStream("deflate"));
   const signature = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a);
-  const parts = [chunk("IHDR", new Uint8Array(header.buffer)), chunk("PLTE", palette), chunk("IDAT", new Uint8Array(packed)), chunk("IEND", new Uint8Array(0))];
+  const parts = [chunk("IHDR", new Uint8Array(header.buffer)), chunk("PLTE", palette), chunk("IDAT", packed), chunk("IEND", new Uint8Array(0))];
   return new Blob([signature, ...parts], { type: "image/png" });
 }
-
-const CRC = Uint32Array.from({ length: 256 }, (_, n) => {
-  let value = n;
-  for (let bit = 0; bit < 8; bit++) value = value & 1 ? 0xedb88320 ^ (value >>> 1) : value >>> 1;
-  return value;
-});
 
 /** @param {string} kind @param {Uint8Array} data */
 function chunk(kind, data) {
@@ -106,9 +101,7 @@ function chunk(kind, data) {
   view.setUint32(0, data.length);
   for (let n = 0; n < 4; n++) bytes[4 + n] = kind.charCodeAt(n);
   bytes.set(data, 8);
-  let crc = 0xffffffff;
-  for (const byte of bytes.subarray(4, 8 + data.length)) crc = CRC[(crc ^ byte) & 255] ^ (crc >>> 8);
-  view.setUint32(8 + data.length, ~crc >>> 0);
+  view.setUint32(8 + data.length, crc32(bytes.subarray(4, 8 + data.length)));
   return bytes;
 }
 

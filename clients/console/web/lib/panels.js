@@ -27,7 +27,7 @@ export const section = (title, ...children) => h("section", { class: "section" }
  */
 export function legend(classes, { hidden, toggle, counts, counted = "count" }) {
   const rows = classes.map((one) => {
-    const swatch = h("span", { class: "swatch", style: { background: one.value ? css(one.colour) : "transparent" } });
+    const swatch = h("span", { class: one.value ? "swatch" : "swatch none", style: { background: one.value ? css(one.colour) : "transparent" } });
     const shown = toggle && one.value > 0;
     const box = shown && h("input", { type: "checkbox", checked: !hidden.has(one.value), onchange: () => toggle(one.value) });
     return h(

@@ -26,6 +26,8 @@ export class Stage {
     this.gesture = {};
     /** Whether a drag moves the image instead. */
     this.pans = true;
+    /** What the wheel does without Ctrl, where it does not zoom. @type {((steps: number) => void) | null} */
+    this.turned = null;
     canvas.style.touchAction = "none";
     new ResizeObserver(() => this.#resize()).observe(canvas);
     canvas.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
@@ -152,8 +154,9 @@ export class Stage {
   #wheel(event) {
     if (!this.width) return;
     event.preventDefault();
+    if (this.turned && !event.ctrlKey) return this.turned(Math.sign(event.deltaY));
     const box = this.canvas.getBoundingClientRect();
-    this.zoom(Math.exp(-event.deltaY / (event.deltaMode ? 12 : 400)), event.clientX - box.left, event.clientY - box.top);
+    return this.zoom(Math.exp(-event.deltaY / (event.deltaMode ? 12 : 400)), event.clientX - box.left, event.clientY - box.top);
   }
 
   /** @param {PointerEvent} event */
