@@ -9,6 +9,7 @@ TRITON_URL ?= localhost:8001
 HTTP_PORT ?= 8000
 GRPC_PORT ?= 8001
 METRICS_PORT ?= 8002
+PACS_PORT ?= 8042
 # Where benchmarks keep their figures; those in the repository are in tests/load/results.
 RESULTS ?= build/load
 # The newest Python that can make an environment; `make serve PYTHON=/path/to/python` names another.
@@ -27,10 +28,10 @@ PEERS := .venv/peers
 LOCKS := deploy/locks
 PROJECTS := pyproject.toml clients/python/pyproject.toml
 
-# Each takes about ten minutes on a core of its own.
+# Each takes about as long on a core of its own.
 UNITS := tests/unit tests/api tests/fuzz
 OTHERS := tests/contract tests/e2e
-PYTEST := $(DEV)/bin/python -m pytest --cov --cov-report= --cov-fail-under=0
+COVER = --cov --cov-report= --cov-fail-under=0
 
 # Twice quiet: errors are shown, warnings about the machine's own package sources are not. A lock is whole, so nothing is
 # added to it: pip would insist on what `tool.uv` in pyproject.toml leaves out.
@@ -45,7 +46,7 @@ PROCESSORS := processors-as-is processors-avx2 processors-avx512 processors-olde
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve triton test test-processors $(PROCESSORS) check format bench bench-peers load soak fuzz perf clean lock
+.PHONY: help serve triton pacs pacs-test test coverage test-processors $(PROCESSORS) check format bench bench-peers load soak fuzz perf clean lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,14 +60,33 @@ triton: $(TRITON)/.locked ## Start Triton without Docker (HTTP_PORT=8000 GRPC_PO
 		--http-address=$(HOST) --grpc-address=$(HOST) --metrics-address=$(HOST) \
 		--http-port=$(HTTP_PORT) --grpc-port=$(GRPC_PORT) --metrics-port=$(METRICS_PORT)
 
+pacs: $(DEV)/.project ## Start Debian's Orthanc on 127.0.0.1 with a drawn series in it (PACS_PORT=8042)
+	@exec $(DEV)/bin/python -m tests.support.orthanc --port $(PACS_PORT)
+
+pacs-test: $(DEV)/.project ## Go once around such an Orthanc: read, segment, store SEG and report (skipped where it is not installed)
+	@$(DEV)/bin/python -m pytest -q -rs tests/pacs
+
 test: check ## Run every check and every test
 	@$(MAKE) --no-print-directory perf || echo 'perf_analyzer cannot be had here; its test is skipped'
-	@echo '── pytest, in two processes side by side: what needs servers, and all else, which is told of afterwards'
-	@$(DEV)/bin/coverage erase; units=$$(mktemp); failed=0; \
-	COVERAGE_FILE=$(CURDIR)/.coverage.units $(PYTEST) $(UNITS) >$$units 2>&1 & pid=$$!; \
-	COVERAGE_FILE=$(CURDIR)/.coverage.others $(PYTEST) $(OTHERS) || failed=1; \
-	wait $$pid || failed=1; cat $$units; rm $$units; exit $$failed
+	@$(PYTESTS)
+
+# Counting lines makes Python a third slower, so it is not part of `make test`.
+coverage: $(DEV)/.project ## Run every test again, counting lines: 90 % at least
+	@$(DEV)/bin/coverage erase
+	@$(PYTESTS)
 	@$(DEV)/bin/coverage combine -q && $(DEV)/bin/coverage report
+coverage: override WITH = $(COVER)
+
+# Two processes for two cores: threads of one sum that wait for each other would only take turns. Exported files are
+# made once for both.
+define PYTESTS
+echo '── pytest, in two processes side by side: what needs servers, and all else, which is told of afterwards'; \
+units=$$(mktemp); exports=$$(mktemp -d); failed=0; \
+export OMP_NUM_THREADS=1 MASKGATE_TEST_EXPORTS=$$exports; \
+COVERAGE_FILE=$(CURDIR)/.coverage.units $(DEV)/bin/python -m pytest $(WITH) $(UNITS) >$$units 2>&1 & pid=$$!; \
+COVERAGE_FILE=$(CURDIR)/.coverage.others $(DEV)/bin/python -m pytest $(WITH) $(OTHERS) || failed=1; \
+wait $$pid || failed=1; cat $$units; rm -r $$units $$exports; exit $$failed
+endef
 
 test-processors: $(DEV)/.project ## Run the tests of training, parity and golden answers as on other processors
 	@echo '── pytest -m processors, two settings side by side, each told of when it ends'
@@ -197,9 +217,9 @@ COMPILE_FOR = $(DEV)/bin/uv pip compile --quiet --python-version 3.11 --generate
 COMPILE = $(COMPILE_FOR) --universal --fork-strategy fewest
 
 lock: $(DEV)/.locked ## Pin the dependencies again (UPGRADE=--upgrade takes newer versions)
-	$(COMPILE) $(PROJECTS) --extra cpu --extra geo --extra otel -o $(LOCKS)/serve.txt
+	$(COMPILE) $(PROJECTS) --extra cpu --extra geo --extra otel --extra pacs -o $(LOCKS)/serve.txt
 	$(COMPILE) $(LOCKS)/build.in -c $(LOCKS)/serve.txt -o $(LOCKS)/build.txt
-	$(COMPILE) $(PROJECTS) --extra cpu --extra geo --extra otel --extra export --extra dev --no-emit-package torch \
+	$(COMPILE) $(PROJECTS) --extra cpu --extra geo --extra otel --extra pacs --extra export --extra dev --no-emit-package torch \
 		-c $(LOCKS)/serve.txt -c $(LOCKS)/build.txt -o $(LOCKS)/dev.txt
 	$(COMPILE_FOR) --python-platform x86_64-manylinux_2_35 $(LOCKS)/triton.in -o $(LOCKS)/triton.txt
 	$(COMPILE) --no-deps $(LOCKS)/perf.in -o $(LOCKS)/perf.txt

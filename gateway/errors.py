@@ -11,6 +11,7 @@
     │   ├── VersionNotFound (404)
     │   ├── SessionNotFound (404)
     │   ├── RequestNotFound (404)
+    │   ├── SeriesNotFound (404)     the DICOMweb server has no such series
     │   └── RouteNotFound (404)
     ├── MethodNotAllowed (405)
     ├── NotAcceptable (406)
@@ -23,7 +24,8 @@
     │   ├── ImageTooLarge (413)
     │   ├── ArchiveTooLarge (413)    a zip that unpacks to more than is served, a bomb included
     │   ├── PromptTooLarge (413)
-    │   └── DistrictsTooLarge (413)
+    │   ├── DistrictsTooLarge (413)
+    │   └── FootprintsTooLarge (413)
     ├── UnsupportedMedia (415)
     │   └── CompressionUnsupported (415)
     ├── Unprocessable (422)          well-formed, but meaningless
@@ -47,6 +49,7 @@
     │   │   ├── PairUnaligned (422)  by what they show they cannot be brought together
     │   │   └── PairUnobserved (422) of the ground they share next to nothing is seen in both
     │   ├── DistrictsInvalid (422)   districts that are no polygons, or lie nowhere
+    │   ├── FootprintsInvalid (422)  the same of footprints
     │   ├── ModelUnsuitable (422)    it cannot answer alone; another name would
     │   ├── TensorMismatch (422)
     │   ├── PromptInvalid (422)      clicks, boxes, polygons that mean nothing
@@ -58,6 +61,8 @@
     ├── CallerLeft (499)             logged and counted, never sent
     ├── Internal (500)               a defect of ours
     ├── SessionsUnshared (501)       several processes, and no place where they share sessions
+    ├── PacsMissing (501)            no DICOMweb server is configured
+    ├── PacsFailed (502)             the DICOMweb server cannot be reached, or does not do what it is asked
     ├── Unavailable (503)            try again after `retry_after` seconds
     │   ├── Overloaded (503)
     │   │   ├── QueueFull (503)
@@ -176,6 +181,12 @@ class RequestNotFound(NotFound):
     code, title = "request-not-found", "Request not found"
 
 
+class SeriesNotFound(NotFound):
+    """The DICOMweb server that is configured has no such series, or none that it shows to this gateway."""
+
+    code, title = "series-not-found", "Series not found"
+
+
 class RouteNotFound(NotFound):
     """No such route."""
 
@@ -252,6 +263,12 @@ class DistrictsTooLarge(TooLarge):
     """There are more districts, or more bytes of them, than one request may have."""
 
     code, title = "districts-too-large", "Districts too large"
+
+
+class FootprintsTooLarge(TooLarge):
+    """There are more footprints, bytes of them, or crossings of rows, than one request may have."""
+
+    code, title = "footprints-too-large", "Footprints too large"
 
 
 class UnsupportedMedia(MaskgateError):
@@ -392,6 +409,12 @@ class DistrictsInvalid(Unprocessable):
     code, title = "districts-invalid", "Districts invalid"
 
 
+class FootprintsInvalid(Unprocessable):
+    """The footprints are not polygons in GeoJSON, or not where images lie: `pointer` says which one."""
+
+    code, title = "footprints-invalid", "Footprints invalid"
+
+
 class ModelUnsuitable(Unprocessable):
     """The model is there and cannot answer such a request by itself; `detail` names what can."""
 
@@ -454,6 +477,18 @@ class SessionsUnshared(MaskgateError):
     """The gateway runs as several processes, and a session would be known to one of them alone."""
 
     status, code, title = 501, "sessions-unshared", "Sessions not offered"
+
+
+class PacsMissing(MaskgateError):
+    """The gateway has no DICOMweb server to read series from and to store results in."""
+
+    status, code, title = 501, "pacs-missing", "No DICOMweb server"
+
+
+class PacsFailed(MaskgateError):
+    """The DICOMweb server did not answer, or not with what it was asked for; what it says is not passed on."""
+
+    status, code, title, retryable = 502, "pacs-failed", "DICOMweb server failed", True
 
 
 class Unavailable(MaskgateError):

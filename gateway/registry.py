@@ -13,8 +13,9 @@ from typing import Any, Literal, Protocol
 ROOM = "gateway.tasks"
 """The package whose sub-packages are tasks."""
 
-SERVICE_SCOPES = frozenset({"infer", "emergency", "admin"})
-"""What a key may be restricted to beside tasks: inference under `/v2`, the emergency lane, and refreshing models."""
+SERVICE_SCOPES = frozenset({"infer", "emergency", "pacs", "admin"})
+"""What a key may be restricted to beside tasks: inference under `/v2`, the emergency lane, the DICOMweb server of the
+settings, and refreshing models."""
 
 # What stands under /v1 beside tasks, and what a path may ask of a key beside scopes.
 _TAKEN = SERVICE_SCOPES | {"any", "models", "progress", "repository", "tasks", "required"}

@@ -7,8 +7,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-LEAST = 1024
-"""Values from which on a tensor is worth halving; smaller ones are biases and constants."""
+LEAST = 20_000
+"""Values from which on a tensor is halved. Smaller ones are constants and narrow layers: they weigh little in the file,
+and rounding the first layers shows, since over even ground their errors add up."""
 
 _LARGEST = float(np.finfo(np.float16).max)
 

@@ -31,6 +31,7 @@ class Architecture:
         adopted: returns foreign weights by our names; a ValueError says why they are none of it.
         threshold: that its authors publish.
         keras: whether files of Keras hold its weights.
+        encoder: name of the public encoder in it; empty: its encoder is its own.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Architecture:
     adopted: Callable[[Weights], dict[str, Tensor]] = dict
     threshold: float | None = None
     keras: bool = False
+    encoder: str = ""
 
     def network(self, width: float, depths: str | None, classes: int) -> nn.Module:
         """Return it untrained.

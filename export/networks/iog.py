@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.networks.architecture import Architecture
+from export.networks.divided import Divided, Features
 from export.networks.pyramid import PyramidPooling, convolution
 from export.networks.resnet import DEPTHS, RESNET101, Bottleneck, ResNet, stage_channels
 
@@ -21,8 +22,6 @@ MULTI_GRID = (2, 4, 8)
 _INNER, _CONTEXT = 128, 512
 _BRANCH = (64, 128, 256, 256, 64)
 
-Features = tuple[Tensor, ...]
-
 
 class _Guided(nn.Module):
     """What both networks share: backbone, pyramid pooling, CoarseNet and FineNet."""
@@ -30,7 +29,9 @@ class _Guided(nn.Module):
     def __init__(self, width: float, depths: Sequence[int], clicked_channels: int) -> None:
         """Build the layers; `clicked_channels` join the deepest features."""
         super().__init__()
-        self.backbone = ResNet(5, depths, (1, 2, 2, 1), (1, 1, 1, MULTI_GRID), stride_first=False, width=width)
+        self.backbone: nn.Module = ResNet(
+            5, depths, (1, 2, 2, 1), (1, 1, 1, MULTI_GRID), stride_first=False, width=width
+        )
         c1, c2, c3, c4 = stage_channels(width)
         context, inner = _scaled(_CONTEXT, width), _scaled(_INNER, width)
         lateral = 2 * inner
@@ -73,7 +74,7 @@ class IOG(_Guided):
         return self._predict(features, features[-1])
 
 
-class IOGRefine(_Guided):
+class IOGRefine(_Guided, Divided):
     """IOG with a branch for the clicks made so far, so that a further click runs on the features of the first pass.
 
     Its weights are its own: the deepest features are wider than IOG's. Arguments as there.
@@ -89,20 +90,12 @@ class IOGRefine(_Guided):
             down = nn.Conv2d(channels, wider, kernel_size=3, stride=2, padding=1, bias=False)
             layers += [down, nn.BatchNorm2d(wider), nn.ReLU(inplace=True)]
             channels = wider
+        self.feature_channels = stage_channels(width)
         self.iog_points = nn.Sequential(*layers, *convolution(channels, last))
 
     def decode(self, features: Features, clicks: Tensor) -> tuple[Tensor, ...]:
-        """Return the five logit maps.
-
-        Args:
-            features: of `encode`, which was given the first clicks alone.
-            clicks: (N, 2, S, S), all inside and outside clicks so far, the first ones too, 0 … 255.
-        """
+        """Return the five logit maps, (N, 1, S / 4, S / 4); see `Divided.decode`."""
         return self._predict(features, torch.cat([features[-1], self.iog_points(clicks)], dim=1))
-
-    def forward(self, crop: Tensor, clicks: Tensor) -> tuple[Tensor, ...]:
-        """Return the five logit maps of a crop with its first clicks, and all clicks so far."""
-        return self.decode(self.encode(crop), clicks)
 
 
 class CoarseNet(nn.Module):

@@ -15,6 +15,7 @@ def stated(
     spec: ModelSpec, checkpoint: Checkpoint, graph: Graph, file_format: str, weights: Weights = "float32"
 ) -> dict[str, Any]:
     """Return, by the card's keys, everything that is known before the graph is measured."""
+    architecture = architecture_of(checkpoint.architecture)
     return {
         "name": spec.name,
         "title": spec.title,
@@ -29,7 +30,8 @@ def stated(
         "network": Network(
             architecture=checkpoint.architecture,
             width=checkpoint.width,
-            depths=checkpoint.depths if architecture_of(checkpoint.architecture).depths else None,
+            depths=checkpoint.depths if architecture.depths else None,
+            encoder=architecture.encoder or None,
             parameters=sum(parameter.numel() for parameter in graph.module.parameters()),
             reduction=checkpoint.reduction,
             post_tint=checkpoint.post_tint,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from export.registry import task_of
@@ -26,6 +27,8 @@ class Recipe:
         weight_decay: decoupled; 0 is plain Adam.
         schedule: see `learning_rate`.
         average: decay per step of the moving average of weights that is evaluated and kept; 0 keeps the last weights.
+        encoder_rate: of a public encoder's weights, as a share of the learning rate: they know much already.
+        pretrained: whether the public encoder begins with its ImageNet weights.
     """
 
     network: str
@@ -37,6 +40,8 @@ class Recipe:
     weight_decay: float = 0.0
     schedule: Schedule = "constant"
     average: float = 0.0
+    encoder_rate: float = 1.0
+    pretrained: bool = False
 
     def hyperparameters(self) -> dict[str, Hyperparameter]:
         """Return, as one flat dictionary, the choices that a card does not state elsewhere."""
@@ -45,6 +50,7 @@ class Recipe:
             "weight_decay": self.weight_decay,
             "schedule": self.schedule,
             "average": self.average,
+            **({"encoder_rate": self.encoder_rate, "pretrained": True} if self.pretrained else {}),
             **self.choices(),
         }
 
@@ -66,12 +72,14 @@ class RunOptions:
         device: ``cpu`` or ``cuda``.
         seed: of the first weights and of every sample.
         resume: go on from ``last.pt`` where there is one; else start anew.
+        encoder: file of the public encoder's weights, for recipes that begin with them; None: the installed package's.
     """
 
     minutes: float | None = None
     device: str = "cpu"
     seed: int = 0
     resume: bool = True
+    encoder: Path | None = None
 
 
 def recipe_of(network: str, name: str) -> Any:

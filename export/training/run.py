@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from export.checkpoints.files import Checkpoint
+from export.training.encoders import LITE0_ORIGIN, encoder_weights, parameter_groups
 from export.training.recipe import Recipe, RunOptions
 from export.training.schedule import average_into, learning_rate
 
@@ -57,7 +58,9 @@ class Run(ABC, Generic[R, B]):
         minutes = options.minutes or recipe.minutes
         self._limit = math.inf if minutes is None else 60 * minutes
         self._optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+            parameter_groups(self.network, recipe.encoder_rate),
+            lr=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
         )
         self._since = time.monotonic()
 
@@ -82,6 +85,14 @@ class Run(ABC, Generic[R, B]):
         self.average.load_state_dict(self.network.state_dict())
         self.started = f"{len(common)} of {len(own)} tensors of {origin}"
 
+    def start_from_imagenet(self, file: Path | None = None) -> None:
+        """Begin with the ImageNet weights of the network's public encoder.
+
+        Raises:
+            CheckpointError: the file is not there or is another; see `lite0_file`.
+        """
+        self.start_from(encoder_weights(self.network, file), LITE0_ORIGIN)
+
     @property
     def progress(self) -> float:
         """Return how much of the run is done, by steps or by time, 0 to 1."""
@@ -90,7 +101,8 @@ class Run(ABC, Generic[R, B]):
     def descend(self, *terms: Tensor) -> None:
         """Take one step against the gradient of the sum of ``terms``."""
         for group in self._optimiser.param_groups:
-            group["lr"] = learning_rate(self.recipe.learning_rate, self.recipe.schedule, self.progress)
+            rate = learning_rate(self.recipe.learning_rate, self.recipe.schedule, self.progress)
+            group["lr"] = rate * group["share"]
         self._optimiser.zero_grad()
         (terms[0] if len(terms) == 1 else torch.stack(terms).sum()).backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT)

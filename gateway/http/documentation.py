@@ -47,17 +47,22 @@ _OF_MODELS = {
 }
 
 
-def task_body(spec: TaskSpec, *, optional: Sequence[str] = ()) -> Documentation:
+def task_body(spec: TaskSpec, *, optional: Sequence[str] = (), bare: bool = False) -> Documentation:
     """Return a task's multipart body, and the headers that every task takes.
 
     Args:
         spec: of the task.
         optional: names of required parts that this route can do without.
+        bare: the only part may be the body itself.
     """
     required = [name for name in spec.required_parts if name not in optional]
     properties = {part.name: _part(part) for part in spec.parts}
     schema = {"type": "object", "required": required, "properties": properties}
-    return body({"multipart/form-data": {"schema": schema}})
+    content: Documentation = {"multipart/form-data": {"schema": schema}}
+    if bare:
+        (only,) = spec.parts
+        content |= dict.fromkeys(only.media_types, BINARY)
+    return body(content)
 
 
 def body(content: Documentation) -> Documentation:

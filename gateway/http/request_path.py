@@ -24,6 +24,7 @@ from gateway.media.pictures.headers import ImageInfo
 from gateway.media.pictures.images import DecodedImage, ImageLimits, decode, probe
 from gateway.observability.metrics import Telemetry
 from gateway.observability.place import Tally
+from gateway.pacs.dicomweb import Dicomweb
 from gateway.scheduling.admission import Admission, Reservation
 from gateway.scheduling.lanes import LANES, Lane
 from gateway.scheduling.prices import Kind
@@ -56,6 +57,7 @@ class Services:
     features: FeatureStore
     progress: ProgressBoard
     refreshes: Tally
+    pacs: Dicomweb | None
 
 
 async def _services(request: Request) -> Services:

@@ -20,6 +20,7 @@ from gateway.errors import (
     UploadIncomplete,
     UploadTooSlow,
 )
+from gateway.registry import Part
 from gateway.scheduling.admission import Reservation
 from gateway.settings import LimitSettings
 
@@ -46,6 +47,21 @@ async def read_parts(
     form = _Form(options[b"boundary"], names, optional)
     await _receive(request, limits, reservation, form.feed)
     return form.parts()
+
+
+async def read_only_part(
+    part: Part, request: Request, limits: LimitSettings, reservation: Reservation
+) -> dict[str, memoryview]:
+    """Return the only part of a task by its name: from a multipart body, or the body itself where it says it is that.
+
+    Raises:
+        UnsupportedMedia: the body is neither multipart/form-data nor of a media type of the part.
+        MaskgateError: as `read_parts` and `read_body`.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type in part.media_types:
+        return {part.name: memoryview(await read_body(request, limits, reservation))}
+    return await read_parts((part.name,), request, limits, reservation)
 
 
 async def read_body(request: Request, limits: LimitSettings, reservation: Reservation) -> bytearray:

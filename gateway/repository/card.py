@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 DType = Literal["uint8", "int16", "float16", "float32"]
-Weights = Literal["float16", "float32"]
+Weights = Literal["float16", "float32", "int8"]
 Channel = Annotated[int, Field(ge=0, le=255)]
 Version = Annotated[str, Field(pattern=r"^[1-9][0-9]*$")]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
@@ -53,6 +53,9 @@ class Network(_Part):
         description="Backbone of interactive models, such as resnet101, or share of the blocks of models of "
         "radiographs",
     )
+    encoder: str | None = Field(
+        default=None, description="Public encoder in place of the architecture's own: lite0 is EfficientNet-Lite0"
+    )
     parameters: int = Field(gt=0, description="Of an encoder and its head: of the part in this graph")
     reduction: int = Field(
         default=1, ge=1, description="The graph averages n×n input pixels before the network and upsamples after it"
@@ -60,7 +63,11 @@ class Network(_Part):
     post_tint: tuple[float, float, float] = Field(
         default=(0.0, 0.0, 0.0), description="The graph adds this to the normalised RGB of the post image"
     )
-    weights: Weights = Field(default="float32", description="As stored in the file; computed with in float32")
+    weights: Weights = Field(
+        default="float32",
+        description="As stored in the file. float16 and float32 are computed with in float32; int8 in 8-bit integers, "
+        "but for what is around the convolutions",
+    )
 
 
 class ClickSpec(_Part):
@@ -74,6 +81,11 @@ class ClickSpec(_Part):
     )
     size: int = Field(gt=0, description="Side of the square that the crop is resized to, in crop pixels")
     margin: int = Field(ge=0, description="Image pixels around the box that the crop shows")
+    share: float = Field(
+        default=0.0,
+        ge=0,
+        description="Share of the box's longer side that the crop shows around it, besides the margin",
+    )
     sigma: float = Field(gt=0, description="Full width at half maximum of a click, in crop pixels")
     push: float = Field(
         default=0.0, ge=0, description="Crop pixels by which the corners of a tight box are moved outwards"
@@ -133,6 +145,17 @@ class Figures(_Part):
     confusion: tuple[tuple[int, ...], ...] = Field(
         default=(), description="Pixels, or radiographs; rows are the truth, columns the prediction, in class order"
     )
+
+
+class Quality(_Part):
+    """What computing in integers costs: one figure of the same weights in float32 and in integers, on the same data."""
+
+    split: str
+    images: int = Field(gt=0)
+    figure: str
+    float32: float
+    integers: float
+    tolerance: float = Field(ge=0, description="The most that the figure may fall")
 
 
 class Training(_Part):
@@ -240,6 +263,7 @@ class Card(_Part):
     source_digest: Digest = Field(description="Digest of the training checkpoint")
     digests: dict[Version, Digest] = Field(min_length=1, description="Version folder → sha256 of its model file")
     parity: Parity
+    quality: tuple[Quality, ...] = Field(default=(), description="Of models that compute in integers alone")
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

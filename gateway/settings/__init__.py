@@ -22,6 +22,7 @@ from gateway.settings.service import (
     EngineSettings,
     LogSettings,
     ModelSettings,
+    PacsSettings,
     ServerSettings,
     SessionSettings,
     TracingSettings,
@@ -36,6 +37,7 @@ __all__ = [
     "LimitSettings",
     "LogSettings",
     "ModelSettings",
+    "PacsSettings",
     "ServerSettings",
     "SessionSettings",
     "Settings",
@@ -63,6 +65,7 @@ class Settings(BaseSettings):
     work: WorkSettings = Field(default_factory=WorkSettings)
     auth: AuthSettings = Field(default_factory=AuthSettings)
     sessions: SessionSettings = Field(default_factory=SessionSettings)
+    pacs: PacsSettings = Field(default_factory=PacsSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     tracing: TracingSettings = Field(default_factory=TracingSettings)
 

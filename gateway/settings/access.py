@@ -23,8 +23,9 @@ class KeySettings(Group):
     change over. They count as one."""
 
     scopes: frozenset[str] | None = None
-    """The tasks it opens, `infer` (inference under `/v2`), `emergency` (the lane) and `admin` (refreshing the
-    repository). Without, all of them. Cards, health and the progress of own requests take any key."""
+    """The tasks it opens, `infer` (inference under `/v2`), `emergency` (the lane), `pacs` (reading from and storing in
+    the DICOMweb server, beside the task's own) and `admin` (refreshing the repository). Without, all of them. Cards,
+    health and the progress of own requests take any key."""
 
     requests_per_minute: int | None = Field(None, gt=0)
     """Requests to what needs a scope: so many at once, then as many a minute. Those that the gateway itself has no room

@@ -39,6 +39,12 @@ class LimitSettings(Group):
     district_bytes: int = Field(32 * MIB, gt=0)
     """Longest GeoJSON text of one, in bytes."""
 
+    footprints: int = Field(100_000, gt=0)
+    """Most footprints of buildings in one request."""
+
+    footprint_bytes: int = Field(64 * MIB, gt=0)
+    """Longest GeoJSON text of them, in bytes."""
+
     prompt_points: int = Field(1000, ge=4)
     """Most points in one object's prompt: clicks, corners, vertices and points of strokes."""
 

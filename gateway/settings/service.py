@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
@@ -179,6 +180,52 @@ class SessionSettings(Group):
         if url is not None and not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must begin with redis://, rediss:// or unix://")
         return url
+
+
+class PacsSettings(Group):
+    """The DICOMweb server that `/v1/ct?source=dicomweb` reads series from and stores results in; callers name no other.
+
+    Its addresses and answers are never logged. Needs the extra `pacs`.
+    """
+
+    url: str | None = Field(None, pattern=r"^https?://[^\s@?#]+$")
+    """Base address, such as ``https://pacs.example/dicom-web``, below which `/studies` is. None: there is none."""
+
+    token: SecretStr | None = None
+    """Sent as ``Authorization: Bearer …``."""
+
+    user: str | None = None
+    """User name of HTTP's basic authentication, with `password`."""
+
+    password: SecretStr | None = None
+    """Password of it."""
+
+    ca_file: Path | None = None
+    """Certificates that the server's is checked against, PEM; None: those that come with certifi."""
+
+    idle_seconds: float = Field(20.0, gt=0)
+    """How long it may take to be reached, and to send or take the next bytes."""
+
+    fetch_seconds: float = Field(120.0, gt=0)
+    """How long a whole series may take to arrive. It may have `limits.body_bytes` and `limits.series_files`."""
+
+    store_seconds: float = Field(60.0, gt=0)
+    """How long it may take to store the results of one request."""
+
+    connections: int = Field(8, gt=0)
+    """Connections to it, of each process."""
+
+    @model_validator(mode="after")
+    def _can_be_asked(self) -> Self:
+        if self.url is not None and find_spec("httpx") is None:
+            raise ValueError("needs httpx: install the extra `pacs`")
+        if (self.user is None) != (self.password is None) or (self.user is not None and self.token is not None):
+            raise ValueError("take either token, or user with password")
+        if self.url is not None and not self.url.startswith("https:") and (self.token or self.user):
+            host = urlsplit(self.url).hostname
+            if host not in ("localhost", "127.0.0.1", "::1"):
+                raise ValueError("credentials are sent over https alone, or to this machine")
+        return self
 
 
 class LogSettings(Group):

@@ -43,6 +43,10 @@ class Box:
         """Return the box with `margin` more pixels on every side, not clipped to any image."""
         return Box(self.x0 - margin, self.y0 - margin, self.x1 + margin, self.y1 + margin)
 
+    def framed(self, margin: int, share: float) -> Box:
+        """Return the box with `margin` more pixels and `share` of its longer side on every side, not clipped."""
+        return self.relaxed(margin + round(share * max(self.width, self.height)))
+
     def including(self, x: float, y: float) -> Box:
         """Return the smallest box that holds this one and the pixel nearest to (x, y)."""
         column, row = round(x), round(y)

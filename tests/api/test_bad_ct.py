@@ -69,9 +69,8 @@ def damaged_compressed() -> bytes:
     return data[:-600] + bytes(592) + b"\xfe\xff\xdd\xe0\0\0\0\0"
 
 
-def of_nan() -> bytes:
-    voxels = np.zeros((64, 64, 3), np.float32)
-    voxels[3, 4, 2] = np.nan
+def of_nothing(value: float) -> bytes:
+    voxels = np.full((64, 64, 3), value, np.float32)
     data: bytes = nibabel.Nifti1Image(voxels, np.eye(4)).to_bytes()
     return data
 
@@ -189,7 +188,8 @@ BAD: dict[str, tuple[Callable[[], bytes], int, str]] = {
     "encrypted zip": (encrypted, 422, "archive-unsuitable"),
     "truncated zip": (lambda: series()[:-30], 422, "archive-unsuitable"),
     "zip without DICOM": (lambda: zipped([("readme.txt", b"hello")]), 422, "archive-unsuitable"),
-    "NIfTI with NaN": (of_nan, 422, "image-unsuitable"),
+    "NIfTI of no number": (lambda: of_nothing(np.nan), 422, "image-unsuitable"),
+    "NIfTI of infinities": (lambda: of_nothing(np.inf), 422, "image-unsuitable"),
     "NIfTI of four dimensions": (of_four_dimensions, 422, "image-unsuitable"),
     "truncated NIfTI": (lambda: nifti(np.eye(4))[:-100], 422, "image-unreadable"),
     "truncated NIfTI, gzipped": (truncated_gzip, 422, "image-unreadable"),

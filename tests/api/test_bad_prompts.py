@@ -114,14 +114,14 @@ def test_what_is_not_json(client: AppClient, text: bytes) -> None:
 @pytest.mark.parametrize(
     ("model", "prompt", "takes"),
     [
-        ("iog", {**CLICKS, "negative": [[50, 30]]}, "a box, and one positive click or none. iog_refine takes more"),
+        ("iog", {**CLICKS, "negative": [[50, 30]]}, "a box, and one positive click or none. click-lite0 takes more"),
         (
             "iog",
             {**CLICKS, "positive": [[80, 60], [70, 60]]},
-            "a box, and one positive click or none. iog_refine takes more",
+            "a box, and one positive click or none. click-lite0 takes more",
         ),
-        ("iog_refine", {"positive": [[80, 60]]}, "a box, and any number of positive and negative clicks"),
-        ("iog_refine", {**CLICKS, "polygon": [[1, 1], [9, 1], [9, 9]]}, "a box, and any number"),
+        ("click-lite0", {"positive": [[80, 60]]}, "a box, and any number of positive and negative clicks"),
+        ("click-lite0", {**CLICKS, "polygon": [[1, 1], [9, 1], [9, 9]]}, "a box, and any number"),
         ("dextr", CLICKS, "four extreme points"),
         ("dextr", {"extreme": [[1, 2], [50, 1], [50, 50], [9, 60]], "positive": [[20, 20]]}, "four extreme points"),
         ("grabcut", {"positive": [[80, 60]]}, "a box"),
@@ -214,10 +214,10 @@ class TestParameters:
 
     def test_unknown_models_and_versions(self, client: AppClient) -> None:
         problem = expect(ask(client, CLICKS, "?model=sam"), 404, "model-not-found", "/model")
-        for name in ("iog_refine", "dextr", "grabcut", "polygon"):
+        for name in ("click-lite0", "dextr", "grabcut", "polygon"):
             assert name in problem["detail"]
         expect(ask(client, CLICKS, "?model=trivial"), 404, "model-not-found", "/model")
-        expect(ask(client, CLICKS, "?model=iog_refine_encoder"), 404, "model-not-found", "/model")
+        expect(ask(client, CLICKS, "?model=click-lite0-encoder"), 404, "model-not-found", "/model")
         expect(ask(client, CLICKS, "?version=9"), 404, "version-not-found", "/version")
 
     def test_what_cannot_be_produced(self, client: AppClient) -> None:
@@ -261,7 +261,7 @@ class TestParts:
 def test_a_head_without_its_encoder_is_not_ready(start: Start, tmp_path: Any) -> None:
     from tests.support.trivial_interactive import write_trivial_interactive
 
-    client = start(models={"repository": write_trivial_interactive(tmp_path, ["iog_refine"])})
+    client = start(models={"repository": write_trivial_interactive(tmp_path, ["click-lite0"])})
     answer = ask(client, CLICKS)
     problem = expect(answer, 503, "model-not-ready", None)
     assert "encoder" in problem["detail"]
@@ -291,7 +291,7 @@ JSON = st.recursive(
 
 
 @settings(max_examples=60)
-@given(JSON, st.sampled_from(["iog", "iog_refine", "dextr", "grabcut", "watershed", "polygon"]))
+@given(JSON, st.sampled_from(["iog", "click-lite0", "dextr", "grabcut", "watershed", "polygon"]))
 def test_no_json_at_all_is_a_defect_of_ours(client: AppClient, body: Any, model: str) -> None:
     answer = ask(client, body, f"?model={model}")
     assert answer.status_code in {200, 400, 413, 422}, answer.text

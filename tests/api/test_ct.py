@@ -10,8 +10,10 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
+import highdicom
 import httpx
 import nibabel
+import nrrd
 import numpy as np
 import pydicom
 import pytest
@@ -44,6 +46,7 @@ from tests.support.validators import complaints
 
 JSON = {"Accept": "application/json"}
 NIFTI = {"Accept": "application/x-nifti"}
+NRRD = {"Accept": "application/x-nrrd"}
 DICOM = {"Accept": "application/dicom"}
 BLOCK = np.s_[ROW : ROW + 2, COLUMN : COLUMN + 2]
 # Oblique, anisotropic, mirrored: (x, y, z) of a voxel (i, j, k).
@@ -107,6 +110,20 @@ def test_padding_is_not_of_the_imaged_field(client: AppClient) -> None:
     (only,) = report["slices"]
     assert only["imaged_pixels"] == (SIDE - 10) * SIDE
     assert only["lesions"][0]["imaged_share"] == pytest.approx(4 / only["imaged_pixels"], abs=1e-6)
+
+
+def test_voxels_that_are_not_a_number_are_not_of_the_imaged_field(client: AppClient) -> None:
+    image = nibabel.Nifti1Image.from_bytes(nifti(AFFINE))
+    voxels = image.get_fdata(dtype=np.float32)
+    whole = ask(client, nibabel.Nifti1Image(voxels, AFFINE).to_bytes(), headers=JSON).json()
+    voxels[:, -10:] = np.nan
+    report = ask(client, nibabel.Nifti1Image(voxels, AFFINE).to_bytes(), headers=JSON).json()
+    assert report["lesions"] == [
+        {**lesion, "imaged_share": pytest.approx(lesion["imaged_share"] * SIDE / (SIDE - 10), abs=1e-6)}
+        for lesion in whole["lesions"]
+    ]
+    assert {one["imaged_pixels"] for one in report["slices"]} == {SIDE * (SIDE - 10)}
+    assert f"outside the field of view: {5 * SIDE * 10}" in "; ".join(report["notices"])
 
 
 @pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless])
@@ -222,9 +239,9 @@ def test_a_volume_is_answered_in_numbers_where_the_caller_does_not_mind(client: 
 @pytest.mark.parametrize(
     ("name", "accept", "works"),
     [
-        ("series", "image/png", "application/json, application/x-nifti, application/dicom"),
-        ("nifti", "image/png", "application/json, application/x-nifti"),
-        ("nifti", "application/dicom", "application/json, application/x-nifti"),
+        ("series", "image/png", "application/json, application/x-nifti, application/x-nrrd, application/dicom"),
+        ("nifti", "image/png", "application/json, application/x-nifti, application/x-nrrd"),
+        ("nifti", "application/dicom", "application/json, application/x-nifti, application/x-nrrd"),
         ("picture", "application/dicom", "image/png, application/json"),
         ("picture", "application/x-nifti", "image/png, application/json"),
     ],
@@ -347,3 +364,68 @@ def test_the_caller_may_state_the_body_part(client: AppClient) -> None:
     assert client.post("/v1/ct", files={"image": abdomen}).status_code == 422
     answer = ask(client, abdomen, "?body_part=chest", headers=JSON)
     assert "the caller says so" in " ".join(answer.json()["notices"])
+
+
+def test_a_file_may_be_the_body_itself(client: AppClient) -> None:
+    data = single()
+    whole = ask(client, data, headers=JSON).json()
+    for kind in ("application/dicom", "Application/DICOM; transfer-syntax=*"):
+        answer = client.post("/v1/ct", content=data, headers={"Content-Type": kind, **JSON})
+        assert answer.status_code == 200, answer.text
+        assert answer.json() == whole
+    zipped_series = client.post("/v1/ct", content=series(), headers={"Content-Type": "application/zip", **JSON})
+    assert len(zipped_series.json()["slices"]) == 5
+    refused = client.post("/v1/ct", content=data, headers={"Content-Type": "application/octet-stream"})
+    assert (refused.status_code, refused.json()["code"]) == (415, "unsupported-media")
+    empty = client.post("/v1/ct", headers={"Content-Type": "application/dicom"})
+    assert (empty.status_code, empty.json()["code"]) == (422, "image-unreadable")
+
+
+def test_an_nrrd_lies_where_the_nifti_does(client: AppClient, tmp_path: Path) -> None:
+    made = [series(), *(nifti(AFFINE[:, [*order, 3]], SIDE) for order in permutations(range(3)))]
+    for data in made:
+        file = tmp_path / "labels.nrrd"
+        file.write_bytes(ask(client, data, headers=NRRD).content)
+        labels, header = nrrd.read(str(file))
+        affine = np.eye(4)
+        affine[:3, :3], affine[:3, 3] = header["space directions"].T, header["space origin"]
+        image = nibabel.Nifti1Image.from_bytes(gzip.decompress(ask(client, data, headers=NIFTI).content))
+        expected = np.asarray(image.dataobj)
+        back = np.linalg.inv(image.affine) @ np.diag([-1, -1, 1, 1]) @ affine
+        here = np.argwhere(labels > 0)
+        there = (np.c_[here, np.ones(len(here))] @ back.T)[:, :3]
+        assert there == pytest.approx(np.rint(there), abs=1e-3)
+        assert (expected[tuple(np.rint(there).astype(int).T)] == labels[labels > 0]).all()
+        assert len(here) == np.count_nonzero(expected) > 0
+        assert header["space"] == "left-posterior-superior"
+        assert [header[f"Segment{number}_Name"] for number in range(3)] == [spec.name for spec in CLASSES[1:]]
+
+
+def test_a_report_measures_the_segments_of_the_seg_beside_it(client: AppClient, tmp_path: Path) -> None:
+    told = ask(client, series(), "?include=report", JSON).json()
+    seg, report = (b64decode(told["files"][form]) for form in ("dicom", "report"))
+    assert complaints(report, tmp_path) == []
+    document = highdicom.sr.srread(io.BytesIO(report))
+    content: Any = document.content
+    groups = content.get_volumetric_roi_measurement_groups()
+    found = {group.tracking_identifier: group.get_measurements()[0].value for group in groups}
+    assert found == {lesion["name"]: pytest.approx(lesion["volume_ml"], abs=1e-6) for lesion in told["lesions"]}
+    segments = pydicom.dcmread(io.BytesIO(seg))
+    assert [group.referenced_segment.referenced_sop_instance_uid for group in groups] == [segments.SOPInstanceUID] * 3
+    assert [group.referenced_segment.referenced_segment_numbers for group in groups] == [[1], [2], [3]]
+    assert document.PatientID == segments.PatientID
+    assert document.StudyInstanceUID == segments.StudyInstanceUID
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (lambda: nifti(AFFINE), "these are none"),
+        (lambda: single(SliceThickness=None), "how thick"),
+        (lambda: single(FrameOfReferenceUID=None), "frame of reference"),
+    ],
+)
+def test_a_report_is_of_what_can_be_measured(client: AppClient, data: Any, words: str) -> None:
+    refused = client.post("/v1/ct?include=report", files={"image": data()}, headers=JSON)
+    assert (refused.status_code, refused.json()["code"]) == (422, "parameter-invalid")
+    assert words in refused.json()["detail"]

@@ -67,7 +67,7 @@ def test_tools_answer_without_any_model(client: AppClient, model: str, prompt: o
     assert "Maskgate-Digest" not in answer.headers
 
 
-@pytest.mark.parametrize("model", ["iog", "iog_refine", "dextr"])
+@pytest.mark.parametrize("model", ["iog", "click-lite0", "dextr"])
 def test_models_answer_and_are_named(client: AppClient, model: str) -> None:
     prompt = {"extreme": [[48, 60], [80, 28], [112, 60], [80, 92]]} if model == "dextr" else CLICKS
     answer = ask(client, prompt, f"?model={model}&threshold=0.5")
@@ -83,7 +83,7 @@ def test_models_answer_and_are_named(client: AppClient, model: str) -> None:
 
 
 def test_the_default_model_is_the_refinement(client: AppClient) -> None:
-    assert ask(client, CLICKS).headers["Maskgate-Model"] == "iog_refine"
+    assert ask(client, CLICKS).headers["Maskgate-Model"] == "click-lite0"
 
 
 def test_a_prompt_may_also_come_as_a_form_field(client: AppClient) -> None:
@@ -106,7 +106,7 @@ def test_the_threshold_decides_and_is_told(client: AppClient) -> None:
 class TestReport:
     def test_every_form_of_the_mask_agrees_with_the_png(self, client: AppClient) -> None:
         document = report(client, CLICKS)
-        assert (document["model"], document["width"], document["height"]) == ("iog_refine", 160, 120)
+        assert (document["model"], document["width"], document["height"]) == ("click-lite0", 160, 120)
         (found,) = document["objects"]
         mask = decode(ask(client, CLICKS).content)
         np.testing.assert_array_equal(coco.decode(found["rle"]), mask)
@@ -123,7 +123,7 @@ class TestReport:
 
     def test_where_it_comes_from(self, client: AppClient) -> None:
         origin = report(client, CLICKS)["provenance"]
-        assert (origin["model"], origin["version"], origin["engine"]) == ("iog_refine", 1, "embedded")
+        assert (origin["model"], origin["version"], origin["engine"]) == ("click-lite0", 1, "embedded")
         assert origin["digest"].startswith("sha256:")
         assert origin["encoder_digest"].startswith("sha256:")
         assert origin["encoder_digest"] != origin["digest"]
@@ -267,7 +267,7 @@ def test_clicks_are_on_the_upright_image_whatever_its_exif_orientation(client: A
     exif[0x0112] = orientation
     image = encode(np.ascontiguousarray(stored), exif=exif.tobytes())
     for model, prompt in (
-        ("iog_refine", {"box": [80, 10, 129, 39], "positive": [[105, 25]]}),
+        ("click-lite0", {"box": [80, 10, 129, 39], "positive": [[105, 25]]}),
         ("grabcut", {"box": [70, 5, 135, 50], "positive": [[105, 25]]}),
         ("polygon", {"polygon": [[80, 10], [129, 10], [129, 39], [80, 39]]}),
     ):
@@ -285,7 +285,7 @@ def test_concurrent_requests_get_their_own_answers(client: AppClient) -> None:
 
     def answer(x: int) -> bytes:
         prompt = {"box": [x, 20, x + 60, 90], "positive": [[x + 30, 60]]}
-        return ask(client, prompt, f"?model={('grabcut', 'iog_refine')[x % 2]}").content
+        return ask(client, prompt, f"?model={('grabcut', 'click-lite0')[x % 2]}").content
 
     alone = {x: answer(x) for x in range(30, 60, 5)}
     with ThreadPoolExecutor(6) as pool:

@@ -112,7 +112,7 @@ def test_a_session_may_have_so_many_objects(start: Any) -> None:
         ({"image": IMAGE, "prompt": b"{}"}, "", (422, "prompt-invalid")),
         ({"image": IMAGE, "prompt": json.dumps(SQUARE).encode()}, "", (422, "prompt-unsuitable")),
         ({"image": IMAGE}, "?model=none", (404, "model-not-found")),
-        ({"image": IMAGE}, "?model=iog_refine_encoder", (404, "model-not-found")),
+        ({"image": IMAGE}, "?model=click-lite0-encoder", (404, "model-not-found")),
         ({"image": IMAGE}, "?version=7", (404, "version-not-found")),
         ({"image": IMAGE}, "?model=polygon&threshold=0.5", (422, "parameter-invalid")),
         ({"image": IMAGE}, "?threshold=1.5", (422, "parameter-invalid")),
@@ -180,9 +180,9 @@ def test_a_foreign_session_is_no_session(start: Any) -> None:
     assert {status for status, _ in said(session)} == {404}
     assert client.get(session).status_code == 401
     assert client.get(session, headers=one).json()["objects"] == [BOX]
-    encoded = client.sample("maskgate_tiles_total", model="iog_refine_encoder")
+    encoded = client.sample("maskgate_tiles_total", model="click-lite0-encoder")
     begun(client, prompt=BOX, headers=two)
-    assert client.sample("maskgate_tiles_total", model="iog_refine_encoder") == encoded + 1, "no shared features"
+    assert client.sample("maskgate_tiles_total", model="click-lite0-encoder") == encoded + 1, "no shared features"
 
 
 def test_of_clicks_at_once_one_is_kept_and_the_others_are_told(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,14 +251,14 @@ def test_a_session_keeps_the_version_it_began_with_and_says_when_it_is_gone(star
     client = start(models={"repository": root}, engine={"watch_seconds": 0})
     session = begun(client, prompt=BOX)
     first = mask(client.get(f"{session}/mask"))
-    for name in ("iog_refine_encoder", "iog_refine"):
+    for name in ("click-lite0-encoder", "click-lite0"):
         write_interactive_version(root / name, 2, 10)
     client.post("/v1/repository/refresh")
     assert begin(client).json()["version"] == 2
     again = client.get(f"{session}/mask")
     assert again.headers["Maskgate-Version"] == "1"
     np.testing.assert_array_equal(mask(again), first)
-    for name in ("iog_refine", "iog_refine_encoder"):
+    for name in ("click-lite0", "click-lite0-encoder"):
         remove_version(root / name, 1)
     client.post("/v1/repository/refresh")
     for gone in (client.get(f"{session}/mask"), click(client, session, BOX), client.delete(f"{session}/clicks/last")):
@@ -272,7 +272,7 @@ def test_a_file_replaced_under_the_same_version_is_another_model(start: Any, tmp
     root = write_trivial_interactive(tmp_path)
     client = start(models={"repository": root}, engine={"watch_seconds": 0})
     session = begun(client, prompt=BOX)
-    write_interactive_version(root / "iog_refine", 1, 10)
+    write_interactive_version(root / "click-lite0", 1, 10)
     client.post("/v1/repository/refresh")
     assert code(client.get(f"{session}/mask")) == (409, "session-outdated")
 
@@ -295,7 +295,7 @@ def test_nothing_of_a_session_is_logged_or_becomes_a_label(client: AppClient, ca
 def test_of_many_clicks_at_once_one_is_worked_on(start: Any) -> None:
     client = start(work={"threads": 2})
     session = begun(client)
-    before = client.sample("maskgate_engine_run_duration_seconds_count", model="iog_refine", version="1")
+    before = client.sample("maskgate_engine_run_duration_seconds_count", model="click-lite0", version="1")
 
     async def at_once() -> list[httpx.Response]:
         asked = [client._request("POST", f"{session}/clicks", {"json": BOX}) for _ in range(40)]
@@ -304,8 +304,8 @@ def test_of_many_clicks_at_once_one_is_worked_on(start: Any) -> None:
 
     statuses = [answer.status_code for answer in client.run(at_once)]
     assert sorted(statuses) == [200] + [409] * 39
-    runs = client.sample("maskgate_engine_run_duration_seconds_count", model="iog_refine", version="1") - before
+    runs = client.sample("maskgate_engine_run_duration_seconds_count", model="click-lite0", version="1") - before
     before += runs
     client.post(f"{session}/clicks", json={"negative": [[5, 5]]})
-    one = client.sample("maskgate_engine_run_duration_seconds_count", model="iog_refine", version="1") - before
+    one = client.sample("maskgate_engine_run_duration_seconds_count", model="click-lite0", version="1") - before
     assert 0 < runs <= one + 1

@@ -32,8 +32,8 @@ def test_replicas_answer_one_session_by_turns(start: Any, server: RedisServer, d
     whole = {"box": BOX["box"], "positive": [[80, 60], [100, 80]], "negative": [[60, 40]]}
     np.testing.assert_array_equal(last, once(one, whole))
     assert one.get(session).json()["revision"] == two.get(session).json()["revision"] == 3
-    assert two.sample("maskgate_tiles_total", model="iog_refine_encoder") == 1
-    assert one.sample("maskgate_tiles_total", model="iog_refine_encoder") == 1, "of the one-shot request alone"
+    assert two.sample("maskgate_tiles_total", model="click-lite0-encoder") == 1
+    assert one.sample("maskgate_tiles_total", model="click-lite0-encoder") == 1, "of the one-shot request alone"
     assert two.delete(session).status_code == 204
     assert one.get(session).status_code == 404
 

@@ -30,7 +30,7 @@ def test_a_session_begins_with_an_image(client: AppClient) -> None:
     assert stages(answer) == ["receive", "queue", "decode", "encode"]
     assert len(state["id"]) == 32
     assert (state["width"], state["height"]) == (160, 120)
-    assert (state["model"], state["version"], state["threshold"]) == ("iog_refine", 1, 0.25)
+    assert (state["model"], state["version"], state["threshold"]) == ("click-lite0", 1, 0.25)
     assert state["digest"].startswith("sha256:")
     assert (state["objects"], state["clicks"], state["revision"], state["answer"]) == ([], 0, 0, None)
     ahead = datetime.fromisoformat(state["expires"]) - datetime.now(UTC)
@@ -51,7 +51,7 @@ def test_a_session_begins_with_a_prompt_and_its_answer(client: AppClient) -> Non
     assert decode(b64decode(answer["answer"]["pictures"]["overlay"])).shape == PIXELS.shape
 
 
-@pytest.mark.parametrize("model", ["iog_refine", "grabcut"])
+@pytest.mark.parametrize("model", ["click-lite0", "grabcut"])
 def test_every_click_is_answered_as_if_all_were_sent_at_once(client: AppClient, model: str) -> None:
     query = f"?model={model}"
     session = begun(client, query)
@@ -70,7 +70,7 @@ def test_answers_are_negotiated_as_those_of_one_shot(client: AppClient) -> None:
     session = begun(client)
     report = click(client, session, BOX, "?include=mask", headers=AS_JSON).json()
     assert report["objects"][0]["area"] > 0
-    assert report["provenance"]["model"] == "iog_refine"
+    assert report["provenance"]["model"] == "click-lite0"
     assert (decode(b64decode(report["pictures"]["mask"])) > 0).sum() == report["objects"][0]["area"]
     overlay = client.get(f"{session}/mask?overlay=true")
     assert decode(overlay.content).shape == PIXELS.shape
@@ -92,7 +92,7 @@ def test_the_next_click_runs_the_head_alone_and_nothing_is_decoded_again(start: 
         mask(click(client, session, {"positive": [[90, 60 + n]]}))
     mask(client.get(f"{session}/mask"))
     mask(client.delete(f"{session}/clicks/last"))
-    assert (inferred("iog_refine_encoder"), inferred("iog_refine")) == (1, 6)
+    assert (inferred("click-lite0-encoder"), inferred("click-lite0")) == (1, 6)
     assert client.sample("maskgate_session_cache_misses_total") == 1
     assert client.sample("maskgate_session_cache_hits_total") == 5
     assert len(decoded) == 1
@@ -105,7 +105,7 @@ def test_lost_features_are_made_again_unnoticed(start: Any) -> None:
     second = mask(click(client, session, {"positive": [[90, 60]]}))
     np.testing.assert_array_equal(first, once(client, BOX))
     np.testing.assert_array_equal(second, once(client, {"box": BOX["box"], "positive": [[80, 60], [90, 60]]}))
-    assert client.sample("maskgate_tiles_total", model="iog_refine_encoder") == 4
+    assert client.sample("maskgate_tiles_total", model="click-lite0-encoder") == 4
     assert client.sample("maskgate_session_cache_hits_total") == 0
     assert client.sample("maskgate_session_cache_misses_total") == 2
 
@@ -171,9 +171,9 @@ def test_a_box_alone_keeps_the_inside_click_that_was_found(client: AppClient) ->
     found = click(client, other, {"box": BOX["box"]})
     assert "the inside click was taken at" in found.headers["Maskgate-Notices"]
     assert client.get(other).json()["objects"] == [kept]
-    before = client.sample("maskgate_tiles_total", model="iog_refine_encoder")
+    before = client.sample("maskgate_tiles_total", model="click-lite0-encoder")
     mask(click(client, other, {"negative": [[60, 40]]}))
-    assert client.sample("maskgate_tiles_total", model="iog_refine_encoder") == before
+    assert client.sample("maskgate_tiles_total", model="click-lite0-encoder") == before
 
 
 def test_the_image_is_upright_and_what_was_done_to_it_is_said(client: AppClient) -> None:

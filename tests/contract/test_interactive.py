@@ -29,7 +29,7 @@ CORNERS = as_points([(6, 6), (25, 6), (25, 25), (6, 25)])
 def interactive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a repository with every interactive model, the refinement in two versions."""
     root = write_trivial_interactive(tmp_path_factory.mktemp("interactive"), max_batch_size=3)
-    for name in ("iog_refine", "iog_refine_encoder"):
+    for name in ("click-lite0", "click-lite0-encoder"):
         write_interactive_version(root / name, 2, cap=100)
     return root
 
@@ -63,7 +63,7 @@ def expected(crop: np.ndarray, clicks: np.ndarray, cap: int = 255) -> np.ndarray
 
 
 async def ask(engine: Engine, name: str, inputs: Tensors, version: int | None = None) -> Tensors:
-    task = "interactive-encoder" if name.endswith("_encoder") else "interactive"
+    task = "interactive-encoder" if name.endswith("encoder") else "interactive"
     model = choose(engine, task, name, version)
     return await engine.infer(model, inputs, [spec.name for spec in model.card.outputs], Timeline(30))
 
@@ -86,13 +86,13 @@ def test_a_crop_and_its_clicks_give_a_probability(new_engine: Factory, interacti
 def test_further_clicks_run_on_the_features_of_the_first(new_engine: Factory, interactive: Path, items: int) -> None:
     async def scenario(engine: Engine) -> None:
         crop, first = crops(items), maps(items)
-        features = await ask(engine, "iog_refine_encoder", {"crop": crop, "clicks": first}, 1)
+        features = await ask(engine, "click-lite0-encoder", {"crop": crop, "clicks": first}, 1)
         assert {str(feature.dtype) for feature in features.values()} == {"float16"}
         further = maps(items, (14, 14), inside=((16, 16), (20, 12)))
         for clicks in (first, further):
-            answer = await ask(engine, "iog_refine", {**features, "clicks": clicks}, 1)
+            answer = await ask(engine, "click-lite0", {**features, "clicks": clicks}, 1)
             np.testing.assert_array_equal(answer["probability"], expected(crop, clicks))
-        other = await ask(engine, "iog_refine", {**features, "clicks": maps(items, inside=((10, 10),))}, 1)
+        other = await ask(engine, "click-lite0", {**features, "clicks": maps(items, inside=((10, 10),))}, 1)
         assert not other["probability"].any(), "the first click is missing"
 
     play(new_engine(interactive), scenario)
@@ -102,8 +102,8 @@ def test_each_version_of_a_head_answers_over_its_own_encoder(new_engine: Factory
     async def scenario(engine: Engine) -> None:
         crop, clicks = crops(2), maps(2)
         for version, cap in ((1, 255), (2, 100), (None, 100)):
-            features = await ask(engine, "iog_refine_encoder", {"crop": crop, "clicks": clicks}, version)
-            answer = await ask(engine, "iog_refine", {**features, "clicks": clicks}, version)
+            features = await ask(engine, "click-lite0-encoder", {"crop": crop, "clicks": clicks}, version)
+            answer = await ask(engine, "click-lite0", {**features, "clicks": clicks}, version)
             np.testing.assert_array_equal(answer["probability"], expected(crop, clicks, cap))
 
     play(new_engine(interactive), scenario)

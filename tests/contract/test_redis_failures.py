@@ -35,7 +35,7 @@ def open_stores(url: str, timeout: float = 10) -> tuple[RedisSessions, RedisFeat
 
 
 def session() -> Session:
-    return Session(new_id(), "public", "sha256:1", 2000, 2000, (), "iog_refine", 1, "sha256:2", None)
+    return Session(new_id(), "public", "sha256:1", 2000, 2000, (), "click-lite0", 1, "sha256:2", None)
 
 
 def calls(sessions: RedisSessions, kept: Session) -> list[Callable[[], Any]]:

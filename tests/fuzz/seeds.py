@@ -100,6 +100,8 @@ def _scenes() -> Iterator[Seed]:
     layer = json.dumps({"type": "FeatureCollection", "features": [district, {**district, "id": "b"}]}).encode()
     parts = {"pre": plain, "post": plain, "districts": layer}
     yield Seed("geojson districts", "/v1/damage", parts, "districts", mutators.text, {"Accept": "application/json"})
+    parts = {"pre": plain, "post": plain, "footprints": layer}
+    yield Seed("geojson footprints", "/v1/damage", parts, "footprints", mutators.text, {"Accept": "application/json"})
 
 
 def _polygon(ring: list[Any]) -> dict[str, Any]:

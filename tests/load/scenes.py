@@ -27,7 +27,7 @@ from maskgate_client import Client
 from maskgate_client.scenes import draw_scene
 
 from gateway.media.geo.cog import LabelMapFile
-from gateway.media.geo.vectors import feature_collection
+from gateway.media.geo.vector_layers import feature_collection, region_layer
 from gateway.repository.store import StoredModel, scan
 from gateway.vision.streamed_regions import RegionStream
 from gateway.vision.tiling import plan
@@ -143,7 +143,7 @@ def _polygons() -> float:
     start = time.perf_counter()
     bands = (labels[y : y + BAND] for y in range(0, len(labels), BAND))
     found = [region for band in bands for region in stream.add(band, band)] + stream.finish()
-    for _ in feature_collection(found, where, ["", "no", "minor", "major", "destroyed"], {}):
+    for _ in feature_collection(region_layer(found, where, ["", "no", "minor", "major", "destroyed"]), {}):
         pass
     return len(found) / (time.perf_counter() - start)
 

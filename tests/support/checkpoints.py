@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from export.checkpoints.files import Checkpoint, write_checkpoint
-from export.networks import ARCHITECTURES, build_network
+from export.networks import build_network
 from export.networks.cogseg import CogSeg
 from export.networks.colours import normalise
 from export.networks.dahitra import Hierarchy
@@ -21,6 +21,7 @@ from export.parity.inputs import draw_clicked, draw_tiles
 from export.registry import CATALOG, TASKS, specs_of
 from export.task import ModelSpec
 from export.tasks.damage.spec import DamageSpec
+from export.tasks.interactive.spec import CLICKED
 
 Field = NDArray[np.float32]
 
@@ -31,11 +32,16 @@ def architectures_of(task: str) -> tuple[str, ...]:
 
 
 INTERACTIVE, CROPS, CT, WASTE, FILMS = map(architectures_of, ("interactive", "building", "ct", "waste", "radiograph"))
-RESIDUAL = tuple(name for name, architecture in ARCHITECTURES.items() if "resnet101" in architecture.depths)
+DIVIDED = tuple(dict.fromkeys(spec.architecture for spec in CLICKED if spec.part == "head"))
+"""The architectures that are served as an encoder and a head."""
 
 WIDTH = 1 / 16
 FANET_WIDTH = 1 / 12
 """FANet's channels are multiples of 8: at this width they are the paper's in proportion."""
+
+_PAIRED = ("siamunet", "siamese_lite0")
+_LAST = {"dextr": "layer5.final", "click_unet": "predict"}
+"""The last layer of interactive networks that end without normalisation."""
 
 FIXED = "dahitra_levir"
 """Takes 256×256 pixels alone, as they are."""
@@ -93,9 +99,11 @@ def untrained(architecture: str, seed: int = 0) -> nn.Module:
         [crops] = draw_tiles("natural", 1, 8, SIZE)
         _balanced(network.get_submodule("fc"), lambda: network(normalise(crops, "cpu")))
         return network
+    if architecture == "siamese_lite0":
+        with_statistics(network, *torch.randn(2, 4, 3, 64, 64))
     head = network.get_submodule("head")
     images = torch.rand(2, 1, 64, 64) if architecture in CT else torch.randn(2, 3, 64, 64)
-    _balanced(head, lambda: network(images, images.flip(0)) if architecture == "siamunet" else network(images))
+    _balanced(head, lambda: network(images, images.flip(0)) if architecture in _PAIRED else network(images))
     return network
 
 
@@ -134,13 +142,13 @@ def draw_films(count: int) -> Field:
     return np.ascontiguousarray(drawn.transpose(0, 3, 1, 2), np.float32) / np.float32(255)
 
 
-def with_statistics(network: nn.Module, images: Tensor) -> nn.Module:
+def with_statistics(network: nn.Module, *images: Tensor) -> nn.Module:
     """Take the statistics of every normalisation from `images`, as training would; return the network."""
     norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = 1.0
     with torch.no_grad():
-        network.train()(images)
+        network.train()(*images)
     for norm in norms:
         norm.momentum = 0.1
     return network.eval()
@@ -168,8 +176,8 @@ def _normed(network: nn.Module, architecture: str) -> nn.Module:
     with torch.no_grad():
         network.train()(*inputs)
         network.eval()
-        if architecture == "dextr":
-            final = network.get_submodule("layer5.final")
+        if last := _LAST.get(architecture):
+            final = network.get_submodule(last)
             assert isinstance(final, nn.Conv2d)
             assert final.bias is not None
             logits = network(*inputs)[-1]
@@ -186,7 +194,7 @@ def click_inputs(architecture: str, size: int = SIZE) -> tuple[Tensor, ...]:
     drawn = draw_clicked("natural", 1 if architecture == "dextr" else 2, 4, size)
     crops, first, clicks = (torch.from_numpy(batch).permute(0, 3, 1, 2).float() for batch in drawn)
     joined = torch.cat([crops, first], dim=1)
-    return (joined, clicks) if architecture == "iog_refine" else (joined,)
+    return (joined, clicks) if architecture in DIVIDED else (joined,)
 
 
 def checkpoint(architecture: str, *, seed: int = 0, threshold: float | None = 0.5) -> Checkpoint:
@@ -195,7 +203,7 @@ def checkpoint(architecture: str, *, seed: int = 0, threshold: float | None = 0.
         state_dict=untrained(architecture, seed).state_dict(),
         architecture=architecture,
         width=width_of(architecture),
-        reduction=1 if architecture in (*RESIDUAL, *CT, *WASTE, *FILMS, FIXED) else 2,
+        reduction=1 if architecture in (*INTERACTIVE, *CROPS, *CT, *WASTE, *FILMS, FIXED) else 2,
         threshold=threshold,
         recipe="demo",
         steps=3,

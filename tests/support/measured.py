@@ -48,6 +48,7 @@ def read_apart(files: Mapping[str, tuple[str, bytes]], folder: Path) -> dict[str
 
 def _readers() -> dict[str, Callable[[bytes], object]]:
     from gateway.media.geo.districts import DistrictLimits, read_districts
+    from gateway.media.geo.footprints import FootprintLimits, read_footprints
     from gateway.media.geo.geotiff import open_geotiff
     from gateway.media.medical.archives import ArchiveLimits
     from gateway.media.medical.ct_files import CtLimits, read_ct_file
@@ -74,6 +75,9 @@ def _readers() -> dict[str, Callable[[bytes], object]]:
         "scene": scene,
         "ct": lambda data: list(read_ct_file(data, ct, Window(-1000, 400)).slices()),
         "radiograph": lambda data: open_film(data, ImageLimits(36_000_000, 6000, 16)).decode(),
+        "footprints": lambda data: read_footprints(
+            data, FootprintLimits(limits.footprints, limits.footprint_bytes), 4096, 4096, None
+        ),
         "districts": lambda data: read_districts(data, DistrictLimits(limits.districts, limits.district_bytes)),
     }
 

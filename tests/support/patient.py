@@ -24,7 +24,7 @@ from gateway.media.medical.archives import ArchiveLimits
 from gateway.media.medical.dicom_ct import DicomVolume, read_ct
 from gateway.media.medical.dicom_seg import Algorithm, Segment, write_seg
 from gateway.media.medical.dicom_tags import READ
-from gateway.media.medical.label_nifti import write_on_dicom, write_on_nifti
+from gateway.media.medical.label_volumes import write_on_dicom, write_on_nifti
 from gateway.media.medical.nifti import read_nifti
 from gateway.media.medical.radiograph_files import open_film
 from gateway.media.medical.series import read_series

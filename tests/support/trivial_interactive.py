@@ -23,7 +23,10 @@ from tests.support.trivial import declare_version, made_by_hand, write_folder
 
 Pixels = NDArray[np.uint8]
 Nodes = list[onnx.NodeProto]
-NAMES = ("dextr", "iog", "iog_refine", "iog_refine_encoder")
+NAMES = ("click-lite0", "click-lite0-encoder", "dextr", "iog")
+_ENCODERS = {"click-lite0": "click-lite0-encoder", "iog_refine": "iog_refine_encoder"}
+"""Model that takes features → the one that gives them."""
+
 FEATURE_STRIDES = {"features_1": 4, "features_2": 8, "features_3": 16, "features_4": 16}
 """Feature map → how many crop pixels a side of one of its positions holds, and the square of that is its channels."""
 
@@ -74,7 +77,7 @@ def write_interactive_version(directory: Path, version: int, cap: int) -> str:
 
 
 def _card(name: str, size: int, margin: int, max_batch_size: int, digest: str) -> Card:
-    task: str = "interactive-encoder" if name == "iog_refine_encoder" else "interactive"
+    task: str = "interactive-encoder" if name in _ENCODERS.values() else "interactive"
     inputs, outputs = _tensors(name, size)
     return Card(
         name=name,
@@ -92,7 +95,7 @@ def _card(name: str, size: int, margin: int, max_batch_size: int, digest: str) -
             margin=margin,
             sigma=10 * size / 512,
             push=0 if name == "dextr" else 10 * size / 512,
-            encoder="iog_refine_encoder" if name == "iog_refine" else None,
+            encoder=_ENCODERS.get(name),
         ),
         network=Network(architecture="rule", width=1, parameters=1),
         digests={"1": digest},
@@ -109,15 +112,16 @@ def _tensors(name: str, size: int) -> tuple[tuple[TensorSpec, ...], tuple[Tensor
         TensorSpec(name=feature, dtype="float16", shape=(stride * stride, size // stride, size // stride))
         for feature, stride in FEATURE_STRIDES.items()
     )
-    if name == "iog_refine_encoder":
+    if name in _ENCODERS.values():
         return (crop, clicks), features
-    return ((*features, clicks) if name == "iog_refine" else (crop, clicks)), (probability,)
+    return ((*features, clicks) if name in _ENCODERS else (crop, clicks)), (probability,)
 
 
 def _save(directory: Path, version: int, size: int, cap: int) -> None:
     name = directory.name
     inputs, outputs = _tensors(name, size)
-    nodes = {"iog_refine_encoder": _encoder, "iog_refine": _head, "dextr": _extreme}.get(name, _guided)(size)
+    makers = dict.fromkeys(_ENCODERS, _head) | dict.fromkeys(_ENCODERS.values(), _encoder) | {"dextr": _extreme}
+    nodes = makers.get(name, _guided)(size)
     constants: dict[str, np.ndarray] = {
         "first": np.array([0], np.int64),
         "second": np.array([1], np.int64),

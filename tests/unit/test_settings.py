@@ -55,7 +55,7 @@ def test_each_task_has_a_default_model_under_its_name(monkeypatch: pytest.Monkey
         "bd-siamunet",
         "cogseg",
         "ensemble",
-        "iog_refine",
+        "click-lite0",
         "waste-fanet",
     }
     monkeypatch.setenv("MASKGATE_MODELS_WASTE", "other")

@@ -20,8 +20,7 @@ from torch.nn import functional as F
 from export.checkpoints.files import Checkpoint
 from export.graphs.contract import Graph
 from export.graphs.runners import Arrays, torch_runner
-from export.networks.iog import Features, IOGRefine
-from export.networks.resnet import stage_channels
+from export.networks.divided import Divided, Features
 from export.parity.cases import Case, Deviation, Files, case, composed, levels
 from export.parity.inputs import Tiles, draw_clicked
 from export.task import Tensors
@@ -44,9 +43,9 @@ class ServedCrop(nn.Module):
 
 
 class ServedEncoder(nn.Module):
-    """The half of IOG's refinement that runs once for a crop."""
+    """The half of a divided network that runs once for a crop."""
 
-    def __init__(self, network: IOGRefine) -> None:
+    def __init__(self, network: Divided) -> None:
         """Wrap `network`."""
         super().__init__()
         self.backbone = network.backbone
@@ -58,9 +57,9 @@ class ServedEncoder(nn.Module):
 
 
 class ServedHead(nn.Module):
-    """The half of IOG's refinement that runs for every click."""
+    """The half of a divided network that runs for every click."""
 
-    def __init__(self, network: IOGRefine) -> None:
+    def __init__(self, network: Divided) -> None:
         """Wrap a copy of `network` without its backbone, which else would be in the file too."""
         super().__init__()
         self.network = deepcopy(network)
@@ -82,7 +81,7 @@ class ServedHead(nn.Module):
 class Undivided(nn.Module):
     """What encoder and head have to amount to: the network as it was trained, its features not rounded."""
 
-    def __init__(self, network: IOGRefine) -> None:
+    def __init__(self, network: Divided) -> None:
         """Wrap `network`."""
         super().__init__()
         self.network = network
@@ -113,11 +112,12 @@ def graph_of(network: nn.Module, checkpoint: Checkpoint, spec: InteractiveSpec) 
     Raises:
         ValueError: the network cannot be divided, and should be.
     """
-    size, channels = checkpoint.size, stage_channels(checkpoint.width)
+    size = checkpoint.size
+    channels = network.feature_channels if isinstance(network, Divided) else ()
     served: nn.Module
     if spec.part == "whole":
         served = ServedCrop(network)
-    elif isinstance(network, IOGRefine):
+    elif isinstance(network, Divided):
         served = ServedEncoder(network) if spec.part == "encoder" else ServedHead(network)
     else:
         raise ValueError(f"a {spec.architecture} has no {spec.part}")
@@ -141,7 +141,7 @@ def cases_of(
     parts = [type(graph.module) for graph in graphs]
     if parts == [ServedCrop]:
         return [case("whole", graphs[0], files[0], drawn, masks_differ)]
-    if parts != [ServedEncoder, ServedHead] or not isinstance(network, IOGRefine):
+    if parts != [ServedEncoder, ServedHead] or not isinstance(network, Divided):
         raise ValueError("no tensor contract has such graphs")
     encoder, head = graphs
     size, _, maps = encoder.inputs[-1].shape

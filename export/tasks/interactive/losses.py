@@ -25,6 +25,18 @@ def mask_loss(logits: Sequence[Tensor], masks: Tensor) -> Tensor:
     return loss
 
 
+def promise_loss(logits: Tensor, masks: Tensor, weights: Tensor) -> Tensor:
+    """Return the cross-entropy of the answer where people clicked, averaged over these places.
+
+    Args:
+        logits: (N, 1, s, s), the answer; interpolated as in `mask_loss`.
+        masks: as there.
+        weights: float (N, S, S), how much a pixel is of a click, 0 … 1.
+    """
+    entropy = F.binary_cross_entropy_with_logits(_at_size(logits, masks.shape[-1]), masks, reduction="none")
+    return (entropy * weights).sum() / weights.sum().clamp_min(1)
+
+
 def jaccard_distance(probability: Tensor, masks: Tensor) -> Tensor:
     """Return 1 − Σmin/Σmax of each sample's probabilities and mask, (N, S, S), averaged over the samples."""
     overlap = torch.minimum(probability, masks).sum(dim=(1, 2))

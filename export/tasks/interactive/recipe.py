@@ -15,11 +15,12 @@ class ClickRecipe(Recipe):
     """How a network is trained; see `Recipe`.
 
     Attributes:
-        depths: the backbone: resnet101 or resnet26.
+        depths: the backbone: resnet101 or resnet26; click_unet has another.
         geometry: of the crops.
         draw: where samples come from.
         rounds: the most further clicks that a sample is corrected with, for networks that take any.
         threshold: of the probability in the answer.
+        promise: weight of the loss at the further clicks themselves, so that a click is obeyed.
     """
 
     depths: str
@@ -30,6 +31,9 @@ class ClickRecipe(Recipe):
     average: float = 0.998
     rounds: int = 0
     threshold: float = 0.5
+    encoder_rate: float = 1.0
+    promise: float = 0.0
+    pretrained: bool = False
 
     @property
     def prompt(self) -> str:
@@ -40,6 +44,7 @@ class ClickRecipe(Recipe):
         """Return the choices that are the task's own."""
         return {
             "rounds": self.rounds,
+            "promise": self.promise,
             **vars(self.draw),
         }
 
@@ -52,6 +57,9 @@ _FULL = Geometry(size=512, margin=30, sigma=10, push=10)
 _HALF = Geometry(size=256, margin=30, sigma=5, push=5)
 _FULL_DEXTR = Geometry(size=512, margin=50, sigma=10, push=0)
 _HALF_DEXTR = Geometry(size=256, margin=50, sigma=5, push=0)
+
+_QUARTER = Geometry(size=256, margin=0, sigma=5, push=0, share=0.25)
+_BY_HAND = Draw(8, composed=0.2, strange=0.0, loose=True, balance=0.5)
 
 RECIPES = (
     # The papers' networks and crops, and the authors' 100 epochs of PASCAL (5,717 photographs, batch 5); the optimiser
@@ -122,5 +130,21 @@ RECIPES = (
         steps=20_000,
         learning_rate=1e-3,
         minutes=25,
+    ),
+    # On the public encoder, for one core; boxes are as people draw them.
+    ClickRecipe(
+        network="click_unet",
+        name="demo",
+        width=1.0,
+        depths="lite0",
+        geometry=_QUARTER,
+        draw=_BY_HAND,
+        steps=20_000,
+        learning_rate=1e-3,
+        minutes=60,
+        rounds=4,
+        promise=0.5,
+        encoder_rate=0.4,
+        pretrained=True,
     ),
 )

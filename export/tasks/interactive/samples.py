@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from export.tasks.interactive.compose import Photo, compose, stranger, turn
 from export.tasks.interactive.data import VOID, LabelledObject
-from export.tasks.interactive.simulate import likely_inside
+from export.tasks.interactive.simulate import likely_inside, loosened
 from export.training.augment import degrade, relight
-from gateway.vision.clicks import Crop, as_points, box_of_mask, click_map, pushed_out
+from export.training.balance import shares
+from gateway.vision.clicks import Box, Crop, as_points, box_of_mask, click_map, pushed_out
 
 Pixels = NDArray[np.uint8]
 
@@ -35,6 +36,11 @@ class Geometry:
     margin: int
     sigma: float
     push: float
+    share: float = 0.0
+
+    def around(self, box: Box) -> Box:
+        """Return what a crop shows that is asked for by a box."""
+        return box.framed(self.margin, self.share)
 
 
 @dataclass(frozen=True)
@@ -45,11 +51,16 @@ class Draw:
         batch: samples per step.
         composed: share of objects before another photograph's background.
         strange: share of objects that never were; see `compose.stranger`.
+        loose: whether boxes are as people draw them, and not tight; see `simulate.loosened`.
+        balance: 0 draws every object alike, 1 every collection; between them a collection's share is its number of
+            objects to the power of 1 − balance.
     """
 
     batch: int
     composed: float = 0.4
     strange: float = 0.2
+    loose: bool = False
+    balance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -86,9 +97,18 @@ class Sampler:
         prompt: "iog" or "dextr".
         draw: where samples come from.
         seed: of every sample.
+        sources: the collection that each object is of; without them all are of one.
     """
 
-    def __init__(self, photos: Sequence[Photo], geometry: Geometry, prompt: str, draw: Draw, seed: int) -> None:
+    def __init__(
+        self,
+        photos: Sequence[Photo],
+        geometry: Geometry,
+        prompt: str,
+        draw: Draw,
+        seed: int,
+        sources: Sequence[str] | None = None,
+    ) -> None:
         """Keep the photographs.
 
         Raises:
@@ -98,6 +118,7 @@ class Sampler:
             raise ValueError("nothing to train on: no object of the split train")
         self._photos, self._geometry, self._prompt = list(photos), geometry, prompt
         self._draw, self._seed = draw, seed
+        self._shares = shares(sources or [""] * len(photos), draw.balance)
 
     def batch(self, step: int) -> Batch:
         """Return the batch of that step."""
@@ -105,7 +126,7 @@ class Sampler:
         return Batch(*(np.stack(part) for part in zip(*map(self._sample, rngs), strict=True)))
 
     def _sample(self, rng: Generator) -> tuple[Pixels, Pixels, Pixels]:
-        photo = self._photos[int(rng.integers(len(self._photos)))]
+        photo = self._photos[int(rng.choice(len(self._photos), p=self._shares))]
         kind = rng.random()
         if kind < self._draw.composed:
             photo = compose(rng, photo, self._photos)
@@ -115,20 +136,24 @@ class Sampler:
         box = box_of_mask(photo.mask)
         if box is None:  # pragma: no cover - `turn` and `compose` keep what they are given rather than lose the object
             raise ValueError("an object was lost")
-        crop = Crop(box.relaxed(self._geometry.margin), self._geometry.size)
+        asked = loosened(rng, box, *photo.mask.shape) if self._draw.loose else box
+        crop = Crop(self._geometry.around(asked), self._geometry.size)
         image = crop.cut(photo.image)
         image, _ = relight(rng, image, image)
         shares = crop.cut(photo.mask.astype(np.uint8) * 255)
         # An object of few pixels may fill no pixel of the crop by half.
         mask = shares >= min(128, shares.max())
-        maps = self._extremes(rng, mask) if self._prompt == "dextr" else self._corners(rng, crop, mask)
+        maps = self._extremes(rng, mask) if self._prompt == "dextr" else self._corners(rng, crop, asked, mask)
         if rng.random() < 0.15:
             image = image[..., rng.permutation(3)]
-        return degrade(rng, np.ascontiguousarray(image)), maps, mask.astype(np.uint8)
+        image = degrade(rng, np.ascontiguousarray(image))
+        # What lies outside the photograph is black when a model is served, however dark or noisy the photograph.
+        image[crop.cut(np.ones(photo.mask.shape, np.uint8)) == 0] = 0
+        return image, maps, mask.astype(np.uint8)
 
-    def _corners(self, rng: Generator, crop: Crop, mask: NDArray[np.bool_]) -> Pixels:
+    def _corners(self, rng: Generator, crop: Crop, asked: Box, mask: NDArray[np.bool_]) -> Pixels:
         geometry = self._geometry
-        tight = crop.to_crop(crop.box.relaxed(-geometry.margin).corners())
+        tight = crop.to_crop(asked.corners())
         x0, y0, x1, y1 = np.concatenate([tight[0], tight[2]]) + rng.normal(0, _JITTER, 4)
         corners = pushed_out(as_points([(x0, y0), (x1, y0), (x1, y1), (x0, y1)]), geometry.push, geometry.size)
         inside = as_points([likely_inside(mask, rng)])

@@ -1,4 +1,4 @@
-"""Where a person would click next: the simulator of RITM (Sofiiuk et al., 2021), as interactive benchmarks use it."""
+"""What a person would show of an object: clicks by the simulator of RITM (Sofiiuk et al., 2021), and boxes by hand."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from gateway.vision.clicks import inside_point
+from gateway.vision.clicks import Box, inside_point
 
 Mask = NDArray[np.bool_]
+
+_PIXELS, _SHARE = 8.0, 0.12
+_TIGHT, _INWARDS = 0.25, 0.12
+"""Of boxes by hand: the most that a side is off, and how often none is or one lies inside; see `loosened`."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,24 @@ def likely_inside(mask: Mask, rng: Generator) -> tuple[int, int]:
     rows, columns = np.nonzero(depth >= 0.4 * depth.max())
     chosen = int(rng.integers(len(rows)))
     return int(columns[chosen]), int(rows[chosen])
+
+
+def loosened(rng: Generator, box: Box, height: int, width: int) -> Box:
+    """Return a tight box as a person might draw it, inside the image.
+
+    A quarter of the boxes stay tight. Of the others each side moves outwards by up to 8 pixels or up to 12 % of the
+    box, whichever hand is drawn; one side in eight moves inwards instead, by a quarter of that.
+    """
+    if rng.random() < _TIGHT:
+        return box
+    pixels, share = rng.uniform(0, _PIXELS), rng.uniform(0, _SHARE)
+    by_share = rng.random() < 0.5
+    moves = rng.random(4) * (share * np.array([box.width, box.height] * 2) if by_share else pixels)
+    # A box of few pixels keeps its shape under a hand that is off by some.
+    moves = np.minimum(moves, 0.4 * np.array([box.width, box.height] * 2))
+    moves[rng.random(4) < _INWARDS] *= -0.25
+    left, top, right, bottom = np.rint(moves).astype(int).tolist()
+    return Box(box.x0 - left, box.y0 - top, box.x1 + right, box.y1 + bottom).clipped(height, width)
 
 
 def _distance(mask: Mask) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ FEATURES = ("features_1", "features_2", "features_3", "features_4")
 """What an encoder hands to its head, in order."""
 
 FEATURE_STRIDES = (4, 8, 16, 16)
-"""Crop pixels per position of each feature map."""
+"""Crop pixels per position of each feature map of IOG's."""
 
 PAPERS_SIZE = 512
 """Side of the crop, in pixels, that the papers' lengths are stated for."""
@@ -25,7 +25,9 @@ Part = Literal["whole", "encoder", "head"]
 class InteractiveSpec(ModelSpec):
     """A model that takes a crop and clicks, or one of the two halves of such a model.
 
-    `margin` is in image pixels, `threshold` that of weights whose checkpoint states none. A head names its `encoder`.
+    `margin` is in image pixels, `share` comes to it as one of the box's longer side; `threshold` is that of weights
+    whose checkpoint states none. `pushes` says whether the network learnt from tight boxes whose corners were moved
+    outwards, `strides` how many crop pixels a position of each feature map has. A head names its `encoder`.
     """
 
     prompt: Literal["iog", "dextr"]
@@ -33,6 +35,9 @@ class InteractiveSpec(ModelSpec):
     threshold: float
     part: Part = "whole"
     encoder: str | None = None
+    share: float = 0.0
+    pushes: bool = True
+    strides: tuple[int, ...] = FEATURE_STRIDES
 
     @property
     def task(self) -> str:
@@ -46,8 +51,9 @@ class InteractiveSpec(ModelSpec):
             prompt=self.prompt,
             size=size,
             margin=self.margin,
+            share=self.share,
             sigma=length,
-            push=length if self.prompt == "iog" else 0.0,
+            push=length if self.prompt == "iog" and self.pushes else 0.0,
             encoder=self.encoder,
         )
 
@@ -55,12 +61,12 @@ class InteractiveSpec(ModelSpec):
         """Return the graph's inputs, for crops of `size` and features of so many `channels`."""
         crop = TensorSpec(name="crop", dtype="uint8", shape=(size, size, 3))
         maps = TensorSpec(name="clicks", dtype="uint8", shape=(size, size, 2 if self.prompt == "iog" else 1))
-        return (*_features(size, channels), maps) if self.part == "head" else (crop, maps)
+        return (*self._features(size, channels), maps) if self.part == "head" else (crop, maps)
 
     def output_specs(self, size: int, channels: Sequence[int]) -> Tensors:
         """Return the graph's outputs; arguments as of `input_specs`."""
         if self.part == "encoder":
-            return _features(size, channels)
+            return self._features(size, channels)
         return (TensorSpec(name="probability", dtype="uint8", shape=(size, size)),)
 
     def stated(self, checkpoint: Trained) -> Mapping[str, Any]:
@@ -81,12 +87,11 @@ class InteractiveSpec(ModelSpec):
             "clicks": self.clicks(size),
         }
 
-
-def _features(size: int, channels: Sequence[int]) -> Tensors:
-    return tuple(
-        TensorSpec(name=name, dtype="float16", shape=(depth, size // stride, size // stride))
-        for name, stride, depth in zip(FEATURES, FEATURE_STRIDES, channels, strict=False)
-    )
+    def _features(self, size: int, channels: Sequence[int]) -> Tensors:
+        return tuple(
+            TensorSpec(name=name, dtype="float16", shape=(depth, size // stride, size // stride))
+            for name, stride, depth in zip(FEATURES, self.strides, channels, strict=False)
+        )
 
 
 OBJECT_CLASSES = (BACKGROUND, ClassSpec(value=1, name="object", colour=(255, 0, 0)))
@@ -101,6 +106,7 @@ _CLICKED_LICENCE = (
     "non-commercial research only (learnt from BSDS500's photographs and masks, and from COCO's, whose photographs are "
     "under Flickr's terms)"
 )
+_LITE0_LICENCE = _CLICKED_LICENCE + "; the encoder began with public ImageNet weights under Apache-2.0"
 
 CLICKED = (
     InteractiveSpec(
@@ -144,6 +150,41 @@ CLICKED = (
         threshold=0.5,
         part="head",
         encoder="iog_refine_encoder",
+    ),
+    InteractiveSpec(
+        name="click-lite0-encoder",
+        title="Features for further clicks, EfficientNet-Lite0",
+        summary="Turns a crop and its first clicks into the features that click-lite0 takes; answers nobody by itself.",
+        architecture="click_unet",
+        classes=OBJECT_CLASSES,
+        licence=_LITE0_LICENCE,
+        intended_use=_CLICKED_USE,
+        limitations=_CLICKED_LIMITATIONS + " Of use with the click-lite0 of the same version alone.",
+        prompt="iog",
+        margin=0,
+        threshold=0.5,
+        part="encoder",
+        share=0.25,
+        pushes=False,
+        strides=(2, 4, 8, 16),
+    ),
+    InteractiveSpec(
+        name="click-lite0",
+        title="Object from a box and clicks inside and outside, U-Net on EfficientNet-Lite0",
+        summary="Finds the object in a box, tight or loose, around a click, and mends its mask by further clicks.",
+        architecture="click_unet",
+        classes=OBJECT_CLASSES,
+        licence=_LITE0_LICENCE,
+        intended_use=_CLICKED_USE,
+        limitations=_CLICKED_LIMITATIONS,
+        prompt="iog",
+        margin=0,
+        threshold=0.5,
+        part="head",
+        encoder="click-lite0-encoder",
+        share=0.25,
+        pushes=False,
+        strides=(2, 4, 8, 16),
     ),
     InteractiveSpec(
         name="dextr",

@@ -20,7 +20,7 @@ from export.evaluation.engine import Bench, of_checkpoint
 from export.networks import build_network
 from export.tasks.interactive.benchmark import mean_ious, traces
 from export.tasks.interactive.data import LabelledObject, read_objects
-from export.tasks.interactive.losses import mask_loss
+from export.tasks.interactive.losses import mask_loss, promise_loss
 from export.tasks.interactive.methods import model_method
 from export.tasks.interactive.recipe import ClickRecipe
 from export.tasks.interactive.samples import Batch, Sampler, load_photo
@@ -84,6 +84,11 @@ class ClickRun(Run[ClickRecipe, Batch]):
                 logits = network.decode(features, self._tensor(clicks))
         corrected = mask_loss(logits, masks)
         parts["corrected"] = float(corrected.detach())
+        if self.recipe.promise:
+            further = self._tensor(_further(clicks, batch.clicks)).amax(dim=1) / 255
+            promised = promise_loss(logits[-1], masks, further)
+            corrected = corrected + self.recipe.promise * promised
+            parts["promised"] = float(promised.detach())
         self.descend(loss + corrected)
         return parts
 
@@ -103,6 +108,13 @@ class ClickRun(Run[ClickRecipe, Batch]):
         return torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2).float()
 
 
+def _further(clicks: Pixels, first: Pixels) -> Pixels:
+    """Return the click maps (N, S, S, 2) without the corners of the box, which promise nothing."""
+    further = clicks.copy()
+    further[..., 1][clicks[..., 1] == first[..., 1]] = 0
+    return further
+
+
 def train(recipe: ClickRecipe, data: Path, out: Path, options: RunOptions, start: Path | None = None) -> Path:
     """Train a network and return the path of its checkpoint; see `run_to_end`.
 
@@ -114,6 +126,7 @@ def train(recipe: ClickRecipe, data: Path, out: Path, options: RunOptions, start
         start: a checkpoint to begin with; every weight is taken over that the network has too, in the same shape.
 
     Raises:
+        CheckpointError: the public encoder's weights are not there.
         DataError: ``data`` cannot be read, or lacks one of the splits.
         ValueError: ``last.pt`` is of another recipe.
     """
@@ -122,10 +135,13 @@ def train(recipe: ClickRecipe, data: Path, out: Path, options: RunOptions, start
     if not training or not validation:
         raise DataError(f"{data} lacks the split {'val' if training else 'train'}")
     photos = [load_photo(each) for each in training]
-    sampler = Sampler(photos, recipe.geometry, recipe.prompt, recipe.draw, options.seed)
+    sources = [each.source for each in training]
+    sampler = Sampler(photos, recipe.geometry, recipe.prompt, recipe.draw, options.seed, sources)
     run = ClickRun(recipe, options)
     if start is not None:
         run.start_from_network(read_checkpoint(start))
+    elif recipe.pretrained:
+        run.start_from_imagenet(options.encoder)
     run.data = words_of(training)
 
     def figures(checkpoint: Checkpoint) -> dict[str, float]:

@@ -122,7 +122,14 @@ class GeoGrid:
 
     def plane_area(self, shape: BaseGeometry) -> float:
         """Return the area of polygons in longitude and latitude, m² on the ellipsoid."""
-        return float(shapely.transform(shape, lambda places: transformed(lon_lat_crs(), self._plane, places)).area)
+        return float(self.plane_areas(np.array([shape], object))[0])
+
+    def plane_areas(self, shapes: npt.NDArray[np.object_]) -> Float64:
+        """Return the areas of polygons in longitude and latitude, m² on the ellipsoid, float64 (n,)."""
+        areas: Float64 = shapely.area(
+            shapely.transform(shapes, lambda places: transformed(lon_lat_crs(), self._plane, places))
+        )
+        return areas
 
     def _steps(self, points: Float64) -> tuple[Float64, Float64]:
         """Return where one step along the row and one along the column lead, metres, (N, 2) each."""

@@ -1,4 +1,4 @@
-"""Buildings as polygons on the map: GeoJSON of RFC 7946.
+"""Buildings of a label map as polygons on the map.
 
 `Region` has rings through the centres of its border pixels, counted from 0. Here a building reaches to the outer edges
 of these pixels, in pixel coordinates of `georeference`: its rings are moved half a pixel to the centres and grown by
@@ -7,16 +7,12 @@ about half a pixel, so that it covers as much as its pixels do.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice, repeat
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import shapely
 from shapely.affinity import translate
-from shapely.geometry import mapping
 from shapely.geometry.base import BaseGeometry
 
 from gateway.media.geo.georeference import GeoGrid
@@ -28,9 +24,6 @@ _HALF = 0.5
 _NARROWEST, _WIDEST, _STEPS, _CLOSE = 0.2, 0.8, 3, 0.01
 # Beyond this ratio of a corner's reach to the growth it is cut off: a right angle has 1.41 and keeps its corner.
 _MITRE_LIMIT = 1.5
-# A centimetre.
-_DEGREE_DIGITS = 7
-_BATCH = 512
 
 
 def outlines(buildings: Sequence[Region]) -> list[BaseGeometry]:
@@ -65,56 +58,12 @@ def building_areas(buildings: Sequence[Region], grid: GeoGrid) -> list[float]:
     return areas
 
 
-def lon_lat_outlines(outlines: Sequence[BaseGeometry], grid: GeoGrid) -> list[BaseGeometry]:
+def lon_lat_outlines(outlines: Sequence[BaseGeometry] | npt.NDArray[np.object_], grid: GeoGrid) -> list[BaseGeometry]:
     """Return polygons in pixel coordinates as longitudes and latitudes, cut where they cross the antimeridian."""
+    if not len(outlines):
+        return []
     moved = shapely.transform(np.array(outlines, object), grid.to_lon_lat)
     return [_cut(geometry) for geometry in moved]
-
-
-def feature_collection(
-    buildings: Iterable[Region],
-    grid: GeoGrid,
-    names: Sequence[str],
-    members: Mapping[str, Any],
-    more: Iterable[Mapping[str, Any]] = repeat({}),
-) -> Iterator[bytes]:
-    """Yield the pieces of a GeoJSON feature collection, one feature per building.
-
-    A feature's id is its number from 1; its properties are class, value, confidence (null: not asked for), area_m2 and
-    pixels.
-
-    Args:
-        buildings: on `grid`.
-        grid: of the pre-disaster image.
-        names: of the classes, by label value.
-        members: what else the collection says, by name of the member; JSON values.
-        more: what else is said of each building, by name of the property.
-    """
-    head = {"type": "FeatureCollection", **members}
-    yield json.dumps(head, ensure_ascii=False)[:-1].encode() + b', "features": ['
-    number = 0
-    remaining, properties = iter(buildings), iter(more)
-    while batch := list(islice(remaining, _BATCH)):
-        shapes = lon_lat_outlines(outlines(batch), grid)
-        pieces = []
-        for building, shape, area in zip(batch, shapes, building_areas(batch, grid), strict=True):
-            number += 1
-            feature = {
-                "type": "Feature",
-                "id": number,
-                "geometry": _geometry(shape),
-                "properties": {
-                    "class": names[building.value],
-                    "value": building.value,
-                    "confidence": building.confidence,
-                    "area_m2": round(area, 2),
-                    "pixels": building.area,
-                    **next(properties),
-                },
-            }
-            pieces.append((b",\n" if number > 1 else b"\n") + json.dumps(feature, ensure_ascii=False).encode())
-        yield b"".join(pieces)
-    yield b"\n]}\n"
 
 
 def _through_centres(ring: Ring) -> BaseGeometry:
@@ -150,9 +99,3 @@ def _cut(geometry: BaseGeometry) -> BaseGeometry:
     east_of_it = translate(whole.intersection(shapely.box(180, -90, 360, 90)), xoff=-360)
     # What only touches the antimeridian leaves a line on its other side.
     return shapely.union_all([part for part in (west_of_it, east_of_it) if part.area])
-
-
-def _geometry(geometry: BaseGeometry) -> dict[str, Any]:
-    """Return a geometry as GeoJSON: exterior rings against the clock, holes with it, to the centimetre."""
-    rounded = shapely.transform(shapely.orient_polygons(geometry), lambda places: np.round(places, _DEGREE_DIGITS))
-    return dict(mapping(rounded))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 import zipfile
 from dataclasses import dataclass
+from hashlib import sha256
 from io import BytesIO
 from pathlib import PurePosixPath, PureWindowsPath
 from struct import unpack_from
@@ -96,6 +97,21 @@ class Archive:
             else:
                 content = content[:most]
         return content
+
+
+def packed(files: list[memoryview]) -> bytes:
+    """Return files as one: the only one, or a zip of them as they are, the same in whatever order they came.
+
+    The list is emptied, so that each is let go when it is packed.
+    """
+    if len(files) == 1:
+        return bytes(files.pop())
+    files.sort(key=lambda content: sha256(content).digest())
+    archive = BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as directory:
+        while files:
+            directory.writestr(zipfile.ZipInfo(str(len(files))), files.pop())
+    return archive.getvalue()
 
 
 def is_archive(head: bytes) -> bool:

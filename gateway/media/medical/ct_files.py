@@ -78,7 +78,9 @@ def _read(data: bytes, limits: CtLimits, window: Window, hints: Hints) -> CtFile
     scale, offset = 1.0 if hints.scale is None else hints.scale, hints.offset or 0.0
     if is_dicom(data):
         _refuse_units(hints)
-        return _of_chest(read_ct(as_plain_file(data, limits.archive.member_bytes), limits.volume), hints)
+        return _of_chest(
+            read_ct(as_plain_file(data, limits.archive.member_bytes), limits.volume, hints.body_part), hints
+        )
     if data.startswith(ZIP_SIGNATURE):
         _refuse_units(hints)
         return _of_chest(read_series(data, limits.archive, limits.volume, hints.series), hints)

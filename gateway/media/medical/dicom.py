@@ -6,6 +6,7 @@ DICOM PS3.5 (encoding), PS3.3 C.7.6.3 (image pixel module), PS3.10 (file format)
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -105,16 +106,13 @@ def read_header(
     """
     syntax = transfer_syntax(data)
     if syntax not in NATIVE and syntax not in DECODERS:
+        # What the file is tells more than how it is compressed; of a private syntax the header may not be legible.
+        with suppress(ImageUnreadable), reading("The DICOM file is damaged."):
+            judge(_tags(data, syntax)[0])
         raise CompressionUnsupported(f"The DICOM file is of a transfer syntax that is not decoded here{_name(syntax)}.")
+    dataset, end = _tags(data, syntax)
     with reading("The DICOM file is damaged."):
-        check_elements(data, syntax)
-        import pydicom
-
-        file = BytesIO(data)
-        # A plain copy: what the library returns holds on to the whole file.
-        dataset = pydicom.Dataset(pydicom.dcmread(file, stop_before_pixels=True, specific_tags=dicom_tags.READ))
-        list(dataset)  # parses every value here, where trouble with one is answered discreetly
-        values = pixel_data(data, file.tell(), syntax)
+        values = pixel_data(data, end, syntax)
         if str(dataset.get("SOPClassUID", "")).startswith(ENCAPSULATED_DOCUMENTS):
             raise PixelsMissing("The DICOM file is an encapsulated document, not an image.")
         if values is None or "Rows" not in dataset:
@@ -130,6 +128,23 @@ def read_header(
         frames = encapsulated_frames(data, values, layout.frames)
         lossy = lossy or is_lossy(memoryview(data)[slice(*frames[0][0])])
     return DicomHeader(dataset, syntax, layout, frames, modality, part, lossy)
+
+
+def _tags(data: bytes, syntax: str) -> tuple[Dataset, int]:
+    """Return the tags of `dicom_tags`, and the byte at which the pixels begin.
+
+    Raises:
+        ImageUnreadable: damaged, or as `check_elements`.
+    """
+    with reading("The DICOM file is damaged."):
+        check_elements(data, syntax)
+        import pydicom
+
+        file = BytesIO(data)
+        # A plain copy: what the library returns holds on to the whole file.
+        dataset = pydicom.Dataset(pydicom.dcmread(file, stop_before_pixels=True, specific_tags=dicom_tags.READ))
+        list(dataset)  # parses every value here, where trouble with one is answered discreetly
+    return dataset, file.tell()
 
 
 def _name(syntax: str) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.errors import GeometryUnsuitable, ImageUnsuitable
-from gateway.media.medical.body_part import BodyPart
+from gateway.media.medical.body_part import BodyPart, body_part_of, require_chest
 from gateway.media.medical.dicom import DicomHeader, read_header
 from gateway.media.medical.dicom_pixels import stored_values
 from gateway.media.medical.hounsfield_rules import check_units, kinds_of, notices_of_kind, require_ct, units_are_stated
@@ -140,17 +140,28 @@ class DicomVolume:
             yield decode_frame(source.header, source.load(), source.frame)
 
 
-def read_ct(data: bytes, limits: VolumeLimits) -> DicomVolume:
+def read_ct(data: bytes, limits: VolumeLimits, stated: BodyPart | None = None) -> DicomVolume:
     """Read one DICOM file: a CT slice, or an enhanced CT of many.
+
+    Args:
+        data: the file.
+        limits: of the volume.
+        stated: which part of the body the caller says it shows, whatever the file says.
 
     Raises:
         ModalityUnsuitable: not a CT.
+        BodyPartUnsuitable: the file says that it shows another part of the body than the chest.
         ImageUnsuitable: a scout, or without what makes Hounsfield units of its values.
         GeometryUnsuitable: without position, orientation or pixel spacing.
         SeriesUnsuitable: the frames of the file do not form a volume.
         MaskgateError: whatever `read_header` and `limits` refuse.
     """
-    header = read_header(data, judge=require_ct)
+
+    def judge(dataset: Dataset) -> None:
+        require_ct(dataset)
+        require_chest(body_part_of(dataset), stated)
+
+    header = read_header(data, judge=judge)
     layout = header.layout
     limits.check(layout.rows, layout.columns, layout.frames)
     return volume_of([SourceSlice(header, frame, lambda: data) for frame in ct_frames(header)])

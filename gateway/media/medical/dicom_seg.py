@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 UInt8 = npt.NDArray[np.uint8]
 Code = tuple[str, str, str]  # value, scheme, meaning
 
-_ABNORMAL: Code = ("49755003", "SCT", "Morphologically Abnormal Structure")
-_LUNG: Code = ("39607008", "SCT", "Lung")
+ABNORMAL: Code = ("49755003", "SCT", "Morphologically Abnormal Structure")
+LUNG: Code = ("39607008", "SCT", "Lung")
 _LESION: Code = ("52988006", "SCT", "Lesion")
 # Words of a class's name → what it is.
 _TYPES: dict[str, Code] = {
@@ -41,13 +41,13 @@ _TYPES: dict[str, Code] = {
     "consolidation": ("95436008", "SCT", "Lung consolidation"),
     "effusion": ("60046008", "SCT", "Pleural effusion"),
 }
-_ARTIFICIAL_INTELLIGENCE: Code = ("123110", "DCM", "Artificial Intelligence")
+ARTIFICIAL_INTELLIGENCE: Code = ("123110", "DCM", "Artificial Intelligence")
 
 _UNFIT = "The DICOM file's own identifiers do not fit in a DICOM SEG."
-_MANUFACTURER = "Maskgate"
+MANUFACTURER = "Maskgate"
 # High, as archives sort by it and the scanner counts from 1.
 _SERIES_NUMBER = 9001
-_LONGEST_STRING = 64
+LONGEST_STRING = 64
 # Unicode: what any character set of the source can be written in.
 _CHARACTER_SET = "ISO_IR 192"
 # Of type 2: there, if empty. What breaks the rules of its type is left empty too.
@@ -128,7 +128,7 @@ def write_seg(
     # Pages that are not written to stay unallocated.
     labels = np.zeros(volume.shape, np.uint8)
     if volume.sources[0].header.layout.frames > 1:
-        sources, others = [_referable(volume.sources[0].header, None)], []
+        sources, others = [referable(volume.sources[0].header, None)], []
         for source, label_map in zip(volume.sources, label_maps, strict=True):
             if label_map.any():
                 labels[source.frame.number] = numbers[label_map]
@@ -142,7 +142,7 @@ def write_seg(
         kept = kept or [0]
         labels = labels[: len(kept)]
         thickness = (volume.spacing.slices if volume.spacing else None) or UNKNOWN_THICKNESS
-        datasets = [_referable(source.header, thickness) for source in volume.sources]
+        datasets = [referable(source.header, thickness) for source in volume.sources]
         sources = [datasets[number] for number in kept]
         others = [dataset for number, dataset in enumerate(datasets) if number not in set(kept)]
     return _written(volume, sources, others, labels, segments, algorithm)
@@ -172,11 +172,11 @@ def _written(
             series_number=_SERIES_NUMBER,
             sop_instance_uid=UID(),
             instance_number=1,
-            manufacturer=_MANUFACTURER,
-            manufacturer_model_name=algorithm.name[:_LONGEST_STRING],
+            manufacturer=MANUFACTURER,
+            manufacturer_model_name=algorithm.name[:LONGEST_STRING],
             software_versions=algorithm.software,
-            device_serial_number=algorithm.digest.removeprefix("sha256:")[:_LONGEST_STRING],
-            series_description=f"{algorithm.name} {algorithm.version}"[:_LONGEST_STRING],
+            device_serial_number=algorithm.digest.removeprefix("sha256:")[:LONGEST_STRING],
+            series_description=f"{algorithm.name} {algorithm.version}"[:LONGEST_STRING],
             content_label="LESIONS",
             content_description="Made by a model; not a diagnosis",
             # Of the volume: the slices that are kept may lie farther apart.
@@ -196,6 +196,20 @@ def _written(
     return file.getvalue()
 
 
+def identifiers(data: bytes) -> dict[str, str]:
+    """Return SeriesInstanceUID and SOPInstanceUID of a file that was written here, as `series` and `instance`."""
+    import pydicom
+
+    dataset = pydicom.dcmread(BytesIO(data), specific_tags=["SeriesInstanceUID", "SOPInstanceUID"])
+    return {"series": str(dataset.SeriesInstanceUID), "instance": str(dataset.SOPInstanceUID)}
+
+
+def kind_of(segment: Segment) -> Code:
+    """Return what a class is, as a code: the name says it."""
+    name = segment.name.lower()
+    return next((code for word, code in _TYPES.items() if word in name), _LESION)
+
+
 def _described(number: int, segment: Segment, algorithm: Algorithm) -> SegmentDescription:
     """Return highdicom's description of a class."""
     from highdicom import AlgorithmIdentificationSequence
@@ -203,25 +217,23 @@ def _described(number: int, segment: Segment, algorithm: Algorithm) -> SegmentDe
     from highdicom.seg import SegmentDescription
     from highdicom.sr import CodedConcept
 
-    name = segment.name.lower()
-    kind = next((code for word, code in _TYPES.items() if word in name), _LESION)
     return SegmentDescription(
         segment_number=number,
-        segment_label=segment.name[:_LONGEST_STRING],
-        segmented_property_category=CodedConcept(*_ABNORMAL),
-        segmented_property_type=CodedConcept(*kind),
+        segment_label=segment.name[:LONGEST_STRING],
+        segmented_property_category=CodedConcept(*ABNORMAL),
+        segmented_property_type=CodedConcept(*kind_of(segment)),
         algorithm_type="AUTOMATIC",
         algorithm_identification=AlgorithmIdentificationSequence(
-            name=algorithm.name[:_LONGEST_STRING],
+            name=algorithm.name[:LONGEST_STRING],
             version=algorithm.version,
-            family=CodedConcept(*_ARTIFICIAL_INTELLIGENCE),
+            family=CodedConcept(*ARTIFICIAL_INTELLIGENCE),
         ),
-        anatomic_regions=[CodedConcept(*_LUNG)],
+        anatomic_regions=[CodedConcept(*LUNG)],
         display_color=CIELabColor.from_rgb(*segment.colour),
     )
 
 
-def _referable(header: DicomHeader, thickness: float | None) -> Dataset:
+def referable(header: DicomHeader, thickness: float | None) -> Dataset:
     """Return a copy in which nothing is missing that a derived object has to have.
 
     Args:

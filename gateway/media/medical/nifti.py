@@ -10,7 +10,7 @@ NIfTI-1: https://nifti.nimh.nih.gov/nifti-1, NIfTI-2: https://nifti.nimh.nih.gov
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from math import prod
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,7 +21,7 @@ from isal import igzip, isal_zlib
 
 from gateway.errors import GeometryUnsuitable, ImageUnreadable, ImageUnsuitable, UnsupportedMedia
 from gateway.media.medical.nifti_orientation import Orientation
-from gateway.media.medical.slices import HuSlice, SlicePlace, Spacing, VolumeLimits, hounsfield
+from gateway.media.medical.slices import PADDING_HU, HuSlice, SlicePlace, Spacing, VolumeLimits, hounsfield
 from gateway.media.quiet import reading
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class NiftiVolume:
 
         Raises:
             ImageUnreadable: the voxels are cut short, or the compression is damaged.
-            ImageUnsuitable: a voxel is infinite or not a number.
+            ImageUnsuitable: a voxel is infinite.
         """
         first, second, third = self.dimensions
         dtype = self.header.get_data_dtype()
@@ -125,6 +125,8 @@ class NiftiVolume:
 def is_nifti(data: bytes | memoryview) -> bool:
     """Return whether `data` begins like a NIfTI file, compressed or not, also one that is cut off in its header.
 
+    The header of a pair of files (.hdr, .img) counts too: what it lacks is told best where the header is read.
+
     Gzip that is cut off or damaged before it shows what it holds counts: nothing else is read compressed so.
     """
     head = bytes(data[:_READ_AHEAD])
@@ -137,7 +139,9 @@ def is_nifti(data: bytes | memoryview) -> bool:
             return True
         if len(head) < _SIZE_BYTES and not stream.eof:
             return True
-    return _version(head) is not None if len(head) >= _HEADER_BYTES[1] else head[:_SIZE_BYTES] in _SIZES
+    if len(head) < _HEADER_BYTES[1]:
+        return head[:_SIZE_BYTES] in _SIZES
+    return _version(head) is not None or head[344:348] == b"ni1\0" or head[4:8] == b"ni2\0"
 
 
 def read_nifti(data: bytes, limits: VolumeLimits, scale: float = 1.0, offset: float = 0.0) -> NiftiVolume:
@@ -233,10 +237,24 @@ def _start(header: Nifti1Header) -> int:
 
 def _decoded(voxels: npt.NDArray[Any], slope: float, intercept: float) -> HuSlice:
     if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
-        raise ImageUnsuitable("The NIfTI file holds voxels that are infinite or not a number.")
+        return _with_gaps(voxels, slope, intercept)
     if (slope, intercept) == (1.0, 0.0) and voxels.dtype.kind in "iu" and voxels.dtype.itemsize <= 2:
         return hounsfield(voxels.astype(np.int32))
     return hounsfield(voxels * np.float64(slope) + intercept)
+
+
+def _with_gaps(voxels: npt.NDArray[Any], slope: float, intercept: float) -> HuSlice:
+    """Return a slice of which some voxels are not a number, as programs write what lies outside the field of view.
+
+    Raises:
+        ImageUnsuitable: some are infinite.
+    """
+    missing = np.isnan(voxels)
+    if np.isinf(voxels).any():
+        raise ImageUnsuitable("The NIfTI file holds voxels that are infinite.")
+    values = voxels * np.float64(slope) + intercept
+    values[missing] = PADDING_HU
+    return replace(hounsfield(values), missing=int(np.count_nonzero(missing)))
 
 
 def _opened(data: bytes) -> _Readable:

@@ -74,6 +74,15 @@ class Orientation:
         x, y, z, _ = (affine @ index).tolist()
         return -x, -y, z
 
+    def slices_affine(self, affine: Float64, dimensions: tuple[int, int, int]) -> Float64:
+        """Return the affine of the slices, 4×4 float64: (column, row, slice, 1) to mm, DICOM's way round."""
+        slices, rows, columns = self.axes
+        steps = affine[:3, [columns, rows, slices]] * (-1 if self.flip_columns else 1, -1 if self.flip_rows else 1, 1)
+        of_slices = np.eye(4)
+        of_slices[:3, :3] = steps * np.array([[-1.0], [-1.0], [1.0]])
+        of_slices[:3, 3] = self.position(affine, 0, dimensions)
+        return of_slices
+
     def plane(self, of_array: Array) -> Array:
         """Return a plane of the array, its two other axes in their order, as a slice (rows, columns): a view."""
         return self._flipped(of_array if self.axes[1] < self.axes[2] else of_array.T)

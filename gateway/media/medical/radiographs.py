@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.errors import ImageUnreadable, ImageUnsuitable, ModalityUnsuitable
-from gateway.media.medical.body_part import BodyPart, require_chest
+from gateway.media.medical.body_part import BodyPart, body_part_of, require_chest
 from gateway.media.medical.dicom import DicomHeader, read_header
 from gateway.media.medical.dicom_ct import padding_range
 from gateway.media.medical.dicom_pixels import Values, stored_values
@@ -75,12 +75,17 @@ def read_film_header(data: bytes, limits: ImageLimits, stated: BodyPart | None =
         BodyPartUnsuitable: the file says that it shows another part of the body than the chest.
         MaskgateError: whatever `read_header` and `limits` refuse.
     """
-    header = read_header(data, judge=_require_frontal)
+
+    def judge(dataset: Dataset) -> None:
+        _require_radiograph(dataset)
+        require_chest(body_part_of(dataset), stated)
+        _require_frontal(dataset)
+
+    header = read_header(data, judge=judge)
     layout = header.layout
     if layout.frames != 1:
         raise ImageUnsuitable("The DICOM file holds several frames; one radiograph is needed.")
     limits.check(layout.columns, layout.rows)
-    require_chest(header.body_part, stated)
     return header
 
 
@@ -120,15 +125,22 @@ def decode_film(header: DicomHeader, data: bytes, stated: BodyPart | None = None
     return Film(pixels, tuple(notices))
 
 
-def _require_frontal(dataset: Dataset) -> None:
-    """Refuse what is no frontal radiograph, by what the file says.
+def _require_radiograph(dataset: Dataset) -> None:
+    """Refuse what is no radiograph, by what the file says.
 
     Raises:
         ModalityUnsuitable: of another modality.
-        ImageUnsuitable: a lateral or oblique view, or not made for presentation.
     """
     if str(dataset.get("Modality", "")) not in _MODALITIES:
         raise ModalityUnsuitable("The DICOM file is not a radiograph (CR, DX or RG).")
+
+
+def _require_frontal(dataset: Dataset) -> None:
+    """Refuse what is no frontal view made to be looked at, by what the file says.
+
+    Raises:
+        ImageUnsuitable: a lateral or oblique view, or not made for presentation.
+    """
     if str(dataset.get("PresentationIntentType") or "").upper() == "FOR PROCESSING":
         raise ImageUnsuitable(
             "The DICOM file holds the detector's values for processing; send the one for presentation."

@@ -1,5 +1,7 @@
 """A CT series as a zip of DICOM files, ordered by where the slices lie and never by their names.
 
+What comes from a hospital's archive is made a zip too, so errors say archive of both.
+
 A zip may be a whole study as an archive exports it: scouts, dose reports, segmentations, viewer programs and further
 series lie in it. What is no CT slice is passed over and counted; of several series the caller names one, or the only
 axial one is taken.
@@ -97,7 +99,7 @@ def read_series(
     for file in taken:
         with _naming(file.number, len(archive.members)):
             if file.header.layout.frames != 1:
-                raise SeriesUnsuitable("The zip archive holds a multi-frame file; send that file by itself.")
+                raise SeriesUnsuitable("The archive holds a multi-frame file; send that file by itself.")
             _check_same(taken[0].header, file.header)
             limits.check(file.header.layout.rows, file.header.layout.columns, len(sources) + 1)
             load = partial(_plain, archive, file.member, archive_limits.member_bytes)
@@ -123,7 +125,7 @@ def _slices(archive: Archive, most: int) -> tuple[list[_File], Counter[str]]:
             passed["without an image"] += 1
             if is_archive(head):
                 refusal = refusal or ArchiveUnsuitable(
-                    "The zip archive holds an archive and no DICOM image; DICOM files are to lie in it as they are."
+                    "The archive holds an archive and no DICOM image; DICOM files are to lie in it as they are."
                 )
             continue
         judge = _Judge()
@@ -139,7 +141,7 @@ def _slices(archive: Archive, most: int) -> tuple[list[_File], Counter[str]]:
             refusal = refusal or error
     if files:
         return files, passed
-    raise refusal or ArchiveUnsuitable("The zip archive holds no DICOM image.")
+    raise refusal or ArchiveUnsuitable("The archive holds no DICOM image.")
 
 
 @contextmanager
@@ -215,7 +217,7 @@ def _chosen(files: Sequence[_File], asked: str | None) -> list[_File]:
         if len(named) == 1:
             return named[0]
         raise SeriesMixed(
-            "The zip archive holds no series of that identifier or number, or several of that number.",
+            "The archive holds no series of that identifier or number, or several of that number.",
             members={"series": _listed(by_series.values())},
         )
     if len(by_series) == 1:
@@ -224,7 +226,7 @@ def _chosen(files: Sequence[_File], asked: str | None) -> list[_File]:
     if len(axial) == 1:
         return axial[0]
     raise SeriesMixed(
-        f"The zip archive holds {len(by_series)} series of CT slices; name one by series=.",
+        f"The archive holds {len(by_series)} series of CT slices; name one by series=.",
         members={"series": _listed(by_series.values())},
     )
 
@@ -272,7 +274,7 @@ def _without_copies(files: Sequence[_File]) -> tuple[list[_File], int]:
             continue
         if (first.member.CRC, first.member.file_size) != (file.member.CRC, file.member.file_size):
             raise SeriesDuplicate(
-                f"The zip archive holds a slice twice, and not alike: its files {first.number} and {file.number}."
+                f"The archive holds a slice twice, and not alike: its files {first.number} and {file.number}."
             )
         copies += 1
     return list(kept.values()), copies

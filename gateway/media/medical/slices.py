@@ -88,10 +88,12 @@ class HuSlice:
     Attributes:
         pixels: int16, (rows, columns), Hounsfield units, C-contiguous or a transposed view.
         clipped: how many pixels lay beyond int16 and were set to its end.
+        missing: how many were not a number and are padding.
     """
 
     pixels: Int16 = field(repr=False)
     clipped: int
+    missing: int = 0
 
 
 class CtVolume(Protocol):
@@ -132,7 +134,7 @@ class CtVolume(Protocol):
 
         Raises:
             ImageUnreadable: the data of a slice are damaged, which only its decoder can see.
-            ImageUnsuitable: a slice holds what is not a number.
+            ImageUnsuitable: a slice holds what is infinite.
         """
         ...
 

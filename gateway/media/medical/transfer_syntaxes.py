@@ -17,12 +17,13 @@ PREAMBLE = 128
 SIGNATURE = b"DICM"
 
 IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
+BIG_ENDIAN = "1.2.840.10008.1.2.2"
 DEFLATED = "1.2.840.10008.1.2.1.99"
 # Uncompressed → the order of bytes.
 NATIVE = {
     IMPLICIT: "<",
     EXPLICIT: "<",
-    "1.2.840.10008.1.2.2": ">",
+    BIG_ENDIAN: ">",
 }
 JPEG_BASELINE, JPEG_EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
 JPEG_LOSSLESS, JPEG_LOSSLESS_SV1 = "1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"
@@ -74,7 +75,8 @@ def as_plain_file(data: bytes, most: int) -> bytes:
         if data[0] == META_GROUP:
             data = b"".join((bytes(PREAMBLE), SIGNATURE, data))
         else:
-            data = _introduced(data, EXPLICIT if data[4:6].isalpha() else IMPLICIT)
+            explicit = BIG_ENDIAN if data[0] == 0 else EXPLICIT
+            data = _introduced(data, explicit if data[4:6].isalpha() else IMPLICIT)
     syntax, end = meta_information(data)
     if syntax != DEFLATED:
         return data
@@ -90,11 +92,13 @@ def _bare(head: bytes) -> bool:
     """Return whether a file begins with a data element that stands first in DICOM: of group 2, or group 8."""
     if len(head) < 8:
         return False
-    group, element = unpack_from("<HH", head)
+    group, element = unpack_from(">HH" if head[0] == 0 else "<HH", head)
     explicit = head[4:6] in (b"UL", b"OB", b"CS", b"UI")
     short = unpack_from("<I", head, 4)[0] <= _LONGEST_FIRST_VALUE
     if group == META_GROUP:
         return element in (0, 1, 2) and explicit
+    # Of big endian there is no implicit form.
+    short = short and head[0] != 0
     return group == _IDENTIFYING_GROUP and element in (0, 1, 5, 8, 0x16, 0x18) and (explicit or short)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.engines.base import Model
-from gateway.errors import UnitsImplausible
+from gateway.errors import ImageUnsuitable, UnitsImplausible
 from gateway.inference.run import in_order
 from gateway.inference.segmenter import Segmenter
 from gateway.media.medical.slices import PADDING_HU, CtVolume, SlicePlace, Spacing
@@ -50,12 +50,14 @@ class CtFindings:
         spacing: of the volume; None where its file does not say.
         clipped: voxels that lay beyond the range of 16 bits and were set to its end.
         places: which slice each one is.
+        missing: voxels that were not a number, and count as outside of the field of view.
     """
 
     slices: tuple[SliceFindings, ...]
     spacing: Spacing | None
     clipped: int
     places: tuple[SlicePlace, ...]
+    missing: int = 0
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -101,6 +103,7 @@ async def find_lesions(segmenter: Segmenter, volume: CtVolume, keep: Keep | None
 
     Raises:
         UnitsImplausible: the file does not say that its values are Hounsfield units, and they cannot be.
+        ImageUnsuitable: no voxel is a number.
         MaskgateError: as `CtVolume.slices` and `Engine.infer`.
     """
     card, (_, rows, columns) = segmenter.model.card, volume.shape
@@ -123,7 +126,7 @@ async def find_lesions(segmenter: Segmenter, volume: CtVolume, keep: Keep | None
     segmenter.timeline.advance(0, volume.shape[0])
     await in_order((partial(infer, count) for count in _batches(volume.shape[0], card.max_batch_size)), finish)
     intake.check_units()
-    findings = CtFindings(tuple(found), volume.spacing, intake.clipped, volume.places)
+    findings = CtFindings(tuple(found), volume.spacing, intake.clipped, volume.places, intake.missing)
     segmenter.publish_shares(findings.counts)
     return findings
 
@@ -133,6 +136,7 @@ class _Intake:
 
     Attributes:
         clipped: voxels of those taken that lay beyond 16 bits.
+        missing: voxels of those taken that were not a number.
     """
 
     def __init__(self, volume: CtVolume, size: int) -> None:
@@ -140,7 +144,9 @@ class _Intake:
         self._slices = volume.slices()
         self._size = size
         self._tally = None if volume.states_units else UnitsTally()
+        self._imaged = 0
         self.clipped = 0
+        self.missing = 0
 
     def take(self, count: int) -> tuple[Int16, tuple[int, ...]]:
         """Return the next `count` slices, int16 (count, size, size), and of each the pixels that are not padding."""
@@ -149,7 +155,9 @@ class _Intake:
         for place, one in zip(shown, islice(self._slices, count), strict=True):
             place[:] = to_grid(one.pixels, self._size)
             imaged.append(int(np.count_nonzero(one.pixels > PADDING_HU)))
+            self._imaged += imaged[-1]
             self.clipped += one.clipped
+            self.missing += one.missing
             if self._tally is not None:
                 self._tally.add(one.pixels, PADDING_HU)
         return shown, tuple(imaged)
@@ -159,7 +167,10 @@ class _Intake:
 
         Raises:
             UnitsImplausible: they show no air or lung, or no soft tissue.
+            ImageUnsuitable: there are none: no voxel is a number.
         """
+        if self.missing and not self._imaged:
+            raise ImageUnsuitable("No voxel of the file is a number.")
         if self._tally is None or self._tally.plausible():
             return
         offset = self._tally.likely_offset()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Literal
@@ -12,22 +13,27 @@ import numpy as np
 import numpy.typing as npt
 from fastapi import APIRouter, Query, Request, Response
 
+from gateway.access.keys import check_scope
 from gateway.engines.base import Model, choose
+from gateway.errors import BadRequest, PacsMissing, ParameterInvalid
 from gateway.http.answers import MEDICAL_NOTICE, Provenance, model_headers, notice_headers, provenance
 from gateway.http.documentation import task_body, task_responses
 from gateway.http.negotiation import JSON, Wish
 from gateway.http.parameters import FormQuery, ModelQuery, form_query, model_query
-from gateway.http.request_path import InjectedServices, Job, Parts, digest_of, serve_task
-from gateway.http.uploads import naming_part, read_parts
+from gateway.http.request_path import InjectedServices, Job, Parts, Services, digest_of, serve_task
+from gateway.http.uploads import declared_length, naming_part, read_only_part
 from gateway.inference.segmenter import Segmenter
-from gateway.media.medical.archives import ArchiveLimits
+from gateway.media.medical.archives import ArchiveLimits, packed
 from gateway.media.medical.ct_files import CtFile, CtLimits, Hints, read_ct_file
+from gateway.media.medical.dicom_seg import identifiers
 from gateway.media.medical.slices import VolumeLimits
+from gateway.pacs.dicomweb import Dicomweb, check_uid
+from gateway.scheduling.admission import Reservation
 from gateway.scheduling.prices import Kind
 from gateway.settings import LimitSettings
-from gateway.tasks.ct.outputs import CtForm, Granted, encode, grant, wish
+from gateway.tasks.ct.outputs import CtForm, Granted, StoredForm, encode, grant, wish
 from gateway.tasks.ct.pipeline import CtFindings, find_lesions, window_of
-from gateway.tasks.ct.schema import CtAnswer, ct_answer
+from gateway.tasks.ct.schema import CtAnswer, StoredFile, ct_answer
 from gateway.tasks.ct.spec import TASK
 from gateway.vision.windowing import Window
 
@@ -41,13 +47,13 @@ _BYTES_PER_SLICE = 32 * 1024
 
 router = APIRouter(tags=[TASK.name])
 
-_READ = partial(read_parts, TASK.required_parts)
+(_PART,) = TASK.parts
 
 
 @router.post(
     "/v1/ct",
     summary=TASK.title,
-    openapi_extra=task_body(TASK),
+    openapi_extra=task_body(TASK, bare=True),
     responses=task_responses(TASK, CtAnswer),
     response_class=Response,
 )
@@ -56,12 +62,24 @@ async def ct(
     services: InjectedServices,
     wanted: Annotated[ModelQuery, model_query(TASK)],
     form: Annotated[FormQuery[CtForm], form_query(TASK, CtForm)],
+    source: Annotated[
+        Literal["dicomweb"] | None,
+        Query(description="Where the CT is, where not in the body: the DICOMweb server that the gateway has"),
+    ] = None,
+    study: Annotated[str | None, Query(max_length=64, description="With `source`: its StudyInstanceUID")] = None,
     series: Annotated[
         str | None,
         Query(
             max_length=64,
             description="Zip of several series: the one to take, by SeriesInstanceUID or SeriesNumber; without it the "
-            "only one, or the only axial one",
+            "only one, or the only axial one. With `source`: the SeriesInstanceUID",
+        ),
+    ] = None,
+    store: Annotated[
+        list[StoredForm] | None,
+        Query(
+            description="With `source`: what to store in the study there: the DICOM SEG, or the measurement report and "
+            "the SEG that it names"
         ),
     ] = None,
     body_part: Annotated[
@@ -84,30 +102,105 @@ async def ct(
 
         zip -q -r series.zip folder-of-dicom-files
         curl -F image=@series.zip -H 'Accept: application/dicom' http://127.0.0.1:8080/v1/ct -o seg.dcm
+
+    One file may be the body itself, and a series may lie in the DICOMweb server of the gateway's settings:
+
+        curl --data-binary @slice.dcm -H 'Content-Type: application/dicom' http://127.0.0.1:8080/v1/ct -o labels.png
+
+        curl -X POST 'http://127.0.0.1:8080/v1/ct?source=dicomweb&study=1.2.3&series=1.2.3.4&store=report'
     """
     wished = wish(form.accept, form.overlay, form.include)
     wished.check()
     chosen = choose(services.engine, TASK.name, wanted.name(services, TASK), wanted.version)
 
-    hints = Hints(body_part, series, scale, offset)
+    archived = _archived(services, request, source, study, series, store or ())
+    hints = Hints(body_part, None if archived else series, scale, offset)
 
     async def answer(job: Job[Parts]) -> Response:
-        taken = await _take(job, wished, window_of(chosen), hints)
+        taken = await _take(job, wished, window_of(chosen), hints, archived)
         found = await _find(job, taken, chosen)
-        body = await job.run("encode", _encode, found, provenance(chosen, services.engine, taken.digest))
-        headers = model_headers(chosen) | notice_headers(found.notices)
+        files = await job.run("encode", _encode, found)
+        stored = await job.run("encode", _stored, files, taken.granted)
+        if archived is not None and stored:
+            await archived.server.store(archived.study, [files[form] for form in taken.granted.stored])
+        source = provenance(chosen, services.engine, taken.digest)
+        body = await job.run("encode", _body, found, source, files, stored)
+        headers = model_headers(chosen) | notice_headers(found.notices) | _stored_headers(stored)
         return Response(body, headers=headers, media_type=taken.granted.media_type)
 
-    return await serve_task(services, request, Kind(TASK.name, chosen.name), _READ, answer)
+    read = partial(read_only_part, _PART) if archived is None else archived.fetch
+    return await serve_task(services, request, Kind(TASK.name, chosen.name), read, answer)
+
+
+@dataclass(frozen=True)
+class _Archived:
+    """A series in the DICOMweb server.
+
+    Attributes:
+        server: where it is.
+        study: StudyInstanceUID.
+        series: SeriesInstanceUID.
+        store: what to store beside it.
+    """
+
+    server: Dicomweb
+    study: str
+    series: str
+    store: tuple[StoredForm, ...]
+
+    async def fetch(self, request: Request, limits: LimitSettings, reservation: Reservation) -> Parts:
+        """Return its files, named by numbers; they count as a body does.
+
+        Raises:
+            BadRequest: there is a body too.
+            MaskgateError: as `Dicomweb.series`.
+        """
+        if declared_length(request):
+            raise BadRequest("With source=dicomweb the body is empty.")
+        files = await self.server.series(
+            self.study, self.series, limits.body_bytes, limits.series_files, reservation.grow
+        )
+        return {str(number): memoryview(file) for number, file in enumerate(files)}
+
+
+def _archived(
+    services: Services,
+    request: Request,
+    source: str | None,
+    study: str | None,
+    series: str | None,
+    store: Sequence[StoredForm],
+) -> _Archived | None:
+    """Return the series that a request names in the DICOMweb server; None: it brings its CT along.
+
+    Raises:
+        ParameterInvalid: parameters that belong together are not, or an identifier is none.
+        PacsMissing: there is no such server.
+        Forbidden: the key does not open it.
+    """
+    if source is None:
+        for name, value in (("study", study), ("store", store)):
+            if value:
+                raise ParameterInvalid(f"{name} goes with source=dicomweb.", pointer=f"/{name}")
+        return None
+    if study is None or series is None:
+        missing = "study" if study is None else "series"
+        raise ParameterInvalid("source=dicomweb takes study and series, by their UIDs.", pointer=f"/{missing}")
+    check_uid(study, "/study"), check_uid(series, "/series")
+    check_scope(request.scope["state"]["caller"], "pacs")
+    if services.pacs is None:
+        raise PacsMissing("This gateway has no DICOMweb server; send the series itself.")
+    return _Archived(services.pacs, study, series, tuple(dict.fromkeys(store)))
 
 
 @dataclass(frozen=True)
 class _Taken:
-    """A CT as it came, what is to be answered, and the digest of the upload."""
+    """A CT as it came, what is to be answered, the digest of its files, and the part or parameter that brought it."""
 
     volume: CtFile
     granted: Granted
     digest: str
+    part: str
 
 
 @dataclass(frozen=True)
@@ -135,24 +228,30 @@ class _Found:
             said.append(f"slices resampled from {columns}×{rows} to {card.tile}×{card.tile} for the model")
         if self.findings.clipped:
             said.append(f"voxels beyond 16 bits of Hounsfield units, set to its end: {self.findings.clipped}")
+        if self.findings.missing:
+            said.append(f"voxels that are not a number, taken as outside the field of view: {self.findings.missing}")
         if card.training.untrained:
             said.append(f"the model has never seen {', '.join(card.training.untrained)} and cannot find it")
         return tuple(said)
 
 
-async def _take(job: Job[Parts], wished: Wish[CtForm], window: Window, hints: Hints) -> _Taken:
+async def _take(
+    job: Job[Parts], wished: Wish[CtForm], window: Window, hints: Hints, archived: _Archived | None
+) -> _Taken:
     """Return the CT, its headers read and judged."""
     limits = job.services.settings.limits
-    image = job.body.pop("image")
+    files = list(job.body.values())
+    job.body.clear()
     # Decoders want bytes: the one copy, of which the original is let go. Of a zip one file at a time is unpacked.
-    job.reservation.grow(len(image) + limits.series_file_bytes + limits.slice_side**2 * _BYTES_PER_SLICE_PIXEL)
-    data = await job.run("decode", bytes, image)
-    del image
-    with naming_part("image"):
+    length = sum(len(file) for file in files)
+    job.reservation.grow(length + limits.series_file_bytes + limits.slice_side**2 * _BYTES_PER_SLICE_PIXEL)
+    data = await job.run("decode", packed, files)
+    part = _PART.name if archived is None else "series"
+    with naming_part(part):
         volume, digest = await asyncio.gather(
             job.run("decode", read_ct_file, data, _limits(limits), window, hints), job.run("decode", digest_of, data)
         )
-    return _Taken(volume, grant(wished, volume), digest)
+    return _Taken(volume, grant(wished, volume, archived.store if archived else ()), digest, part)
 
 
 async def _find(job: Job[Parts], taken: _Taken, model: Model) -> _Found:
@@ -167,21 +266,34 @@ async def _find(job: Job[Parts], taken: _Taken, model: Model) -> _Found:
     def keep(number: int, label_map: UInt8) -> None:
         labels[number] = label_map
 
-    with naming_part("image"):
+    with naming_part(taken.part):
         findings = await find_lesions(Segmenter.of(job.inference, model), taken.volume, keep if per_voxel else None)
     return _Found(taken, model, findings, labels)
 
 
-def _encode(found: _Found, source: Provenance) -> bytes:
-    taken, model = found.taken, found.model
-    with naming_part("image"):
-        files = {form: encode(form, taken.volume, found.labels, model) for form in taken.granted.forms}
-    if taken.granted.media_type != JSON:
-        (body,) = files.values()
-        return body
-    coded = {str(name): b64encode(content).decode() for name, content in files.items()}
-    size = taken.volume.shape[1:]
-    answer = ct_answer(found.findings, size, model.card.classes, found.notices, source, coded)
+def _encode(found: _Found) -> dict[CtForm, bytes]:
+    with naming_part(found.taken.part):
+        return encode(found.taken.granted, found.taken.volume, found.labels, found.model, found.findings)
+
+
+def _stored(files: Mapping[CtForm, bytes], granted: Granted) -> list[StoredFile]:
+    """Return what is to be stored, by the identifiers that were given to it."""
+    return [StoredFile(form=form, **identifiers(files[form])) for form in granted.stored]
+
+
+def _stored_headers(stored: Sequence[StoredFile]) -> dict[str, str]:
+    """Return the header that says what was stored where the body has no room for it."""
+    return {"Maskgate-Stored": ", ".join(f"{file.form}={file.instance}" for file in stored)} if stored else {}
+
+
+def _body(found: _Found, source: Provenance, files: Mapping[CtForm, bytes], stored: Sequence[StoredFile]) -> bytes:
+    granted = found.taken.granted
+    if granted.media_type != JSON:
+        (form,) = granted.forms
+        return files[form]
+    coded = {str(form): b64encode(files[form]).decode() for form in granted.forms}
+    size = found.taken.volume.shape[1:]
+    answer = ct_answer(found.findings, size, found.model.card.classes, found.notices, source, coded, stored)
     return answer.model_dump_json().encode()
 
 

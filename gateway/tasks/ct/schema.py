@@ -66,6 +66,14 @@ class SliceAnswer(BaseModel):
     lesions: list[SliceLesionAnswer]
 
 
+class StoredFile(BaseModel):
+    """A result that was stored in the DICOMweb server."""
+
+    form: str = Field(description="What `store` calls it", examples=["dicom"])
+    series: str = Field(description="SeriesInstanceUID", examples=["1.2.840.2"])
+    instance: str = Field(description="SOPInstanceUID", examples=["1.2.840.3"])
+
+
 class CtAnswer(BaseModel):
     """The lesions of a CT in numbers.
 
@@ -82,6 +90,7 @@ class CtAnswer(BaseModel):
     notices: list[str] = Field(description="What was done to the slices, and what to beware of")
     provenance: Provenance
     files: dict[str, str] = Field(default={}, description="What `include` asked for: base64 by name", examples=[{}])
+    stored: list[StoredFile] = Field(default=[], description="What `store` asked for", examples=[[]])
 
 
 def ct_answer(
@@ -91,6 +100,7 @@ def ct_answer(
     notices: Sequence[str],
     provenance: Provenance,
     files: Mapping[str, str],
+    stored: Sequence[StoredFile],
 ) -> CtAnswer:
     """Return findings in slices of `size`, (rows, columns), as JSON shows them, with base64 files by name."""
     counts, imaged = findings.counts, findings.imaged
@@ -115,6 +125,7 @@ def ct_answer(
         notices=list(notices),
         provenance=provenance,
         files=dict(files),
+        stored=list(stored),
     )
 
 

@@ -48,20 +48,25 @@ TASK = TaskSpec(
             media_types=("application/dicom", "application/zip", "application/x-nifti", "image/png", "image/jpeg"),
         ),
     ),
-    formats=("image/png", "application/json", "application/x-nifti", "application/dicom"),
+    formats=("image/png", "application/json", "application/x-nifti", "application/x-nrrd", "application/dicom"),
     answer="label map",
     package="gateway.tasks.ct",
     texts=Texts(
         answer="By `Accept`: of a single slice an indexed PNG whose values are the classes of the model's card "
         "(default), or the overlay as an RGB PNG; of any CT the lesions in numbers (default of a volume); of DICOM a "
-        "DICOM SEG that references the source; of DICOM and NIfTI a .nii.gz that lies on it.",
+        "DICOM SEG that references the source; of DICOM and NIfTI a .nii.gz or an NRRD that lies on it. The header "
+        "`Maskgate-Stored` says what was stored.",
         overlay="PNG of a single slice: draw the classes over it",
-        include="JSON: what else to put into the answer, in base64",
+        include="JSON: what else to put into the answer, in base64; a report comes with the DICOM SEG that it names",
         problems={
+            404: "No such model, or no such version of it; or the DICOMweb server has no such series.",
             406: "`Accept` names nothing this route produces, or nothing that it can of this input.",
             413: "The body, the slices, or what a zip unpacks to is over its limit; `limit` says which.",
-            415: "The body is not multipart, or the part is of a kind or a DICOM transfer syntax that is not read.",
+            415: "The body is neither multipart nor of a type of the part, or the part is of a kind or a DICOM "
+            "transfer syntax that is not read.",
             422: "The CT is unreadable, not of the chest, not a CT, or its files do not form a series.",
+            501: "`source` names a DICOMweb server, and the gateway has none.",
+            502: "The DICOMweb server failed.",
         },
     ),
 )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gateway.engines.base import Model
 from gateway.inference.run import Run, in_order
 from gateway.inference.segmenter import Pixels, Segmenter
-from gateway.repository.card import CropSpec, TensorSpec
+from gateway.repository.card import ClassSpec, CropSpec, TensorSpec
 from gateway.vision.buildings import Buildings, cut_crops, find_buildings
 
 Boxes = NDArray[np.int32]
@@ -41,6 +41,28 @@ class FusedModel(Model):
     def parts(self) -> tuple[Model, ...]:
         """The finder, then the grader."""
         return self.finder, self.grader
+
+
+@dataclass(frozen=True, eq=False)
+class GradingModel(Model):
+    """A grader by itself, for buildings that are known; to all else its classes begin at 1, after background."""
+
+    grader: Model
+
+
+@dataclass(frozen=True)
+class GradingSegmenter(Segmenter):
+    """A grader by itself; it maps nothing."""
+
+    grader: Segmenter = field(kw_only=True)
+
+    @classmethod
+    def of(cls, run: Run, model: Model) -> GradingSegmenter:
+        """Return `model`, a `GradingModel`, on `run`."""
+        if not isinstance(model, GradingModel):
+            raise TypeError(f"{model.name} grades no buildings by itself")
+        grader = Segmenter.of(run, model.grader)
+        return GradingSegmenter(run.engine, run.workers, run.telemetry, run.timeline, model=model, grader=grader)
 
 
 @dataclass(frozen=True)
@@ -126,6 +148,20 @@ def fuse(finder: Model, grader: Model) -> FusedModel:
     )
     digests = hashlib.sha256(f"{finder.digest} {grader.digest}".encode()).hexdigest()
     return FusedModel(card, grader.version, f"sha256:{digests}", finder, grader)
+
+
+def grading_alone(grader: Model) -> GradingModel:
+    """Return a grader as a model of damage of buildings that are known: background, and then its classes."""
+    background = ClassSpec(value=0, name="background", colour=(0, 0, 0))
+    grades = [spec.model_copy(update={"value": spec.value + 1}) for spec in grader.card.classes]
+    crop = grader.card.inputs[0]
+    card = grader.card.model_copy(
+        update={
+            "classes": (background, *grades),
+            "inputs": (TensorSpec(name=_POST, dtype=crop.dtype, shape=crop.shape),),
+        }
+    )
+    return GradingModel(card, grader.version, grader.digest, grader)
 
 
 def _crop(crop: CropSpec | None) -> CropSpec:

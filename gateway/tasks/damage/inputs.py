@@ -16,7 +16,7 @@ from gateway.http.uploads import naming_part
 from gateway.media.geo.geotiff import is_tiff
 from gateway.media.pictures.images import is_picture
 from gateway.tasks.damage.pipeline import check_pair
-from gateway.tasks.damage.spec import DISTRICTS
+from gateway.tasks.damage.spec import DISTRICTS, FOOTPRINTS
 
 PARTS = ("pre", "post")
 # Per pre pixel: three bytes decoded, three of the post image on its grid, label map, confidence map, and
@@ -71,8 +71,12 @@ def check_formats(parts: Parts) -> None:
 
 
 def is_scene(parts: Parts) -> bool:
-    """Return whether a body of parts that `check_formats` accepts has one that is TIFF, or districts."""
-    return DISTRICTS in parts or any(len(parts[name]) and not is_picture(parts[name]) for name in PARTS)
+    """Return whether a body of parts that `check_formats` accepts has one that is TIFF, or polygons."""
+    return (
+        DISTRICTS in parts
+        or FOOTPRINTS in parts
+        or any(len(parts[name]) and not is_picture(parts[name]) for name in PARTS)
+    )
 
 
 async def decode_pair(job: Job[Parts], model: Model) -> Pair:

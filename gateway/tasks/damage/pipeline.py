@@ -14,7 +14,7 @@ from gateway.engines.base import Model
 from gateway.errors import PairMismatch
 from gateway.inference.run import Run
 from gateway.inference.segmenter import Segmenter
-from gateway.tasks.damage.fused import FusedModel, FusedSegmenter
+from gateway.tasks.damage.fused import FusedModel, FusedSegmenter, GradingModel, GradingSegmenter
 from gateway.vision.buildings import SMALLEST_BUILDING
 from gateway.vision.regions import Region, regions
 
@@ -49,8 +49,9 @@ class DamageReport:
 
 
 def segmenter_of(run: Run, model: Model) -> Segmenter:
-    """Return a model of the task, or the two of a composition, on `run`."""
-    return (FusedSegmenter if isinstance(model, FusedModel) else Segmenter).of(run, model)
+    """Return a model of the task, the two of a composition, or a grader by itself, on `run`."""
+    kinds: dict[type[Model], type[Segmenter]] = {FusedModel: FusedSegmenter, GradingModel: GradingSegmenter}
+    return kinds.get(type(model), Segmenter).of(run, model)
 
 
 def check_pair(model: Model, pre: Size, post: Size) -> tuple[str, ...]:

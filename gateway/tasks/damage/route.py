@@ -20,16 +20,19 @@ from gateway.http.request_path import InjectedServices, Job, Parts, Services, se
 from gateway.http.uploads import read_parts
 from gateway.media.pictures.label_maps import encode_label_map, encode_overlay
 from gateway.scheduling.prices import Kind
-from gateway.tasks.damage.fused import FUSED, fuse
+from gateway.tasks.damage.fused import FUSED, FusedModel, GradingModel, fuse, grading_alone
 from gateway.tasks.damage.inputs import SceneHints, check_formats, decode_pair, digest_of_pair, is_scene
 from gateway.tasks.damage.pipeline import DamageMap, DamageReport, map_damage, report_damage, segmenter_of
 from gateway.tasks.damage.scene_outputs import DIRECT, WHOLE, SceneForm
 from gateway.tasks.damage.scene_pairs import Align
 from gateway.tasks.damage.scene_route import answer_scene
 from gateway.tasks.damage.scene_schema import SceneAnswer
-from gateway.tasks.damage.spec import CROP_TASK, TASK
+from gateway.tasks.damage.spec import CROP_TASK, FOOTPRINTS, TASK
 
 router = APIRouter(tags=[TASK.name])
+
+# Background and two grades.
+_LEAST_CLASSES = 3
 
 _READ = partial(read_parts, TASK.required_parts, optional=TASK.optional_parts)
 
@@ -106,12 +109,13 @@ async def damage(
 
     async def answer(job: Job[Parts]) -> Response:
         check_formats(job.body)
+        model = settle_damage(chosen, known=FOOTPRINTS in job.body)
         if not plain or is_scene(job.body):
             async with job.turn():
-                return await answer_scene(job, chosen, wished, align, hints)
+                return await answer_scene(job, model, wished, align, hints)
         job.timeline.curtail(limits.deadline_seconds)
         async with job.turn():
-            return await _answer_pictures(job, chosen, wished, media_type)
+            return await _answer_pictures(job, model, wished, media_type)
 
     # What comes may be a scene, until it is there.
     longest = max(limits.deadline_seconds, limits.scene_deadline_seconds)
@@ -151,8 +155,9 @@ def _json(report: DamageReport, notices: Sequence[str], include: Sequence[SceneF
 def choose_damage(services: Services, name: str, version: int | None) -> Model:
     """Return the model that a request for damage names; `fused` names those of the settings.
 
+    What the body has decides whether it can answer: see `settle_damage`.
+
     Raises:
-        ModelUnsuitable: it grades single buildings and finds none.
         ParameterInvalid: a version of `fused` was asked for.
         MaskgateError: as `choose`.
     """
@@ -166,9 +171,33 @@ def choose_damage(services: Services, name: str, version: int | None) -> Model:
         return fuse(finder, choose(services.engine, CROP_TASK, grading))
     for status in services.engine.statuses():
         if status.name == name and status.model is not None and status.model.card.task == CROP_TASK:
+            return grading_alone(choose(services.engine, CROP_TASK, name, version))
+    return choose(services.engine, TASK.name, name, version)
+
+
+def settle_damage(chosen: Model, *, known: bool) -> Model:
+    """Return the model that answers.
+
+    Args:
+        chosen: what `choose_damage` returned.
+        known: whether the footprints of buildings are known.
+
+    Raises:
+        ModelUnsuitable: it grades single buildings and none are known, or it grades none.
+    """
+    if not known:
+        if isinstance(chosen, GradingModel):
             raise ModelUnsuitable(
-                f"{name} grades one building on a crop and finds none; ask for model={FUSED}, in which "
-                f"{finding} finds them.",
+                f"{chosen.name} grades one building on a crop and finds none; send {FOOTPRINTS}, or ask for "
+                f"model={FUSED}, in which another model finds them.",
                 pointer="/model",
             )
-    return choose(services.engine, TASK.name, name, version)
+        return chosen
+    if isinstance(chosen, FusedModel):
+        return grading_alone(chosen.grader)
+    if len(chosen.card.classes) < _LEAST_CLASSES:
+        raise ModelUnsuitable(
+            f"{chosen.name} finds buildings and grades none; with {FOOTPRINTS} a model that does is needed.",
+            pointer="/model",
+        )
+    return chosen

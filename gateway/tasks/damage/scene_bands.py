@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.media.geo.cog import NOT_OBSERVED
+from gateway.media.geo.footprints import Footprints
 from gateway.media.geo.georeference import GeoGrid
 from gateway.tasks.damage.scene_reader import Window
 from gateway.vision.buildings import SMALLEST_BUILDING
@@ -17,6 +18,9 @@ from gateway.vision.regions import Region
 from gateway.vision.streamed_regions import RegionStream
 
 UInt8 = npt.NDArray[np.uint8]
+
+LEAST_OBSERVED = 0.01
+"""Of the ground that was to be seen: with less an answer says nothing."""
 
 # Cells along the longer side of a scene, at most.
 _CELLS = 1024
@@ -118,3 +122,22 @@ class Observation:
         columns = np.add.reduceat(shown, np.arange(0, shown.shape[1], self.side), axis=1, dtype=np.int64)
         rows = np.arange(band.window.top, band.window.top + len(shown)) // self.side
         np.add.at(self.seen, rows, columns)
+
+
+@dataclass(frozen=True, eq=False)
+class GradedFootprints:
+    """What became of footprints, in their order.
+
+    Attributes:
+        footprints: themselves.
+        values: uint8 (n,), label values; 0: not assessed.
+        scores: float32 (n, classes − 1), probability of each class above background, 0 where not assessed.
+        pixels: int64 (n,), those that were seen.
+        observed: float64 (n,), of each footprint the share that was seen, 0–1.
+    """
+
+    footprints: Footprints
+    values: UInt8
+    scores: npt.NDArray[np.float32]
+    pixels: npt.NDArray[np.int64]
+    observed: npt.NDArray[np.float64]

@@ -56,7 +56,7 @@ class Grading:
         return await self._graded(await self._aside(self._stream.end))
 
     async def _graded(self, boxes: Boxes) -> list[Band]:
-        scores = await self._segmenter.grade(boxes, partial(_read_crops, self._post))
+        scores = await self._segmenter.grade(boxes, partial(read_crops, self._post))
         return self._bands(*await self._aside(self._stream.paint, scores))
 
     def _bands(self, labels: UInt8, sureness: UInt8) -> list[Band]:
@@ -76,7 +76,7 @@ class Grading:
         return await self._segmenter.workers.run_to_end(self._segmenter.timeline, "finish", function, *arguments)
 
 
-def _read_crops(image: Raster, boxes: Boxes, grow: float, size: int) -> UInt8:
+def read_crops(image: Raster, boxes: Boxes, grow: float, size: int) -> UInt8:
     """Return a crop around each box, uint8 (n, size, size, 3), as `cut_crop` makes it of the whole image."""
     crops = []
     for x0, y0, x1, y1 in boxes.tolist():

@@ -14,19 +14,22 @@ from gateway.errors import GeographyMissing, PairMismatch, ParameterInvalid
 from gateway.http.request_path import Job, Parts, decode_part, probe_parts
 from gateway.http.uploads import naming_part
 from gateway.media.geo.districts import DistrictLayer, DistrictLimits, read_districts
+from gateway.media.geo.footprints import FootprintLimits, Footprints, read_footprints
 from gateway.media.geo.geotiff import GeoTiff, is_tiff, open_geotiff
 from gateway.media.geo.picture_rasters import Picture
+from gateway.media.geo.rasters import RasterInfo
 from gateway.media.geo.reading import AS_DECLARED, Reading, parse_bands, parse_crs, parse_nodata
 from gateway.media.pictures.images import ImageLimits, probe
 from gateway.settings import LimitSettings
 from gateway.tasks.damage.inputs import PARTS, SceneHints, digest_of_pair, said_of
 from gateway.tasks.damage.pipeline import check_pair, segmenter_of, to_pre_grid
 from gateway.tasks.damage.scene_pairs import Align, ScenePair, pair_pictures, pair_scenes
-from gateway.tasks.damage.spec import DISTRICTS
+from gateway.tasks.damage.spec import DISTRICTS, FOOTPRINTS
 
 _PARSERS: Mapping[str, Callable[[str], Any]] = {"bands": parse_bands, "nodata": parse_nodata, "crs": parse_crs}
 # Per pixel of a picture: three bytes decoded, three on the grid of the other or moved, one of what is observed.
 _BYTES_PER_PIXEL = 7
+_BYTES_PER_JSON_BYTE = 8
 
 
 def readings_of(hints: SceneHints) -> dict[str, Reading]:
@@ -58,12 +61,14 @@ class Opened:
         pre: a TIFF image; None: another picture.
         post: the same.
         districts: None: none were sent.
+        footprints: GeoJSON as it was sent; None: none was.
         digest: of both images as they were sent.
     """
 
     pre: GeoTiff | None
     post: GeoTiff | None
     districts: DistrictLayer | None
+    footprints: memoryview | None
     digest: str
 
     @property
@@ -111,11 +116,29 @@ async def open_parts(job: Job[Parts], held: ExitStack, hints: SceneHints) -> Ope
             with naming_part(DISTRICTS):
                 sizes = DistrictLimits(limits.districts, limits.district_bytes)
                 districts = read_districts(job.body[DISTRICTS], sizes, hints.district_name)
-        return Opened(open_part("pre"), open_part("post"), districts, digest)
+        return Opened(open_part("pre"), open_part("post"), districts, job.body.get(FOOTPRINTS), digest)
 
     opened = await job.services.workers.run_to_end(job.timeline, "decode", open_all)
     _check_geography(opened)
     return opened
+
+
+async def read_known(job: Job[Parts], footprints: memoryview, info: RasterInfo) -> Footprints:
+    """Return the footprints among the parts, on the grid of the pre image, of which there is `info`.
+
+    Raises:
+        MaskgateError: as `read_footprints`, pointing at the part.
+    """
+    limits = job.services.settings.limits
+    # What is read of JSON is some times as large as its text.
+    job.reservation.grow(len(footprints) * _BYTES_PER_JSON_BYTE + info.width * info.height // 8)
+    sizes = FootprintLimits(limits.footprints, limits.footprint_bytes)
+
+    def read() -> Footprints:
+        with naming_part(FOOTPRINTS):
+            return read_footprints(footprints, sizes, info.height, info.width, info.grid)
+
+    return await job.services.workers.run_to_end(job.timeline, "decode", read)
 
 
 async def take_pair(

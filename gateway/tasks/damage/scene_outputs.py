@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,11 @@ from gateway.media.geo.cog import NOT_OBSERVED, LabelMapFile
 from gateway.media.geo.districts import District
 from gateway.media.geo.georeference import GeoGrid
 from gateway.media.geo.rasters import Raster
-from gateway.media.geo.vectors import feature_collection
+from gateway.media.geo.vector_layers import VectorLayer, feature_collection
 from gateway.media.pictures.label_maps import encode_label_map, encode_overlay
 from gateway.repository.card import Card
 from gateway.tasks.damage.scene_bands import Band
+from gateway.tasks.damage.scene_layers import building_layer, pixel_shapes
 from gateway.tasks.damage.scene_pipeline import SceneMap
 from gateway.tasks.damage.scene_schema import SceneAnswer, collection_members
 from gateway.tasks.damage.xbd import xbd_document, xbd_metadata, xview2_zip
@@ -41,6 +42,8 @@ WITHOUT_NODATA: tuple[SceneForm, ...] = (*PICTURES, "xview2")
 
 _ROWS = 512
 _DAMAGE = ("no-damage", "minor-damage", "major-damage", "destroyed")
+# What xBD calls buildings whose damage nobody could see.
+_UNCLASSIFIED = "un-classified"
 
 
 def unfit(width: int, height: int, grid: GeoGrid | None, most_pixels: int, longest: int) -> dict[SceneForm, str]:
@@ -126,9 +129,7 @@ class Scene:
             case "geojson":
                 if self.grid is None:
                     raise ValueError("GeoJSON of images without geography")
-                names = [spec.name for spec in self.card.classes]
-                members = collection_members(self.answer)
-                return b"".join(feature_collection(self.found.buildings, self.grid, names, members, self._properties()))
+                return b"".join(feature_collection(self._layer(self.grid), collection_members(self.answer)))
             case "geotiff":
                 return self.label_map.geotiff([spec.name for spec in self.card.classes], self._tags())
             case "xbd":
@@ -138,15 +139,14 @@ class Scene:
 
     def _xbd(self) -> Iterator[bytes]:
         metadata = xbd_metadata(self.label_map.width, self.label_map.height, self.grid)
-        subtypes = {spec.value: spec.name for spec in self.card.classes if spec.name in _DAMAGE}
+        subtypes = {spec.value: spec.name for spec in self.card.classes if spec.name in _DAMAGE} | {0: _UNCLASSIFIED}
         digest = self.answer.provenance.input_digest
-        return xbd_document(self.found.buildings, self.grid, subtypes, metadata, digest)
+        return xbd_document(*pixel_shapes(self.found), self.grid, subtypes, metadata, digest)
 
-    def _properties(self) -> list[dict[str, Any]]:
-        """Return what GeoJSON says of each building besides: its district, where some were sent."""
-        if self.answer.districts is None:
-            return [{}] * len(self.found.buildings)
-        return [{"district": None if district is None else district.id} for district in self.stands_in]
+    def _layer(self, grid: GeoGrid) -> VectorLayer:
+        """Return the buildings, with their districts where some were sent."""
+        stands_in = None if self.answer.districts is None else self.stands_in
+        return building_layer(self.found, grid, self.card.classes, stands_in)
 
     def _tags(self) -> dict[str, str]:
         model = self.found.model

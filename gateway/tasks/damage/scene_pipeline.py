@@ -20,7 +20,7 @@ from gateway.inference.segmenter import Segmenter
 from gateway.media.geo.cog import NOT_OBSERVED
 from gateway.media.geo.rasters import Raster
 from gateway.tasks.damage.fused import FusedSegmenter
-from gateway.tasks.damage.scene_bands import Band, Buildings, Sink, Tally
+from gateway.tasks.damage.scene_bands import Band, Buildings, GradedFootprints, Sink, Tally
 from gateway.tasks.damage.scene_grading import Grading
 from gateway.tasks.damage.scene_reader import SceneReader, Window
 from gateway.vision.labels import confidence, decide
@@ -48,6 +48,7 @@ class SceneMap:
         featureless: pixels left out because one image is blank there, or looks as it does under clouds.
         buildings: in reading order.
         cut: regions that were cut because they are taller than any building.
+        graded: footprints that were given, in the place of `buildings`; None: none were.
     """
 
     model: Model
@@ -57,6 +58,7 @@ class SceneMap:
     featureless: int
     buildings: tuple[Region, ...]
     cut: int
+    graded: GradedFootprints | None = None
 
 
 async def map_scene(
@@ -85,12 +87,12 @@ async def map_scene(
     card = finder.model.card
     grid = plan(info.height, info.width, card.tile, card.overlap)
     tally, buildings = Tally(len(segmenter.model.card.classes), info.grid), Buildings()
-    rows = _Rows(finder, grid, SceneReader(pre, post, grid, judged=judged))
+    rows = TileRows(finder, grid, SceneReader(pre, post, grid, judged=judged))
     finisher = _Finisher(Stitcher(grid, len(card.classes)), card.threshold, (tally, buildings, *sinks))
     run = partial(segmenter.workers.run_to_end, segmenter.timeline, "finish")
     segmenter.timeline.advance(0, grid.tiles)
 
-    async def finish(row: _Row) -> None:
+    async def finish(row: TileRow) -> None:
         if grading is None:
             await run(finisher.add, row)
         else:
@@ -114,23 +116,30 @@ async def map_scene(
 
 
 @dataclass(frozen=True)
-class _Row:
+class TileRow:
     """A row of tiles after the model: their probabilities, uint8 (tile, tile, classes) each."""
 
     window: Window
     probabilities: Sequence[UInt8]
 
 
-class _Rows:
-    """Reads rows of tiles and infers them, those tiles alone that show some ground."""
+class TileRows:
+    """Reads rows of tiles and infers them, those tiles alone that show some ground.
+
+    Args:
+        segmenter: a model and its request.
+        grid: of the tiles.
+        reader: of both images on that grid.
+    """
 
     def __init__(self, segmenter: Segmenter, grid: Grid, reader: SceneReader) -> None:
+        """Infer nothing yet."""
         self.reader = reader
         self._segmenter = segmenter
         self._grid = grid
         self._reading = asyncio.Lock()
 
-    async def infer(self, row: int) -> _Row:
+    async def infer(self, row: int) -> TileRow:
         """Return the row with the number `row`; they are to be begun in order."""
         segmenter, grid = self._segmenter, self._grid
         async with self._reading:
@@ -152,7 +161,7 @@ class _Rows:
         size = min(_BATCH, segmenter.model.card.max_batch_size)
         batches = (shown[start : start + size] for start in range(0, len(shown), size))
         await in_order((partial(self._infer, window, batch) for batch in batches), keep)
-        return _Row(window, probabilities)
+        return TileRow(window, probabilities)
 
     async def _infer(self, window: Window, numbers: list[int]) -> tuple[list[int], UInt8]:
         """Return the probabilities of the tiles in the columns `numbers`, and these."""
@@ -178,7 +187,7 @@ class _Finisher:
         self._threshold = threshold
         self._sinks = sinks
 
-    def add(self, row: _Row) -> None:
+    def add(self, row: TileRow) -> None:
         """Take the next row, and hand on what it makes final."""
         self.hand_on([self.band(row)])
 
@@ -188,7 +197,7 @@ class _Finisher:
             for sink in self._sinks:
                 sink.write(band)
 
-    def band(self, row: _Row) -> Band:
+    def band(self, row: TileRow) -> Band:
         """Take the next row, and return what it makes final."""
         bands = self._stitcher.add(row.probabilities)
         top, rows = bands[0][0], sum(len(band) for _, band in bands)

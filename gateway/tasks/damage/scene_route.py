@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+import numpy as np
 from starlette.responses import Response
 
 from gateway.engines.base import Model
@@ -25,8 +26,10 @@ from gateway.media.geo.districts import (
 )
 from gateway.tasks.damage.inputs import SceneHints
 from gateway.tasks.damage.pipeline import segmenter_of
-from gateway.tasks.damage.scene_bands import Observation, Sink
-from gateway.tasks.damage.scene_inputs import Opened, open_parts, take_pair
+from gateway.tasks.damage.scene_bands import LEAST_OBSERVED, GradedFootprints, Observation, Sink
+from gateway.tasks.damage.scene_footprints import grade_footprints
+from gateway.tasks.damage.scene_inputs import Opened, open_parts, read_known, take_pair
+from gateway.tasks.damage.scene_layers import standing
 from gateway.tasks.damage.scene_outputs import (
     GEOJSON,
     PICTURES,
@@ -41,10 +44,11 @@ from gateway.tasks.damage.scene_outputs import (
 from gateway.tasks.damage.scene_pairs import Align, Alignment, ScenePair
 from gateway.tasks.damage.scene_pipeline import SceneMap, map_scene
 from gateway.tasks.damage.scene_schema import (
-    LEAST_OBSERVED,
     AlignmentAnswer,
     SceneAnswer,
+    building_values,
     district_answers,
+    footprint_answers,
     geography,
     scene_classes,
     scene_regions,
@@ -86,7 +90,13 @@ async def answer_scene(
         observation = Observation(info.height, info.width)
         sinks: list[Sink] = [MapSink(label_map), observation, *([QuicklookSink(quicklook)] if quicklook else [])]
         segmenter = segmenter_of(job.inference, model)
-        found = await map_scene(segmenter, pair.pre, pair.post, sinks, judged=not opened.plain)
+        if opened.footprints is None:
+            found = await map_scene(segmenter, pair.pre, pair.post, sinks, judged=not opened.plain)
+        else:
+            known = await read_known(job, opened.footprints, pair.pre.info)
+            found = await grade_footprints(
+                segmenter, pair.pre, pair.post, known, sinks, judged=not opened.plain, pictured=quicklook is not None
+            )
         _check_observed(found, pair, info.width * info.height)
         notices = (*notices, *_said_of(pair.alignment), *_said_of_map(found, info.width * info.height, forms))
         counted = await job.run("encode", _counted, opened, pair, found, observation)
@@ -160,7 +170,21 @@ def _said_of_map(found: SceneMap, pixels: int, forms: Sequence[SceneForm]) -> tu
         )
     if found.cut:
         said.append(f"{found.cut} regions cut, being taller than any building")
+    if found.graded is not None:
+        said += _said_of_footprints(found.graded)
     return tuple(said)
+
+
+def _said_of_footprints(graded: GradedFootprints) -> list[str]:
+    """Return what the caller should know of footprints."""
+    said = list(graded.footprints.notices)
+    if not graded.footprints.boxes.any():
+        said.append("no footprint meets the scene")
+    elif unseen := int(np.count_nonzero(graded.values == 0)):
+        said.append(
+            f"{unseen} of {len(graded.values)} footprints not assessed: less than {LEAST_OBSERVED:.0%} of each was seen"
+        )
+    return said
 
 
 @dataclass(frozen=True)
@@ -179,17 +203,17 @@ class _Counted:
 
 
 def _counted(opened: Opened, pair: ScenePair, found: SceneMap, observation: Observation) -> _Counted:
-    grid, layer, buildings = pair.pre.info.grid, opened.districts, found.buildings
+    grid, layer = pair.pre.info.grid, opened.districts
     if layer is None or grid is None:
-        return _Counted(None, [None] * len(buildings))
-    seen = ObservedCells(observation.side, observation.seen)
+        return _Counted(None, [None] * len(building_values(found)))
+    seen, buildings = ObservedCells(observation.side, observation.seen), standing(found, grid)
     counts = count_districts(buildings, grid, layer.districts, len(found.model.card.classes), seen)
     notices = list(layer.notices)
     if not meeting(layer.districts, grid):
         notices.append("no district meets the scene")
     elif unseen := sum(one.observed_share is not None and one.observed_share < LEAST_OBSERVED for one in counts):
         notices.append(f"{unseen} districts not assessed: less than {LEAST_OBSERVED:.0%} of each was seen")
-    return _Counted(counts, districts_of(buildings, grid, layer.districts), tuple(notices))
+    return _Counted(counts, districts_of(buildings, layer.districts), tuple(notices))
 
 
 def _answer(
@@ -213,6 +237,7 @@ def _answer(
         classes=scene_classes(classes, found),
         districts=None if counted.counts is None else district_answers(classes, counted.counts),
         regions=[],
+        footprints=None,
         notices=list(notices),
         provenance=provenance(found.model, job.services.engine, opened.digest),
     )
@@ -224,10 +249,12 @@ def _encoded(scene: Scene, media_type: str, forms: tuple[SceneForm, ...]) -> byt
     if media_type != JSON:
         (body,) = contents.values()
         return body
+    graded, classes, districts = scene.found.graded, scene.card.classes, scene.stands_in
     coded = {form: b64encode(content).decode() for form, content in contents.items()}
     answer = scene.answer.model_copy(
         update={
-            "regions": scene_regions(scene.card.classes, scene.found.buildings, scene.grid, scene.stands_in),
+            "regions": [] if graded else scene_regions(classes, scene.found.buildings, scene.grid, districts),
+            "footprints": graded and footprint_answers(classes, graded, scene.grid, districts),
             "pictures": {form: text for form, text in coded.items() if form in PICTURES},
             "files": {form: text for form, text in coded.items() if form not in PICTURES},
         }

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any, Self
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, Field
 
 from gateway.http.answers import ClassShare, Provenance, RegionAnswer
@@ -12,12 +15,10 @@ from gateway.media.geo.districts import District, DistrictCount
 from gateway.media.geo.georeference import GeoGrid
 from gateway.media.geo.vectors import building_areas
 from gateway.repository.card import ClassSpec
+from gateway.tasks.damage.scene_bands import LEAST_OBSERVED, GradedFootprints
 from gateway.tasks.damage.scene_pairs import Align, Alignment, footprint
 from gateway.tasks.damage.scene_pipeline import SceneMap
 from gateway.vision.regions import Region
-
-LEAST_OBSERVED = 0.01
-"""Of the ground that was to be seen: with less an answer says nothing."""
 
 _SHARE_DIGITS, _PIXEL_DIGITS, _AREA_DIGITS = 6, 3, 2
 
@@ -54,7 +55,7 @@ class SceneClass(ClassShare):
     """How much of what was seen is of one class. `share` is of the pixels seen in both images."""
 
     area_m2: float | None = Field(description="On the ellipsoid; null: the images do not say", examples=[5149.87])
-    buildings: int = Field(description="Regions of this class", examples=[25])
+    buildings: int = Field(description="Buildings of this class", examples=[25])
 
 
 class SceneRegion(RegionAnswer):
@@ -66,6 +67,36 @@ class SceneRegion(RegionAnswer):
         description="`id` of the district it stands in, the first of several; null: of none, or none were sent",
         examples=["north"],
     )
+
+
+class FootprintAnswer(BaseModel):
+    """One building whose footprint was sent."""
+
+    id: str | int = Field(description="The feature's, else its number from 0", examples=["way/4711"])
+    value: int | None = Field(alias="class", description="Label value; null: not assessed", examples=[4])
+    name: str | None = Field(description="Of the class; null: not assessed", examples=["destroyed"])
+    confidence: float | None = Field(
+        description="Probability of the class, 0 to 1; null: not assessed", examples=[0.81]
+    )
+    scores: dict[str, float] | None = Field(
+        description="Probability of each class, of one and the same building; null: not assessed",
+        examples=[{"no-damage": 0.11, "destroyed": 0.89}],
+    )
+    observed_share: float = Field(description="Of the footprint: seen in both images, 0 to 1", examples=[1.0])
+    not_assessed: bool = Field(description="Whether less than a hundredth of it was seen", examples=[False])
+    pixels: int = Field(description="Of the footprint, seen in both images", examples=[540])
+    area_m2: float | None = Field(
+        description="Of the whole footprint, on the ellipsoid; null: the images do not say", examples=[194.4]
+    )
+    box: tuple[int, int, int, int] | None = Field(
+        description="x0, y0, x1, y1 in pixels of what is in the image; x1 and y1 are exclusive; null: nothing is",
+        examples=[(12, 40, 32, 67)],
+    )
+    district: str | int | None = Field(
+        description="`id` of the district it stands in, the first of several; null: of none, or none were sent",
+        examples=["north"],
+    )
+    properties: dict[str, Any] = Field(description="As they were sent", examples=[{"building": "school"}])
 
 
 class DistrictClass(BaseModel):
@@ -89,6 +120,7 @@ class DistrictAnswer(BaseModel):
     not_assessed: bool = Field(
         description="Whether less than a hundredth of it was seen, so that its counts say nothing", examples=[False]
     )
+    buildings_not_assessed: int = Field(description="Footprints in it of which nothing was seen", examples=[0])
     classes: list[DistrictClass]
 
 
@@ -121,7 +153,12 @@ class SceneAnswer(BaseModel):
     )
     classes: list[SceneClass]
     districts: list[DistrictAnswer] | None = Field(description="null: no districts were sent")
-    regions: list[SceneRegion] = Field(description="Buildings of at least 25 pixels, in reading order")
+    regions: list[SceneRegion] = Field(
+        description="Buildings found, of at least 25 pixels, in reading order; none where footprints were sent"
+    )
+    footprints: list[FootprintAnswer] | None = Field(
+        description="Buildings whose footprints were sent, in their order; null: none were sent"
+    )
     notices: list[str]
     provenance: Provenance
     pictures: dict[str, str] = Field(default={}, description="What `include` asked for: base64 PNG by name")
@@ -143,6 +180,7 @@ def scene_classes(classes: Sequence[ClassSpec], found: SceneMap) -> list[SceneCl
     """Return pixels, share, area and buildings per class."""
     seen = max(1, sum(found.counts))
     areas: Sequence[float | None] = found.areas_m2 or [None] * len(classes)
+    buildings = np.bincount(building_values(found), minlength=len(classes)).tolist()
     return [
         SceneClass(
             value=spec.value,
@@ -151,7 +189,7 @@ def scene_classes(classes: Sequence[ClassSpec], found: SceneMap) -> list[SceneCl
             pixels=pixels,
             share=round(pixels / seen, _SHARE_DIGITS),
             area_m2=None if area is None else round(area, _AREA_DIGITS),
-            buildings=sum(building.value == spec.value for building in found.buildings),
+            buildings=buildings[spec.value] if spec.value else 0,
         )
         for spec, pixels, area in zip(classes, found.counts, areas, strict=True)
     ]
@@ -181,6 +219,62 @@ def scene_regions(
     ]
 
 
+def building_values(found: SceneMap) -> npt.NDArray[np.int64]:
+    """Return the label values of the buildings, found or given, int64 (n,); 0: not assessed."""
+    if found.graded is not None:
+        return found.graded.values.astype(np.int64)
+    return np.array([building.value for building in found.buildings], np.int64)
+
+
+def footprint_areas(graded: GradedFootprints, grid: GeoGrid) -> list[float | None]:
+    """Return the area of each footprint on the ellipsoid, m²; None where it lies so far away that it has none."""
+    areas = grid.plane_areas(np.array([one.shape for one in graded.footprints.sent], object))
+    return [round(area, _AREA_DIGITS) if isfinite(area) else None for area in areas.tolist()]
+
+
+def footprint_answers(
+    classes: Sequence[ClassSpec], graded: GradedFootprints, grid: GeoGrid | None, stands_in: Sequence[District | None]
+) -> list[FootprintAnswer]:
+    """Return footprints as JSON shows them; `stands_in` has the district of each."""
+    areas = [None] * len(graded.values) if grid is None else footprint_areas(graded, grid)
+    columns = (
+        graded.footprints.sent,
+        graded.values.tolist(),
+        graded.scores,
+        np.round(graded.observed, _SHARE_DIGITS).tolist(),
+        graded.pixels.tolist(),
+        areas,
+        graded.footprints.boxes.tolist(),
+        stands_in,
+    )
+    return [
+        FootprintAnswer.model_construct(
+            id=sent.id,
+            value=value or None,
+            name=classes[value].name if value else None,
+            confidence=_probability(scores.max()) if value else None,
+            scores=class_scores(classes, scores) if value else None,
+            observed_share=observed,
+            not_assessed=not value,
+            pixels=pixels,
+            area_m2=area,
+            box=tuple(box) if any(box) else None,
+            district=None if district is None else district.id,
+            properties=sent.properties,
+        )
+        for sent, value, scores, observed, pixels, area, box, district in zip(*columns, strict=True)
+    ]
+
+
+def class_scores(classes: Sequence[ClassSpec], scores: npt.NDArray[np.float32]) -> dict[str, float]:
+    """Return the probabilities of the classes above background by their names."""
+    return {spec.name: _probability(score) for spec, score in zip(classes[1:], scores, strict=True)}
+
+
+def _probability(value: np.floating[Any]) -> float:
+    return round(float(value), _PIXEL_DIGITS)
+
+
 def district_answers(classes: Sequence[ClassSpec], counted: Sequence[DistrictCount]) -> list[DistrictAnswer]:
     """Return what stands in each district, the background left out."""
     return [
@@ -189,6 +283,7 @@ def district_answers(classes: Sequence[ClassSpec], counted: Sequence[DistrictCou
             name=one.district.name if one.district else None,
             observed_share=None if one.observed_share is None else round(one.observed_share, _SHARE_DIGITS),
             not_assessed=one.observed_share is not None and one.observed_share < LEAST_OBSERVED,
+            buildings_not_assessed=one.buildings[0],
             classes=[
                 DistrictClass(
                     value=spec.value,
@@ -205,4 +300,4 @@ def district_answers(classes: Sequence[ClassSpec], counted: Sequence[DistrictCou
 
 def collection_members(answer: SceneAnswer) -> Mapping[str, Any]:
     """Return what a GeoJSON feature collection says besides its buildings: the JSON answer without them."""
-    return answer.model_dump(by_alias=True, mode="json", exclude={"regions", "pictures", "files"})
+    return answer.model_dump(by_alias=True, mode="json", exclude={"regions", "footprints", "pictures", "files"})

@@ -9,7 +9,7 @@ from gateway.repository.contracts import check_inputs, check_keys, check_labels,
 CROP_TASK = "damage-crop"
 """What the cards of models say that grade one building."""
 
-DISTRICTS = "districts"
+DISTRICTS, FOOTPRINTS = "districts", "footprints"
 
 _IMAGES = ("image/tiff", "image/png", "image/jpeg")
 
@@ -60,6 +60,14 @@ TASK = TaskSpec(
             required=False,
             media_types=("application/geo+json",),
         ),
+        Part(
+            FOOTPRINTS,
+            "GeoJSON feature collection of polygons: buildings to be graded in the place of those that a model finds. "
+            "Properties come back. Of images that lie nowhere on Earth coordinates are pixels from the top left "
+            "corner.",
+            required=False,
+            media_types=("application/geo+json",),
+        ),
     ),
     formats=("image/png", "application/json", "application/geo+json", "image/tiff", "application/zip"),
     answer="label map",
@@ -70,12 +78,13 @@ TASK = TaskSpec(
         "feature per building in WGS 84; the label map as Cloud-Optimised GeoTIFF, 255 where nothing was observed; or "
         "a zip of the two PNGs of xView2. PNGs have no value for what was not observed: it is 0 there, and a notice "
         "says how much that is.",
-        model="One of the task's models, or `fused`: one finds buildings, another grades each",
+        model="One of the task's models, or `fused`: one finds buildings, another grades each. With `footprints` a "
+        "model that grades single buildings may be named too, and is what `fused` then comes to",
         overlay="PNG: draw the classes over the post image",
         include="JSON: what else to put into the answer, in base64",
         problems={
             406: "`Accept` names nothing this route produces, or nothing that it can of this input.",
-            413: "The body, an image or the districts are over their limit; `limit` says which.",
+            413: "The body, an image, the districts or the footprints are over their limit; `limit` says which.",
             415: "The body is not multipart, or a part is neither TIFF, PNG nor JPEG.",
             422: "An image is unreadable or unsuitable, or the two are no pair; of images that lie apart on Earth "
             "`footprints` says where each lies.",

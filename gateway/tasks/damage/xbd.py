@@ -17,9 +17,9 @@ from shapely.geometry.base import BaseGeometry
 
 from gateway.media.geo.cog import NOT_OBSERVED
 from gateway.media.geo.georeference import GeoGrid
-from gateway.media.geo.vectors import lon_lat_outlines, outlines
+from gateway.media.geo.polygons import Shapes
+from gateway.media.geo.vectors import lon_lat_outlines
 from gateway.media.pictures.png import grey_png
-from gateway.vision.regions import Region
 
 # Of the UUIDs that buildings get: the same answer to the same images has the same.
 _NAMESPACE = UUID("5b0a7c3e-0d56-4d0e-8a3c-3c1f6f3f1c55")
@@ -41,7 +41,8 @@ _LOCALISATION[NOT_OBSERVED] = _DAMAGE[NOT_OBSERVED] = 0
 
 
 def xbd_document(
-    buildings: Sequence[Region],
+    shapes: Shapes,
+    values: Sequence[int],
     grid: GeoGrid | None,
     subtypes: Mapping[int, str],
     metadata: Mapping[str, Any],
@@ -50,7 +51,8 @@ def xbd_document(
     """Yield the pieces of one xBD label file.
 
     Args:
-        buildings: in any order, which both lists keep.
+        shapes: of buildings in pixels of `georeference`, in any order, which both lists keep.
+        values: label values of these.
         grid: of the pre-disaster image; None leaves the list in degrees empty.
         subtypes: xBD's names of damage by label value; buildings of other values have no subtype, as before a disaster.
         metadata: members of ``metadata``; JSON values.
@@ -58,14 +60,12 @@ def xbd_document(
     """
     yield b'{"features": {"lng_lat": ['
     if grid is not None:
-        for start in range(0, len(buildings), _BATCH):
-            batch = buildings[start : start + _BATCH]
-            shapes = lon_lat_outlines(outlines(batch), grid)
-            yield _entries(start, batch, shapes, _DEGREE_DIGITS, subtypes, digest)
+        for start in range(0, len(shapes), _BATCH):
+            placed = lon_lat_outlines(shapes[start : start + _BATCH], grid)
+            yield _entries(start, values, placed, _DEGREE_DIGITS, subtypes, digest)
     yield b'], "xy": ['
-    for start in range(0, len(buildings), _BATCH):
-        batch = buildings[start : start + _BATCH]
-        yield _entries(start, batch, outlines(batch), _PIXEL_DIGITS, subtypes, digest)
+    for start in range(0, len(shapes), _BATCH):
+        yield _entries(start, values, shapes[start : start + _BATCH], _PIXEL_DIGITS, subtypes, digest)
     yield b']}, "metadata": ' + json.dumps(dict(metadata)).encode() + b"}\n"
 
 
@@ -77,17 +77,17 @@ def xbd_metadata(width: int, height: int, grid: GeoGrid | None) -> dict[str, Any
 
 def _entries(
     start: int,
-    batch: Sequence[Region],
-    shapes: Sequence[BaseGeometry],
+    values: Sequence[int],
+    shapes: Iterable[BaseGeometry],
     digits: int,
     subtypes: Mapping[int, str],
     digest: str,
 ) -> bytes:
     entries = []
-    for number, (building, shape) in enumerate(zip(batch, shapes, strict=True), start):
+    for number, shape in enumerate(shapes, start):
         properties = {"feature_type": "building", "uid": str(uuid5(_NAMESPACE, f"{digest}/{number}"))}
-        if building.value in subtypes:
-            properties["subtype"] = subtypes[building.value]
+        if values[number] in subtypes:
+            properties["subtype"] = subtypes[values[number]]
         wkt = shapely.to_wkt(shape, rounding_precision=digits, trim=True)
         entries.append(json.dumps({"properties": properties, "wkt": wkt}))
     return (", " * (start > 0) + ", ".join(entries)).encode()

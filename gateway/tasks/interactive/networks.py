@@ -26,7 +26,7 @@ _FIRST_CLICKS = Intake(
     frozenset({"box"}),
     frozenset({"positive"}),
     most_positive=1,
-    hint="iog_refine takes more clicks.",
+    hint="click-lite0 takes more clicks.",
 )
 _ALL_CLICKS = Intake(
     "a box, and any number of positive and negative clicks", frozenset({"box"}), frozenset({"positive", "negative"})
@@ -88,9 +88,9 @@ def guided_view(prompt: Prompt, clicks: ClickSpec) -> View:
     """
     box = prompt.box
     for x, y in prompt.positive:
-        if not box.relaxed(clicks.margin).holds(x, y):
+        if not box.framed(clicks.margin, clicks.share).holds(x, y):
             box = box.including(x, y)
-    crop = Crop(box.relaxed(clicks.margin), clicks.size)
+    crop = Crop(box.framed(clicks.margin, clicks.share), clicks.size)
     outside = [point for point in prompt.negative if crop.box.holds(*point)]
     corners = crop.to_crop(box.corners())
     if prompt.tight:
@@ -116,7 +116,7 @@ def extreme_view(prompt: Prompt, clicks: ClickSpec) -> View:
     """Return what DEXTR sees of four extreme points; beyond them nothing is the object's."""
     extreme = as_points(prompt.extreme)
     box = box_around(extreme)
-    crop = Crop(box.relaxed(clicks.margin), clicks.size)
+    crop = Crop(box.framed(clicks.margin, clicks.share), clicks.size)
     points = (np.trunc(crop.to_crop(extreme)),)
     return View(crop, Crop.cut_bicubic, points, points, box)
 

@@ -105,7 +105,7 @@ class MaskProvenance(Provenance):
 class MaskAnswer(BaseModel):
     """Selected objects in numbers."""
 
-    model: str = Field(examples=["iog_refine"])
+    model: str = Field(examples=["click-lite0"])
     width: int = Field(examples=[481])
     height: int = Field(examples=[321])
     objects: list[ObjectAnswer] = Field(description="In the order of the prompts")
@@ -173,7 +173,7 @@ class SessionAnswer(BaseModel):
     width: int = Field(examples=[481])
     height: int = Field(examples=[321])
     image: str = Field(description="SHA-256 of the image as it was sent", examples=["sha256:9f2b…"])
-    model: str = Field(description="Answers until the session ends", examples=["iog_refine"])
+    model: str = Field(description="Answers until the session ends", examples=["click-lite0"])
     version: int | None = Field(description="null: of a tool", examples=[1])
     digest: str | None = Field(description="SHA-256 of the model file; null: of a tool", examples=["sha256:4f0c…"])
     threshold: float | None = Field(description="null: the model's own", examples=[0.5])

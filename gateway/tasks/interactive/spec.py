@@ -63,7 +63,7 @@ def _clicks(card: Card) -> ClickSpec:
 TASK = TaskSpec(
     name="interactive",
     title="Objects from clicks, boxes, extreme points, outlines or strokes",
-    default_model="iog_refine",
+    default_model="click-lite0",
     contracts={"interactive": check, ENCODER_TASK: check_encoder},
     parts=(
         Part("image", "PNG or JPEG.", media_types=("image/png", "image/jpeg")),
@@ -71,7 +71,7 @@ TASK = TaskSpec(
             "prompt",
             'One object, or several as `{"objects": […]}`, later ones on top. Coordinates are (x, y) pixels of '
             'the upright image, origin at the centre of the top left pixel. A box is two opposite corners; `"tight": '
-            "true` says that it touches the object. iog_refine takes a box and any clicks, iog a box and one positive "
+            "true` says that it touches the object. click-lite0 takes a box and any clicks, iog a box and one positive "
             "click; both find an inside click where none is given. dextr takes four extreme points, grabcut a box and "
             "any clicks, watershed strokes or clicks of both kinds, polygon an outline.",
             media_types=("application/json",),

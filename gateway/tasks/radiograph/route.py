@@ -17,7 +17,7 @@ from gateway.http.documentation import task_body, task_responses
 from gateway.http.negotiation import JSON, PNG, choose_form
 from gateway.http.parameters import FormQuery, ModelQuery, form_query, model_query
 from gateway.http.request_path import InjectedServices, Job, Parts, digest_of, serve_task
-from gateway.http.uploads import naming_part, read_parts
+from gateway.http.uploads import naming_part, read_only_part
 from gateway.inference.segmenter import Segmenter
 from gateway.media.medical.radiograph_files import open_film
 from gateway.media.medical.radiographs import Film
@@ -44,13 +44,14 @@ _EVIDENCE = "the picture shows on a coarse grid what the scores rest on, not whe
 
 router = APIRouter(tags=[TASK.name])
 
-_READ = partial(read_parts, TASK.required_parts)
+(_PART,) = TASK.parts
+_READ = partial(read_only_part, _PART)
 
 
 @router.post(
     "/v1/radiograph",
     summary=TASK.title,
-    openapi_extra=task_body(TASK),
+    openapi_extra=task_body(TASK, bare=True),
     responses=task_responses(TASK, RadiographAnswer),
     response_class=Response,
 )

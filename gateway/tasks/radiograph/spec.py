@@ -48,7 +48,8 @@ TASK = TaskSpec(
         include="JSON: pictures to put into the answer, as base64 PNG",
         problems={
             413: "The body or the film is over its limit; `limit` says which.",
-            415: "The body is not multipart, or the part is of a kind or a DICOM transfer syntax that is not read.",
+            415: "The body is neither multipart nor of a type of the part, or the part is of a kind or a DICOM "
+            "transfer syntax that is not read.",
             422: "The film is unreadable, in colour, not a radiograph or not of the chest, or a parameter is invalid.",
         },
     ),

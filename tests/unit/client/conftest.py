@@ -61,12 +61,12 @@ OBJECT: dict[str, Any] = {
     "notices": ["the inside click was taken at (2, 1)"],
 }
 MASKS: dict[str, Any] = {
-    "model": "iog_refine",
+    "model": "click-lite0",
     "width": 4,
     "height": 3,
     "objects": [OBJECT],
     "notices": ["alpha channel dropped"],
-    "provenance": REPORT["provenance"] | {"model": "iog_refine", "encoder_digest": "sha256:22"},
+    "provenance": REPORT["provenance"] | {"model": "click-lite0", "encoder_digest": "sha256:22"},
 }
 SESSION: dict[str, Any] = {
     "id": "s-1",
@@ -75,7 +75,7 @@ SESSION: dict[str, Any] = {
     "width": 4,
     "height": 3,
     "image": "sha256:11",
-    "model": "iog_refine",
+    "model": "click-lite0",
     "version": 1,
     "digest": "sha256:00",
     "threshold": None,
@@ -124,6 +124,22 @@ SCENE: dict[str, Any] = {
         {"id": None, "name": None, "classes": [{"value": 4, "name": "destroyed", "buildings": 0, "area_m2": 0.0}]},
     ],
     "regions": [entry | {"area_m2": 0.72} for entry in REPORT["regions"]],
+    "footprints": [
+        {
+            "id": "way/1",
+            "class": 4,
+            "name": "destroyed",
+            "confidence": 0.75,
+            "scores": {"no-damage": 0.25, "destroyed": 0.75},
+            "observed_share": 1.0,
+            "not_assessed": False,
+            "pixels": 2,
+            "area_m2": 0.72,
+            "box": [1, 1, 3, 2],
+            "district": "n",
+            "properties": {"building": "school"},
+        }
+    ],
     "notices": ["post image moved by (-1.20, 0.70) pixels onto what the pre image shows"],
     "provenance": REPORT["provenance"],
 }
@@ -200,7 +216,7 @@ TASKS: dict[str, Any] = {
         {
             "name": "interactive",
             "title": "Objects by clicks",
-            "default_model": "iog_refine",
+            "default_model": "click-lite0",
             "parts": [
                 {"name": "image", "description": "PNG", "required": True, "media_types": ["image/png"]},
                 {"name": "prompt", "description": "JSON", "required": True, "media_types": ["application/json"]},

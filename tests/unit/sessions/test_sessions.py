@@ -14,7 +14,7 @@ PIXELS = np.zeros((10, 10, 3), np.uint8)
 
 
 def session() -> Session:
-    return Session(new_id(), "public", "sha256:1", 10, 10, (), "iog_refine", 1, "sha256:2", None)
+    return Session(new_id(), "public", "sha256:1", 10, 10, (), "click-lite0", 1, "sha256:2", None)
 
 
 def test_pixels_of_idle_sessions_are_let_go_unasked() -> None:

@@ -23,7 +23,7 @@ def answers(recorder: Recorder) -> dict[str, Any]:
         "models": recorder.get("/v1/models"),
         "card of damage": recorder.get("/v1/models/trivial"),
         "card of crops": recorder.get("/v1/models/bd-cnn"),
-        "card of clicks": recorder.get("/v1/models/iog_refine"),
+        "card of clicks": recorder.get("/v1/models/click-lite0"),
         "card of CT": recorder.get("/v1/models/cogseg"),
         "card of radiographs": recorder.get("/v1/models/cxr-bright"),
         "card of waste": recorder.get("/v1/models/waste-fanet"),

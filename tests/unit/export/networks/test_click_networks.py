@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from export.networks import build_network
 from export.networks.iog import IOGRefine
 from export.networks.pyramid import AveragePool
-from tests.support.checkpoints import INTERACTIVE, WIDTH, click_inputs, untrained
+from tests.support.checkpoints import DIVIDED, INTERACTIVE, WIDTH, click_inputs, untrained
 
 pytestmark = pytest.mark.processors
 
@@ -62,10 +62,10 @@ def test_logits_have_the_documented_size(architecture: str, size: int) -> None:
     with torch.device("meta"):
         network = build_network(architecture).eval()
         channels = 4 if architecture == "dextr" else 5
-        clicks = (torch.empty(1, 2, size, size),) if architecture == "iog_refine" else ()
+        clicks = (torch.empty(1, 2, size, size),) if architecture in DIVIDED else ()
         logits = network(torch.empty(1, channels, size, size), *clicks)
-    side = size // (8 if architecture == "dextr" else 4)
-    assert [tuple(each.shape) for each in logits] == [(1, 1, side, side)] * (1 if architecture == "dextr" else 5)
+    side, maps = size // {"dextr": 8, "click_unet": 2}.get(architecture, 4), 5 if "iog" in architecture else 1
+    assert [tuple(each.shape) for each in logits] == [(1, 1, side, side)] * maps
 
 
 @pytest.mark.parametrize("size", [512, 256])

@@ -14,6 +14,7 @@ from gateway.errors import DistrictsInvalid, DistrictsTooLarge
 from gateway.media.geo.districts import (
     DistrictLimits,
     ObservedCells,
+    Standing,
     count_districts,
     districts_of,
     meeting,
@@ -56,7 +57,9 @@ def town(number: int = 40) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 def test_buildings_count_where_they_stand() -> None:
     buildings = regions(town())
-    west, east, nowhere = count_districts(buildings, PLACE, read_districts(layer(WEST, EAST), LIMITS).districts, 5)
+    west, east, nowhere = count_districts(
+        Standing.of_regions(buildings, PLACE), PLACE, read_districts(layer(WEST, EAST), LIMITS).districts, 5
+    )
     assert (west.district and west.district.id, west.district and west.district.name) == ("w", "West")
     assert (east.district and east.district.id, east.district and east.district.name) == (1, "East")
     assert nowhere.district is None
@@ -72,7 +75,9 @@ def test_a_house_on_the_border_stands_in_one_district() -> None:
     drawn = np.zeros((HEIGHT, WIDTH), np.uint8)
     drawn[100:120, 190:210] = 1  # half here and half there
     drawn[200:220, 195:215] = 2
-    counts = count_districts(regions(drawn), PLACE, read_districts(layer(WEST, EAST), LIMITS).districts, 5)
+    counts = count_districts(
+        Standing.of_regions(regions(drawn), PLACE), PLACE, read_districts(layer(WEST, EAST), LIMITS).districts, 5
+    )
     assert np.sum([count.buildings for count in counts], axis=0).tolist() == [0, 1, 1, 0, 0]
     assert counts[2].buildings == (0, 0, 0, 0, 0)
     assert counts[1].buildings[2] == 1
@@ -83,7 +88,9 @@ def test_a_house_on_the_border_stands_in_one_district() -> None:
 def test_districts_without_gaps_hold_each_building_once(borders: list[int], houses: int) -> None:
     edges = [0, *sorted(borders), WIDTH]
     features = [feature(ring(x0, 0, x1, HEIGHT)) for x0, x1 in pairwise(edges)]
-    counts = count_districts(regions(town(houses)), PLACE, read_districts(layer(*features), LIMITS).districts, 5)
+    counts = count_districts(
+        Standing.of_regions(regions(town(houses)), PLACE), PLACE, read_districts(layer(*features), LIMITS).districts, 5
+    )
     assert sum(sum(count.buildings) for count in counts) == houses
     assert sum(counts[-1].buildings) == 0
 
@@ -94,7 +101,10 @@ def test_districts_that_overlap_both_count_and_holes_do_not() -> None:
     everything = feature(ring(0, 0, 400, 300))
     buildings = regions(town())
     one, rest, total, nowhere = count_districts(
-        buildings, PLACE, read_districts(layer(inner, around, everything), LIMITS).districts, 5
+        Standing.of_regions(buildings, PLACE),
+        PLACE,
+        read_districts(layer(inner, around, everything), LIMITS).districts,
+        5,
     )
     assert sum(one.buildings) + sum(rest.buildings) == sum(total.buildings) == 40
     assert 0 < sum(one.buildings) < 40
@@ -102,9 +112,13 @@ def test_districts_that_overlap_both_count_and_holes_do_not() -> None:
 
 
 def test_what_stands_in_none_is_counted_apart() -> None:
-    *_, nowhere = count_districts(regions(town()), PLACE, read_districts(layer(WEST), LIMITS).districts, 5)
+    *_, nowhere = count_districts(
+        Standing.of_regions(regions(town()), PLACE), PLACE, read_districts(layer(WEST), LIMITS).districts, 5
+    )
     assert sum(nowhere.buildings) == 20
-    assert count_districts([], PLACE, read_districts(layer(WEST), LIMITS).districts, 5)[0].buildings == (0, 0, 0, 0, 0)
+    assert count_districts(Standing.of_regions([], PLACE), PLACE, read_districts(layer(WEST), LIMITS).districts, 5)[
+        0
+    ].buildings == (0, 0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("name", ["urn:ogc:def:crs:EPSG::32615", "EPSG:32615", "urn:ogc:def:crs:EPSG:9.8:32615"])
@@ -238,7 +252,9 @@ def test_how_much_of_a_district_was_observed(side: int) -> None:
     districts = read_districts(layer(WEST, EAST, beyond, small, away), LIMITS).districts
     rows, columns = np.arange(0, HEIGHT, side), np.arange(0, WIDTH, side)
     seen = np.add.reduceat(np.add.reduceat(observed, rows, axis=0), columns, axis=1)
-    counts = count_districts(regions(town()), PLACE, districts, 5, ObservedCells(side, seen))
+    counts = count_districts(
+        Standing.of_regions(regions(town()), PLACE), PLACE, districts, 5, ObservedCells(side, seen)
+    )
     shares = [count.observed_share for count in counts]
     assert shares == [pytest.approx(share, abs=0.02) for share in (1, 0.5, 0.5, 0, 0)] + [None]
     assert meeting(districts, PLACE)
@@ -248,7 +264,7 @@ def test_how_much_of_a_district_was_observed(side: int) -> None:
 def test_each_building_has_its_district() -> None:
     districts = read_districts(layer(WEST, feature(ring(0, 0, 100, 300))), LIMITS).districts
     buildings = regions(town())
-    found = districts_of(buildings, PLACE, districts)
+    found = districts_of(Standing.of_regions(buildings, PLACE), districts)
     assert [district and district.id for district in found] == [
         "w" if building.box[0] < 200 else None for building in buildings
     ]

@@ -20,7 +20,8 @@ from shapely.geometry import shape
 
 from gateway.media.gdal import contained
 from gateway.media.geo.georeference import GeoGrid
-from gateway.media.geo.vectors import building_areas, feature_collection, lon_lat_outlines, outlines
+from gateway.media.geo.vector_layers import feature_collection, region_layer
+from gateway.media.geo.vectors import building_areas, lon_lat_outlines, outlines
 from gateway.vision.regions import Region, regions
 from tests.support.geotiffs import gdal, grid, write
 
@@ -48,7 +49,7 @@ def town() -> UInt8:
 
 def collection(drawn: UInt8, place: GeoGrid, **members: Any) -> Any:
     buildings = regions(drawn, np.full_like(drawn, 204))
-    return json.loads(b"".join(feature_collection(buildings, place, NAMES, members)))
+    return json.loads(b"".join(feature_collection(region_layer(buildings, place, NAMES), members)))
 
 
 def test_a_building_reaches_to_the_outer_edges_of_its_pixels() -> None:
@@ -126,7 +127,7 @@ def test_no_building_is_an_empty_collection() -> None:
 
 def test_many_buildings_are_streamed_in_pieces() -> None:
     one = regions(town())[0]
-    pieces = list(feature_collection((one for _ in range(1500)), TURNED, NAMES, {}))
+    pieces = list(feature_collection(region_layer([one] * 1500, TURNED, NAMES), {}))
     assert len(pieces) == 5
     assert len(json.loads(b"".join(pieces))["features"]) == 1500
 

@@ -45,7 +45,7 @@ from gateway.media.medical.dicom_ct import DicomVolume, read_ct
 from gateway.media.medical.dicom_pixels import stored_values
 from gateway.media.medical.radiograph_files import open_film
 from gateway.media.medical.slices import PADDING_HU, VolumeLimits
-from gateway.media.medical.transfer_syntaxes import as_plain_file, is_dicom
+from gateway.media.medical.transfer_syntaxes import as_plain_file, is_dicom, meta_information
 from gateway.media.pictures.images import ImageLimits
 from tests.support import places
 from tests.support.dicoms import (
@@ -227,6 +227,19 @@ def test_other_transfer_syntaxes_are_refused_before_anything_is_inflated(syntax:
         read_ct(saved(dataset).replace(b"1.2.840.10008.1.2.4.50", syntax.encode()), LIMITS)
 
 
+def test_what_a_file_is_tells_more_than_how_it_is_compressed() -> None:
+    mr = saved(ct(Modality="MR")).replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.9\0")
+    with pytest.raises(ModalityUnsuitable):
+        read_ct(mr, LIMITS)
+
+
+def test_another_part_of_the_body_tells_more_than_the_size() -> None:
+    with pytest.raises(BodyPartUnsuitable):
+        read_ct(saved(ct(ramp(3, 3), BodyPartExamined="HEAD")), LIMITS)
+    with pytest.raises(BodyPartUnsuitable):
+        open_film(saved(film(ramp(3, 3) + 1000, BodyPartExamined="CSPINE", ViewPosition="LL")), SIDES)
+
+
 @pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless], ids=lambda syntax: syntax.name)
 @pytest.mark.parametrize("rows", [39, 41, 60_000])
 def test_a_codestream_of_another_size_never_meets_its_decoder(
@@ -281,7 +294,7 @@ def test_every_truncation_is_refused() -> None:
     ],
 )
 def test_the_body_part_is_one_of_three(attributes: dict[str, Any], part: str) -> None:
-    volume = read_ct(saved(ct(**attributes)), LIMITS)
+    volume = read_ct(saved(ct(**attributes)), LIMITS, "chest")
     assert volume.body_part == part
 
 
@@ -301,7 +314,7 @@ def test_frames_tell_the_body_part_by_code(code: str, part: str) -> None:
     anatomy.AnatomicRegionSequence = [region]
     dataset = enhanced([ramp()] * 2, [(0, 0, 0), (0, 0, 1)])
     dataset.PerFrameFunctionalGroupsSequence[1].FrameAnatomySequence = [anatomy]
-    assert read_ct(saved(dataset), LIMITS).body_part == part
+    assert read_ct(saved(dataset), LIMITS, "chest").body_part == part
 
 
 @pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
@@ -359,6 +372,10 @@ def test_files_without_preamble_or_deflated_are_read() -> None:
         assert (hounsfield(as_plain_file(bare, 1 << 20)) == ramp()).all()
     deflated = saved_as(ct(), DeflatedExplicitVRLittleEndian)
     assert (hounsfield(as_plain_file(deflated, 1 << 20)) == ramp()).all()
+    big = saved_as(ct(SpecificCharacterSet="ISO_IR 192"), ExplicitVRBigEndian)
+    bare = big[meta_information(big)[1] :]
+    assert is_dicom(bare)
+    assert (hounsfield(as_plain_file(bare, 1 << 20)) == ramp()).all()
     with pytest.raises(ImageTooLarge):
         as_plain_file(deflated, 1000)
 
@@ -483,7 +500,7 @@ def samples() -> Path:
     ],
 )
 def test_real_slices(samples: Path, name: str, size: int, lossy: bool) -> None:
-    volume: DicomVolume = read_ct((samples / name).read_bytes(), LIMITS)
+    volume: DicomVolume = read_ct((samples / name).read_bytes(), LIMITS, "chest")
     (only,) = volume.slices()
     assert volume.shape == (1, size, size)
     assert bool(volume.notices) is lossy
@@ -527,7 +544,7 @@ def test_a_real_segmentation_is_no_ct(samples: Path) -> None:
 
 
 def test_nothing_medical_is_imported_before_it_is_needed() -> None:
-    rooms = ("dicom", "dicom_ct", "dicom_seg", "radiograph_files", "label_nifti", "series", "windowed")
+    rooms = ("dicom", "dicom_ct", "dicom_seg", "radiograph_files", "label_volumes", "series", "windowed")
     code = "import sys\n" + "\n".join(f"import gateway.media.medical.{room}" for room in rooms)
     code += "\nassert not {'pydicom', 'highdicom', 'nibabel', 'gdcm', 'PIL'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

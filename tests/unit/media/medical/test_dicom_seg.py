@@ -246,7 +246,7 @@ SAMPLES = beside.SAMPLES / "format_samples" / "dicom"
 def test_real_slices_become_segmentations_that_validators_accept(name: str, tmp_path: Path) -> None:
     if not SAMPLES.is_dir():
         pytest.skip("no real samples: ../shared/data/format_samples/dicom is not there")
-    volume = read_ct((SAMPLES / name).read_bytes(), LIMITS)
+    volume = read_ct((SAMPLES / name).read_bytes(), LIMITS, "chest")
     (only,) = volume.slices()
     bone = (only.pixels > 300).astype(np.uint8)
     data = write_seg(volume, [bone], CLASSES, ALGORITHM)

@@ -21,7 +21,7 @@ from gateway.errors import (
     UnsupportedMedia,
 )
 from gateway.media.medical.nifti import NiftiVolume, is_nifti, read_nifti
-from gateway.media.medical.slices import VolumeLimits
+from gateway.media.medical.slices import PADDING_HU, VolumeLimits
 
 Array = NDArray[Any]
 
@@ -89,14 +89,33 @@ def test_what_int16_cannot_hold_is_clipped_and_counted() -> None:
     assert second.pixels[2, 2] == 0
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_voxels_that_are_no_numbers_are_refused_when_their_slice_comes(bad: float) -> None:
+@pytest.mark.parametrize("bad", [np.inf, -np.inf])
+def test_infinite_voxels_are_refused_when_their_slice_comes(bad: float) -> None:
     voxels = np.zeros((4, 4, 2), np.float32)
     voxels[1, 2, 1] = bad
     slices = read(saved(voxels)).slices()
     next(slices)
-    with pytest.raises(ImageUnsuitable, match="not a number"):
+    with pytest.raises(ImageUnsuitable, match="infinite"):
         next(slices)
+
+
+@pytest.mark.parametrize("scaling", [{}, {"scl_slope": 2.0, "scl_inter": -100.0}])
+def test_voxels_that_are_not_a_number_are_padding_and_counted(scaling: dict[str, Any]) -> None:
+    voxels = np.zeros((4, 4, 2), np.float32)
+    voxels[1, 2, 1] = voxels[3, 0, 1] = np.nan
+    first, second = read(saved(voxels, **scaling)).slices()
+    assert (first.missing, second.missing) == (0, 2)
+    assert (second.pixels == PADDING_HU).sum() == 2
+    assert second.pixels[2, 1] == second.pixels[0, 3] == PADDING_HU
+    assert second.pixels[0, 0] == scaling.get("scl_inter", 0)
+
+
+@pytest.mark.parametrize("magic", [b"ni1\0", b"ni2\0"])
+def test_the_header_of_a_pair_of_files_is_told_so(magic: bytes) -> None:
+    data = saved(volume(), version=int(magic[2:3])).replace(b"n+" + magic[2:], magic)
+    assert is_nifti(data)
+    with pytest.raises(UnsupportedMedia, match="in one file"):
+        read(data)
 
 
 def test_a_fourth_dimension_of_one_is_none() -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from export.tasks.damage.data import rasterise
 from gateway.media.geo.georeference import GeoGrid
+from gateway.media.geo.vectors import outlines
 from gateway.tasks.damage.xbd import xbd_document, xbd_metadata
 from gateway.vision.regions import regions
 from tests.support.geotiffs import gdal, grid
@@ -30,7 +31,9 @@ def town() -> NDArray[np.uint8]:
 
 def document(drawn: NDArray[np.uint8], place: GeoGrid | None, subtypes: dict[int, str] = SUBTYPES) -> Any:
     metadata = xbd_metadata(drawn.shape[1], drawn.shape[0], place)
-    return json.loads(b"".join(xbd_document(regions(drawn), place, subtypes, metadata, "sha256:12")))
+    found = regions(drawn)
+    shapes, values = np.array(outlines(found), object), [building.value for building in found]
+    return json.loads(b"".join(xbd_document(shapes, values, place, subtypes, metadata, "sha256:12")))
 
 
 def test_both_lists_are_parallel_and_show_one_building_each() -> None:

@@ -116,7 +116,7 @@ def guided(prompt: Prompt, box: Box = BOX, image: Pixels = IMAGE) -> NDArray[Any
     return crop.paste(probability_of(crop.cut(image), maps), *image.shape[:2]) / np.float32(255)
 
 
-@pytest.mark.parametrize("name", ["iog", "iog_refine"])
+@pytest.mark.parametrize("name", ["iog", "click-lite0"])
 @pytest.mark.parametrize("tight", [False, True])
 @pytest.mark.parametrize("threshold", [None, 0.3, 0.7])
 def test_iog_and_its_refinement_answer_three_clicks(
@@ -135,15 +135,15 @@ def test_iog_and_its_refinement_answer_three_clicks(
 
 def test_a_crop_may_leave_the_image(desk: Desk) -> None:
     prompt = Prompt(corners=((0, 0), (20, 119)), positive=((7, 100),))
-    found = desk.select("iog_refine", prompt)
+    found = desk.select("click-lite0", prompt)
     np.testing.assert_array_equal(found.mask.whole(), guided(prompt, Box(0, 0, 20, 119)) > 0.5)
 
 
 def test_further_clicks_mend_the_mask(desk: Desk) -> None:
     more = replace(FIRST, positive=(*FIRST.positive, (44, 30)), negative=((90, 70),))
-    found = desk.select("iog_refine", more)
+    found = desk.select("click-lite0", more)
     np.testing.assert_array_equal(found.mask.whole(), guided(more) > 0.5)
-    assert (found.mask.whole() != desk.select("iog_refine", FIRST).mask.whole()).any()
+    assert (found.mask.whole() != desk.select("click-lite0", FIRST).mask.whole()).any()
 
 
 class TestMemory:
@@ -152,16 +152,16 @@ class TestMemory:
     ) -> None:
         shelf = Shelf()
         memory = Memory(shelf, "tenant", "sha256:image")
-        before = desk.runs("iog_refine_encoder")
-        desk.select("iog_refine", FIRST, memory=memory)
+        before = desk.runs("click-lite0-encoder")
+        desk.select("click-lite0", FIRST, memory=memory)
 
         async def never() -> Pixels:
             raise AssertionError("the image is not needed")
 
         more = replace(FIRST, negative=((90, 70),))
-        found = desk.select("iog_refine", more, memory=memory, image=Picture(120, 160, never))
+        found = desk.select("click-lite0", more, memory=memory, image=Picture(120, 160, never))
         np.testing.assert_array_equal(found.mask.whole(), guided(more) > 0.5)
-        assert desk.runs("iog_refine_encoder") == before + 1
+        assert desk.runs("click-lite0-encoder") == before + 1
         assert (len(shelf.kept), shelf.hits) == (1, 1)
         (features,) = shelf.kept.values()
         assert {name: array.ndim for name, array in features.items()} == {f"features_{n}": 3 for n in range(1, 5)}
@@ -169,9 +169,9 @@ class TestMemory:
     def test_lost_features_are_made_again(self, desk: Desk) -> None:
         shelf = Shelf()
         memory = Memory(shelf, "tenant", "sha256:image")
-        once = desk.select("iog_refine", FIRST, memory=memory)
+        once = desk.select("click-lite0", FIRST, memory=memory)
         shelf.kept.clear()
-        again = desk.select("iog_refine", FIRST, memory=memory)
+        again = desk.select("click-lite0", FIRST, memory=memory)
         np.testing.assert_array_equal(once.mask.whole(), again.mask.whole())
         assert shelf.hits == 0
 
@@ -179,7 +179,7 @@ class TestMemory:
         shelf = Shelf()
 
         def kept_after(prompt: Prompt, tenant: str = "a", image: str = "sha256:1") -> int:
-            desk.select("iog_refine", prompt, memory=Memory(shelf, tenant, image))
+            desk.select("click-lite0", prompt, memory=Memory(shelf, tenant, image))
             return len(shelf.kept)
 
         assert kept_after(FIRST) == 1
@@ -195,24 +195,24 @@ class TestMemory:
 class TestClicksOutsideTheCrop:
     def test_a_positive_one_grows_the_box(self, desk: Desk) -> None:
         prompt = replace(FIRST, positive=(*FIRST.positive, (145, 60)))
-        found = desk.select("iog_refine", prompt)
+        found = desk.select("click-lite0", prompt)
         assert found.crop is not None
         assert found.crop.box == Box(30, 20, 175, 110)
         np.testing.assert_array_equal(found.mask.whole(), guided(prompt, Box(60, 50, 145, 80)) > 0.5)
         assert found.notices == ("the box was grown to hold a positive click outside the crop",)
 
     def test_one_at_the_edge_of_the_crop_does_not(self, desk: Desk) -> None:
-        found = desk.select("iog_refine", replace(FIRST, positive=(*FIRST.positive, (130, 110))))
+        found = desk.select("click-lite0", replace(FIRST, positive=(*FIRST.positive, (130, 110))))
         assert found.notices == ()
 
     def test_once_it_has_grown_clicks_in_the_new_crop_change_it_no_more(self, desk: Desk) -> None:
         first, second = (145.0, 60.0), (159.0, 60.0)
-        found = desk.select("iog_refine", replace(FIRST, positive=(*FIRST.positive, first, second)))
+        found = desk.select("click-lite0", replace(FIRST, positive=(*FIRST.positive, first, second)))
         assert found.crop is not None
         assert found.crop.box == Box(30, 20, 175, 110)
 
     def test_a_negative_one_changes_nothing(self, desk: Desk) -> None:
-        found = desk.select("iog_refine", replace(FIRST, negative=((145, 60), (5, 5))))
+        found = desk.select("click-lite0", replace(FIRST, negative=((145, 60), (5, 5))))
         np.testing.assert_array_equal(found.mask.whole(), guided(FIRST) > 0.5)
         assert found.notices == ("negative clicks outside the crop change nothing: 2",)
 
@@ -226,7 +226,7 @@ class TestBoxAlone:
         assert found.notices == ("the inside click was taken at (80, 65)",)
         assert desk.runs("iog") == before + 1
 
-    @pytest.mark.parametrize("name", ["iog", "iog_refine"])
+    @pytest.mark.parametrize("name", ["iog", "click-lite0"])
     def test_else_the_middle_of_the_mask_that_the_centre_gives(self, desk: Desk, name: str) -> None:
         ring = np.zeros((120, 160, 3), np.uint8)
         cv2.rectangle(ring, (84, 56), (96, 74), (200, 200, 200), cv2.FILLED)
@@ -303,11 +303,11 @@ class TestTools:
 
 def test_a_small_object_in_a_large_image_costs_its_crop(desk: Desk) -> None:
     large = np.full((3000, 4000, 3), 200, np.uint8)
-    desk.select("iog_refine", FIRST)
+    desk.select("click-lite0", FIRST)
     tracemalloc.start()
     try:
         found = desk.select(
-            "iog_refine", replace(FIRST, corners=((1960, 1480), (2000, 1450)), positive=((1983, 1466),)), image=large
+            "click-lite0", replace(FIRST, corners=((1960, 1480), (2000, 1450)), positive=((1983, 1466),)), image=large
         )
         _, peak = tracemalloc.get_traced_memory()
     finally:
@@ -334,47 +334,49 @@ class TestChoice:
     def test_an_unknown_name_is_answered_with_all_there_are(self, desk: Desk) -> None:
         with pytest.raises(ModelNotFound) as caught:
             choose_selector(desk.engine, "nope")
-        for name in ("dextr", "iog", "iog_refine", "grabcut", "watershed", "polygon"):
+        for name in ("dextr", "iog", "click-lite0", "grabcut", "watershed", "polygon"):
             assert name in caught.value.detail
         assert "encoder" not in caught.value.detail
         with pytest.raises(ModelNotFound):
-            choose_selector(desk.engine, "iog_refine_encoder")
+            choose_selector(desk.engine, "click-lite0-encoder")
         with pytest.raises(VersionNotFound):
-            choose_selector(desk.engine, "iog_refine", 7)
+            choose_selector(desk.engine, "click-lite0", 7)
 
     def test_a_head_without_its_encoder_is_not_ready_and_says_why(self, tmp_path: Path) -> None:
-        repository = write_trivial_interactive(tmp_path, ["iog_refine"])
-        error = self.refused(repository, "iog_refine")
+        repository = write_trivial_interactive(tmp_path, ["click-lite0"])
+        error = self.refused(repository, "click-lite0")
         assert isinstance(error, ModelNotReady)
-        assert "version 1 of iog_refine_encoder, is not there" in error.detail
+        assert "version 1 of click-lite0-encoder, is not there" in error.detail
 
     def test_a_head_and_an_encoder_of_other_sizes_do_not_go_together(self, tmp_path: Path) -> None:
-        write_trivial_interactive(tmp_path, ["iog_refine"], size=32)
-        write_trivial_interactive(tmp_path, ["iog_refine_encoder"], size=48)
-        assert "takes clicks in another way" in self.refused(tmp_path, "iog_refine").detail
+        write_trivial_interactive(tmp_path, ["click-lite0"], size=32)
+        write_trivial_interactive(tmp_path, ["click-lite0-encoder"], size=48)
+        assert "takes clicks in another way" in self.refused(tmp_path, "click-lite0").detail
 
     def test_an_encoder_that_failed_is_named(self, tmp_path: Path) -> None:
-        repository = write_trivial_interactive(tmp_path, ["iog_refine", "iog_refine_encoder"])
-        model = repository / "iog_refine_encoder" / "1" / "model.onnx"
-        write_interactive_version(repository / "iog_refine_encoder", 2, 255)
+        repository = write_trivial_interactive(tmp_path, ["click-lite0", "click-lite0-encoder"])
+        model = repository / "click-lite0-encoder" / "1" / "model.onnx"
+        write_interactive_version(repository / "click-lite0-encoder", 2, 255)
         model.write_bytes(b"no model")
-        error = self.refused(repository, "iog_refine")
+        error = self.refused(repository, "click-lite0")
         assert isinstance(error, ModelNotReady)
         assert "encoder" in error.detail
 
     def test_the_newest_version_whose_encoder_is_there_answers(self, tmp_path: Path) -> None:
-        repository = write_trivial_interactive(tmp_path, ["iog_refine", "iog_refine_encoder"])
-        write_interactive_version(repository / "iog_refine", 2, 100)
+        repository = write_trivial_interactive(tmp_path, ["click-lite0", "click-lite0-encoder"])
+        write_interactive_version(repository / "click-lite0", 2, 100)
         desk = Desk(repository)
         try:
-            selector = choose_selector(desk.engine, "iog_refine")
+            selector = choose_selector(desk.engine, "click-lite0")
             assert selector.model is not None
             assert selector.model.version == 1
             with pytest.raises(ModelNotReady):
-                choose_selector(desk.engine, "iog_refine", 2)
-            write_interactive_version(repository / "iog_refine_encoder", 2, 100)
+                choose_selector(desk.engine, "click-lite0", 2)
+            write_interactive_version(repository / "click-lite0-encoder", 2, 100)
             desk.do(desk.engine.refresh())
-            assert not desk.select("iog_refine", FIRST, version=2).mask.whole().any()
-            np.testing.assert_array_equal(desk.select("iog_refine", FIRST, version=1).mask.whole(), guided(FIRST) > 0.5)
+            assert not desk.select("click-lite0", FIRST, version=2).mask.whole().any()
+            np.testing.assert_array_equal(
+                desk.select("click-lite0", FIRST, version=1).mask.whole(), guided(FIRST) > 0.5
+            )
         finally:
             desk.close()

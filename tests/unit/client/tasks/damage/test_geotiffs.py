@@ -29,7 +29,14 @@ def pair(tmp_path: Path) -> list[str]:
 
 def test_a_report_says_what_the_gateway_said(ask: Any, gateway: Any) -> None:
     report: SceneReport = ask(
-        "damage_scene", TIFF, TIFF, districts=b"{}", model="m", version=3, include=["quicklook", "geotiff"]
+        "damage_scene",
+        TIFF,
+        TIFF,
+        districts=b"{}",
+        footprints=b"[]",
+        model="m",
+        version=3,
+        include=["quicklook", "geotiff"],
     )
     assert report.crs == "EPSG:26915"
     assert report.alignment == Alignment("auto", 0.5, (1.2, -0.7), 0.67, True)
@@ -37,6 +44,9 @@ def test_a_report_says_what_the_gateway_said(ask: Any, gateway: Any) -> None:
         District("n", "North", (DistrictClass(4, "destroyed", 1, 0.72),)),
         District(None, None, (DistrictClass(4, "destroyed", 0, 0.0),)),
     )
+    assert report.footprints is not None
+    known = report.footprints[0]
+    assert (known.id, known.value, known.box, known.properties) == ("way/1", 4, (1, 1, 3, 2), {"building": "school"})
     assert report.buildings[0].area_m2 == 0.72
     assert report.buildings[0].box == (1, 1, 3, 2)
     assert report.counts() == {"no-damage": 0, "destroyed": 1}
@@ -53,6 +63,7 @@ def test_a_report_says_what_the_gateway_said(ask: Any, gateway: Any) -> None:
     ]
     body = request.read()
     assert b'name="districts"; filename="districts"' in body
+    assert b'name="footprints"; filename="footprints"' in body
     assert request.extensions["timeout"]["read"] > 4 * 3600
 
 

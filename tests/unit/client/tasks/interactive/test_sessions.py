@@ -90,7 +90,7 @@ def test_one_request_answers_with_masks_and_what_they_were_made_from(ask: Any, g
     assert (found.crop, found.notices) == ((-1, -2, 6, 5), ("the inside click was taken at (2, 1)",))
     assert found.parts[0].polygon[0] == (1, 1)
     assert found.parts[0].holes == (((3, 1),),)
-    assert (report.model, report.width, report.height) == ("iog_refine", 4, 3)
+    assert (report.model, report.width, report.height) == ("click-lite0", 4, 3)
     assert (report.provenance.version, report.provenance.encoder_digest) == (1, "sha256:22")
     assert report.notices == ("alpha channel dropped",)
     assert (report.coco, report.pictures) == (None, {})
@@ -134,7 +134,7 @@ def test_a_session_sends_the_image_once_and_each_click_alone(play: Play, gateway
         ("extreme", (0, 0), (1, 1), (2, 2), (3, 3)),
         ("polygon", (0, 0), (3, 0), (3, 2)),
         ("stroke", (0, 0), (1, 1)),
-        model="iog_refine",
+        model="click-lite0",
         version=1,
         threshold=0.3,
     )
@@ -147,14 +147,14 @@ def test_a_session_sends_the_image_once_and_each_click_alone(play: Play, gateway
         {"polygon": [[0, 0], [3, 0], [3, 2]]},
         {"strokes": {"object": [[[0, 0], [1, 1]]], "background": []}},
     ]
-    assert str(gateway.requests[0].url.query, "ascii") == "model=iog_refine&version=1&threshold=0.3"
+    assert str(gateway.requests[0].url.query, "ascii") == "model=click-lite0&version=1&threshold=0.3"
     assert [b"\x89PNG" in request.read() for request in gateway.requests] == [True] + [False] * 6
     assert asked(gateway)[-1] == ("DELETE", "/sessions/s-1")
 
 
 def test_clicks_beside_the_object_are_negative(gateway: Any) -> None:
     with Client(transport=gateway.transport) as client, client.interactive(PIXELS) as session:
-        assert (session.started.width, session.started.model, session.started.clicks) == (4, "iog_refine", 0)
+        assert (session.started.width, session.started.model, session.started.clicks) == (4, "click-lite0", 0)
         session.box(0, 0, 3, 2, tight=True)
         session.click(0, 0, positive=False)
         session.stroke((0, 0), positive=False)

@@ -22,17 +22,20 @@ from tests.support.exports import exported, graph
 pytestmark = pytest.mark.processors
 
 NAMES = tuple(name for name, entry in CATALOG.items() if isinstance(entry, InteractiveSpec))
-CHANNELS = (16, 32, 64, 128)
+IOG_FEATURES = tuple(zip((16, 32, 64, 128), (4, 8, 16, 16), strict=True))
+LITE0_FEATURES = tuple(zip((1, 2, 2, 8), (2, 4, 8, 16), strict=True))
+"""Channels and strides of the feature maps at the width of the tests."""
 
 
 def drawn(name: str, count: int = 4) -> list[np.ndarray]:
     """Return what the graph `name` takes; a head is given torch's features."""
     maps = 1 if name == "dextr" else 2
     crops, first, clicks = draw_clicked("natural", maps, count, SIZE)
-    if name != "iog_refine":
+    entry = CATALOG[name]
+    if not isinstance(entry, InteractiveSpec) or entry.encoder is None:
         return [crops, first]
     with torch.inference_mode():
-        features = graph("iog_refine_encoder").module(torch.from_numpy(crops), torch.from_numpy(first))
+        features = graph(entry.encoder).module(torch.from_numpy(crops), torch.from_numpy(first))
     return [*(feature.numpy() for feature in features), clicks]
 
 
@@ -83,14 +86,19 @@ def test_onnx_has_the_tensors_of_the_contract(name: str) -> None:
 
     crop = {"crop": ("UINT8", ["batch", SIZE, SIZE, 3])}
     clicks = {"clicks": ("UINT8", ["batch", SIZE, SIZE, 1 if name == "dextr" else 2])}
-    features = {
-        feature: ("FLOAT16", ["batch", channels, SIZE // stride, SIZE // stride])
-        for feature, channels, stride in zip(FEATURES, CHANNELS, (4, 8, 16, 16), strict=True)
-    }
+    features, lite0 = (
+        {
+            feature: ("FLOAT16", ["batch", channels, SIZE // stride, SIZE // stride])
+            for feature, (channels, stride) in zip(FEATURES, maps, strict=True)
+        }
+        for maps in (IOG_FEATURES, LITE0_FEATURES)
+    )
     probability = {"probability": ("UINT8", ["batch", SIZE, SIZE])}
     contracts = {
         "iog_refine_encoder": (crop | clicks, features),
         "iog_refine": (features | clicks, probability),
+        "click-lite0-encoder": (crop | clicks, lite0),
+        "click-lite0": (lite0 | clicks, probability),
     }
     assert (tensors(proto.input), tensors(proto.output)) == contracts.get(name, (crop | clicks, probability))
     assert list(tensors(proto.input))[-1] == "clicks"
@@ -106,9 +114,13 @@ def test_onnx_holds_no_training_and_no_weight_it_does_not_use(name: str) -> None
     parts = {
         part for part in ("backbone", "psp4", "upsamples.0") for weight in proto.initializer if part in weight.name
     }
-    assert parts == {"iog": {"backbone", "psp4"}, "iog_refine_encoder": {"backbone"}, "iog_refine": {"psp4"}}.get(
-        name, set()
-    )
+    wanted = {
+        "iog": {"backbone", "psp4"},
+        "iog_refine_encoder": {"backbone"},
+        "iog_refine": {"psp4"},
+        "click-lite0-encoder": {"backbone"},
+    }
+    assert parts == wanted.get(name, set())
 
 
 @pytest.mark.parametrize("file_format", ["onnx", "torchscript"])

@@ -194,7 +194,7 @@ def test_a_repository_is_measured_beside_the_tools(
     plot = tmp_path / "plot.png"
     assert main(["evaluate", str(tmp_path / "models"), "--data", str(objects), "--plot", str(plot)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    names = ["box", "grabcut", "watershed", "polygon", "dextr", "iog", "iog_refine"]
+    names = ["box", "grabcut", "watershed", "polygon", "click-lite0", "dextr", "iog"]
     assert [line.split()[0] for line in lines[1:8]] == names
     assert plot.stat().st_size > 0
 
@@ -211,7 +211,7 @@ def test_what_cannot_be_trained_or_measured_is_said(
         (["train", "fcn", "--start", str(objects), *out], "starts from nothing"),
         (["evaluate", str(tmp_path), *clicks, "--split", "none"], "no object in the split"),
         (["evaluate", str(tmp_path), *clicks, *out], "name its folder"),
-        (["evaluate", str(tmp_path / "iog_refine_encoder"), *clicks], "serves interactive"),
+        (["evaluate", str(tmp_path / "click-lite0-encoder"), *clicks], "serves interactive"),
     ):
         assert main(arguments) == 1, arguments
         assert reason in capsys.readouterr().err, arguments

@@ -104,6 +104,39 @@ class SceneBuilding(Region):
 
 
 @dataclass(frozen=True)
+class Footprint:
+    """One building whose footprint was sent; `value`, `name`, `confidence` and `scores` are None where not assessed.
+
+    Attributes:
+        id: the feature's, else its number from 0.
+        value: of the class.
+        name: of the class.
+        confidence: probability of the class, from 0 to 1.
+        scores: probability of each class by its name.
+        observed_share: of the footprint what both images show, from 0 to 1.
+        not_assessed: whether that is less than a hundredth.
+        pixels: of the footprint, that both images show.
+        area_m2: of the whole footprint; None where the images do not say where they lie.
+        box: (x0, y0, x1, y1) in pixels of what is in the image; None where nothing is.
+        district: id of the district it stands in; None of none.
+        properties: as they were sent.
+    """
+
+    id: str | int
+    value: int | None
+    name: str | None
+    confidence: float | None
+    scores: Mapping[str, float] | None
+    observed_share: float
+    not_assessed: bool
+    pixels: int
+    area_m2: float | None
+    box: tuple[int, int, int, int] | None
+    district: str | int | None
+    properties: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class DistrictClass:
     """What stands of one class in one district."""
 
@@ -137,7 +170,8 @@ class SceneReport:
         featureless_share: of the pixels, those left out as blank or clouded.
         classes: every class, in the order of their values.
         districts: counts per district; None where none were sent.
-        buildings: in reading order.
+        buildings: those found, in reading order; none where footprints were sent.
+        footprints: buildings whose footprints were sent, in their order; None where none were.
         notices: what the gateway did to the input, and what to beware of.
         provenance: weights, engine and input.
         pictures: PNG files by name, those that were asked for.
@@ -156,6 +190,7 @@ class SceneReport:
     classes: tuple[SceneClass, ...]
     districts: tuple[District, ...] | None
     buildings: tuple[SceneBuilding, ...]
+    footprints: tuple[Footprint, ...] | None
     notices: tuple[str, ...]
     provenance: Provenance
     pictures: Mapping[str, bytes]

@@ -53,6 +53,12 @@ def add(commands: Any, parents: Parents) -> None:
     damage.add_argument(
         "--districts", type=Path, metavar="GEOJSON", help="polygons; the report of GeoTIFFs counts buildings in each"
     )
+    damage.add_argument(
+        "--footprints",
+        type=Path,
+        metavar="GEOJSON",
+        help="polygons of buildings, which are graded in the place of those that a model finds",
+    )
     damage.add_argument("--json", action="store_true", help="print one line of JSON per pair, not a table")
     damage.set_defaults(run=_run)
 
@@ -80,6 +86,7 @@ def _run(client: Client, options: argparse.Namespace) -> int:
         f".{options.format}",
         options.align,
         options.districts.read_bytes() if options.districts else None,
+        options.footprints.read_bytes() if options.footprints else None,
     )
     # One cheap question first: better one clear line than the same failure for every pair.
     client.ready()

@@ -112,6 +112,7 @@ class Sending:
         ending: of the files that scenes are saved as, which are named after their pair.
         align: of scenes; None: the gateway's choice.
         districts: GeoJSON to count the buildings of scenes by.
+        footprints: GeoJSON of buildings to be graded.
     """
 
     client: Client
@@ -121,6 +122,7 @@ class Sending:
     ending: str = ".geojson"
     align: Align | None = None
     districts: bytes | None = None
+    footprints: bytes | None = None
 
     @property
     def one_file(self) -> bool:
@@ -159,6 +161,7 @@ class Sending:
             pair.pre,
             pair.post,
             districts=self.districts,
+            footprints=self.footprints,
             align=self.align,
             model=self.model,
             version=self.version,

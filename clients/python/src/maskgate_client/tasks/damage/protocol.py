@@ -30,6 +30,7 @@ from maskgate_client.tasks.damage.answers import (
     DamageReport,
     District,
     DistrictClass,
+    Footprint,
     Origin,
     SceneBuilding,
     SceneClass,
@@ -40,7 +41,7 @@ from maskgate_client.tasks.damage.answers import (
 
 T = TypeVar("T")
 
-Districts = str | PathLike[str] | bytes
+Polygons = str | PathLike[str] | bytes
 """The path of a GeoJSON file of polygons, or its bytes."""
 
 _SCENE_SECONDS = 4 * 3600 + 30.0
@@ -84,7 +85,8 @@ def damage_scene(
     pre: ImageInput,
     post: ImageInput,
     *,
-    districts: Districts | None = None,
+    districts: Polygons | None = None,
+    footprints: Polygons | None = None,
     align: Align | None = None,
     model: str | None = None,
     version: int | None = None,
@@ -93,12 +95,20 @@ def damage_scene(
 ) -> Call[SceneReport]:
     """Return the buildings of a pair of GeoTIFFs, and the files to `include`.
 
-    Of other pictures it is the same, without places. Of `districts` the buildings in each are counted. `progress`
-    is told of the bytes sent and then of the tiles.
+    Of other pictures it is the same, without places. Of `districts` the buildings in each are counted. Where
+    `footprints` are given no buildings are looked for: each of these is graded. `progress` is told of the bytes sent
+    and then of the tiles.
     """
     # `align` is asked for by name, so that pictures too are answered as scenes are.
     params = query(align=align or "auto", include=include, model=model, version=version)
-    return _damage(JSON, _read_scene, _pair(pre, post, districts), params, progress, _SCENE_SECONDS)
+    return _damage(
+        JSON,
+        _read_scene,
+        _pair(pre, post, districts=districts, footprints=footprints),
+        params,
+        progress,
+        _SCENE_SECONDS,
+    )
 
 
 def damage_file(
@@ -106,7 +116,8 @@ def damage_file(
     post: ImageInput,
     form: SceneFile,
     *,
-    districts: Districts | None = None,
+    districts: Polygons | None = None,
+    footprints: Polygons | None = None,
     align: Align | None = None,
     model: str | None = None,
     version: int | None = None,
@@ -114,7 +125,14 @@ def damage_file(
 ) -> Call[bytes]:
     """Return one file about a pair: features and the label map of GeoTIFFs, or a zip for xView2 of any pair."""
     params = query(align=align or "auto", model=model, version=version)
-    return _damage(_MEDIA_TYPES[form], content, _pair(pre, post, districts), params, progress, _SCENE_SECONDS)
+    return _damage(
+        _MEDIA_TYPES[form],
+        content,
+        _pair(pre, post, districts=districts, footprints=footprints),
+        params,
+        progress,
+        _SCENE_SECONDS,
+    )
 
 
 def _damage(
@@ -128,11 +146,12 @@ def _damage(
     return Call("POST", "/v1/damage", accept, read, params, files, progress=progress, seconds=seconds)
 
 
-def _pair(pre: ImageInput, post: ImageInput, districts: Districts | None = None) -> dict[str, Part]:
+def _pair(pre: ImageInput, post: ImageInput, **layers: Polygons | None) -> dict[str, Part]:
     files = image_part("pre", pre) | image_part("post", post)
-    if districts is not None:
-        layer = districts if isinstance(districts, bytes) else Path(districts).read_bytes()
-        files["districts"] = ("districts", layer, _MEDIA_TYPES["geojson"])
+    for name, layer in layers.items():
+        if layer is not None:
+            text = layer if isinstance(layer, bytes) else Path(layer).read_bytes()
+            files[name] = (name, text, _MEDIA_TYPES["geojson"])
     return files
 
 
@@ -176,7 +195,7 @@ def _read_report(response: httpx.Response) -> DamageReport:
 def _read_scene(response: httpx.Response) -> SceneReport:
     document = response.json()
     pictures, files = take_files(document, "pictures"), take_files(document, "files")
-    geography, districts = document["geography"], document["districts"]
+    geography, districts, footprints = document["geography"], document["districts"], document["footprints"]
     alignment = document["alignment"]
     shift = alignment["shift"]
     return SceneReport(
@@ -187,6 +206,7 @@ def _read_scene(response: httpx.Response) -> SceneReport:
         classes=tuple(_read_class(entry) for entry in document["classes"]),
         districts=None if districts is None else tuple(_read_district(entry) for entry in districts),
         buildings=tuple(_read_building(entry) for entry in document["regions"]),
+        footprints=None if footprints is None else tuple(_read_footprint(entry) for entry in footprints),
         notices=tuple(document["notices"]),
         provenance=read_fields(Provenance, document["provenance"]),
         pictures=pictures,
@@ -201,6 +221,11 @@ def _read_class(entry: Mapping[str, Any]) -> SceneClass:
 
 def _read_building(entry: Mapping[str, Any]) -> SceneBuilding:
     return SceneBuilding(**vars(read_region(entry)), area_m2=entry["area_m2"])
+
+
+def _read_footprint(entry: Mapping[str, Any]) -> Footprint:
+    box = entry["box"]
+    return read_fields(Footprint, {**entry, "value": entry["class"], "box": box and tuple(box)})
 
 
 def _read_district(entry: Mapping[str, Any]) -> District:

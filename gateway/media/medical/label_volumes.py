@@ -1,8 +1,11 @@
-"""Label maps as NIfTI, written slice by slice: what lies on a NIfTI volume, or on a CT of DICOM files."""
+"""Label maps as volumes that viewers lay on the CT they are of: NIfTI, written slice by slice, and NRRD.
+
+NRRD: https://teem.sourceforge.net/nrrd/format.html; the names of segments in it are those that 3D Slicer reads.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -12,6 +15,7 @@ from isal import isal_zlib
 
 from gateway.errors import GeometryUnsuitable, ImageUnsuitable
 from gateway.media.medical.dicom_ct import DicomVolume
+from gateway.media.medical.dicom_seg import Segment
 from gateway.media.medical.nifti import NiftiVolume
 from gateway.media.quiet import reading
 
@@ -24,6 +28,8 @@ _GZIP_WINDOW_BITS = 31
 _FASTEST = 1
 _SCANNER = 1  # the code of an affine that is the scanner's
 _UNWRITABLE = "The volume's geometry does not fit in a NIfTI header."
+_NOWHERE = "No affine describes where the slices of the CT lie."
+_TO_DICOM = np.diag([-1.0, -1.0, 1.0, 1.0])  # x to the left and y to the back, or from there
 # What places a volume. The header's texts and extensions may name a patient, and are left behind.
 _PLACE = ("pixdim", "qform_code", "sform_code")
 _PLACE_BY_LETTER = {"quatern_": "bcd", "qoffset_": "xyz", "srow_": "xyz"}
@@ -68,7 +74,7 @@ def write_on_dicom(volume: DicomVolume, label_maps: Iterable[UInt8]) -> Iterator
     """
     affine = volume.affine
     if affine is None:
-        raise GeometryUnsuitable("No NIfTI affine describes where the slices of the CT lie.")
+        raise GeometryUnsuitable(_NOWHERE)
     with reading(_UNWRITABLE, ImageUnsuitable):
         from nibabel.nifti1 import Nifti1Header
 
@@ -81,6 +87,49 @@ def write_on_dicom(volume: DicomVolume, label_maps: Iterable[UInt8]) -> Iterator
         header.set_zooms(np.linalg.norm(affine[:3, :3], axis=0))
         head = _head(header)
     return _compressed(head, label_maps)
+
+
+def write_nrrd(volume: DicomVolume | NiftiVolume, labels: UInt8, segments: Sequence[Segment]) -> bytes:
+    """Return an NRRD file that lies on a CT, its axes column, row and slice, with the segments named.
+
+    Args:
+        volume: what the labels are of.
+        labels: uint8 (slices, rows, columns).
+        segments: every value above 0 that occurs, and any that might.
+
+    Raises:
+        GeometryUnsuitable: no affine describes where the slices lie.
+        ImageUnsuitable: the geometry does not fit in an NRRD header.
+    """
+    if isinstance(volume, NiftiVolume):
+        affine = volume.orientation.slices_affine(volume.affine, volume.dimensions)
+    elif volume.affine is not None:
+        affine = _TO_DICOM @ volume.affine
+    else:
+        raise GeometryUnsuitable(_NOWHERE)
+    slices, rows, columns = labels.shape
+    header: dict[str, object] = {
+        "space": "left-posterior-superior",
+        "space directions": affine[:3, :3].T,
+        "space origin": affine[:3, 3],
+        "kinds": ["domain"] * 3,
+        "encoding": "gzip",
+    }
+    for number, segment in enumerate(segments):
+        header |= {
+            f"Segment{number}_ID": f"Segment_{segment.value}",
+            f"Segment{number}_Name": segment.name,
+            f"Segment{number}_Color": " ".join(f"{channel / 255:.6g}" for channel in segment.colour),
+            f"Segment{number}_LabelValue": str(segment.value),
+            f"Segment{number}_Layer": "0",
+            f"Segment{number}_Extent": f"0 {columns - 1} 0 {rows - 1} 0 {slices - 1}",
+        }
+    file = BytesIO()
+    with reading("The volume's geometry does not fit in an NRRD header.", ImageUnsuitable):
+        import nrrd
+
+        nrrd.write(file, labels, header, compression_level=_FASTEST, index_order="C")
+    return file.getvalue()
 
 
 def _head(header: Nifti1Header) -> bytes:

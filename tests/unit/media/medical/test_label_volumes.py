@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from gateway.media.medical.archives import ArchiveLimits
-from gateway.media.medical.label_nifti import write_on_dicom, write_on_nifti
+from gateway.media.medical.label_volumes import write_on_dicom, write_on_nifti
 from gateway.media.medical.nifti import read_nifti
 from gateway.media.medical.series import read_series
 from gateway.media.medical.slices import VolumeLimits
