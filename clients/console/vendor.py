@@ -1,4 +1,4 @@
-"""Fetch the libraries of the console, and the tools of its tests, and hold each file to the hash that the lock has of it.
+"""Fetch the console's libraries, and the tools of its tests, and hold each file to the hash that the lock has of it.
 
 python clients/console/vendor.py            fetch what the lock names into `web/vendor`; `make console-vendor`
 python clients/console/vendor.py --relock   write the hashes anew, after a version in the lock was changed

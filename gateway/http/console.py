@@ -40,13 +40,13 @@ _TYPES = {
     ".json": "application/json",
     ".txt": "text/plain; charset=utf-8",
 }
-# A vendored file's folder has its version in its name, so the file never changes; the console's own do with the gateway.
+# A library's folder has its version in its name, so its files never change; the console's own do with the gateway.
 _FOR_GOOD, _ASK_FIRST = "public, max-age=31536000, immutable", "no-cache"
 
 
 @cache
 def folder() -> Path:
-    """Return the folder of the console's files: in a wheel inside this package, in the source tree at their own place."""
+    """Return the folder of the console's files: in a wheel inside this package, in the source tree a client's."""
     package = Path(str(files("gateway")))
     inside = package / "console"
     return inside if inside.is_dir() else package.parent / "clients" / "console" / "web"

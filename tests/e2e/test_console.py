@@ -135,7 +135,8 @@ def test_a_pair_is_assessed_once_listed_and_saved(console: Console, tmp_path: Pa
     assert console.page.evaluate(asked) == 1
     report = console.state("damage")["report"]
     assert f"Buildings: {len(report['regions'])}" in console.text("h2")
-    confidences = "[...document.querySelectorAll('.buildings tbody tr')].map(row => parseFloat(row.children[2].textContent))"
+    rows = "[...document.querySelectorAll('.buildings tbody tr')]"
+    confidences = f"{rows}.map(row => parseFloat(row.children[2].textContent))"
     console.page.evaluate("document.querySelectorAll('.buildings thead button')[2].click()")
     down = console.page.evaluate(confidences)
     console.page.evaluate("document.querySelectorAll('.buildings thead button')[2].click()")
@@ -157,6 +158,7 @@ def test_scenes_lie_on_a_map_with_their_crs(console: Console, tmp_path: Path) ->
     console.choose("pre", tmp_path / "pre.tif")
     console.choose("post", tmp_path / "post.tif")
     console.page.until("maskgate.state().damage.shown && !!document.querySelector('.map canvas')")
+    console.page.until("!!document.querySelector('.ol-scale-line-inner')?.textContent.match(/^(50|100|200) m$/)")
     left, top, right, bottom = console.seen(".map")
     for step in range(100):
         console.page.move((left + right) / 2 + step, (top + bottom) / 2)
@@ -181,7 +183,8 @@ def test_a_ct_is_scrolled_windowed_and_its_files_saved(console: Console, tmp_pat
     console.page.until("!!maskgate.state().ct.report")
     # The slice with most of a lesion is shown; the cross is moved there by hand.
     assert console.state("ct")["at"][2] == 3
-    marked = console.page.evaluate("(({ labels, volume }) => [...labels].map((label, n) => label ? n : -1).filter(n => n >= 0))(maskgate.state().ct)")
+    found = "[...maskgate.state().ct.labels].map((label, n) => (label ? n : -1)).filter(n => n >= 0)"
+    marked = console.page.evaluate(found)
     assert len(marked) > 0
     values = console.page.evaluate(f"{json.dumps(marked)}.map(n => maskgate.state().ct.volume.values[n])")
     assert values.count(GLASS) >= 4
@@ -208,7 +211,8 @@ def test_a_nifti_is_drawn_as_its_patient_lies(console: Console, tmp_path: Path) 
     console.page.until("!!maskgate.state().ct.volume")
     console.press("Find lesions")
     console.page.until("!!maskgate.state().ct.report")
-    told = "(({ labels, volume }) => [[...labels].filter(Boolean).length, [...labels].every((label, n) => !label || volume.values[n] > -1000)])(maskgate.state().ct)"
+    over = "[...labels].every((label, n) => !label || volume.values[n] > -1000)"
+    told = f"(({{ labels, volume }}) => [[...labels].filter(Boolean).length, {over}])(maskgate.state().ct)"
     count, over = console.page.evaluate(told)
     assert count > 0
     assert over
@@ -240,7 +244,8 @@ def test_a_film_is_scored_and_a_photograph_refused(console: Console, photo: Path
     assert "cxr-a" in console.text(".model")
     assert "not a diagnosis" in console.text(".notices")
     assert console.text(".tag").split("\n")[1] == "Evidence for COVID-19"
-    console.page.evaluate("(s => { s.value = 'NORMAL'; s.dispatchEvent(new Event('change')); })(document.querySelector('[aria-label^=\"Class whose\"]'))")
+    chosen = "document.querySelector('[aria-label^=\"Class whose\"]')"
+    console.page.evaluate(f"{chosen}.value = 'NORMAL'; {chosen}.dispatchEvent(new Event('change'))")
     console.page.until("maskgate.state().radiograph.report.saliency_class === 'NORMAL'")
     console.press("Evidence (PNG)")
     assert decode(console.saved("radiograph-evidence.png")).shape[:2] == (ROWS, COLUMNS)
@@ -270,7 +275,8 @@ def test_waste_is_shown_with_its_legend_and_counted(console: Console, photo: Pat
     layer = "maskgate.state().waste.layer"
     counted = console.page.evaluate(f"[0, 1, 2].map(value => {layer}.values.filter(one => one === value).length)")
     assert counted == [one["pixels"] for one in report["classes"]]
-    shown = f"(canvas => canvas.getContext('2d').getImageData(0, 0, {WIDTH}, {HEIGHT}).data.filter((_, n) => n % 4 === 3).filter(Boolean).length)({layer}.canvas)"
+    alpha = f"{layer}.canvas.getContext('2d').getImageData(0, 0, {WIDTH}, {HEIGHT}).data.filter((_, n) => n % 4 === 3)"
+    shown = f"{alpha}.filter(Boolean).length"
     assert console.page.evaluate(shown) == counted[1] + counted[2]
     console.page.evaluate("document.querySelector('.results input[type=checkbox]').click()")
     assert console.page.evaluate(shown) == counted[2]
@@ -317,7 +323,7 @@ def test_an_error_page_of_a_proxy_and_a_broken_line_are_said_as_what_they_are(co
 
 def test_cards_are_shown_with_figures_and_licence(console: Console) -> None:
     console.open("models")
-    console.page.evaluate("[...document.querySelectorAll('main a')].find(link => link.textContent === 'bd-siamunet').click()")
+    console.press("bd-siamunet", "main a")
     console.has("Licence")
     assert console.page.evaluate("location.hash") == "#/models/bd-siamunet"
     assert "Intended use" in console.text(".facts")

@@ -78,9 +78,8 @@ def objects(console: Console) -> list[dict[str, Any]]:
 def prompts(console: Console) -> list[dict[str, Any]]:
     """Return what the page's session has in the gateway."""
     settle(console)
-    told: list[dict[str, Any]] = json.loads(console.page.evaluate(f"fetch('../v1/interactive/sessions/{session(console)}').then(a => a.text())"))[
-        "objects"
-    ]
+    state = f"fetch('../v1/interactive/sessions/{session(console)}').then(answer => answer.text())"
+    told: list[dict[str, Any]] = json.loads(console.page.evaluate(state))["objects"]
     return told
 
 
@@ -157,9 +156,9 @@ def test_a_click_on_another_object_is_that_objects(console: Console, photo: Path
 
 def is_on(console: Console, found: dict[str, Any], x: int, y: int) -> bool:
     rings = [part["polygon"] for part in found["found"]["polygons"]]
-    path = "const path = new Path2D(); for (const ring of rings) { ring.forEach(([x, y], n) => n ? path.lineTo(x, y) : path.moveTo(x, y)); path.closePath(); }"
-    check = f"(rings => {{ {path} return document.createElement('canvas').getContext('2d').isPointInPath(path, {x}, {y}); }})"
-    return bool(console.page.evaluate(f"{check}({json.dumps(rings)})"))
+    outlines = " ".join("M" + " ".join(f"{a} {b}" for a, b in ring) + "Z" for ring in rings)
+    context = "document.createElement('canvas').getContext('2d')"
+    return bool(console.page.evaluate(f"{context}.isPointInPath(new Path2D('{outlines}'), {x}, {y})"))
 
 
 def test_masks_are_saved_and_a_session_that_is_gone_is_made_again(console: Console, photo: Path) -> None:
@@ -185,7 +184,7 @@ def test_masks_are_saved_and_a_session_that_is_gone_is_made_again(console: Conso
 def test_a_refused_click_is_said_and_the_next_one_goes_on(console: Console, photo: Path) -> None:
     show(console, photo)
     console.drag((100, 100))
-    console.has("iog_refine takes a box", "main [role=alert]")
+    console.has("click-lite0 takes a box", "main [role=alert]")
     assert objects(console) == []
     console.drag((100, 80), (260, 220))
     assert "pixels" in readout(console)
@@ -248,7 +247,9 @@ def test_a_large_portrait_fits_a_phone_with_its_buttons(console: Console, tmp_pa
     (x0, y0), (x1, y1) = console.places((0, 0), (2999, 3999))
     assert left <= x0 < x1 <= right
     assert top <= y0 < y1 <= bottom <= 844
-    assert console.page.evaluate("[...document.querySelectorAll('.toolbar button')].every(one => { const box = one.getBoundingClientRect(); return box.left >= 0 && box.right <= innerWidth && box.top >= 0 && box.bottom <= innerHeight; })")
+    inside = "box.left >= 0 && box.right <= innerWidth && box.top >= 0 && box.bottom <= innerHeight"
+    boxes = "[...document.querySelectorAll('.toolbar button')].map(one => one.getBoundingClientRect())"
+    assert console.page.evaluate(f"{boxes}.every(box => {inside})")
     assert console.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
@@ -268,7 +269,7 @@ def test_a_slow_click_shows_at_once(console: Console, photo: Path) -> None:
     begun = time.monotonic()
     console.drag((100, 80), (260, 220))
     console.page.until("maskgate.state().interactive.objects[0]?.pending?.box")
-    console.has("Asking iog_refine", ".readout")
+    console.has("Asking click-lite0", ".readout")
     assert time.monotonic() - begun < 1.5
     assert console.page.evaluate("document.querySelector('.readout').getAttribute('role')") == "status"
     assert len(objects(console)) == 1
@@ -288,11 +289,8 @@ def test_all_can_be_done_by_keys(console: Console, photo: Path) -> None:
     page.press("Enter", alt=True)
     (clicked,) = objects(console)
     assert [list(event) for event in clicked["events"]] == [["box"], ["positive"], ["negative"]]
-    assert page.evaluate("(c => [c.getAttribute('role'), !!c.ariaLabel, c.tabIndex])(document.querySelector('.stage canvas'))") == [
-        "application",
-        True,
-        0,
-    ]
+    told = "(canvas => [canvas.getAttribute('role'), !!canvas.ariaLabel, canvas.tabIndex])"
+    assert page.evaluate(f"{told}(document.querySelector('.stage canvas'))") == ["application", True, 0]
 
 
 def test_work_is_not_lost_without_asking(console: Console, photo: Path) -> None:

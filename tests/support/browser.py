@@ -91,7 +91,11 @@ class Page:
         self._order("DOM.setFileInputFiles", nodeId=node, files=[str(path)])
 
     def drag(
-        self, *way: tuple[float, float], shift: bool = False, alt: bool = False, button: Literal["left", "right"] = "left"
+        self,
+        *way: tuple[float, float],
+        shift: bool = False,
+        alt: bool = False,
+        button: Literal["left", "right"] = "left",
     ) -> None:
         """Press the mouse at the first of some points of the window, move over all, let go; one point is a click."""
         for kind, (x, y) in (

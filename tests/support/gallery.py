@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import httpx
 import numpy as np
 from maskgate_load.drawings import draw_radiograph, draw_waste
 from numpy.typing import NDArray
@@ -34,15 +35,17 @@ UInt8 = NDArray[np.uint8]
 MOST_BYTES = 150_000
 _TALL, _SLICES = 256, 36
 
+FRUITS = ((620, 260, 110, (232, 146, 32)), (690, 520, 90, (96, 150, 52)), (300, 330, 150, (196, 40, 36)))
+_LESIONS = ((0.3, 0.2, -0.3, 0.2, -480), (0.52, 0.05, 0.1, 0.15, -560), (0.4, 0.3, 0.35, 0.12, -20))
+
 
 def draw_table() -> UInt8:
     """Return a drawn photograph of three fruits on a table, uint8 (720, 960, 3), RGB."""
-    rng = np.random.default_rng(7)
     board = np.full((720, 960, 3), (134, 98, 66), np.float32)
     board += (9 * np.sin(np.arange(720) / 9 + np.sin(np.arange(720) / 70)))[:, None, None]
-    picture = Image.fromarray(np.clip(board + rng.normal(0, 4, board.shape), 0, 255).astype(np.uint8))
+    picture = Image.fromarray(np.clip(board, 0, 255).astype(np.uint8))
     draw = ImageDraw.Draw(picture)
-    for x, y, radius, colour in ((300, 330, 150, (196, 40, 36)), (620, 260, 110, (232, 146, 32)), (690, 520, 90, (96, 150, 52))):
+    for x, y, radius, colour in FRUITS:
         draw.ellipse((x - radius + 26, y - radius * 0.8 + 34, x + radius + 34, y + radius + 26), fill=(72, 50, 34))
         for step in range(24):
             share = step / 24
@@ -50,12 +53,11 @@ def draw_table() -> UInt8:
             at = (x - radius * 0.35 * share, y - radius * 0.4 * share)
             size = radius * (1 - share)
             draw.ellipse((at[0] - size, at[1] - size, at[0] + size, at[1] + size), fill=tone)
-    blurred = np.asarray(picture.filter(ImageFilter.GaussianBlur(1.6)), np.float32)
-    return np.clip(blurred + rng.normal(0, 3, blurred.shape), 0, 255).astype(np.uint8)
+    return np.asarray(picture.filter(ImageFilter.GaussianBlur(1.6)), np.uint8)
 
 
 def draw_chest() -> list[NDArray[np.int16]]:
-    """Return slices of a drawn chest, int16 (256, 256), Hounsfield units: lungs, spine, heart, and lesions in a lung."""
+    """Return slices of a drawn chest, int16 (256, 256), Hounsfield units: lungs, spine, heart, lesions."""
     rng = np.random.default_rng(11)
     y, x = np.mgrid[-1 : 1 : _TALL * 1j, -1 : 1 : _TALL * 1j]
     slices = []
@@ -68,7 +70,7 @@ def draw_chest() -> list[NDArray[np.int16]]:
             grown = np.sqrt(max(0.0, 1 - (z * 0.95) ** 2))
             lung = ((x - 0.4 * side) / (0.33 * grown + 1e-3)) ** 2 + (y / (0.46 * grown + 1e-3)) ** 2 < 1
             units[lung] = -840 + 25 * np.sin(9 * x[lung] + 5 * z) * np.cos(11 * y[lung])
-            for far, high, deep, size, tone in ((0.3, 0.2, -0.3, 0.2, -480), (0.52, 0.05, 0.1, 0.15, -560), (0.4, 0.3, 0.35, 0.12, -20)):
+            for far, high, deep, size, tone in _LESIONS:
                 blob = (x - far * side) ** 2 + (y - high) ** 2 + (0.6 * (z - deep)) ** 2 < size**2
                 if side > 0 or tone == -480:
                     units[lung & blob] = tone
@@ -117,7 +119,7 @@ def samples(folder: Path) -> dict[str, Path]:
         "districts.geojson": districts(),
         "table.png": encode(draw_table()),
         "series.zip": chest_series(),
-        "radiograph.png": encode(draw_radiograph(5, 900, 1000)),
+        "radiograph.png": encode(cv2.GaussianBlur(draw_radiograph(5, 900, 1000), (0, 0), 2)),
         "waste.png": encode(draw_waste(4, 960, 640)),
     }
     for name, data in drawn.items():
@@ -137,9 +139,9 @@ def _interactive(console: Console, files: dict[str, Path]) -> None:
     console.page.until("document.querySelector('main select').options.length > 1")
     console.choose("image", files["table.png"])
     console.page.until("!!document.querySelector('.stage canvas').dataset.view")
-    for number, (x, y, radius) in enumerate(((620, 260, 110), (690, 520, 90), (300, 330, 150)), start=1):
+    for number, (x, y, radius, _) in enumerate(FRUITS, start=1):
         console.drag((x - radius - 8, y - radius - 8), (x + radius + 8, y + radius + 8))
-        console.page.until(f"maskgate.state().interactive.steps === 0 && maskgate.state().interactive.past.length === {number}")
+        console.page.until(f"(({{ steps, past }}) => !steps && past.length === {number})(maskgate.state().interactive)")
     console.drag((440, 440), button="right")
     console.page.until("maskgate.state().interactive.steps === 0")
 
@@ -164,7 +166,11 @@ def _waste(console: Console, files: dict[str, Path]) -> None:
 
 
 def _service(console: Console, files: dict[str, Path]) -> None:
-    time.sleep(30)
+    until = time.monotonic() + 60
+    with httpx.Client(base_url=console.address, timeout=60) as client:
+        while time.monotonic() < until:
+            client.post("/v1/waste", files={"image": files["waste.png"].read_bytes()})
+            time.sleep(0.5 * (int(time.monotonic()) % 8))
 
 
 def _nothing(console: Console, files: dict[str, Path]) -> None:
@@ -186,16 +192,21 @@ def small_png(data: bytes) -> bytes:
     """Return a screenshot as the README shows it: two thirds of the size, and of so few colours as its weight asks."""
     picture = Image.open(io.BytesIO(data)).convert("RGB")
     picture = picture.resize((960, 960 * picture.height // picture.width), Image.Resampling.LANCZOS)
-    for colours in (256, 128, 64, 32):
-        target = io.BytesIO()
-        picture.quantize(colours, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(target, "PNG", optimize=True)
+    target = io.BytesIO()
+    picture.save(target, "PNG", optimize=True)
+    for colours in (256, 192, 128, 96, 64):
         if target.tell() <= MOST_BYTES:
             break
+        target = io.BytesIO()
+        # It keeps colours that few pixels have, as those of a legend.
+        picture.quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+            target, "PNG", optimize=True
+        )
     return target.getvalue()
 
 
 def main(address: str, folder: Path, *names: str) -> None:
-    """Take the screenshots, or those named, whole ones into `folder/whole` beside them where that is there."""
+    """Take the screenshots, or those named; as they are into `folder/whole` too, where that is there."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch, browser(Path(scratch)) as page:
         files = samples(Path(scratch))

@@ -53,7 +53,10 @@ async function go() {
     content.replaceChildren(view.element);
     view.show?.(route.split("/").slice(1).join("/"));
   } catch (error) {
-    fill(banner, problemCard(problemOf(error), () => location.reload()));
+    fill(
+      banner,
+      problemCard(problemOf(error), () => location.reload()),
+    );
   }
 }
 

@@ -27,16 +27,37 @@ export function buildingList(regions, classes, { choose, hidden }) {
   const districts = regions.some((region) => region.district !== null && region.district !== undefined);
   const head = h("tr", {});
   const body = h("tbody", {});
-  const more = h("button", { type: "button", class: "quiet", onclick: () => {
-    most += MORE;
-    draw();
-  } });
+  const more = h("button", {
+    type: "button",
+    class: "quiet",
+    onclick: () => {
+      most += MORE;
+      draw();
+    },
+  });
 
   function draw() {
-    const shown = regions.map((region, n) => /** @type {[Region, number]} */ ([region, n])).filter(([region]) => !hidden.has(region.class));
+    const shown = regions
+      .map((region, n) => /** @type {[Region, number]} */ ([region, n]))
+      .filter(([region]) => !hidden.has(region.class));
     const [, , of] = COLUMNS[by];
     shown.sort(([a, n], [b, m]) => (of(a, n) < of(b, m) ? -1 : of(a, n) > of(b, m) ? 1 : n - m) * (down ? -1 : 1));
-    fill(head, ...COLUMNS.map(([name, kind], n) => h("th", { scope: "col", class: kind, "aria-sort": n === by ? (down ? "descending" : "ascending") : undefined }, h("button", { type: "button", onclick: () => sort(n) }, name === "area" ? `area, ${metres ? "m²" : "px"}` : name, n === by ? (down ? " ↓" : " ↑") : ""))), districts && h("th", { scope: "col" }, "district"));
+    fill(
+      head,
+      ...COLUMNS.map(([name, kind], n) =>
+        h(
+          "th",
+          { scope: "col", class: kind, "aria-sort": n === by ? (down ? "descending" : "ascending") : undefined },
+          h(
+            "button",
+            { type: "button", onclick: () => sort(n) },
+            name === "area" ? `area, ${metres ? "m²" : "px"}` : name,
+            n === by ? (down ? " ↓" : " ↑") : "",
+          ),
+        ),
+      ),
+      districts && h("th", { scope: "col" }, "district"),
+    );
     fill(body, ...shown.slice(0, most).map(([region, n]) => row(region, n)));
     more.hidden = shown.length <= most;
     more.textContent = `${number(shown.length - most)} more`;
@@ -55,10 +76,36 @@ export function buildingList(regions, classes, { choose, hidden }) {
     const line = h(
       "tr",
       {},
-      h("td", { class: "n" }, h("button", { type: "button", class: "link", "aria-label": `Building ${n + 1}, ${words(region.name)}: show it on the map`, onclick: () => choose(n) }, String(n + 1))),
-      h("td", {}, h("span", { class: "check" }, h("span", { class: "swatch", style: { background: css(colours.get(region.class) ?? [128, 128, 128]) } }), words(region.name))),
-      h("td", { class: "n" }, region.confidence === null || region.confidence === undefined ? "" : percent(region.confidence)),
-      h("td", { class: "n" }, number(metres ? region.area_m2 ?? 0 : region.area)),
+      h(
+        "td",
+        { class: "n" },
+        h(
+          "button",
+          {
+            type: "button",
+            class: "link",
+            "aria-label": `Building ${n + 1}, ${words(region.name)}: show it on the map`,
+            onclick: () => choose(n),
+          },
+          String(n + 1),
+        ),
+      ),
+      h(
+        "td",
+        {},
+        h(
+          "span",
+          { class: "check" },
+          h("span", { class: "swatch", style: { background: css(colours.get(region.class) ?? [128, 128, 128]) } }),
+          words(region.name),
+        ),
+      ),
+      h(
+        "td",
+        { class: "n" },
+        region.confidence === null || region.confidence === undefined ? "" : percent(region.confidence),
+      ),
+      h("td", { class: "n" }, number(metres ? (region.area_m2 ?? 0) : region.area)),
       districts && h("td", {}, String(region.district ?? "")),
     );
     line.dataset.building = String(n);
@@ -67,12 +114,18 @@ export function buildingList(regions, classes, { choose, hidden }) {
   }
 
   draw();
-  const element = h("div", {}, h("div", { class: "scroll" }, h("table", { class: "table buildings" }, h("thead", {}, head), body)), more);
+  const element = h(
+    "div",
+    {},
+    h("div", { class: "scroll" }, h("table", { class: "table buildings" }, h("thead", {}, head), body)),
+    more,
+  );
   return {
     element,
     /** @param {number | null} n */
     mark(n) {
-      for (const line of body.children) line.classList.toggle("chosen", /** @type {HTMLElement} */ (line).dataset.building === String(n));
+      for (const line of body.children)
+        line.classList.toggle("chosen", /** @type {HTMLElement} */ (line).dataset.building === String(n));
       body.querySelector(".chosen")?.scrollIntoView({ block: "nearest" });
     },
     /** @param {ReadonlySet<number>} values */

@@ -30,6 +30,7 @@ export class PairMap {
   #images = [];
   /** @type {any} */
   #projection = null;
+  #extent = [0, 0, 1, 1];
   /** @type {(point: readonly number[]) => number[]} */
   #toMap = ([x, y]) => [x, y];
 
@@ -42,21 +43,41 @@ export class PairMap {
   async open(pre, post) {
     const ol = (this.#ol ??= await openLayers());
     this.#projection = this.#projectionOf(pre);
-    const [west, south, east, north] = pre.extent;
+    const [west, south, east, north] = (this.#extent = pre.extent);
     const [dx, dy] = [(east - west) / pre.width, (north - south) / pre.height];
     // Coordinates of pixels are those of their centres; a building's outline runs through the centres of its border.
     this.#toMap = ([x, y]) => [west + (x + 0.5) * dx, north - (y + 0.5) * dy];
     const foreign = post && post.crs !== pre.crs && !(ol.proj.get(post.crs) && ol.proj.get(pre.crs));
-    this.#images = [this.#image(pre, this.#projection), post && !foreign ? this.#image(post, post.crs === pre.crs ? this.#projection : ol.proj.get(post.crs), post.crs ? post.extent : pre.extent) : null];
-    this.#buildings = new ol.layer.Vector({ source: new ol.source.Vector(), style: (/** @type {any} */ feature) => this.#style(feature) });
-    const view = new ol.View({ projection: this.#projection, extent: padded(pre.extent, 0.5), showFullExtent: true, maxResolution: Math.max(dx, dy) * 64, minResolution: Math.min(dx, dy) / 16 });
+    this.#images = [
+      this.#image(pre, this.#projection),
+      post && !foreign
+        ? this.#image(
+            post,
+            post.crs === pre.crs ? this.#projection : ol.proj.get(post.crs),
+            post.crs ? post.extent : pre.extent,
+          )
+        : null,
+    ];
+    this.#buildings = new ol.layer.Vector({
+      source: new ol.source.Vector(),
+      style: (/** @type {any} */ feature) => this.#style(feature),
+    });
+    const view = new ol.View({
+      projection: this.#projection,
+      extent: padded(pre.extent, 0.5),
+      showFullExtent: true,
+      maxResolution: Math.max(dx, dy) * 64,
+      minResolution: Math.min(dx, dy) / 16,
+    });
     if (!this.map) this.#make();
     this.map.setLayers([...this.#images.filter(Boolean), this.#buildings]);
     this.map.setView(view);
     this.scale.setMap(pre.crs ? this.map : null);
     this.fit();
     if (!pre.canvas) return pre.why;
-    return foreign ? `After lies in ${post.crs}, which is not warped here: the gateway does it for the assessment.` : (post?.why ?? "");
+    return foreign
+      ? `After lies in ${post.crs}, which is not warped here: the gateway does it for the assessment.`
+      : (post?.why ?? "");
   }
 
   #make() {
@@ -77,21 +98,42 @@ export class PairMap {
     const known = scene.crs && proj.get(scene.crs);
     if (known) return known;
     // Without its definition coordinates are still right; only lengths are taken as metres.
-    return new proj.Projection({ code: scene.crs || "pixels", units: scene.crs ? "m" : "pixels", extent: scene.extent });
+    return new proj.Projection({
+      code: scene.crs || "pixels",
+      units: scene.crs ? "m" : "pixels",
+      extent: scene.extent,
+    });
   }
 
   /** @param {Scene} scene @param {any} projection @param {number[]} [extent] */
   #image({ canvas, extent: own }, projection, extent = own) {
     const ol = this.#ol;
     const layer = new ol.layer.Image({
-      source: new ol.source.ImageCanvas({ projection, ratio: 1.2, interpolate: true, canvasFunction: (/** @type {number[]} */ wanted, /** @type {number} */ resolution, /** @type {number} */ ratio, /** @type {number[]} */ [width, height]) => {
-        const piece = newCanvas(Math.round(width), Math.round(height));
-        const context = /** @type {CanvasRenderingContext2D} */ (piece.getContext("2d"));
-        const per = ratio / resolution;
-        context.imageSmoothingEnabled = ((extent[2] - extent[0]) * per) / (canvas?.width ?? 1) < 2;
-        if (canvas) context.drawImage(canvas, (extent[0] - wanted[0]) * per, (wanted[3] - extent[3]) * per, (extent[2] - extent[0]) * per, (extent[3] - extent[1]) * per);
-        return piece;
-      } }),
+      source: new ol.source.ImageCanvas({
+        projection,
+        ratio: 1.2,
+        interpolate: true,
+        canvasFunction: (
+          /** @type {number[]} */ wanted,
+          /** @type {number} */ resolution,
+          /** @type {number} */ ratio,
+          /** @type {number[]} */ [width, height],
+        ) => {
+          const piece = newCanvas(Math.round(width), Math.round(height));
+          const context = /** @type {CanvasRenderingContext2D} */ (piece.getContext("2d"));
+          const per = ratio / resolution;
+          context.imageSmoothingEnabled = ((extent[2] - extent[0]) * per) / (canvas?.width ?? 1) < 2;
+          if (canvas)
+            context.drawImage(
+              canvas,
+              (extent[0] - wanted[0]) * per,
+              (wanted[3] - extent[3]) * per,
+              (extent[2] - extent[0]) * per,
+              (extent[3] - extent[1]) * per,
+            );
+          return piece;
+        },
+      }),
     });
     layer.on("prerender", (/** @type {any} */ event) => this.#clip(layer, event));
     layer.on("postrender", (/** @type {any} */ event) => event.context.restore());
@@ -108,7 +150,12 @@ export class PairMap {
     const [left, right] = layer === before ? [0, width * this.swipe] : [width * this.swipe, width];
     const pixel = (/** @type {number[]} */ at) => this.#ol.render.getRenderPixel(event, at);
     context.beginPath();
-    for (const [n, at] of [[left, 0], [right, 0], [right, height], [left, height]].entries()) {
+    for (const [n, at] of [
+      [left, 0],
+      [right, 0],
+      [right, height],
+      [left, height],
+    ].entries()) {
       const [x, y] = pixel(at);
       if (n) context.lineTo(x, y);
       else context.moveTo(x, y);
@@ -126,7 +173,9 @@ export class PairMap {
     source.clear();
     source.addFeatures(
       regions.map((region, n) => {
-        const rings = [region.polygon, ...region.holes].map((/** @type {number[][]} */ ring) => [...ring, ring[0]].map(this.#toMap));
+        const rings = [region.polygon, ...region.holes].map((/** @type {number[][]} */ ring) =>
+          [...ring, ring[0]].map(this.#toMap),
+        );
         const feature = new ol.Feature({ geometry: new ol.geom.Polygon(rings), value: region.class });
         feature.setId(n);
         return feature;
@@ -165,8 +214,7 @@ export class PairMap {
   }
 
   fit() {
-    const { map } = this;
-    if (map) map.getView().fit(map.getView().options_?.extent ? padded(map.getView().options_.extent, -0.25) : [0, 0, 1, 1]);
+    this.map?.getView().fit(this.#extent, { size: this.map.getSize() });
   }
 
   /** @param {number} by */
@@ -178,8 +226,12 @@ export class PairMap {
   /** @param {number[]} at */
   #place(at) {
     const { proj } = this.#ol;
-    if (this.#projection.getUnits() === "pixels") return `x ${at[0].toFixed(0)}, y ${(this.#projection.getExtent()[3] - at[1]).toFixed(0)}`;
-    const own = this.#projection.getUnits() === "degrees" ? "" : `${this.#projection.getCode()} ${at[0].toFixed(1)}, ${at[1].toFixed(1)}`;
+    if (this.#projection.getUnits() === "pixels")
+      return `x ${at[0].toFixed(0)}, y ${(this.#projection.getExtent()[3] - at[1]).toFixed(0)}`;
+    const own =
+      this.#projection.getUnits() === "degrees"
+        ? ""
+        : `${this.#projection.getCode()} ${at[0].toFixed(1)}, ${at[1].toFixed(1)}`;
     if (!proj.get(this.#projection.getCode())) return own;
     const [longitude, latitude] = proj.toLonLat(at, this.#projection);
     return [own, `${latitude.toFixed(5)}° N, ${longitude.toFixed(5)}° E`].filter(Boolean).join(" · ");

@@ -23,12 +23,23 @@ export async function openScene(file) {
   const [a, b] = head;
   if (!((a === 0x49 && b === 0x49) || (a === 0x4d && b === 0x4d))) {
     const canvas = await openPicture(file);
-    return { canvas, width: canvas.width, height: canvas.height, crs: "", extent: [0, 0, canvas.width, canvas.height], why: "" };
+    return {
+      canvas,
+      width: canvas.width,
+      height: canvas.height,
+      crs: "",
+      extent: [0, 0, canvas.width, canvas.height],
+      why: "",
+    };
   }
   try {
     return await openTiff(file);
   } catch (error) {
-    throw new Problem({ title: "The TIFF cannot be shown", detail: `It can be assessed all the same. (${error instanceof Error ? error.message : error})`, code: "not-shown" });
+    throw new Problem({
+      title: "The TIFF cannot be shown",
+      detail: `It can be assessed all the same. (${error instanceof Error ? error.message : error})`,
+      code: "not-shown",
+    });
   }
 }
 
@@ -42,7 +53,13 @@ async function openTiff(file) {
   const image = await overviewOf(tiff, first);
   const share = Math.min(1, LONGEST / Math.max(image.getWidth(), image.getHeight()));
   if (image.getWidth() * image.getHeight() > MOST_READ)
-    return { canvas: null, width, height, ...place, why: "It has no overviews, and is too large to be drawn here whole." };
+    return {
+      canvas: null,
+      width,
+      height,
+      ...place,
+      why: "It has no overviews, and is too large to be drawn here whole.",
+    };
   const size = { width: Math.round(image.getWidth() * share), height: Math.round(image.getHeight() * share) };
   return { canvas: await drawn(image, size), width, height, ...place, why: "" };
 }
@@ -68,7 +85,13 @@ async function overviewOf(tiff, first) {
     const image = await tiff.getImage(n);
     const kind = image.fileDirectory.getValue?.("NewSubfileType") ?? image.fileDirectory.NewSubfileType ?? 0;
     const reduced = (kind & 1) === 1 && (kind & 4) === 0;
-    if (reduced && Math.max(image.getWidth(), image.getHeight()) >= Math.min(LONGEST, Math.max(first.getWidth(), first.getHeight())) && image.getWidth() < best.getWidth()) best = image;
+    if (
+      reduced &&
+      Math.max(image.getWidth(), image.getHeight()) >=
+        Math.min(LONGEST, Math.max(first.getWidth(), first.getHeight())) &&
+      image.getWidth() < best.getWidth()
+    )
+      best = image;
   }
   return best;
 }
@@ -95,7 +118,8 @@ async function drawn(image, { width, height }) {
 function toBytes(raster, nodata) {
   if (raster instanceof Uint8Array || raster instanceof Uint8ClampedArray) return raster;
   const some = [];
-  for (let n = 0; n < raster.length; n += Math.ceil(raster.length / 20000)) if (raster[n] !== nodata && Number.isFinite(raster[n])) some.push(raster[n]);
+  for (let n = 0; n < raster.length; n += Math.ceil(raster.length / 20000))
+    if (raster[n] !== nodata && Number.isFinite(raster[n])) some.push(raster[n]);
   some.sort((a, b) => a - b);
   const low = some[Math.floor(0.02 * some.length)] ?? 0;
   const high = some[Math.floor(0.98 * some.length)] ?? 1;

@@ -58,7 +58,8 @@ export class Hands {
 
   /** Keep a point on the image: its centre coordinates are whole numbers on pixels. @param {Point} at @returns {Point} */
   #inside({ x, y }) {
-    const on = (/** @type {number} */ value, /** @type {number} */ size) => Math.min(size - 1, Math.max(0, Math.floor(value))) + 0.5;
+    const on = (/** @type {number} */ value, /** @type {number} */ size) =>
+      Math.min(size - 1, Math.max(0, Math.floor(value))) + 0.5;
     return { x: on(x, this.stage.width), y: on(y, this.stage.height) };
   }
 
@@ -80,7 +81,8 @@ export class Hands {
     const to = this.#inside(at);
     const negative = event.button === 2 || event.altKey || event.shiftKey || this.log.state.get().negative;
     if (dragged && event.button !== 2 && this.takes() === "iog") this.box(from, to);
-    else if (!dragged && at.x >= 0 && at.y >= 0 && at.x < this.stage.width && at.y < this.stage.height) this.click(to, negative);
+    else if (!dragged && at.x >= 0 && at.y >= 0 && at.x < this.stage.width && at.y < this.stage.height)
+      this.click(to, negative);
   }
 
   /** @param {Point} from @param {Point} to */
@@ -119,7 +121,12 @@ export class Hands {
     const { stage, log } = this;
     if (event.ctrlKey || event.metaKey || !stage.width) return;
     const { tool } = log.state.get();
-    const moves = /** @type {Record<string, [number, number]>} */ ({ ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] });
+    const moves = /** @type {Record<string, [number, number]>} */ ({
+      ArrowLeft: [-1, 0],
+      ArrowRight: [1, 0],
+      ArrowUp: [0, -1],
+      ArrowDown: [0, 1],
+    });
     const move = moves[event.key];
     if (move && tool === "draw") this.#moveCursor(move, event.shiftKey ? 1 : STEP / stage.scale);
     else if (event.key === "Enter" || event.key === " ") this.#press(event.altKey);

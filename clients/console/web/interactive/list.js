@@ -9,7 +9,22 @@ import { css, fill, h, iconButton, number } from "../lib/dom.js";
 export function objectList(log, look) {
   const body = h("tbody", {});
   const none = h("p", { class: "fine" }, "None yet.");
-  const table = h("table", { class: "table objects" }, h("thead", {}, h("tr", {}, ...["", "name", "pixels", "score", ""].map((name, n) => h("th", { scope: "col", class: n === 2 || n === 3 ? "n" : "" }, name)))), body);
+  const table = h(
+    "table",
+    { class: "table objects" },
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        ...["", "name", "pixels", "score", ""].map((name, n) =>
+          h("th", { scope: "col", class: n === 2 || n === 3 ? "n" : "" }, name),
+        ),
+      ),
+    ),
+    body,
+  );
   /** @type {unknown[]} */
   let drawn = [];
 
@@ -29,11 +44,28 @@ export function objectList(log, look) {
   /** @param {Selected} object @param {number} place @param {boolean} active */
   function row(object, place, active) {
     const { id, found } = object;
-    const name = h("input", { type: "text", value: object.name, "aria-label": `Name of object ${place}`, maxLength: 60 });
+    const name = h("input", {
+      type: "text",
+      value: object.name,
+      "aria-label": `Name of object ${place}`,
+      maxLength: 60,
+    });
     name.dataset.at = `${id}-name`;
     name.addEventListener("change", () => log.rename(id, name.value.trim()));
     name.addEventListener("focus", () => log.state.get().active !== id && log.choose(id));
-    const choose = h("button", { type: "button", class: "quiet number", "aria-pressed": active, "aria-label": `Object ${place}${active ? ", chosen" : ""}`, onclick: () => log.choose(id), ondblclick: () => look(object) }, h("span", { class: "swatch", style: { background: css(object.colour) } }), String(place));
+    const choose = h(
+      "button",
+      {
+        type: "button",
+        class: "quiet number",
+        "aria-pressed": active,
+        "aria-label": `Object ${place}${active ? ", chosen" : ""}`,
+        onclick: () => log.choose(id),
+        ondblclick: () => look(object),
+      },
+      h("span", { class: "swatch", style: { background: css(object.colour) } }),
+      String(place),
+    );
     choose.dataset.at = `${id}-choose`;
     const line = h(
       "tr",
@@ -42,7 +74,17 @@ export function objectList(log, look) {
       h("td", {}, name),
       h("td", { class: "n" }, object.pending ? "…" : found ? number(found.area) : ""),
       h("td", { class: "n" }, found?.score === null || found?.score === undefined ? "" : found.score.toFixed(2)),
-      h("td", { class: "n" }, iconButton(object.hidden ? "hidden" : "eye", `${object.hidden ? "Show" : "Hide"} object ${place}`, () => log.toggle(id), { "aria-pressed": false }), iconButton("bin", `Delete object ${place}`, () => log.remove(id))),
+      h(
+        "td",
+        { class: "n" },
+        iconButton(
+          object.hidden ? "hidden" : "eye",
+          `${object.hidden ? "Show" : "Hide"} object ${place}`,
+          () => log.toggle(id),
+          { "aria-pressed": false },
+        ),
+        iconButton("bin", `Delete object ${place}`, () => log.remove(id)),
+      ),
     );
     return line;
   }

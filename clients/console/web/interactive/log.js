@@ -46,7 +46,22 @@ const GOLDEN_ANGLE = 137.5;
 export class Log {
   state = slice(
     "interactive",
-    /** @type {State} */ ({ file: null, picture: null, objects: [], active: null, past: [], future: [], busy: "", steps: 0, problem: null, negative: false, tool: "draw", model: "", saved: true, compared: null }),
+    /** @type {State} */ ({
+      file: null,
+      picture: null,
+      objects: [],
+      active: null,
+      past: [],
+      future: [],
+      busy: "",
+      steps: 0,
+      problem: null,
+      negative: false,
+      tool: "draw",
+      model: "",
+      saved: true,
+      compared: null,
+    }),
   );
 
   /** @type {Map<string, Transport>} */
@@ -59,7 +74,17 @@ export class Log {
   open(file, picture) {
     this.end();
     this.#next = 1;
-    this.state.set({ file, picture, objects: [], active: null, past: [], future: [], problem: null, saved: true, compared: null });
+    this.state.set({
+      file,
+      picture,
+      objects: [],
+      active: null,
+      past: [],
+      future: [],
+      problem: null,
+      saved: true,
+      compared: null,
+    });
     this.#step(async () => this.#transport(this.state.get().model)?.begin());
   }
 
@@ -175,8 +200,15 @@ export class Log {
       return this.state.set({ active: step.id });
     }
     const object = this.#of(step.id);
-    this.#change(step.id, (one) => ({ ...one, events: one.events.slice(0, -1), found: step.before, deleted: one.events.length === 1 }));
-    const last = [...this.state.get().past.slice(0, -1)].reverse().find((one) => one.kind === "add" && this.objects.some(({ id }) => id === one.id));
+    this.#change(step.id, (one) => ({
+      ...one,
+      events: one.events.slice(0, -1),
+      found: step.before,
+      deleted: one.events.length === 1,
+    }));
+    const last = [...this.state.get().past.slice(0, -1)]
+      .reverse()
+      .find((one) => one.kind === "add" && this.objects.some(({ id }) => id === one.id));
     this.state.set({ active: object.events.length > 1 ? step.id : (last?.id ?? this.objects.at(-1)?.id ?? null) });
     await this.#transport(object.model)?.undo();
   }
@@ -204,7 +236,12 @@ export class Log {
     const id = this.#next++;
     const { objects, model } = this.state.get();
     const colour = hue((GOLDEN_ANGLE * (id - 1)) % 360);
-    this.state.set({ objects: [...objects, { id, name: "object", model, colour, hidden: false, deleted: false, events: [], pending: null, found: null }] });
+    this.state.set({
+      objects: [
+        ...objects,
+        { id, name: "object", model, colour, hidden: false, deleted: false, events: [], pending: null, found: null },
+      ],
+    });
     return id;
   }
 

@@ -54,7 +54,17 @@ export function coco(objects, width, height, file) {
       .map(({ name, found, model }, n) => {
         const [x0, y0, x1, y1] = found.box ?? [0, 0, 0, 0];
         const category_id = names.indexOf(name) + 1;
-        return { id: n + 1, image_id: 1, category_id, segmentation: found.rle, area: found.area, bbox: [x0, y0, x1 - x0, y1 - y0], iscrowd: 0, score: found.score, attributes: { model } };
+        return {
+          id: n + 1,
+          image_id: 1,
+          category_id,
+          segmentation: found.rle,
+          area: found.area,
+          bbox: [x0, y0, x1 - x0, y1 - y0],
+          iscrowd: 0,
+          score: found.score,
+          attributes: { model },
+        };
       })
       .filter((annotation) => annotation.area > 0),
     categories: names.map((name, n) => ({ id: n + 1, name })),
@@ -71,7 +81,10 @@ export function geojson(objects) {
       type: "Feature",
       id: n + 1,
       properties: { name, model, area: found.area, score: found.score },
-      geometry: { type: "MultiPolygon", coordinates: found.polygons.map(({ polygon, holes }) => [closed(polygon), ...holes.map(closed)]) },
+      geometry: {
+        type: "MultiPolygon",
+        coordinates: found.polygons.map(({ polygon, holes }) => [closed(polygon), ...holes.map(closed)]),
+      },
     })),
   };
 }
@@ -90,7 +103,12 @@ export async function maskPng(objects, width, height) {
   const palette = Uint8Array.from([[0, 0, 0], ...objects.map(({ colour }) => colour)].flat());
   const packed = await through(rows, new CompressionStream("deflate"));
   const signature = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a);
-  const parts = [chunk("IHDR", new Uint8Array(header.buffer)), chunk("PLTE", palette), chunk("IDAT", packed), chunk("IEND", new Uint8Array(0))];
+  const parts = [
+    chunk("IHDR", new Uint8Array(header.buffer)),
+    chunk("PLTE", palette),
+    chunk("IDAT", packed),
+    chunk("IEND", new Uint8Array(0)),
+  ];
   return new Blob([signature, ...parts], { type: "image/png" });
 }
 

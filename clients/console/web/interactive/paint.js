@@ -33,7 +33,8 @@ export function paint(context, scale, state, underway) {
     context.setLineDash([]);
   }
   if (underway.box) marks(context, scale, { box: corners(underway.box) }, true);
-  if (underway.extreme.length) marks(context, scale, { extreme: underway.extreme.map(({ x, y }) => [x - 0.5, y - 0.5]) }, true);
+  if (underway.extreme.length)
+    marks(context, scale, { extreme: underway.extreme.map(({ x, y }) => [x - 0.5, y - 0.5]) }, true);
   if (underway.cursor) cross(context, scale, underway.cursor, state.negative);
 }
 

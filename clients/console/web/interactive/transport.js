@@ -41,8 +41,11 @@ export class Transport {
     const body = new FormData();
     body.append("image", this.file, "upload");
     try {
-      const onUpload = (/** @type {number} */ done, /** @type {number} */ all) => this.#say(done < all ? `Sending the image, ${Math.round((100 * done) / all)} %` : "Opening the image");
-      this.#session = (await askJson(`v1/interactive/sessions?model=${encodeURIComponent(this.model)}`, { body, onUpload })).id;
+      const onUpload = (/** @type {number} */ done, /** @type {number} */ all) =>
+        this.#say(done < all ? `Sending the image, ${Math.round((100 * done) / all)} %` : "Opening the image");
+      this.#session = (
+        await askJson(`v1/interactive/sessions?model=${encodeURIComponent(this.model)}`, { body, onUpload })
+      ).id;
     } catch (error) {
       if (!(error instanceof Problem) || error.status !== 501) throw error;
       this.#without = true;
@@ -78,7 +81,12 @@ export class Transport {
   end() {
     const { key } = app.get();
     const headers = key ? { "X-API-Key": key } : undefined;
-    if (this.#session) void fetch(new URL(`v1/interactive/sessions/${this.#session}`, BASE), { method: "DELETE", keepalive: true, headers }).catch(() => {});
+    if (this.#session)
+      void fetch(new URL(`v1/interactive/sessions/${this.#session}`, BASE), {
+        method: "DELETE",
+        keepalive: true,
+        headers,
+      }).catch(() => {});
     this.#session = null;
   }
 
@@ -136,7 +144,9 @@ export class Transport {
     // The gateway numbers objects in the order in which they began.
     const order = [...new Set(this.sent.map((one) => one.object))];
     const number = order.indexOf(object) + 1;
-    const answer = await askJson(`v1/interactive/sessions/${this.#session}/clicks`, { body: { ...event, object: number || "new" } });
+    const answer = await askJson(`v1/interactive/sessions/${this.#session}/clicks`, {
+      body: { ...event, object: number || "new" },
+    });
     return answer.objects[0];
   }
 }

@@ -108,7 +108,8 @@ function transfer(path, { method, body, accept = "application/json", signal, req
           code: "unreachable",
         }),
       );
-    const cancelled = () => reject(new Problem({ title: "Cancelled", detail: "The request was given up.", code: "cancelled" }));
+    const cancelled = () =>
+      reject(new Problem({ title: "Cancelled", detail: "The request was given up.", code: "cancelled" }));
     call.onabort = cancelled;
     signal?.addEventListener("abort", () => call.abort());
     if (signal?.aborted) cancelled();

@@ -77,7 +77,11 @@ export function icon(name) {
  * @param {Record<string, unknown>} [properties]
  */
 export const iconButton = (name, label, onclick, properties = {}) =>
-  h("button", { type: "button", class: "quiet", "aria-label": label, title: label, onclick, ...properties }, icon(name));
+  h(
+    "button",
+    { type: "button", class: "quiet", "aria-label": label, title: label, onclick, ...properties },
+    icon(name),
+  );
 
 /** @param {number} value @param {number} [digits] */
 export const number = (value, digits = 0) =>

@@ -32,13 +32,29 @@ export class FileField {
     this.label = label;
     this.#changed = changed;
     const id = `part-${part.name}-${(FileField.count += 1)}`;
-    this.input = h("input", { type: "file", id, accept: acceptOf(part), name: part.name, "aria-describedby": `${id}-hint` });
+    this.input = h("input", {
+      type: "file",
+      id,
+      accept: acceptOf(part),
+      name: part.name,
+      "aria-describedby": `${id}-hint`,
+    });
     this.input.addEventListener("change", () => this.input.files?.[0] && this.set(this.input.files[0]));
     this.told = h("span", { class: "told" });
     this.element = h(
       "div",
       { class: "file" },
-      h("label", { htmlFor: id }, icon("file"), h("span", { class: "name" }, label[0].toUpperCase() + label.slice(1), part.required ? "" : h("span", { class: "fine" }, " optional"))),
+      h(
+        "label",
+        { htmlFor: id },
+        icon("file"),
+        h(
+          "span",
+          { class: "name" },
+          label[0].toUpperCase() + label.slice(1),
+          part.required ? "" : h("span", { class: "fine" }, " optional"),
+        ),
+      ),
       this.input,
       this.told,
       h("p", { class: "fine hint", id: `${id}-hint` }, part.description),
@@ -82,7 +98,10 @@ export function droppable(element, take) {
 
 /** The models of a task that are ready, the default one first. @param {Task} task @returns {string[]} */
 export function modelsOf(task) {
-  const ready = app.get().models.filter((model) => model.task === task.name && model.state === "ready").map(({ name }) => name);
+  const ready = app
+    .get()
+    .models.filter((model) => model.task === task.name && model.state === "ready")
+    .map(({ name }) => name);
   return [...new Set([task.default_model, ...ready])];
 }
 
@@ -105,13 +124,27 @@ export class TaskForm {
       if (isText(part)) {
         const text = h("textarea", { rows: 3, spellcheck: false, "aria-label": part.name, required: part.required });
         this.texts.set(part.name, text);
-        return h("div", { class: "field" }, h("span", {}, part.name), text, h("p", { class: "fine" }, part.description));
+        return h(
+          "div",
+          { class: "field" },
+          h("span", {}, part.name),
+          text,
+          h("p", { class: "fine" }, part.description),
+        );
       }
       const field = new FileField(part, (file) => this.#chosen(part, file, changed), labels[part.name]);
       this.files.push(field);
       return field.element;
     });
-    const form = h("form", { class: "form", noValidate: true }, ...fields, h("label", { class: "field" }, h("span", {}, "Model"), this.model), ...extra, h("div", { class: "row" }, this.button), this.work.element);
+    const form = h(
+      "form",
+      { class: "form", noValidate: true },
+      ...fields,
+      h("label", { class: "field" }, h("span", {}, "Model"), this.model),
+      ...extra,
+      h("div", { class: "row" }, this.button),
+      this.work.element,
+    );
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       if (!this.work.running) send();
@@ -140,7 +173,8 @@ export class TaskForm {
   /** Give files to the fields that they seem to be for. @param {File[]} files @param {Record<string, RegExp>} [names] */
   take(files, names = {}) {
     const left = [...files];
-    for (const field of this.files) {
+    // The last field's pattern may be the narrower one.
+    for (const field of [...this.files].reverse()) {
       const fit = left.findIndex((file) => names[field.part.name]?.test(file.name));
       if (fit >= 0) field.set(left.splice(fit, 1)[0]);
     }

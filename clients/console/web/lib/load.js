@@ -27,7 +27,10 @@ function script(path) {
 /** OpenLayers, for maps. @returns {Promise<any>} */
 export async function openLayers() {
   if (!document.querySelector("link[data-ol]")) {
-    const link = Object.assign(document.createElement("link"), { rel: "stylesheet", href: new URL("ol-10.11.0/ol.css", VENDOR).href });
+    const link = Object.assign(document.createElement("link"), {
+      rel: "stylesheet",
+      href: new URL("ol-10.11.0/ol.css", VENDOR).href,
+    });
     link.dataset.ol = "";
     document.head.append(link);
   }

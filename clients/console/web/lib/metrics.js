@@ -31,14 +31,18 @@ export const sum = (samples, name, labels = {}) =>
 export function quantile(before, now, name, quantile, labels = {}) {
   const bounds = [...new Set(now.filter((one) => one.name === `${name}_bucket`).map((one) => one.labels.le))];
   const counted = bounds
-    .map((le) => ({ bound: le === "+Inf" ? Infinity : Number(le), count: sum(now, `${name}_bucket`, { ...labels, le }) - sum(before, `${name}_bucket`, { ...labels, le }) }))
+    .map((le) => ({
+      bound: le === "+Inf" ? Infinity : Number(le),
+      count: sum(now, `${name}_bucket`, { ...labels, le }) - sum(before, `${name}_bucket`, { ...labels, le }),
+    }))
     .sort((a, b) => a.bound - b.bound);
   const all = counted.at(-1)?.count ?? 0;
   if (all <= 0) return NaN;
   let low = 0;
   let below = 0;
   for (const { bound, count } of counted) {
-    if (count >= quantile * all) return bound === Infinity ? low : low + ((bound - low) * (quantile * all - below)) / (count - below || 1);
+    if (count >= quantile * all)
+      return bound === Infinity ? low : low + ((bound - low) * (quantile * all - below)) / (count - below || 1);
     low = bound;
     below = count;
   }

@@ -16,12 +16,18 @@ export function crc32(data) {
 }
 
 /** @param {Uint8Array | Blob} data @param {CompressionStream | DecompressionStream} by @returns {Promise<Uint8Array<ArrayBuffer>>} */
-export const through = async (data, by) => new Uint8Array(await new Response(new Blob([/** @type {BlobPart} */ (data)]).stream().pipeThrough(by)).arrayBuffer());
+export const through = async (data, by) =>
+  new Uint8Array(await new Response(new Blob([/** @type {BlobPart} */ (data)]).stream().pipeThrough(by)).arrayBuffer());
 
 /** @param {Uint8Array | Blob} data */
 export const gunzip = (data) => through(data, new DecompressionStream("gzip"));
 
-const damaged = () => new Problem({ title: "The zip cannot be read here", detail: "Its directory is damaged or of a kind that is not read; the gateway says whether it takes it.", code: "not-shown" });
+const damaged = () =>
+  new Problem({
+    title: "The zip cannot be read here",
+    detail: "Its directory is damaged or of a kind that is not read; the gateway says whether it takes it.",
+    code: "not-shown",
+  });
 
 /** Yield the files of a zip, each once it is unpacked. @param {ArrayBuffer} buffer @returns {AsyncGenerator<Uint8Array>} */
 export async function* unzip(buffer) {
@@ -53,13 +59,32 @@ export async function zip(files) {
   for (const [n, file] of files.entries()) {
     const data = new Uint8Array(await file.arrayBuffer());
     const name = new TextEncoder().encode(`${n}.dcm`);
-    const local = head(30, 0x04034b50, [[14, 4, crc32(data)], [18, 4, data.length], [22, 4, data.length], [26, 2, name.length]]);
-    directory.push(head(46, 0x02014b50, [[16, 4, crc32(data)], [20, 4, data.length], [24, 4, data.length], [28, 2, name.length], [42, 4, offset]]), name);
+    const local = head(30, 0x04034b50, [
+      [14, 4, crc32(data)],
+      [18, 4, data.length],
+      [22, 4, data.length],
+      [26, 2, name.length],
+    ]);
+    directory.push(
+      head(46, 0x02014b50, [
+        [16, 4, crc32(data)],
+        [20, 4, data.length],
+        [24, 4, data.length],
+        [28, 2, name.length],
+        [42, 4, offset],
+      ]),
+      name,
+    );
     pieces.push(local, name, data);
     offset += local.length + name.length + data.length;
   }
   const size = directory.reduce((sum, piece) => sum + piece.length, 0);
-  const end = head(22, 0x06054b50, [[8, 2, files.length], [10, 2, files.length], [12, 4, size], [16, 4, offset]]);
+  const end = head(22, 0x06054b50, [
+    [8, 2, files.length],
+    [10, 2, files.length],
+    [12, 4, size],
+    [16, 4, offset],
+  ]);
   return new File([...pieces, ...directory, end], "series.zip", { type: "application/zip" });
 }
 

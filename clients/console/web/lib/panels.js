@@ -14,6 +14,7 @@ const KINDS = /** @type {Record<string, [string, string]>} */ ({
   "application/geopackage+sqlite3": ["GeoPackage", "gpkg"],
   "application/dicom": ["DICOM SEG", "dcm"],
   "application/x-nifti": ["NIfTI", "nii.gz"],
+  "application/x-nrrd": ["NRRD", "nrrd"],
 });
 
 /** @param {string} title @param {...import("./dom.js").Child} children */
@@ -27,13 +28,23 @@ export const section = (title, ...children) => h("section", { class: "section" }
  */
 export function legend(classes, { hidden, toggle, counts, counted = "count" }) {
   const rows = classes.map((one) => {
-    const swatch = h("span", { class: one.value ? "swatch" : "swatch none", style: { background: one.value ? css(one.colour) : "transparent" } });
+    const swatch = h("span", {
+      class: one.value ? "swatch" : "swatch none",
+      style: { background: one.value ? css(one.colour) : "transparent" },
+    });
     const shown = toggle && one.value > 0;
-    const box = shown && h("input", { type: "checkbox", checked: !hidden.has(one.value), onchange: () => toggle(one.value) });
+    const box =
+      shown && h("input", { type: "checkbox", checked: !hidden.has(one.value), onchange: () => toggle(one.value) });
     return h(
       "tr",
       {},
-      h("td", {}, shown ? h("label", { class: "check" }, box, swatch, words(one.name)) : h("span", { class: "check" }, swatch, words(one.name))),
+      h(
+        "td",
+        {},
+        shown
+          ? h("label", { class: "check" }, box, swatch, words(one.name))
+          : h("span", { class: "check" }, swatch, words(one.name)),
+      ),
       counts && h("td", { class: "n" }, one.value ? number(counts(one.value)) : ""),
       h("td", { class: "n" }, number(one.pixels)),
       h("td", { class: "n" }, percent(one.share)),
@@ -42,7 +53,18 @@ export function legend(classes, { hidden, toggle, counts, counted = "count" }) {
   return h(
     "table",
     { class: "table" },
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "class"), counts && h("th", { scope: "col", class: "n" }, counted), h("th", { scope: "col", class: "n" }, "pixels"), h("th", { scope: "col", class: "n" }, "share"))),
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        h("th", { scope: "col" }, "class"),
+        counts && h("th", { scope: "col", class: "n" }, counted),
+        h("th", { scope: "col", class: "n" }, "pixels"),
+        h("th", { scope: "col", class: "n" }, "share"),
+      ),
+    ),
     h("tbody", {}, ...rows),
   );
 }
@@ -65,7 +87,8 @@ const percentage = (value) => `${Math.round(100 * value)} %`;
 
 /** @param {readonly string[]} notices */
 export const noticeList = (notices) =>
-  notices.length > 0 && section("Notices", h("ul", { class: "notices" }, ...notices.map((notice) => h("li", {}, notice))));
+  notices.length > 0 &&
+  section("Notices", h("ul", { class: "notices" }, ...notices.map((notice) => h("li", {}, notice))));
 
 /** @param {Record<string, any>} provenance */
 export function provenanceList(provenance) {
@@ -76,7 +99,11 @@ export function provenanceList(provenance) {
     ["engine", provenance.engine],
     ["gateway", provenance.gateway],
   ].filter(([, value]) => value);
-  const list = h("dl", { class: "facts" }, ...rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", { class: "mono" }, value)]));
+  const list = h(
+    "dl",
+    { class: "facts" },
+    ...rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", { class: "mono" }, value)]),
+  );
   return h("details", { class: "section" }, h("summary", {}, "Provenance"), list);
 }
 
@@ -107,19 +134,31 @@ export function downloads({ name, formats, here = [], path, body, work, also = [
       "div",
       { class: "buttons" },
       ...here.map(({ label, file, blob }) =>
-        h("button", { type: "button", onclick: async () => {
-          try {
-            save(await blob(), file);
-          } catch (error) {
-            work.show(problemOf(error));
-          }
-        } }, icon("down"), label),
+        h(
+          "button",
+          {
+            type: "button",
+            onclick: async () => {
+              try {
+                save(await blob(), file);
+              } catch (error) {
+                work.show(problemOf(error));
+              }
+            },
+          },
+          icon("down"),
+          label,
+        ),
       ),
-      ...formats.filter((format) => format !== "application/json").map((format) => {
-        const [label, extension] = KINDS[format] ?? [format, "bin"];
-        return remote(label, `${name}.${extension}`, format, "");
-      }),
-      ...also.map(([label, query]) => remote(label, `${name}-${label.toLowerCase().replaceAll(" ", "-")}.png`, "image/png", query)),
+      ...formats
+        .filter((format) => format !== "application/json")
+        .map((format) => {
+          const [label, extension] = KINDS[format] ?? [format, "bin"];
+          return remote(label, `${name}.${extension}`, format, "");
+        }),
+      ...also.map(([label, query]) =>
+        remote(label, `${name}-${label.toLowerCase().replaceAll(" ", "-")}.png`, "image/png", query),
+      ),
     ),
   );
 }
@@ -133,4 +172,39 @@ export const jsonBlob = (document) => new Blob([JSON.stringify(document, null, 1
  * @param {string} title @param {string} detail @param {() => void} choose @param {string} [verb]
  */
 export const emptyStage = (title, detail, choose, verb = "Choose a file") =>
-  h("div", { class: "empty" }, h("h1", {}, title), h("p", {}, detail), h("button", { type: "button", class: "primary", onclick: choose }, verb), h("p", { class: "fine" }, "or drop it here"));
+  h(
+    "div",
+    { class: "empty" },
+    h("h1", {}, title),
+    h("p", {}, detail),
+    h("button", { type: "button", class: "primary", onclick: choose }, verb),
+    h("p", { class: "fine" }, "or drop it here"),
+  );
+
+/**
+ * Scores of classes, the one decided for set off, and the threshold of the first.
+ *
+ * @param {Record<string, number>} scores @param {string} [label] @param {number} [threshold]
+ */
+export function scoreBars(scores, label, threshold) {
+  return h(
+    "div",
+    { class: "bars" },
+    ...Object.entries(scores).map(([name, score]) =>
+      h(
+        "div",
+        { class: name === label ? "bar decided" : "bar" },
+        h("span", { class: "name" }, name),
+        h(
+          "span",
+          { class: "track" },
+          h("span", { class: "fill", style: { width: `${100 * score}%` } }),
+          threshold !== undefined &&
+            name === Object.keys(scores)[0] &&
+            h("span", { class: "mark", style: { left: `${100 * threshold}%` }, title: `threshold ${threshold}` }),
+        ),
+        h("span", { class: "n" }, percent(score)),
+      ),
+    ),
+  );
+}

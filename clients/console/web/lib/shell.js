@@ -17,12 +17,14 @@ export function tabs() {
   const { tasks, models } = app.get();
   const place = (/** @type {string} */ name) => (OWN.includes(name) ? OWN.indexOf(name) : OWN.length);
   return [
-    ...[...tasks].sort((a, b) => place(a.name) - place(b.name)).map((task) => ({
-      route: task.name,
-      label: tabName(task.name),
-      title: task.title,
-      ready: models.some((model) => model.task === task.name && model.state === "ready"),
-    })),
+    ...[...tasks]
+      .sort((a, b) => place(a.name) - place(b.name))
+      .map((task) => ({
+        route: task.name,
+        label: tabName(task.name),
+        title: task.title,
+        ready: models.some((model) => model.task === task.name && model.state === "ready"),
+      })),
     { route: "models", label: "Models", title: "Models, their figures and licences", ready: true },
     { route: "service", label: "Service", title: "How the gateway is doing", ready: true },
   ];
@@ -32,8 +34,18 @@ export function tabs() {
 export function buildHeader(header) {
   const links = h("ul", {});
   const state = h("span", { class: "lamp", role: "status" });
-  const key = h("button", { type: "button", class: "quiet", onclick: openKey, title: "The key that requests carry" }, icon("key"), h("span", {}));
-  const theme = h("button", { type: "button", class: "quiet", onclick: nextTheme }, icon("sun"), h("span", { class: "wide" }));
+  const key = h(
+    "button",
+    { type: "button", class: "quiet", onclick: openKey, title: "The key that requests carry" },
+    icon("key"),
+    h("span", {}),
+  );
+  const theme = h(
+    "button",
+    { type: "button", class: "quiet", onclick: nextTheme },
+    icon("sun"),
+    h("span", { class: "wide" }),
+  );
   header.append(
     h("a", { class: "brand", href: "#/" }, "Maskgate"),
     h("nav", { "aria-label": "Tasks" }, links),
@@ -41,11 +53,19 @@ export function buildHeader(header) {
   );
   app.watch(({ key: value, theme: shade, ready, models }) => {
     fill(/** @type {Element} */ (key.lastChild), value ? "Key set" : "Key");
-    fill(/** @type {Element} */ (theme.lastChild), shade ? shade[0].toUpperCase() + shade.slice(1) : "Auto");
-    theme.setAttribute("aria-label", `Colours: ${shade || "as the system has them"}`);
+    const named = shade ? shade[0].toUpperCase() + shade.slice(1) : "Auto";
+    fill(/** @type {Element} */ (theme.lastChild), named);
+    theme.setAttribute("aria-label", `${named} colours`);
     document.documentElement.dataset.theme = shade;
     const failed = models.filter((model) => model.state !== "ready").length;
-    fill(state, !ready ? "connecting" : failed ? `${models.length - failed} of ${models.length} models` : `${models.length} models`);
+    fill(
+      state,
+      !ready
+        ? "connecting"
+        : failed
+          ? `${models.length - failed} of ${models.length} models`
+          : `${models.length} models`,
+    );
     state.dataset.state = !ready ? "wait" : failed ? "part" : "good";
     drawTabs(links);
   });
@@ -63,7 +83,12 @@ function drawTabs(links) {
         {},
         h(
           "a",
-          { href: `#/${tab.route}`, title: tab.ready ? tab.title : `${tab.title}: no model is ready`, class: tab.ready ? "" : "off", "aria-current": tab.route === here ? "page" : undefined },
+          {
+            href: `#/${tab.route}`,
+            title: tab.ready ? tab.title : `${tab.title}: no model is ready`,
+            class: tab.ready ? "" : "off",
+            "aria-current": tab.route === here ? "page" : undefined,
+          },
           tab.label,
         ),
       ),
@@ -82,7 +107,13 @@ function nextTheme() {
 /** Ask for the key; it stays in this tab. */
 export function openKey() {
   dialog?.remove();
-  const field = h("input", { type: "password", id: "key", autocomplete: "off", value: app.get().key, spellcheck: false });
+  const field = h("input", {
+    type: "password",
+    id: "key",
+    autocomplete: "off",
+    value: app.get().key,
+    spellcheck: false,
+  });
   const opened = h(
     "dialog",
     { class: "dialog", "aria-labelledby": "key-title" },
@@ -92,8 +123,17 @@ export function openKey() {
       h("h2", { id: "key-title" }, "Key"),
       h("label", { htmlFor: "key" }, "Requests carry it as X-API-Key"),
       field,
-      h("p", { class: "fine" }, "It is kept in this tab alone, until the tab is closed. Gateways without keys need none."),
-      h("div", { class: "row end" }, h("button", { type: "button", class: "quiet", onclick: () => opened.close() }, "Close"), h("button", { class: "primary" }, "Use this key")),
+      h(
+        "p",
+        { class: "fine" },
+        "It is kept in this tab alone, until the tab is closed. Gateways without keys need none.",
+      ),
+      h(
+        "div",
+        { class: "row end" },
+        h("button", { type: "button", class: "quiet", onclick: () => opened.close() }, "Close"),
+        h("button", { class: "primary" }, "Use this key"),
+      ),
     ),
   );
   opened.addEventListener("close", () => opened.remove());

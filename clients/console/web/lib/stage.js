@@ -95,7 +95,10 @@ export class Stage {
   /** @param {{ clientX: number, clientY: number }} event @returns {Point} */
   at(event) {
     const box = this.canvas.getBoundingClientRect();
-    return { x: (event.clientX - box.left - this.left) / this.scale, y: (event.clientY - box.top - this.top) / this.scale };
+    return {
+      x: (event.clientX - box.left - this.left) / this.scale,
+      y: (event.clientY - box.top - this.top) / this.scale,
+    };
   }
 
   redraw() {
@@ -156,7 +159,11 @@ export class Stage {
     event.preventDefault();
     if (this.turned && !event.ctrlKey) return this.turned(Math.sign(event.deltaY));
     const box = this.canvas.getBoundingClientRect();
-    return this.zoom(Math.exp(-event.deltaY / (event.deltaMode ? 12 : 400)), event.clientX - box.left, event.clientY - box.top);
+    return this.zoom(
+      Math.exp(-event.deltaY / (event.deltaMode ? 12 : 400)),
+      event.clientX - box.left,
+      event.clientY - box.top,
+    );
   }
 
   /** @param {PointerEvent} event */
@@ -197,7 +204,8 @@ export class Stage {
     const other = [...this.#fingers].find(([key]) => key !== id)?.[1];
     if (!other) return;
     const box = this.canvas.getBoundingClientRect();
-    const factor = Math.hypot(now.x - other.x, now.y - other.y) / (Math.hypot(before.x - other.x, before.y - other.y) || 1);
+    const factor =
+      Math.hypot(now.x - other.x, now.y - other.y) / (Math.hypot(before.x - other.x, before.y - other.y) || 1);
     this.pan((now.x - before.x) / 2, (now.y - before.y) / 2);
     this.zoom(factor, (now.x + other.x) / 2 - box.left, (now.y + other.y) / 2 - box.top);
   }

@@ -28,9 +28,19 @@ export class Work {
   constructor({ busy } = {}) {
     this.status = h("p", { class: "status", role: "status" });
     this.bar = h("progress", { hidden: true, "aria-label": "Progress" });
-    this.cancel = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.#abort?.abort() }, "Cancel");
+    this.cancel = h(
+      "button",
+      { type: "button", class: "quiet", hidden: true, onclick: () => this.#abort?.abort() },
+      "Cancel",
+    );
     this.trouble = h("div", { class: "trouble", role: "alert" });
-    this.element = h("div", { class: "work" }, h("div", { class: "row" }, this.status, this.cancel), this.bar, this.trouble);
+    this.element = h(
+      "div",
+      { class: "work" },
+      h("div", { class: "row" }, this.status, this.cancel),
+      this.bar,
+      this.trouble,
+    );
     this.#busy = busy ?? (() => {});
   }
 
@@ -129,7 +139,13 @@ export function problemCard(problem, again) {
     { class: "problem" },
     h("p", {}, h("strong", {}, problem.title), " ", problem.detail),
     unknown && h("button", { type: "button", onclick: openKey }, icon("key"), "Enter a key"),
-    later && again && h("button", { type: "button", onclick: again }, problem.retryAfter ? `Try again (best after ${problem.retryAfter} s)` : "Try again"),
+    later &&
+      again &&
+      h(
+        "button",
+        { type: "button", onclick: again },
+        problem.retryAfter ? `Try again (best after ${problem.retryAfter} s)` : "Try again",
+      ),
     problem.requestId && h("p", { class: "fine" }, `${problem.code} · request ${problem.requestId}`),
   );
 }

@@ -42,9 +42,12 @@ export class Dicom {
   static async open(bytes) {
     const meta = new Dicom(bytes, true, 132, null);
     const syntax = meta.text(0x00020010);
-    if (syntax === DEFLATED) return new Dicom(await through(bytes.subarray(meta.end), new DecompressionStream("deflate-raw")), true, 0, meta);
+    if (syntax === DEFLATED)
+      return new Dicom(await through(bytes.subarray(meta.end), new DecompressionStream("deflate-raw")), true, 0, meta);
     if (syntax === IMPLICIT || syntax === EXPLICIT) return new Dicom(bytes, syntax === EXPLICIT, meta.end, meta);
-    throw notShown(`It is stored compressed (transfer syntax ${syntax || "unknown"}), which browsers do not read. The gateway reads it: numbers and files are there all the same.`);
+    throw notShown(
+      `It is stored compressed (transfer syntax ${syntax || "unknown"}), which browsers do not read. The gateway reads it: numbers and files are there all the same.`,
+    );
   }
 
   /**
@@ -69,7 +72,8 @@ export class Dicom {
         length = view.getUint32(at + 4, true);
         at += 8;
       }
-      const nested = kind === "SQ" || (length === UNDEFINED && tag !== PIXELS) || (!kind && this.#isSequence(at, length));
+      const nested =
+        kind === "SQ" || (length === UNDEFINED && tag !== PIXELS) || (!kind && this.#isSequence(at, length));
       if (nested) {
         /** @type {Dataset[]} */
         const items = [];
@@ -87,7 +91,12 @@ export class Dicom {
 
   /** Implicit VR does not say what a sequence is; it begins with an item. @param {number} at @param {number} length */
   #isSequence(at, length) {
-    return length >= 8 && at + 8 <= this.bytes.length && this.view.getUint16(at, true) === 0xfffe && this.view.getUint16(at + 2, true) === 0xe000;
+    return (
+      length >= 8 &&
+      at + 8 <= this.bytes.length &&
+      this.view.getUint16(at, true) === 0xfffe &&
+      this.view.getUint16(at + 2, true) === 0xe000
+    );
   }
 
   /** @param {number} start @param {number} end @param {Dataset[]} items */
@@ -110,7 +119,9 @@ export class Dicom {
   text(tag, from = this.root) {
     const element = from.get(tag);
     if (!element || element.items) return "";
-    return new TextDecoder("latin1").decode(this.bytes.subarray(element.at, element.at + element.length)).replace(/[\0 ]+$/, "");
+    return new TextDecoder("latin1")
+      .decode(this.bytes.subarray(element.at, element.at + element.length))
+      .replace(/[\0 ]+$/, "");
   }
 
   /** @param {number} tag @param {Dataset} [from] @returns {number[]} */
@@ -127,7 +138,10 @@ export class Dicom {
 
   /** What holds for a frame: its own groups, then those of all frames, then the file itself. @param {number} frame @param {number} macro @param {number} tag */
   ofFrame(frame, macro, tag) {
-    for (const [group, n] of [[0x52009230, frame], [0x52009229, 0]]) {
+    for (const [group, n] of [
+      [0x52009230, frame],
+      [0x52009229, 0],
+    ]) {
       const inside = this.root.get(group)?.items?.[n]?.get(macro)?.items?.[0];
       if (inside?.has(tag)) return this.numbers(tag, inside);
     }
@@ -152,7 +166,8 @@ export class Dicom {
     const element = this.root.get(PIXELS);
     const allocated = this.integer(0x00280100);
     const stored = this.integer(0x00280101) || allocated;
-    if (!element || !rows || !columns || (allocated !== 8 && allocated !== 16) || this.integer(0x00280002) > 1) throw notShown("It has no grey pixels of 8 or 16 bits.");
+    if (!element || !rows || !columns || (allocated !== 8 && allocated !== 16) || this.integer(0x00280002) > 1)
+      throw notShown("It has no grey pixels of 8 or 16 bits.");
     const size = rows * columns;
     const bytes = allocated / 8;
     const from = element.at + frame * size * bytes;

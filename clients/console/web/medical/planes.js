@@ -33,7 +33,12 @@ export class Plane {
     this.stage = new Stage(canvas, (context) => this.#paint(context));
     this.stage.pans = false;
     this.stage.turned = (steps) => hands.turn(steps);
-    this.stage.gesture = { start: (at, event) => this.#start(at, event), move: (at, event) => this.#move(at, event), end: () => this.#drop(), cancel: () => this.#drop() };
+    this.stage.gesture = {
+      start: (at, event) => this.#start(at, event),
+      move: (at, event) => this.#move(at, event),
+      end: () => this.#drop(),
+      cancel: () => this.#drop(),
+    };
   }
 
   #drawn = "";
@@ -95,7 +100,15 @@ export class Plane {
   }
 
   #render() {
-    const { volume, labels, colours, hidden, opacity, window: [centre, width], at } = this.look();
+    const {
+      volume,
+      labels,
+      colours,
+      hidden,
+      opacity,
+      window: [centre, width],
+      at,
+    } = this.look();
     if (!volume) return;
     const [across, down, fixed] = AXES[this.name];
     const key = [at[fixed], centre, width, opacity, [...hidden]].join();
@@ -113,7 +126,8 @@ export class Plane {
         const grey = (255 * (volume.values[from] - low)) / width;
         const label = labels ? labels[from] : 0;
         const colour = label && !hidden.has(label) ? colours[label] : null;
-        for (let band = 0; band < 3; band++) picture.data[to + band] = colour ? grey * (1 - opacity) + colour[band] * opacity : grey;
+        for (let band = 0; band < 3; band++)
+          picture.data[to + band] = colour ? grey * (1 - opacity) + colour[band] * opacity : grey;
         picture.data[to + 3] = 255;
       }
     context.putImageData(picture, 0, 0);
@@ -121,7 +135,8 @@ export class Plane {
 
   /** @param {import("../lib/stage.js").Point} at @param {PointerEvent} event */
   #start(at, event) {
-    if (event.button === 2 || this.hands.drags() === "window") this.#window = { x: event.clientX, y: event.clientY, window: this.look().window };
+    if (event.button === 2 || this.hands.drags() === "window")
+      this.#window = { x: event.clientX, y: event.clientY, window: this.look().window };
     else {
       this.#crossing = true;
       this.#cross(at);
@@ -132,9 +147,16 @@ export class Plane {
   #move(at, event) {
     if (this.#crossing) this.#cross(at);
     if (!this.#window) return;
-    const { x, y, window: [centre, width] } = this.#window;
+    const {
+      x,
+      y,
+      window: [centre, width],
+    } = this.#window;
     const step = Math.max(0.5, width / 250);
-    this.hands.window([Math.round(centre + (event.clientY - y) * step), Math.max(1, Math.round(width + (event.clientX - x) * step))]);
+    this.hands.window([
+      Math.round(centre + (event.clientY - y) * step),
+      Math.max(1, Math.round(width + (event.clientX - x) * step)),
+    ]);
   }
 
   #drop() {
@@ -149,7 +171,8 @@ export class Plane {
     const [across, down] = AXES[this.name];
     const [wide, high] = this.#pitch;
     const to = /** @type {[number, number, number]} */ ([...at]);
-    const within = (/** @type {number} */ n, /** @type {number} */ size) => Math.min(size - 1, Math.max(0, Math.floor(n)));
+    const within = (/** @type {number} */ n, /** @type {number} */ size) =>
+      Math.min(size - 1, Math.max(0, Math.floor(n)));
     to[across] = within(x / wide, volume.size[across]);
     to[down] = this.#row(within(y / high, volume.size[down]));
     this.hands.move(to);

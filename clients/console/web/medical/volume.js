@@ -52,15 +52,18 @@ function ofDicom(files) {
   const normal = across.length === 6 ? cross(across.slice(0, 3), across.slice(3)) : [0, 0, 1];
   const planes = files
     .filter((file) => file.rows === rows && file.columns === columns)
-    .flatMap((file) => Array.from({ length: file.frames }, (_, frame) => {
-      const position = file.ofFrame(frame, 0x00209113, 0x00200032);
-      return { file, frame, height: position.length === 3 ? dot(position, normal) : NaN };
-    }));
+    .flatMap((file) =>
+      Array.from({ length: file.frames }, (_, frame) => {
+        const position = file.ofFrame(frame, 0x00209113, 0x00200032);
+        return { file, frame, height: position.length === 3 ? dot(position, normal) : NaN };
+      }),
+    );
   if (planes.every((plane) => Number.isFinite(plane.height))) planes.sort((a, b) => a.height - b.height);
   const values = new Int16Array(rows * columns * planes.length);
   planes.forEach(({ file, frame }, n) => file.values(frame, values, n * rows * columns));
   const [down, right] = first.ofFrame(0, 0x00289110, 0x00280030);
-  const step = planes.length > 1 ? Math.abs(planes[planes.length - 1].height - planes[0].height) / (planes.length - 1) : NaN;
+  const step =
+    planes.length > 1 ? Math.abs(planes[planes.length - 1].height - planes[0].height) / (planes.length - 1) : NaN;
   const [centre] = first.ofFrame(0, 0x00289132, 0x00281050);
   const [width] = first.ofFrame(0, 0x00289132, 0x00281051);
   return {
@@ -94,7 +97,9 @@ function ofNifti(bytes) {
   const reader = READERS[view.getInt16(70, little)];
   if (!reader) throw notShown("Its voxels are of a type that is not read here.");
   const [size, read] = reader;
-  const dims = [1, 2, 3].map((n) => Math.max(1, n <= view.getInt16(40, little) ? view.getInt16(40 + 2 * n, little) : 1));
+  const dims = [1, 2, 3].map((n) =>
+    Math.max(1, n <= view.getInt16(40, little) ? view.getInt16(40 + 2 * n, little) : 1),
+  );
   const steps = [1, 2, 3].map((n) => Math.abs(view.getFloat32(76 + 4 * n, little)) || 1);
   const start = view.getFloat32(108, little);
   const slope = view.getFloat32(112, little) || 1;
@@ -108,7 +113,9 @@ function ofNifti(bytes) {
     for (let z = 0; z < out[2]; z++)
       for (let y = 0; y < out[1]; y++)
         for (let x = 0; x < out[0]; x++)
-          into[to++] = from([x, y, z].reduce((sum, n, at) => sum + strides[axes[at]] * (flips[at] ? out[at] - 1 - n : n), 0));
+          into[to++] = from(
+            [x, y, z].reduce((sum, n, at) => sum + strides[axes[at]] * (flips[at] ? out[at] - 1 - n : n), 0),
+          );
     return into;
   };
   const count = dims[0] * dims[1] * dims[2];
@@ -131,7 +138,8 @@ function ofNifti(bytes) {
 function orientation(view, little) {
   /** @type {number[][]} */
   let rows;
-  if (view.getInt16(254, little) > 0) rows = [280, 296, 312].map((at) => [0, 4, 8].map((by) => view.getFloat32(at + by, little)));
+  if (view.getInt16(254, little) > 0)
+    rows = [280, 296, 312].map((at) => [0, 4, 8].map((by) => view.getFloat32(at + by, little)));
   else {
     const [b, c, d] = [256, 260, 264].map((at) => view.getFloat32(at, little));
     const a = Math.sqrt(Math.max(0, 1 - b * b - c * c - d * d));
@@ -158,7 +166,15 @@ async function ofPicture(file) {
   const canvas = await openPicture(file);
   const { data } = contextOf(canvas).getImageData(0, 0, canvas.width, canvas.height);
   const values = Int16Array.from({ length: canvas.width * canvas.height }, (_, n) => data[4 * n]);
-  return { values, size: [canvas.width, canvas.height, 1], spacing: [1, 1, 1], instances: [], window: [127.5, 255], order: null, unit: "grey" };
+  return {
+    values,
+    size: [canvas.width, canvas.height, 1],
+    spacing: [1, 1, 1],
+    instances: [],
+    window: [127.5, 255],
+    order: null,
+    unit: "grey",
+  };
 }
 
 /**
@@ -173,7 +189,10 @@ export async function findLesions(path, request, volume) {
     try {
       const report = await askJson(`${path}&include=${form}`, request);
       const file = report.files[form];
-      const labels = form === "nifti" ? niftiBytes(await gunzip(blobOf(file))) : (await LabelLayer.of(blobOf(file), report.classes)).values;
+      const labels =
+        form === "nifti"
+          ? niftiBytes(await gunzip(blobOf(file)))
+          : (await LabelLayer.of(blobOf(file), report.classes)).values;
       return { report, labels: form === "nifti" && volume ? placed(labels, report, volume) : labels };
     } catch (error) {
       // Some series lie so that no NIfTI describes them: numbers are there all the same.
@@ -193,7 +212,9 @@ function placed(labels, report, volume) {
   // Frames of one file share its instance: they are in order already.
   if (from.size !== slices) return labels;
   const out = new Uint8Array(labels.length);
-  volume.instances.forEach((instance, n) => out.set(labels.subarray(size * (from.get(instance) ?? n), size * ((from.get(instance) ?? n) + 1)), n * size));
+  volume.instances.forEach((instance, n) =>
+    out.set(labels.subarray(size * (from.get(instance) ?? n), size * ((from.get(instance) ?? n) + 1)), n * size),
+  );
   return out;
 }
 

@@ -1,9 +1,10 @@
 /** CT of the chest: three planes, window, lesions over them, their volumes, and the files that go back to the PACS. */
 
+import { lesionTable, readoutOf, worstSlice } from "../medical/lesions.js";
 import { AXES, Plane, drawProfile } from "../medical/planes.js";
 import { findLesions, openVolume } from "../medical/volume.js";
 import { askJson, problemOf } from "../lib/api.js";
-import { css, fill, h, iconButton, number, percent, words } from "../lib/dom.js";
+import { fill, h, iconButton } from "../lib/dom.js";
 import { TaskForm, droppable } from "../lib/form.js";
 import { zip } from "../lib/packing.js";
 import { downloads, emptyStage, jsonBlob, noticeList, provenanceList, section, slider } from "../lib/panels.js";
@@ -23,7 +24,20 @@ const NEEDS_DICOM = "application/dicom";
 
 /** @param {import("../lib/store.js").Task} task @returns {import("../console.js").View} */
 export function view(task) {
-  const state = slice(task.name, /** @type {State} */ ({ volume: null, labels: null, colours: [], hidden: new Set(), opacity: 0.5, window: PRESETS[0][1], at: [0, 0, 0], report: null, drags: "cross" }));
+  const state = slice(
+    task.name,
+    /** @type {State} */ ({
+      volume: null,
+      labels: null,
+      colours: [],
+      hidden: new Set(),
+      opacity: 0.5,
+      window: PRESETS[0][1],
+      at: [0, 0, 0],
+      report: null,
+      drags: "cross",
+    }),
+  );
   const hands = {
     move: (/** @type {[number, number, number]} */ at) => state.set({ at }),
     window: (/** @type {[number, number]} */ window) => state.set({ window }),
@@ -31,30 +45,103 @@ export function view(task) {
     drags: () => state.get().drags,
   };
   const planes = /** @type {import("../medical/planes.js").Name[]} */ (Object.keys(AXES)).map((name) => {
-    const canvas = h("canvas", { tabIndex: 0, role: "application", "aria-label": `${name} plane; page up and page down go through the slices, plus and minus zoom` });
+    const canvas = h("canvas", {
+      tabIndex: 0,
+      role: "application",
+      "aria-label": `${name} plane; page up and page down go through the slices, plus and minus zoom`,
+    });
     const plane = new Plane(canvas, name, state.get, hands);
     canvas.addEventListener("keydown", (event) => key(event, plane));
-    return { name, plane, box: h("div", { class: `plane ${name}` }, canvas, h("span", { class: "tag" }, name[0].toUpperCase() + name.slice(1))) };
+    return {
+      name,
+      plane,
+      box: h(
+        "div",
+        { class: `plane ${name}` },
+        canvas,
+        h("span", { class: "tag" }, name[0].toUpperCase() + name.slice(1)),
+      ),
+    };
   });
   const readout = h("p", { class: "readout", role: "status" });
   const place = h("input", { type: "range", min: 0, max: 0, value: 0, "aria-label": "Slice" });
   const profile = h("canvas", { class: "profile", "aria-hidden": "true" });
   const strip = h("div", { class: "strip" }, profile, place);
-  const empty = emptyStage(task.title, "A DICOM file, a zip or a folder of one series, NIfTI, or a slice as PNG or JPEG. Nothing leaves this machine but to your gateway.", () => form.files[0].input.click());
+  const empty = emptyStage(
+    task.title,
+    "A DICOM file, a zip or a folder of one series, NIfTI, or a slice as PNG or JPEG. Nothing leaves this machine but to your gateway.",
+    () => form.files[0].input.click(),
+  );
   const center = h("input", { type: "number", "aria-label": "Window centre", class: "short" });
   const width = h("input", { type: "number", min: 1, "aria-label": "Window width", class: "short" });
-  const presets = h("select", { "aria-label": "Window preset", onchange: () => preset(presets.value) }, ...PRESETS.map(([name]) => h("option", {}, name)), h("option", { value: "" }, "Own"));
-  const drag = h("button", { type: "button", onclick: () => state.set({ drags: state.get().drags === "window" ? "cross" : "window" }), title: "Drag sets the window, as the right button always does" }, "Window drag");
-  const bar = h("div", { class: "toolbar", role: "toolbar", "aria-label": "Window" }, iconButton("minus", "Zoom out", () => planes.forEach(({ plane }) => plane.stage.zoom(0.8))), iconButton("plus", "Zoom in", () => planes.forEach(({ plane }) => plane.stage.zoom(1.25))), iconButton("fit", "Fit", () => planes.forEach(({ plane }) => plane.stage.fit())), h("span", { class: "gap" }), h("label", {}, "Window", presets), h("label", {}, "C", center), h("label", {}, "W", width), drag);
-  const area = h("div", { class: "stage ct" }, bar, h("div", { class: "planes" }, ...planes.map(({ box }) => box)), strip, readout, empty);
-  const folder = h("input", { type: "file", webkitdirectory: true, class: "hidden-file", "aria-label": "Folder of a DICOM series", tabIndex: -1 });
-  const form = new TaskForm(task, { verb: "Find lesions", send: () => void send(), changed: (_, file) => void open(file), extra: [h("div", { class: "row" }, h("button", { type: "button", onclick: () => folder.click() }, "Open a folder"), folder)] });
-  const layer = section("Layer", slider("Opacity", state.get().opacity, (opacity) => state.set({ opacity })));
+  const presets = h(
+    "select",
+    { "aria-label": "Window preset", onchange: () => preset(presets.value) },
+    ...PRESETS.map(([name]) => h("option", {}, name)),
+    h("option", { value: "" }, "Own"),
+  );
+  const drag = h(
+    "button",
+    {
+      type: "button",
+      onclick: () => state.set({ drags: state.get().drags === "window" ? "cross" : "window" }),
+      title: "Drag sets the window, as the right button always does",
+    },
+    "Window drag",
+  );
+  const bar = h(
+    "div",
+    { class: "toolbar", role: "toolbar", "aria-label": "Window" },
+    iconButton("minus", "Zoom out", () => planes.forEach(({ plane }) => plane.stage.zoom(0.8))),
+    iconButton("plus", "Zoom in", () => planes.forEach(({ plane }) => plane.stage.zoom(1.25))),
+    iconButton("fit", "Fit", () => planes.forEach(({ plane }) => plane.stage.fit())),
+    h("span", { class: "gap" }),
+    h("label", {}, "Window", presets),
+    h("label", {}, "C", center),
+    h("label", {}, "W", width),
+    drag,
+  );
+  const area = h(
+    "div",
+    { class: "stage ct" },
+    bar,
+    h("div", { class: "planes" }, ...planes.map(({ box }) => box)),
+    strip,
+    readout,
+    empty,
+  );
+  const folder = h("input", {
+    type: "file",
+    webkitdirectory: true,
+    class: "hidden-file",
+    "aria-label": "Folder of a DICOM series",
+    tabIndex: -1,
+  });
+  const form = new TaskForm(task, {
+    verb: "Find lesions",
+    send: () => void send(),
+    changed: (_, file) => void open(file),
+    extra: [
+      h(
+        "div",
+        { class: "row" },
+        h("button", { type: "button", onclick: () => folder.click() }, "Open a folder"),
+        folder,
+      ),
+    ],
+  });
+  const layer = section(
+    "Layer",
+    slider("Opacity", state.get().opacity, (opacity) => state.set({ opacity })),
+  );
   const results = h("div", { "aria-live": "polite" });
   folder.addEventListener("change", async () => form.files[0].set(await zip([...(folder.files ?? [])])));
   droppable(area, async (files) => form.files[0].set(files.length > 1 ? await zip(files) : files[0]));
   place.addEventListener("input", () => cut(Number(place.value)));
-  for (const field of [center, width]) field.addEventListener("change", () => state.set({ window: [Number(center.value), Math.max(1, Number(width.value))] }));
+  for (const field of [center, width])
+    field.addEventListener("change", () =>
+      state.set({ window: [Number(center.value), Math.max(1, Number(width.value))] }),
+    );
 
   /** @param {number} n */
   const cut = (n) => state.set({ at: [state.get().at[0], state.get().at[1], n] });
@@ -65,7 +152,9 @@ export function view(task) {
 
   /** @param {KeyboardEvent} event @param {Plane} plane */
   function key(event, plane) {
-    const steps = /** @type {Record<string, number>} */ ({ PageUp: 1, PageDown: -1, ArrowUp: 1, ArrowDown: -1 })[event.key];
+    const steps = /** @type {Record<string, number>} */ ({ PageUp: 1, PageDown: -1, ArrowUp: 1, ArrowDown: -1 })[
+      event.key
+    ];
     const chosen = PRESETS[Number(event.key) - 1];
     if (steps) turn(steps);
     else if (chosen) preset(chosen[0]);
@@ -94,7 +183,10 @@ export function view(task) {
   const path = () => `v1/${task.name}?${new URLSearchParams({ model: form.model.value })}`;
 
   async function send() {
-    const found = await form.work.start((run) => findLesions(path(), { ...run, body: form.body() }, state.get().volume), () => void send());
+    const found = await form.work.start(
+      (run) => findLesions(path(), { ...run, body: form.body() }, state.get().volume),
+      () => void send(),
+    );
     if (!found) return;
     /** @type {number[][]} */
     const colours = [];
@@ -117,7 +209,8 @@ export function view(task) {
     place.value = String(now.at[2]);
     for (const { plane } of planes) plane.redraw();
     if (now.volume) fill(readout, readoutOf(now));
-    if (now.labels !== before.labels || now.at[2] !== before.at?.[2] || now.hidden !== before.hidden) requestAnimationFrame(() => drawProfile(profile, state.get()));
+    if (now.labels !== before.labels || now.at[2] !== before.at?.[2] || now.hidden !== before.hidden)
+      requestAnimationFrame(() => drawProfile(profile, state.get()));
     if (now.report !== before.report) fill(results, now.report && panel(now.report));
     before = now;
   });
@@ -132,13 +225,34 @@ export function view(task) {
   /** @param {Report} report */
   function panel(report) {
     const isDicom = (state.get().volume?.instances.length ?? 0) > 0;
-    const formats = task.formats.filter((format) => (isDicom || format !== NEEDS_DICOM) && (format !== "image/png" || report.slices.length === 1));
+    const formats = task.formats.filter(
+      (format) => (isDicom || format !== NEEDS_DICOM) && (format !== "image/png" || report.slices.length === 1),
+    );
     return h(
       "div",
       {},
-      section("Lesions", lesionTable(report, toggle), !state.get().labels && h("p", { class: "fine" }, "No layer is drawn: the file cannot be shown here, or no array describes where its slices lie.")),
+      section(
+        "Lesions",
+        lesionTable(report, toggle),
+        !state.get().labels &&
+          h(
+            "p",
+            { class: "fine" },
+            "No layer is drawn: the file cannot be shown here, or no array describes where its slices lie.",
+          ),
+      ),
       noticeList(report.notices),
-      downloads({ name: task.name, formats, path: path(), body: () => form.body(), work: form.work, here: [{ label: "Report (JSON)", file: `${task.name}.json`, blob: () => jsonBlob({ ...report, files: undefined }) }], also: report.slices.length === 1 ? [["Overlay", "&overlay=true"]] : [] }),
+      downloads({
+        name: task.name,
+        formats,
+        path: path(),
+        body: () => form.body(),
+        work: form.work,
+        here: [
+          { label: "Report (JSON)", file: `${task.name}.json`, blob: () => jsonBlob({ ...report, files: undefined }) },
+        ],
+        also: report.slices.length === 1 ? [["Overlay", "&overlay=true"]] : [],
+      }),
       provenanceList(report.provenance),
     );
   }
@@ -152,32 +266,8 @@ export function view(task) {
     .catch(() => {});
 
   const side = h("div", { class: "side" }, section(task.title, form.element), layer, results);
-  return { element: h("div", { class: "view" }, area, side), show: () => requestAnimationFrame(() => drawProfile(profile, state.get())) };
-}
-
-/** @param {Readonly<State>} now */
-function readoutOf({ volume, at, window: [centre, width], labels, report }) {
-  if (!volume) return "";
-  const n = at[0] + volume.size[0] * (at[1] + volume.size[1] * at[2]);
-  const label = labels && report?.classes.find((/** @type {any} */ one) => one.value === labels[n] && one.value);
-  return [`Slice ${at[2] + 1} of ${volume.size[2]}`, `C ${centre} W ${width}`, `${Math.round(volume.values[n])} ${volume.unit}`, label && words(label.name)].filter(Boolean).join(" · ");
-}
-
-/** The slice with most of what was found; null where nothing was. @param {Uint8Array} labels @param {number[]} size */
-function worstSlice(labels, [columns, rows, slices]) {
-  const counts = new Uint32Array(slices);
-  labels.forEach((label, n) => label && counts[Math.floor(n / (columns * rows))]++);
-  const most = Math.max(...counts);
-  return most ? counts.indexOf(most) : null;
-}
-
-/** @param {Report} report @param {(value: number) => void} toggle */
-function lesionTable({ lesions, classes }, toggle) {
-  const colours = new Map(classes.map((/** @type {any} */ one) => [one.value, one.colour]));
-  return h(
-    "table",
-    { class: "table" },
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "class"), h("th", { scope: "col", class: "n" }, "ml"), h("th", { scope: "col", class: "n" }, "voxels"), h("th", { scope: "col", class: "n" }, "of the field"))),
-    h("tbody", {}, ...lesions.map((/** @type {any} */ one) => h("tr", {}, h("td", {}, h("label", { class: "check" }, h("input", { type: "checkbox", checked: true, onchange: () => toggle(one.value) }), h("span", { class: "swatch", style: { background: css(colours.get(one.value) ?? []) } }), words(one.name))), h("td", { class: "n" }, one.volume_ml === null ? "–" : number(one.volume_ml, 1)), h("td", { class: "n" }, number(one.voxels)), h("td", { class: "n" }, percent(one.imaged_share))))),
-  );
+  return {
+    element: h("div", { class: "view" }, area, side),
+    show: () => requestAnimationFrame(() => drawProfile(profile, state.get())),
+  };
 }

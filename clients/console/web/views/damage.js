@@ -1,8 +1,9 @@
 /** Damage per building: a pair on a map, a swipe between before and after, and every building in a list. */
 
 import { buildingList } from "../damage/buildings.js";
+import { districtTable, pairFacts } from "../damage/facts.js";
 import { askJson, problemOf } from "../lib/api.js";
-import { fill, h, iconButton, number, percent, words } from "../lib/dom.js";
+import { fill, h, iconButton, number } from "../lib/dom.js";
 import { TaskForm, droppable, modelsOf } from "../lib/form.js";
 import { downloads, emptyStage, jsonBlob, legend, noticeList, provenanceList, section, slider } from "../lib/panels.js";
 import { slice } from "../lib/store.js";
@@ -18,16 +19,33 @@ import { slice } from "../lib/store.js";
  * @property {boolean} shown whether there is a map
  */
 
-const NAMES = { pre: /pre|before|_a\./i, post: /post|after|_b\./i, districts: /json$/i };
+const NAMES = { pre: /pre|before|_a\./i, post: /post|after|_b\./i, footprints: /foot.*json$/i, districts: /json$/i };
 const GEOGRAPHIC = new Set(["application/geo+json", "application/geopackage+sqlite3"]);
 
 /** @param {import("../lib/store.js").Task} task @returns {import("../console.js").View} */
 export function view(task) {
-  const state = slice(task.name, /** @type {State} */ ({ report: null, hidden: new Set(), opacity: 0.8, swipe: 0.5, selected: null, shown: false }));
-  const target = h("div", { class: "map", tabIndex: 0, role: "application", "aria-label": "Map of the pair with its buildings; arrow keys move it, plus and minus zoom" });
+  const state = slice(
+    task.name,
+    /** @type {State} */ ({ report: null, hidden: new Set(), opacity: 0.8, swipe: 0.5, selected: null, shown: false }),
+  );
+  const target = h("div", {
+    class: "map",
+    tabIndex: 0,
+    role: "application",
+    "aria-label": "Map of the pair with its buildings; arrow keys move it, plus and minus zoom",
+  });
   const readout = h("p", { class: "readout" });
   const note = h("p", { class: "fine", role: "status" });
-  const align = h("select", { "aria-label": "Alignment" }, ...[["", "as the images need"], ["auto", "auto"], ["off", "off"], ["require", "require"]].map(([value, text]) => h("option", { value }, text)));
+  const align = h(
+    "select",
+    { "aria-label": "Alignment" },
+    ...[
+      ["", "as the images need"],
+      ["auto", "auto"],
+      ["off", "off"],
+      ["require", "require"],
+    ].map(([value, text]) => h("option", { value }, text)),
+  );
   const form = new TaskForm(task, {
     verb: "Assess",
     models: [...modelsOf(task), "fused"],
@@ -39,8 +57,20 @@ export function view(task) {
     send: () => void send(),
   });
   const results = h("div", { "aria-live": "polite" });
-  const empty = emptyStage(task.title, "Two images of one place, before and after: GeoTIFF, PNG or JPEG. Drop both at once; names with pre and post say which is which.", () => form.files[0].input.click(), "Choose the image before");
-  const swipe = h("input", { type: "range", class: "swipe", min: 0, max: 1000, value: 500, "aria-label": "Swipe between before and after" });
+  const empty = emptyStage(
+    task.title,
+    "Two images of one place, before and after: GeoTIFF, PNG or JPEG. Drop both at once; names with pre and post say which is which.",
+    () => form.files[0].input.click(),
+    "Choose the image before",
+  );
+  const swipe = h("input", {
+    type: "range",
+    class: "swipe",
+    min: 0,
+    max: 1000,
+    value: 500,
+    "aria-label": "Swipe between before and after",
+  });
   const line = h("div", { class: "swipe-line" }, h("div", { class: "grip" }));
   line.addEventListener("pointerdown", (event) => line.setPointerCapture(event.pointerId));
   line.addEventListener("pointermove", (event) => {
@@ -53,11 +83,25 @@ export function view(task) {
   /** @type {ReturnType<typeof buildingList> | null} */
   let list = null;
 
-  const bar = h("div", { class: "toolbar", role: "toolbar", "aria-label": "Map" }, iconButton("minus", "Zoom out", () => map?.zoom(-1)), iconButton("plus", "Zoom in", () => map?.zoom(1)), iconButton("fit", "Fit", () => map?.fit()), h("span", { class: "gap" }), h("span", { class: "side-label" }, "Before"), swipe, h("span", { class: "side-label" }, "After"));
+  const bar = h(
+    "div",
+    { class: "toolbar", role: "toolbar", "aria-label": "Map" },
+    iconButton("minus", "Zoom out", () => map?.zoom(-1)),
+    iconButton("plus", "Zoom in", () => map?.zoom(1)),
+    iconButton("fit", "Fit", () => map?.fit()),
+    h("span", { class: "gap" }),
+    h("span", { class: "side-label" }, "Before"),
+    swipe,
+    h("span", { class: "side-label" }, "After"),
+  );
   const area = h("div", { class: "stage" }, target, line, bar, readout, empty);
   droppable(area, (files) => form.take(files, NAMES));
   swipe.addEventListener("input", () => state.set({ swipe: Number(swipe.value) / 1000 }));
-  const layer = section("Layer", slider("Opacity", state.get().opacity, (opacity) => state.set({ opacity })), note);
+  const layer = section(
+    "Layer",
+    slider("Opacity", state.get().opacity, (opacity) => state.set({ opacity })),
+    note,
+  );
 
   /** Pairs are opened one after the other; the last one counts. */
   let opened = 0;
@@ -69,10 +113,17 @@ export function view(task) {
     const [pre, post] = [form.file("pre"), form.file("post")];
     if (!pre) return;
     try {
-      const [{ openScene }, { PairMap }] = await Promise.all([import("../damage/scene.js"), import("../damage/map.js")]);
+      const [{ openScene }, { PairMap }] = await Promise.all([
+        import("../damage/scene.js"),
+        import("../damage/map.js"),
+      ]);
       const scenes = await Promise.all([openScene(pre), post ? openScene(post) : null]);
       if (mine !== opened) return;
-      map ??= new PairMap(target, (text) => fill(readout, text), (n) => state.set({ selected: n }));
+      map ??= new PairMap(
+        target,
+        (text) => fill(readout, text),
+        (n) => state.set({ selected: n }),
+      );
       fill(note, await map.open(scenes[0], scenes[1]));
       state.set({ shown: true });
     } catch (error) {
@@ -83,7 +134,10 @@ export function view(task) {
   const query = () => new URLSearchParams({ model: form.model.value, ...(align.value ? { align: align.value } : {}) });
 
   async function send() {
-    const report = await form.work.start((run) => askJson(`v1/${task.name}?${query()}`, { ...run, body: form.body() }), () => void send());
+    const report = await form.work.start(
+      (run) => askJson(`v1/${task.name}?${query()}`, { ...run, body: form.body() }),
+      () => void send(),
+    );
     if (!report) return;
     await opening;
     map?.show(report.regions, report.classes);
@@ -118,7 +172,8 @@ export function view(task) {
 
   /** @param {Report} report */
   function panel(report) {
-    const counts = (/** @type {number} */ value) => report.regions.filter((/** @type {any} */ region) => region.class === value).length;
+    const counts = (/** @type {number} */ value) =>
+      report.regions.filter((/** @type {any} */ region) => region.class === value).length;
     list = buildingList(report.regions, report.classes, {
       hidden: state.get().hidden,
       choose: (n) => {
@@ -149,33 +204,4 @@ export function view(task) {
 
   const side = h("div", { class: "side" }, section(task.title, form.element), layer, results);
   return { element: h("div", { class: "view" }, area, side) };
-}
-
-/** @param {Report} report */
-function pairFacts({ alignment, observed_share: observed, featureless_share: blank, geography }) {
-  const { shift, confidence, corrected, overlap } = alignment;
-  const rows = [
-    ["Observed", `${percent(observed)} of the image before`],
-    blank > 0 && ["Blank or cloud", percent(blank)],
-    ["Overlap", percent(overlap)],
-    ["Shift", shift ? `${shift[0]}, ${shift[1]} px, ${corrected ? "undone" : "left as it is"}` : "not measured"],
-    confidence !== null && ["Confidence of it", percent(confidence)],
-    geography && ["CRS", geography.crs],
-  ].filter(Boolean);
-  return h("dl", { class: "facts" }, .../** @type {string[][]} */ (rows).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
-}
-
-/** @param {Report[]} districts */
-function districtTable(districts) {
-  const classes = districts[0]?.classes ?? [];
-  return h(
-    "div",
-    { class: "scroll" },
-    h(
-      "table",
-      { class: "table" },
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "district"), h("th", { scope: "col", class: "n" }, "observed"), ...classes.map((/** @type {any} */ one) => h("th", { scope: "col", class: "n" }, words(one.name))))),
-      h("tbody", {}, ...districts.map((one) => h("tr", {}, h("td", {}, one.name ?? one.id ?? "in none"), h("td", { class: "n" }, one.not_assessed ? "not assessed" : one.observed_share === null ? "" : percent(one.observed_share)), ...one.classes.map((/** @type {any} */ kind) => h("td", { class: "n" }, one.not_assessed ? "–" : number(kind.buildings)))))),
-    ),
-  );
 }

@@ -3,7 +3,17 @@
 import { Problem, askJson } from "../lib/api.js";
 import { fill, h, iconButton, number, percent, words } from "../lib/dom.js";
 import { TaskForm, droppable } from "../lib/form.js";
-import { downloads, emptyStage, jsonBlob, legend, noticeList, provenanceList, section, slider } from "../lib/panels.js";
+import {
+  downloads,
+  emptyStage,
+  jsonBlob,
+  legend,
+  noticeList,
+  provenanceList,
+  section,
+  slider,
+  scoreBars,
+} from "../lib/panels.js";
 import { LabelLayer, blobOf, openPicture } from "../lib/pictures.js";
 import { Stage } from "../lib/stage.js";
 import { slice } from "../lib/store.js";
@@ -22,14 +32,30 @@ import { slice } from "../lib/store.js";
 
 /** @param {Task} task @returns {import("../console.js").View} */
 export function view(task) {
-  const state = slice(task.name, /** @type {State} */ ({ picture: null, layer: null, report: null, hidden: new Set(), opacity: 0.6, box: null }));
-  const canvas = h("canvas", { tabIndex: 0, role: "img", "aria-label": `${task.title}: the image and what was found on it` });
+  const state = slice(
+    task.name,
+    /** @type {State} */ ({ picture: null, layer: null, report: null, hidden: new Set(), opacity: 0.6, box: null }),
+  );
+  const canvas = h("canvas", {
+    tabIndex: 0,
+    role: "img",
+    "aria-label": `${task.title}: the image and what was found on it`,
+  });
   const stage = new Stage(canvas, (context) => paint(context, state.get(), stage.scale));
   const results = h("div", { class: "results", "aria-live": "polite" });
   const form = new TaskForm(task, { send: () => void send(), changed: (_, file) => void open(file) });
-  const layers = section("Layer", slider("Opacity", state.get().opacity, (opacity) => state.set({ opacity })));
+  const layers = section(
+    "Layer",
+    slider("Opacity", state.get().opacity, (opacity) => state.set({ opacity })),
+  );
   const empty = emptyStage(task.title, task.parts[0]?.description ?? "", () => form.files[0]?.input.click());
-  const bar = h("div", { class: "toolbar" }, iconButton("minus", "Zoom out", () => stage.zoom(0.8)), iconButton("plus", "Zoom in", () => stage.zoom(1.25)), iconButton("fit", "Fit", () => stage.fit()));
+  const bar = h(
+    "div",
+    { class: "toolbar" },
+    iconButton("minus", "Zoom out", () => stage.zoom(0.8)),
+    iconButton("plus", "Zoom in", () => stage.zoom(1.25)),
+    iconButton("fit", "Fit", () => stage.fit()),
+  );
   const area = h("div", { class: "stage" }, canvas, bar, empty);
   canvas.addEventListener("keydown", (event) => stage.key(event));
   droppable(area, (files) => form.take(files));
@@ -48,17 +74,20 @@ export function view(task) {
   }
 
   async function send() {
-    await form.work.start(async (run) => {
-      const query = new URLSearchParams({ model: form.model.value });
-      const path = `v1/${task.name}?${query}`;
-      const report = await askWithMap(path, { ...run, body: form.body() });
-      const { label_map: map, overlay } = report.pictures ?? {};
-      const layer = map && report.classes ? await LabelLayer.of(blobOf(map), report.classes) : null;
-      const picture = !layer && overlay ? await openPicture(blobOf(overlay)) : state.get().picture;
-      if (picture && picture !== state.get().picture) stage.open(picture.width, picture.height);
-      state.set({ report, layer, picture, hidden: new Set(), box: null });
-      if (layer && !picture) stage.open(layer.canvas.width, layer.canvas.height);
-    }, () => void send());
+    await form.work.start(
+      async (run) => {
+        const query = new URLSearchParams({ model: form.model.value });
+        const path = `v1/${task.name}?${query}`;
+        const report = await askWithMap(path, { ...run, body: form.body() });
+        const { label_map: map, overlay } = report.pictures ?? {};
+        const layer = map && report.classes ? await LabelLayer.of(blobOf(map), report.classes) : null;
+        const picture = !layer && overlay ? await openPicture(blobOf(overlay)) : state.get().picture;
+        if (picture && picture !== state.get().picture) stage.open(picture.width, picture.height);
+        state.set({ report, layer, picture, hidden: new Set(), box: null });
+        if (layer && !picture) stage.open(layer.canvas.width, layer.canvas.height);
+      },
+      () => void send(),
+    );
   }
 
   /** @type {Record<string, any> | null} */
@@ -84,16 +113,23 @@ export function view(task) {
   /** @param {Record<string, any>} report */
   function reportPanel(report) {
     const regions = /** @type {Record<string, any>[] | undefined} */ (report.regions);
-    const counts = regions && ((/** @type {number} */ value) => regions.filter((region) => region.class === value).length);
+    const counts =
+      regions && ((/** @type {number} */ value) => regions.filter((region) => region.class === value).length);
     return h(
       "div",
       {},
-      report.classes && section("Classes", legend(report.classes, { hidden: new Set(), toggle, counts, counted: "regions" })),
+      report.classes &&
+        section("Classes", legend(report.classes, { hidden: new Set(), toggle, counts, counted: "regions" })),
       report.scores && section("Scores", scoreBars(report.scores, report.label, report.threshold)),
-      regions && regions.length > 0 && section("Regions", regionTable(regions, (box) => {
-        state.set({ box });
-        stage.look(box);
-      })),
+      regions &&
+        regions.length > 0 &&
+        section(
+          "Regions",
+          regionTable(regions, (box) => {
+            state.set({ box });
+            stage.look(box);
+          }),
+        ),
       noticeList(report.notices ?? []),
       downloads({
         name: task.name,
@@ -101,13 +137,24 @@ export function view(task) {
         path: `v1/${task.name}?${new URLSearchParams({ model: form.model.value })}`,
         body: () => form.body(),
         work: form.work,
-        here: [{ label: "Report (JSON)", file: `${task.name}.json`, blob: () => jsonBlob({ ...report, pictures: undefined }) }],
+        here: [
+          {
+            label: "Report (JSON)",
+            file: `${task.name}.json`,
+            blob: () => jsonBlob({ ...report, pictures: undefined }),
+          },
+        ],
       }),
       report.provenance && provenanceList(report.provenance),
     );
   }
 
-  const element = h("div", { class: "view" }, area, h("div", { class: "side" }, section(task.title, form.element), layers, results));
+  const element = h(
+    "div",
+    { class: "view" },
+    area,
+    h("div", { class: "side" }, section(task.title, form.element), layers, results),
+  );
   return { element, show: () => stage.redraw() };
 }
 
@@ -120,7 +167,8 @@ async function askWithMap(path, request) {
   try {
     return await askJson(`${path}&include=label_map`, request);
   } catch (error) {
-    if (error instanceof Problem && error.code === "parameter-invalid" && error.pointer === "/include") return askJson(path, request);
+    if (error instanceof Problem && error.code === "parameter-invalid" && error.pointer === "/include")
+      return askJson(path, request);
     throw error;
   }
 }
@@ -140,25 +188,6 @@ function paint(context, { picture, layer, opacity, box }, scale) {
   }
 }
 
-/**
- * @param {Record<string, number>} scores @param {string} [label] @param {number} [threshold]
- */
-export function scoreBars(scores, label, threshold) {
-  return h(
-    "div",
-    { class: "bars" },
-    ...Object.entries(scores).map(([name, score]) =>
-      h(
-        "div",
-        { class: name === label ? "bar decided" : "bar" },
-        h("span", { class: "name" }, name),
-        h("span", { class: "track" }, h("span", { class: "fill", style: { width: `${100 * score}%` } }), threshold !== undefined && name === Object.keys(scores)[0] && h("span", { class: "mark", style: { left: `${100 * threshold}%` }, title: `threshold ${threshold}` })),
-        h("span", { class: "n" }, percent(score)),
-      ),
-    ),
-  );
-}
-
 /** @param {Record<string, any>[]} regions @param {(box: number[]) => void} look */
 function regionTable(regions, look) {
   const most = 500;
@@ -169,9 +198,40 @@ function regionTable(regions, look) {
     h(
       "table",
       { class: "table" },
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "class"), h("th", { scope: "col", class: "n" }, "pixels"), h("th", { scope: "col", class: "n" }, "confidence"))),
-      h("tbody", {}, ...rows.map((region) => h("tr", {}, h("td", {}, h("button", { type: "button", class: "link", onclick: () => look(region.box) }, words(region.name))), h("td", { class: "n" }, number(region.area)), h("td", { class: "n" }, region.confidence === null || region.confidence === undefined ? "" : percent(region.confidence))))),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          h("th", { scope: "col" }, "class"),
+          h("th", { scope: "col", class: "n" }, "pixels"),
+          h("th", { scope: "col", class: "n" }, "confidence"),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        ...rows.map((region) =>
+          h(
+            "tr",
+            {},
+            h(
+              "td",
+              {},
+              h("button", { type: "button", class: "link", onclick: () => look(region.box) }, words(region.name)),
+            ),
+            h("td", { class: "n" }, number(region.area)),
+            h(
+              "td",
+              { class: "n" },
+              region.confidence === null || region.confidence === undefined ? "" : percent(region.confidence),
+            ),
+          ),
+        ),
+      ),
     ),
-    regions.length > most && h("p", { class: "fine" }, `The ${most} largest of ${number(regions.length)}; the report has all.`),
+    regions.length > most &&
+      h("p", { class: "fine" }, `The ${most} largest of ${number(regions.length)}; the report has all.`),
   );
 }

@@ -4,10 +4,11 @@ import { Hands } from "../interactive/hands.js";
 import { objectList } from "../interactive/list.js";
 import { Log } from "../interactive/log.js";
 import { coco, geojson, maskPng } from "../interactive/masks.js";
+import { keysHelp, toolbar } from "../interactive/toolbar.js";
 import { paint } from "../interactive/paint.js";
 import { joined } from "../interactive/transport.js";
 import { askJson, problemOf } from "../lib/api.js";
-import { fill, h, icon, iconButton, number, save } from "../lib/dom.js";
+import { fill, h, icon, number, save } from "../lib/dom.js";
 import { FileField, droppable, modelsOf } from "../lib/form.js";
 import { emptyStage, jsonBlob, section } from "../lib/panels.js";
 import { openPicture } from "../lib/pictures.js";
@@ -23,34 +24,76 @@ export function view(task) {
   const log = new Log();
   /** What each model takes. @type {Map<string, "iog" | "dextr">} */
   const takes = new Map();
-  const canvas = h("canvas", { tabIndex: 0, role: "application", "aria-label": "The image. Arrow keys move a cross, Enter clicks there, Alt Enter clicks what is too much, B sets a corner of a box, plus and minus zoom.", "aria-describedby": "interactive-status" });
+  const canvas = h("canvas", {
+    tabIndex: 0,
+    role: "application",
+    "aria-label":
+      "The image. Arrow keys move a cross, Enter clicks there, Alt Enter clicks what is too much, B sets a corner of a box, plus and minus zoom.",
+    "aria-describedby": "interactive-status",
+  });
   const readout = h("p", { class: "readout", role: "status", id: "interactive-status" });
   const tell = (/** @type {string} */ text) => fill(readout, text);
   const stage = new Stage(canvas, (context) => paint(context, stage.scale, log.state.get(), hands.underway));
   /** @type {Hands} */
-  const hands = new Hands(stage, log, () => takes.get(log.active && !hands.underway.extreme.length ? log.active.model : log.state.get().model) ?? "iog", tell);
+  const hands = new Hands(
+    stage,
+    log,
+    () => takes.get(log.active && !hands.underway.extreme.length ? log.active.model : log.state.get().model) ?? "iog",
+    tell,
+  );
   const field = new FileField(task.parts[0], (file) => void open(file));
   const models = h("select", { "aria-label": "Model", onchange: () => log.state.set({ model: models.value }) });
   const other = h("select", { "aria-label": "Model to compare with" });
   const compare = h("button", { type: "button", onclick: () => log.compare(other.value, joined) }, "Compare");
   const compared = h("p", { class: "fine", role: "status" });
   const trouble = h("div", { role: "alert" });
-  const saves = h("div", { class: "buttons" }, ...[
-    ["COCO", "masks.json", () => jsonBlob(coco(kept(), stage.width, stage.height, log.state.get().file?.name ?? "image"))],
-    ["PNG", "masks.png", () => maskPng(kept(), stage.width, stage.height)],
-    ["GeoJSON", "outlines.geojson", () => jsonBlob(geojson(kept()))],
-  ].map(([label, file, blob]) => h("button", { type: "button", onclick: () => void store(/** @type {() => Blob | Promise<Blob>} */ (blob), String(file)) }, icon("down"), String(label))));
+  const saves = h(
+    "div",
+    { class: "buttons" },
+    ...[
+      [
+        "COCO",
+        "masks.json",
+        () => jsonBlob(coco(kept(), stage.width, stage.height, log.state.get().file?.name ?? "image")),
+      ],
+      ["PNG", "masks.png", () => maskPng(kept(), stage.width, stage.height)],
+      ["GeoJSON", "outlines.geojson", () => jsonBlob(geojson(kept()))],
+    ].map(([label, file, blob]) =>
+      h(
+        "button",
+        { type: "button", onclick: () => void store(/** @type {() => Blob | Promise<Blob>} */ (blob), String(file)) },
+        icon("down"),
+        String(label),
+      ),
+    ),
+  );
 
-  const empty = emptyStage(task.title, "Drag a box around an object. Then click on what is missing from it, and with the right button or Alt on what is too much.", () => field.input.click());
+  const empty = emptyStage(
+    task.title,
+    "Drag a box around an object. Then click on what is missing from it, and with the right button or Alt on what is too much.",
+    () => field.input.click(),
+  );
   const { bar, refresh } = toolbar(log, stage);
   const area = h("div", { class: "stage" }, canvas, bar, readout, empty);
   droppable(area, ([file]) => field.set(file));
 
-  const objects = section("Objects", objectList(log, (object) => object.found?.box && stage.look(object.found.box)));
+  const objects = section(
+    "Objects",
+    objectList(log, (object) => object.found?.box && stage.look(object.found.box)),
+  );
   const side = h(
     "div",
     { class: "side" },
-    section(task.title, h("div", { class: "form" }, field.element, h("label", { class: "field" }, h("span", {}, "Model"), models), trouble)),
+    section(
+      task.title,
+      h(
+        "div",
+        { class: "form" },
+        field.element,
+        h("label", { class: "field" }, h("span", {}, "Model"), models),
+        trouble,
+      ),
+    ),
     objects,
     section("Compare", h("div", { class: "row" }, other, compare), compared),
     section("Download", saves),
@@ -58,7 +101,8 @@ export function view(task) {
   );
 
   /** @returns {import("../interactive/masks.js").Kept[]} */
-  const kept = () => log.objects.flatMap(({ name, model, colour, found }) => (found ? [{ name, model, colour, found }] : []));
+  const kept = () =>
+    log.objects.flatMap(({ name, model, colour, found }) => (found ? [{ name, model, colour, found }] : []));
 
   /** @param {() => Blob | Promise<Blob>} blob @param {string} name */
   async function store(blob, name) {
@@ -70,7 +114,8 @@ export function view(task) {
   /** @param {File | null} file */
   async function open(file) {
     if (!file) return;
-    if (unsaved() && !confirm("The objects of this image have not been saved. Open another image all the same?")) return;
+    if (unsaved() && !confirm("The objects of this image have not been saved. Open another image all the same?"))
+      return;
     try {
       const picture = await openPicture(file);
       hands.reset();
@@ -111,58 +156,45 @@ export function view(task) {
     fill(trouble, now.problem && problemCard(now.problem));
     if (now.busy) return tell(`${now.busy} …`);
     const place = log.objects.findIndex((object) => object.id === active?.id) + 1;
-    if (active?.found) tell([`Object ${place}: ${number(active.found.area)} pixels`, active.found.score !== null && `score ${active.found.score.toFixed(2)}`, ...active.found.notices].filter(Boolean).join(" · "));
+    if (active?.found)
+      tell(
+        [
+          `Object ${place}: ${number(active.found.area)} pixels`,
+          active.found.score !== null && `score ${active.found.score.toFixed(2)}`,
+          ...active.found.notices,
+        ]
+          .filter(Boolean)
+          .join(" · "),
+      );
     else if (now.picture && !now.objects.length) tell("Drag a box around an object");
-    fill(compared, now.compared && active?.found && `${active.model}: ${number(active.found.area)} pixels. ${now.compared.model}, dashed: ${number(now.compared.found.area)} pixels, score ${now.compared.found.score?.toFixed(2) ?? "none"}.`);
+    fill(
+      compared,
+      now.compared &&
+        active?.found &&
+        `${active.model}: ${number(active.found.area)} pixels. ${now.compared.model}, dashed: ${number(now.compared.found.area)} pixels, score ${now.compared.found.score?.toFixed(2) ?? "none"}.`,
+    );
   });
   addEventListener("pagehide", () => log.end());
   document.addEventListener("keydown", (event) => {
-    if (!element.isConnected || !(event.ctrlKey || event.metaKey) || /** @type {HTMLElement} */ (event.target).matches("input, textarea")) return;
+    if (
+      !element.isConnected ||
+      !(event.ctrlKey || event.metaKey) ||
+      /** @type {HTMLElement} */ (event.target).matches("input, textarea")
+    )
+      return;
     const key = event.key.toLowerCase();
     if (key !== "z" && key !== "y") return;
     event.preventDefault();
     if (key === "y" || event.shiftKey) log.redo();
     else log.undo();
   });
-  void offer().catch((error) => fill(trouble, problemCard(problemOf(error), () => void offer())));
+  void offer().catch((error) =>
+    fill(
+      trouble,
+      problemCard(problemOf(error), () => void offer()),
+    ),
+  );
 
   const element = h("div", { class: "view" }, area, side);
   return { element, show: () => stage.redraw(), unsaved };
-}
-
-/** @param {Log} log @param {Stage} stage */
-function toolbar(log, stage) {
-  const { state } = log;
-  const tool = (/** @type {"draw" | "pan"} */ name, /** @type {string} */ label) => iconButton(name === "draw" ? "draw" : "hand", label, () => state.set({ tool: name }));
-  const draw = tool("draw", "Box and click");
-  const pan = tool("pan", "Move the image (P)");
-  const negative = h("button", { type: "button", title: "Clicks mark what is too much (N, right button or Alt)", onclick: () => state.set({ negative: !state.get().negative }) }, icon("minus"), "Too much");
-  const undo = iconButton("undo", "Undo (Ctrl Z)", () => log.undo());
-  const redo = iconButton("redo", "Redo (Shift Ctrl Z)", () => log.redo());
-  const gap = () => h("span", { class: "gap" });
-  const bar = h("div", { class: "toolbar", role: "toolbar", "aria-label": "Tools" }, draw, pan, gap(), negative, gap(), undo, redo, gap(), iconButton("minus", "Zoom out", () => stage.zoom(0.8)), iconButton("plus", "Zoom in", () => stage.zoom(1.25)), iconButton("fit", "Fit", () => stage.fit()));
-  /** @param {import("../interactive/log.js").State} now */
-  const refresh = (now) => {
-    draw.setAttribute("aria-pressed", String(now.tool === "draw"));
-    pan.setAttribute("aria-pressed", String(now.tool === "pan"));
-    negative.setAttribute("aria-pressed", String(now.negative));
-    undo.disabled = !now.past.length || now.steps > 0;
-    redo.disabled = !now.future.length || now.steps > 0;
-  };
-  return { bar, refresh };
-}
-
-function keysHelp() {
-  const rows = [
-    ["Drag", "a box: begins an object"],
-    ["Click", "adds to the chosen object; on another object, chooses that"],
-    ["Right button, Alt, Shift", "takes away from it"],
-    ["Wheel, pinch, + −, 0", "zoom; 0 fits"],
-    ["Arrows, Enter, Alt Enter", "move a cross, click there, click away"],
-    ["B … B", "two corners of a box at the cross"],
-    ["N, P", "clicks take away; move the image"],
-    ["Page Up, Page Down, Delete", "choose an object; delete it"],
-    ["Ctrl Z, Shift Ctrl Z", "undo, redo"],
-  ];
-  return h("dl", { class: "facts" }, ...rows.flatMap(([keys, what]) => [h("dt", {}, keys), h("dd", {}, what)]));
 }

@@ -12,7 +12,17 @@ import { problemCard } from "../lib/work.js";
 export function view() {
   const list = h("div", { class: "card scroll-x" });
   const card = h("div", { class: "models-card", "aria-live": "polite" });
-  const element = h("div", { class: "page models" }, h("div", { class: "row" }, h("h1", {}, "Models"), h("button", { type: "button", class: "quiet", onclick: () => void learn() }, "Look again")), h("div", { class: "split" }, list, card));
+  const element = h(
+    "div",
+    { class: "page models" },
+    h(
+      "div",
+      { class: "row" },
+      h("h1", {}, "Models"),
+      h("button", { type: "button", class: "quiet", onclick: () => void learn() }, "Look again"),
+    ),
+    h("div", { class: "split" }, list, card),
+  );
   let chosen = "";
 
   app.watch(({ models, tasks }) => {
@@ -20,7 +30,19 @@ export function view() {
     const place = (/** @type {Model} */ model) => (order.indexOf(model.task ?? "") + order.length) % order.length;
     const sorted = [...models].sort((a, b) => place(a) - place(b) || a.name.localeCompare(b.name));
     const defaults = new Set(tasks.map((task) => task.default_model));
-    fill(list, h("table", { class: "table pad" }, h("thead", {}, h("tr", {}, ...["model", "task", "version", "state"].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, ...sorted.map((model) => row(model, defaults.has(model.name))))));
+    fill(
+      list,
+      h(
+        "table",
+        { class: "table pad" },
+        h(
+          "thead",
+          {},
+          h("tr", {}, ...["model", "task", "version", "state"].map((name) => h("th", { scope: "col" }, name))),
+        ),
+        h("tbody", {}, ...sorted.map((model) => row(model, defaults.has(model.name)))),
+      ),
+    );
   });
 
   /** @param {Model} model @param {boolean} byDefault */
@@ -28,23 +50,45 @@ export function view() {
     return h(
       "tr",
       { class: model.name === chosen ? "chosen" : "" },
-      h("td", {}, h("a", { href: `#/models/${model.name}` }, model.name), byDefault && h("span", { class: "fine" }, " default")),
+      h(
+        "td",
+        {},
+        h("a", { href: `#/models/${model.name}` }, model.name),
+        byDefault && h("span", { class: "fine" }, " default"),
+      ),
       h("td", {}, model.task ? tabName(model.task) : ""),
       h("td", {}, model.version ?? ""),
-      h("td", {}, h("span", { class: `state ${model.state}` }, model.state), model.reason && h("p", { class: "fine" }, model.reason)),
+      h(
+        "td",
+        {},
+        h("span", { class: `state ${model.state}` }, model.state),
+        model.reason && h("p", { class: "fine" }, model.reason),
+      ),
     );
   }
 
   /** @param {string} name */
   async function show(name) {
     chosen = name;
-    for (const line of list.querySelectorAll("tr")) line.classList.toggle("chosen", line.querySelector("a")?.textContent === name && name !== "");
-    if (!name) return fill(card, h("p", { class: "fine" }, "Choose a model to read its card: what it learnt from, how well it does, what it must not be used for."));
+    for (const line of list.querySelectorAll("tr"))
+      line.classList.toggle("chosen", line.querySelector("a")?.textContent === name && name !== "");
+    if (!name)
+      return fill(
+        card,
+        h(
+          "p",
+          { class: "fine" },
+          "Choose a model to read its card: what it learnt from, how well it does, what it must not be used for.",
+        ),
+      );
     try {
       const answer = await askJson(`v1/models/${encodeURIComponent(name)}`);
       if (chosen === name) fill(card, answer.card ? cardOf(answer) : h("p", {}, answer.reason || "It has no card."));
     } catch (error) {
-      fill(card, problemCard(problemOf(error), () => void show(name)));
+      fill(
+        card,
+        problemCard(problemOf(error), () => void show(name)),
+      );
     }
   }
 
@@ -60,7 +104,10 @@ function cardOf({ card, digest, version, state }) {
     ["Learnt from", card.training.data],
     ["Recipe", card.training.recipe],
     ["Never seen", card.training.untrained?.join(", ")],
-    ["Network", `${card.network.architecture}, ${number(card.network.parameters)} parameters, ${card.network.weights ?? "float32"} weights`],
+    [
+      "Network",
+      `${card.network.architecture}, ${number(card.network.parameters)} parameters, ${card.network.weights ?? "float32"} weights`,
+    ],
     ["Tile", card.inputs[0]?.shape.join(" × ")],
     ["Threshold", card.threshold],
     ["Digest", digest],
@@ -68,17 +115,51 @@ function cardOf({ card, digest, version, state }) {
   return h(
     "article",
     { class: "card" },
-    h("div", { class: "section" }, h("h1", {}, card.title), h("p", {}, card.summary), h("p", { class: "fine" }, `${card.name} · version ${version} · `, h("span", { class: `state ${state}` }, state))),
-    h("div", { class: "section" }, h("h2", {}, "Classes"), h("div", { class: "row" }, ...card.classes.map((/** @type {any} */ one) => h("span", { class: "check" }, h("span", { class: "swatch", style: { background: css(one.colour) } }), words(one.name))))),
+    h(
+      "div",
+      { class: "section" },
+      h("h1", {}, card.title),
+      h("p", {}, card.summary),
+      h("p", { class: "fine" }, `${card.name} · version ${version} · `, h("span", { class: `state ${state}` }, state)),
+    ),
+    h(
+      "div",
+      { class: "section" },
+      h("h2", {}, "Classes"),
+      h(
+        "div",
+        { class: "row" },
+        ...card.classes.map((/** @type {any} */ one) =>
+          h(
+            "span",
+            { class: "check" },
+            h("span", { class: "swatch", style: { background: css(one.colour) } }),
+            words(one.name),
+          ),
+        ),
+      ),
+    ),
     ...card.figures.map((/** @type {any} */ figures) => figuresOf(figures, card.classes)),
-    h("div", { class: "section" }, h("dl", { class: "facts" }, ...facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", { class: name === "Digest" ? "mono" : "" }, value)]))),
+    h(
+      "div",
+      { class: "section" },
+      h(
+        "dl",
+        { class: "facts" },
+        ...facts.flatMap(([name, value]) => [
+          h("dt", {}, name),
+          h("dd", { class: name === "Digest" ? "mono" : "" }, value),
+        ]),
+      ),
+    ),
   );
 }
 
 /** @param {Record<string, any>} figures @param {Record<string, any>[]} classes */
 function figuresOf(figures, classes) {
   const names = Object.keys(figures.metrics);
-  const shown = (/** @type {number | undefined} */ value) => (value === undefined ? "" : Math.abs(value) >= 10 ? number(value, 1) : value.toFixed(3));
+  const shown = (/** @type {number | undefined} */ value) =>
+    value === undefined ? "" : Math.abs(value) >= 10 ? number(value, 1) : value.toFixed(3);
   return h(
     "details",
     { class: "section", open: true },
@@ -89,8 +170,30 @@ function figuresOf(figures, classes) {
       h(
         "table",
         { class: "table" },
-        h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "measure"), h("th", { scope: "col", class: "n" }, "model"), h("th", { scope: "col", class: "n" }, figures.baseline_name))),
-        h("tbody", {}, ...names.map((name) => h("tr", {}, h("td", {}, words(name)), h("td", { class: "n" }, shown(figures.metrics[name])), h("td", { class: "n" }, shown(figures.baseline[name]))))),
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            h("th", { scope: "col" }, "measure"),
+            h("th", { scope: "col", class: "n" }, "model"),
+            h("th", { scope: "col", class: "n" }, figures.baseline_name),
+          ),
+        ),
+        h(
+          "tbody",
+          {},
+          ...names.map((name) =>
+            h(
+              "tr",
+              {},
+              h("td", {}, words(name)),
+              h("td", { class: "n" }, shown(figures.metrics[name])),
+              h("td", { class: "n" }, shown(figures.baseline[name])),
+            ),
+          ),
+        ),
       ),
     ),
     figures.confusion?.length > 0 && confusionOf(figures.confusion, classes),
@@ -102,11 +205,31 @@ function confusionOf(rows, classes) {
   const name = (/** @type {number} */ n) => words(classes[n]?.name ?? String(n));
   const cell = (/** @type {number} */ count, /** @type {number[]} */ row) => {
     const share = count / (row.reduce((sum, one) => sum + one, 0) || 1);
-    return h("td", { class: "n", title: number(count), style: { background: `color-mix(in srgb, var(--accent) ${Math.round(45 * share)}%, transparent)` } }, percent(share));
+    return h(
+      "td",
+      {
+        class: "n",
+        title: number(count),
+        style: { background: `color-mix(in srgb, var(--accent) ${Math.round(45 * share)}%, transparent)` },
+      },
+      percent(share),
+    );
   };
   return h(
     "div",
     { class: "scroll-x" },
-    h("table", { class: "table confusion" }, h("caption", { class: "fine" }, "Rows are the truth, columns what the model said; shares of each row"), h("thead", {}, h("tr", {}, h("td", {}), ...rows.map((_, n) => h("th", { scope: "col", class: "n" }, name(n))))), h("tbody", {}, ...rows.map((row, n) => h("tr", {}, h("th", { scope: "row" }, name(n)), ...row.map((count) => cell(count, row)))))),
+    h(
+      "table",
+      { class: "table confusion" },
+      h("caption", { class: "fine" }, "Rows are the truth, columns what the model said; shares of each row"),
+      h("thead", {}, h("tr", {}, h("td", {}), ...rows.map((_, n) => h("th", { scope: "col", class: "n" }, name(n))))),
+      h(
+        "tbody",
+        {},
+        ...rows.map((row, n) =>
+          h("tr", {}, h("th", { scope: "row" }, name(n)), ...row.map((count) => cell(count, row))),
+        ),
+      ),
+    ),
   );
 }

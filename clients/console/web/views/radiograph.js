@@ -4,11 +4,19 @@ import { Dicom, isDicom } from "../medical/dicom.js";
 import { askJson, problemOf } from "../lib/api.js";
 import { fill, h, iconButton } from "../lib/dom.js";
 import { TaskForm, droppable } from "../lib/form.js";
-import { downloads, emptyStage, jsonBlob, noticeList, provenanceList, section, slider } from "../lib/panels.js";
+import {
+  downloads,
+  emptyStage,
+  jsonBlob,
+  noticeList,
+  provenanceList,
+  section,
+  slider,
+  scoreBars,
+} from "../lib/panels.js";
 import { blobOf, contextOf, newCanvas, openPicture } from "../lib/pictures.js";
 import { Stage } from "../lib/stage.js";
 import { slice } from "../lib/store.js";
-import { scoreBars } from "./generic.js";
 
 /** @typedef {Record<string, any>} Report */
 /** @typedef {{ values: Float32Array, width: number, height: number, window: [number, number], inverted: boolean }} Film */
@@ -24,7 +32,10 @@ import { scoreBars } from "./generic.js";
 
 /** @param {import("../lib/store.js").Task} task @returns {import("../console.js").View} */
 export function view(task) {
-  const state = slice(task.name, /** @type {State} */ ({ film: null, evidence: null, report: null, window: [0.5, 1], opacity: 1, beside: true }));
+  const state = slice(
+    task.name,
+    /** @type {State} */ ({ film: null, evidence: null, report: null, window: [0.5, 1], opacity: 1, beside: true }),
+  );
   const shown = newCanvas(1, 1);
   const left = h("canvas", { tabIndex: 0, role: "img", "aria-label": "The radiograph" });
   const right = h("canvas", { tabIndex: 0, role: "img", "aria-label": "The radiograph with the evidence for a class" });
@@ -33,16 +44,41 @@ export function view(task) {
     canvas.addEventListener("keydown", (event) => stage.key(event));
     return stage;
   });
-  const beside = h("button", { type: "button", onclick: () => state.set({ beside: !state.get().beside }) }, "Side by side");
-  const bar = h("div", { class: "toolbar", role: "toolbar", "aria-label": "View" }, iconButton("minus", "Zoom out", () => stages.forEach((stage) => stage.zoom(0.8))), iconButton("plus", "Zoom in", () => stages.forEach((stage) => stage.zoom(1.25))), iconButton("fit", "Fit", () => stages.forEach((stage) => stage.fit())), h("span", { class: "gap" }), beside);
+  const beside = h(
+    "button",
+    { type: "button", onclick: () => state.set({ beside: !state.get().beside }) },
+    "Side by side",
+  );
+  const bar = h(
+    "div",
+    { class: "toolbar", role: "toolbar", "aria-label": "View" },
+    iconButton("minus", "Zoom out", () => stages.forEach((stage) => stage.zoom(0.8))),
+    iconButton("plus", "Zoom in", () => stages.forEach((stage) => stage.zoom(1.25))),
+    iconButton("fit", "Fit", () => stages.forEach((stage) => stage.fit())),
+    h("span", { class: "gap" }),
+    beside,
+  );
   const tag = h("span", { class: "tag" });
-  const boxes = h("div", { class: "planes pair" }, h("div", { class: "plane" }, left, h("span", { class: "tag" }, "Radiograph")), h("div", { class: "plane" }, right, tag));
+  const boxes = h(
+    "div",
+    { class: "planes pair" },
+    h("div", { class: "plane" }, left, h("span", { class: "tag" }, "Radiograph")),
+    h("div", { class: "plane" }, right, tag),
+  );
   const empty = emptyStage(task.title, task.parts[0].description, () => form.files[0].input.click());
   const area = h("div", { class: "stage ct" }, bar, boxes, empty);
   const form = new TaskForm(task, { verb: "Score", send: () => void send(), changed: (_, file) => void open(file) });
   const which = h("select", { "aria-label": "Class whose evidence is shown", onchange: () => void send(which.value) });
-  const window = section("Window", slider("Centre", 0.5, (centre) => state.set({ window: [centre, state.get().window[1]] })), slider("Width", 1, (width) => state.set({ window: [state.get().window[0], Math.max(0.01, width)] })));
-  const layer = section("Evidence", h("label", { class: "field" }, h("span", {}, "Class"), which), slider("Opacity", 1, (opacity) => state.set({ opacity })));
+  const window = section(
+    "Window",
+    slider("Centre", 0.5, (centre) => state.set({ window: [centre, state.get().window[1]] })),
+    slider("Width", 1, (width) => state.set({ window: [state.get().window[0], Math.max(0.01, width)] })),
+  );
+  const layer = section(
+    "Evidence",
+    h("label", { class: "field" }, h("span", {}, "Class"), which),
+    slider("Opacity", 1, (opacity) => state.set({ opacity })),
+  );
   const results = h("div", { "aria-live": "polite" });
   droppable(area, (files) => form.take(files));
 
@@ -59,18 +95,25 @@ export function view(task) {
     }
   }
 
-  const path = (/** @type {string} */ shownClass) => `v1/${task.name}?${new URLSearchParams({ model: form.model.value, include: "saliency", ...(shownClass ? { saliency_class: shownClass } : {}) })}`;
+  const path = (/** @type {string} */ shownClass) =>
+    `v1/${task.name}?${new URLSearchParams({ model: form.model.value, include: "saliency", ...(shownClass ? { saliency_class: shownClass } : {}) })}`;
 
   /** @param {string} [of] the class whose evidence is shown; without it the one decided for */
   async function send(of = "") {
-    await form.work.start(async (run) => {
-      const report = await askJson(path(of), { ...run, body: form.body() });
-      const evidence = await openPicture(blobOf(report.pictures.saliency));
-      if (!state.get().film) for (const stage of stages) stage.open(evidence.width, evidence.height);
-      fill(which, ...Object.keys(report.scores).map((name) => h("option", { selected: name === report.saliency_class }, name)));
-      fill(tag, `Evidence for ${report.saliency_class}`);
-      state.set({ report, evidence });
-    }, () => void send(of));
+    await form.work.start(
+      async (run) => {
+        const report = await askJson(path(of), { ...run, body: form.body() });
+        const evidence = await openPicture(blobOf(report.pictures.saliency));
+        if (!state.get().film) for (const stage of stages) stage.open(evidence.width, evidence.height);
+        fill(
+          which,
+          ...Object.keys(report.scores).map((name) => h("option", { selected: name === report.saliency_class }, name)),
+        );
+        fill(tag, `Evidence for ${report.saliency_class}`);
+        state.set({ report, evidence });
+      },
+      () => void send(of),
+    );
   }
 
   /** @param {CanvasRenderingContext2D} context @param {boolean} heat */
@@ -105,10 +148,43 @@ export function view(task) {
     return h(
       "div",
       {},
-      section(`Decided: ${report.label}`, scoreBars(report.scores, report.label, report.threshold), h("p", { class: "fine" }, `by ${report.model}; the mark is the threshold of ${Object.keys(report.scores)[0]}, ${report.threshold}`)),
-      each.length > 0 && section("Each model", ...each.map((/** @type {Report} */ one) => h("div", { class: "model" }, h("p", {}, one.provenance.model, h("span", { class: "fine" }, ` ${one.label}`)), scoreBars(one.scores, one.label, one.threshold)))),
+      section(
+        `Decided: ${report.label}`,
+        scoreBars(report.scores, report.label, report.threshold),
+        h(
+          "p",
+          { class: "fine" },
+          `by ${report.model}; the mark is the threshold of ${Object.keys(report.scores)[0]}, ${report.threshold}`,
+        ),
+      ),
+      each.length > 0 &&
+        section(
+          "Each model",
+          ...each.map((/** @type {Report} */ one) =>
+            h(
+              "div",
+              { class: "model" },
+              h("p", {}, one.provenance.model, h("span", { class: "fine" }, ` ${one.label}`)),
+              scoreBars(one.scores, one.label, one.threshold),
+            ),
+          ),
+        ),
       noticeList(report.notices),
-      downloads({ name: task.name, formats: [], path: path(""), body: () => form.body(), work: form.work, here: [{ label: "Report (JSON)", file: `${task.name}.json`, blob: () => jsonBlob({ ...report, pictures: undefined }) }, { label: "Evidence (PNG)", file: `${task.name}-evidence.png`, blob: () => blobOf(report.pictures.saliency) }] }),
+      downloads({
+        name: task.name,
+        formats: [],
+        path: path(""),
+        body: () => form.body(),
+        work: form.work,
+        here: [
+          {
+            label: "Report (JSON)",
+            file: `${task.name}.json`,
+            blob: () => jsonBlob({ ...report, pictures: undefined }),
+          },
+          { label: "Evidence (PNG)", file: `${task.name}-evidence.png`, blob: () => blobOf(report.pictures.saliency) },
+        ],
+      }),
       provenanceList(report.provenance),
     );
   }
@@ -124,15 +200,29 @@ async function openFilm(file) {
     const canvas = await openPicture(file);
     const { width, height } = canvas;
     const { data } = contextOf(canvas).getImageData(0, 0, width, height);
-    return { values: Float32Array.from({ length: width * height }, (_, n) => data[4 * n]), width, height, window: [0, 255], inverted: false };
+    return {
+      values: Float32Array.from({ length: width * height }, (_, n) => data[4 * n]),
+      width,
+      height,
+      window: [0, 255],
+      inverted: false,
+    };
   }
   const dicom = await Dicom.open(new Uint8Array(await file.arrayBuffer()));
   const values = new Float32Array(dicom.rows * dicom.columns);
   dicom.values(0, values, 0);
   const [centre] = dicom.numbers(0x00281050);
   const [width] = dicom.numbers(0x00281051);
-  const range = width ? [centre - width / 2, centre + width / 2] : values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
-  return { values, width: dicom.columns, height: dicom.rows, window: /** @type {[number, number]} */ (range), inverted: dicom.text(0x00280004) === "MONOCHROME1" };
+  const range = width
+    ? [centre - width / 2, centre + width / 2]
+    : values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
+  return {
+    values,
+    width: dicom.columns,
+    height: dicom.rows,
+    window: /** @type {[number, number]} */ (range),
+    inverted: dicom.text(0x00280004) === "MONOCHROME1",
+  };
 }
 
 /** Paint a film through a window. @param {Film} film @param {[number, number]} window @param {HTMLCanvasElement} canvas */

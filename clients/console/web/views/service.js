@@ -16,26 +16,54 @@ const KEPT = 90;
  * @property {(value: number) => string} shown
  */
 
-const seconds = (/** @type {number} */ value) => (value < 1 ? `${(1000 * value).toFixed(value < 0.01 ? 1 : 0)} ms` : `${value.toFixed(1)} s`);
-const rate = (/** @type {string} */ name, /** @type {Record<string, string>} */ labels = {}) => (/** @type {Sample[]} */ now, /** @type {Sample[]} */ before, /** @type {number} */ passed) => Math.max(0, sum(now, name, labels) - sum(before, name, labels)) / passed;
-const busy = (/** @type {string} */ pool) => (/** @type {Sample[]} */ now, /** @type {Sample[]} */ before, /** @type {number} */ passed) => rate("maskgate_pool_busy_seconds_total", { pool })(now, before, passed) / (sum(now, "maskgate_pool_threads", { pool }) || 1);
+const seconds = (/** @type {number} */ value) =>
+  value < 1 ? `${(1000 * value).toFixed(value < 0.01 ? 1 : 0)} ms` : `${value.toFixed(1)} s`;
+const rate =
+  (/** @type {string} */ name, /** @type {Record<string, string>} */ labels = {}) =>
+  (/** @type {Sample[]} */ now, /** @type {Sample[]} */ before, /** @type {number} */ passed) =>
+    Math.max(0, sum(now, name, labels) - sum(before, name, labels)) / passed;
+const busy =
+  (/** @type {string} */ pool) =>
+  (/** @type {Sample[]} */ now, /** @type {Sample[]} */ before, /** @type {number} */ passed) =>
+    rate("maskgate_pool_busy_seconds_total", { pool })(now, before, passed) /
+    (sum(now, "maskgate_pool_threads", { pool }) || 1);
 const share = (/** @type {number} */ value) => `${Math.round(100 * value)} %`;
 const perSecond = (/** @type {number} */ value) => `${number(value, value < 10 ? 1 : 0)} /s`;
 
 /** @type {Chart[]} */
 const CHARTS = [
   { title: "Requests", of: rate("maskgate_http_requests_total"), shown: perSecond },
-  { title: "Task requests in flight", of: (now) => sum(now, "maskgate_inflight_requests"), shown: (value) => number(value) },
+  {
+    title: "Task requests in flight",
+    of: (now) => sum(now, "maskgate_inflight_requests"),
+    shown: (value) => number(value),
+  },
   { title: "Bytes in flight", of: (now) => sum(now, "maskgate_inflight_bytes"), shown: bytes },
-  { title: "Waited for a turn, 95th percentile", of: (now, before) => quantile(before, now, "maskgate_queue_wait_seconds", 0.95) || 0, shown: seconds },
-  { title: "Queued work, emergency lane", of: (now) => sum(now, "maskgate_queued_work_seconds", { lane: "emergency" }), shown: seconds },
-  { title: "Queued work, bulk lane", of: (now) => sum(now, "maskgate_queued_work_seconds", { lane: "bulk" }), shown: seconds },
+  {
+    title: "Waited for a turn, 95th percentile",
+    of: (now, before) => quantile(before, now, "maskgate_queue_wait_seconds", 0.95) || 0,
+    shown: seconds,
+  },
+  {
+    title: "Queued work, emergency lane",
+    of: (now) => sum(now, "maskgate_queued_work_seconds", { lane: "emergency" }),
+    shown: seconds,
+  },
+  {
+    title: "Queued work, bulk lane",
+    of: (now) => sum(now, "maskgate_queued_work_seconds", { lane: "bulk" }),
+    shown: seconds,
+  },
   { title: "Tiles", of: rate("maskgate_tiles_total"), shown: perSecond },
   { title: "Model lanes busy", of: busy("lane"), shown: share },
   { title: "Worker threads busy", of: busy("worker"), shown: share },
   { title: "Refused", of: rate("maskgate_rejected_total"), shown: perSecond },
   { title: "Memory resident", of: (now) => sum(now, "maskgate_resident_memory_bytes"), shown: bytes },
-  { title: "Event loop late, 95th percentile", of: (now, before) => quantile(before, now, "maskgate_event_loop_lag_seconds", 0.95) || 0, shown: seconds },
+  {
+    title: "Event loop late, 95th percentile",
+    of: (now, before) => quantile(before, now, "maskgate_event_loop_lag_seconds", 0.95) || 0,
+    shown: seconds,
+  },
 ];
 
 /** @returns {import("../console.js").View} */
@@ -43,7 +71,19 @@ export function view() {
   const standing = h("div", { class: "card section", "aria-live": "polite" });
   const trouble = h("div", { role: "alert" });
   const charts = CHARTS.map((chart) => drawn(chart));
-  const element = h("div", { class: "page" }, h("h1", {}, "Service"), trouble, standing, h("div", { class: "grid" }, ...charts.map((one) => one.element)), h("p", { class: "fine" }, "The last three minutes, from /metrics, of all processes together. Rates are over two seconds."));
+  const element = h(
+    "div",
+    { class: "page" },
+    h("h1", {}, "Service"),
+    trouble,
+    standing,
+    h("div", { class: "grid" }, ...charts.map((one) => one.element)),
+    h(
+      "p",
+      { class: "fine" },
+      "The last three minutes, from /metrics, of all processes together. Rates are over two seconds.",
+    ),
+  );
   /** @type {number | undefined} */
   let timer;
   /** @type {{ samples: Sample[], at: number } | null} */
@@ -97,8 +137,24 @@ async function readiness(standing) {
   const failed = models.filter(([, state]) => state !== "ready");
   fill(
     standing,
-    h("p", {}, h("strong", { class: `state ${ready.ready ? "ready" : "failed"}` }, ready.draining ? "Draining" : ready.ready ? "Ready" : "Not ready"), ready.engine ? ` · engine ${ready.engine}, tensors ${ready.transport} · ${models.length - failed.length} of ${models.length} models ready` : " · no request should be sent here now"),
-    failed.length > 0 && h("ul", { class: "notices" }, ...failed.map(([name, state]) => h("li", {}, h("a", { href: `#/models/${name}` }, name), ` ${state}`))),
+    h(
+      "p",
+      {},
+      h(
+        "strong",
+        { class: `state ${ready.ready ? "ready" : "failed"}` },
+        ready.draining ? "Draining" : ready.ready ? "Ready" : "Not ready",
+      ),
+      ready.engine
+        ? ` · engine ${ready.engine}, tensors ${ready.transport} · ${models.length - failed.length} of ${models.length} models ready`
+        : " · no request should be sent here now",
+    ),
+    failed.length > 0 &&
+      h(
+        "ul",
+        { class: "notices" },
+        ...failed.map(([name, state]) => h("li", {}, h("a", { href: `#/models/${name}` }, name), ` ${state}`)),
+      ),
   );
 }
 
@@ -112,8 +168,15 @@ function drawn({ title, of, shown }) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   const line = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
   const floor = document.createElementNS("http://www.w3.org/2000/svg", "line");
-  for (const [name, of] of Object.entries({ viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img", "aria-label": `${title}, the last three minutes` })) svg.setAttribute(name, of);
-  for (const [name, of] of Object.entries({ x1: 0, x2: width, y1: height - 1, y2: height - 1, class: "floor" })) floor.setAttribute(name, String(of));
+  for (const [name, of] of Object.entries({
+    viewBox: `0 0 ${width} ${height}`,
+    preserveAspectRatio: "none",
+    role: "img",
+    "aria-label": `${title}, the last three minutes`,
+  }))
+    svg.setAttribute(name, of);
+  for (const [name, of] of Object.entries({ x1: 0, x2: width, y1: height - 1, y2: height - 1, class: "floor" }))
+    floor.setAttribute(name, String(of));
   svg.append(floor, line);
   const most = h("span", { class: "fine" });
   return {
@@ -126,7 +189,15 @@ function drawn({ title, of, shown }) {
       fill(value, shown(values[values.length - 1]));
       fill(most, `highest ${shown(top)}`);
       const step = width / (KEPT - 1);
-      line.setAttribute("points", values.map((one, n) => `${width - (values.length - 1 - n) * step},${height - 2 - (top > 0 ? one / top : 0) * (height - 6)}`).join(" "));
+      line.setAttribute(
+        "points",
+        values
+          .map(
+            (one, n) =>
+              `${width - (values.length - 1 - n) * step},${height - 2 - (top > 0 ? one / top : 0) * (height - 6)}`,
+          )
+          .join(" "),
+      );
     },
   };
 }
