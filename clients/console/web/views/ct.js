@@ -3,7 +3,8 @@
 import { lesionTable, readoutOf, worstSlice } from "../medical/lesions.js";
 import { AXES, Plane, drawProfile } from "../medical/planes.js";
 import { findLesions, openVolume } from "../medical/volume.js";
-import { askJson, problemOf } from "../lib/api.js";
+import { PRESETS, windowTools } from "../medical/window.js";
+import { problemOf } from "../lib/api.js";
 import { fill, h, iconButton } from "../lib/dom.js";
 import { TaskForm, droppable } from "../lib/form.js";
 import { zip } from "../lib/packing.js";
@@ -13,13 +14,6 @@ import { slice } from "../lib/store.js";
 /** @typedef {Record<string, any>} Report */
 /** @typedef {import("../medical/planes.js").Look & { report: Report | null, drags: "cross" | "window" }} State */
 
-/** Centre and width in Hounsfield units. @type {[string, [number, number]][]} */
-const PRESETS = [
-  ["Lung", [-600, 1500]],
-  ["Mediastinum", [40, 400]],
-  ["Soft tissue", [50, 350]],
-  ["Bone", [400, 1800]],
-];
 const NEEDS_DICOM = "application/dicom";
 
 /** @param {import("../lib/store.js").Task} task @returns {import("../console.js").View} */
@@ -72,22 +66,9 @@ export function view(task) {
     "A DICOM file, a zip or a folder of one series, NIfTI, or a slice as PNG or JPEG. Nothing leaves this machine but to your gateway.",
     () => form.files[0].input.click(),
   );
-  const center = h("input", { type: "number", "aria-label": "Window centre", class: "short" });
-  const width = h("input", { type: "number", min: 1, "aria-label": "Window width", class: "short" });
-  const presets = h(
-    "select",
-    { "aria-label": "Window preset", onchange: () => preset(presets.value) },
-    ...PRESETS.map(([name]) => h("option", {}, name)),
-    h("option", { value: "" }, "Own"),
-  );
-  const drag = h(
-    "button",
-    {
-      type: "button",
-      onclick: () => state.set({ drags: state.get().drags === "window" ? "cross" : "window" }),
-      title: "Drag sets the window, as the right button always does",
-    },
-    "Window drag",
+  const tools = windowTools(
+    (window) => state.set({ window }),
+    () => state.set({ drags: state.get().drags === "window" ? "cross" : "window" }),
   );
   const bar = h(
     "div",
@@ -96,10 +77,7 @@ export function view(task) {
     iconButton("plus", "Zoom in", () => planes.forEach(({ plane }) => plane.stage.zoom(1.25))),
     iconButton("fit", "Fit", () => planes.forEach(({ plane }) => plane.stage.fit())),
     h("span", { class: "gap" }),
-    h("label", {}, "Window", presets),
-    h("label", {}, "C", center),
-    h("label", {}, "W", width),
-    drag,
+    ...tools.elements,
   );
   const area = h(
     "div",
@@ -138,17 +116,11 @@ export function view(task) {
   folder.addEventListener("change", async () => form.files[0].set(await zip([...(folder.files ?? [])])));
   droppable(area, async (files) => form.files[0].set(files.length > 1 ? await zip(files) : files[0]));
   place.addEventListener("input", () => cut(Number(place.value)));
-  for (const field of [center, width])
-    field.addEventListener("change", () =>
-      state.set({ window: [Number(center.value), Math.max(1, Number(width.value))] }),
-    );
 
   /** @param {number} n */
   const cut = (n) => state.set({ at: [state.get().at[0], state.get().at[1], n] });
   /** @param {number} steps */
   const turn = (steps) => cut(Math.min((state.get().volume?.size[2] ?? 1) - 1, Math.max(0, state.get().at[2] + steps)));
-  /** @param {string} name */
-  const preset = (name) => state.set({ window: PRESETS.find(([one]) => one === name)?.[1] ?? state.get().window });
 
   /** @param {KeyboardEvent} event @param {Plane} plane */
   function key(event, plane) {
@@ -157,7 +129,7 @@ export function view(task) {
     ];
     const chosen = PRESETS[Number(event.key) - 1];
     if (steps) turn(steps);
-    else if (chosen) preset(chosen[0]);
+    else if (chosen) tools.preset(chosen[0]);
     else return void plane.stage.key(event);
     event.preventDefault();
   }
@@ -203,9 +175,7 @@ export function view(task) {
     empty.hidden = now.volume !== null || now.report !== null;
     strip.hidden = !now.volume || now.volume.size[2] < 2;
     layer.hidden = !now.labels;
-    [center.value, width.value] = now.window.map(String);
-    presets.value = PRESETS.find(([, window]) => window.join() === now.window.join())?.[0] ?? "";
-    drag.setAttribute("aria-pressed", String(now.drags === "window"));
+    tools.show(now.window, now.drags === "window");
     place.value = String(now.at[2]);
     for (const { plane } of planes) plane.redraw();
     if (now.volume) fill(readout, readoutOf(now));
@@ -257,13 +227,7 @@ export function view(task) {
     );
   }
 
-  void askJson(`v1/models/${encodeURIComponent(task.default_model)}`)
-    .then(({ card }) => {
-      if (!card?.window) return;
-      PRESETS.push(["Model's own", [(card.window.low + card.window.high) / 2, card.window.high - card.window.low]]);
-      presets.insertBefore(h("option", {}, "Model's own"), presets.lastChild);
-    })
-    .catch(() => {});
+  void tools.offer(task.default_model).catch(() => {});
 
   const side = h("div", { class: "side" }, section(task.title, form.element), layer, results);
   return {
