@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_console import TASK, VIEWS, models, server, window
+from tests.e2e.test_console import VIEWS, models, server, window
 from tests.support.browser import Page
 from tests.support.console import Console
 from tests.support.pictures import encode, noise
 from tests.support.processes import GatewayProcess
+from tests.support.toy_task.spec import TASK
 from tests.unit.console.test_sources import tool
 
 pytestmark = pytest.mark.e2e

@@ -78,16 +78,15 @@ def draw_chest() -> list[NDArray[np.int16]]:
         units[(x / 0.09) ** 2 + ((y - 0.42) / 0.1) ** 2 < 1] = 520
         smooth = cv2.GaussianBlur(units, (0, 0), 1)
         # Air is without noise: what a model makes of noise is no picture of what it is for.
-        smooth += rng.normal(0, 18, units.shape) * (smooth > -950)
-        slices.append(np.asarray(smooth, np.int16))
+        slices.append(np.asarray(smooth + rng.normal(0, 18, units.shape) * (smooth > -950), np.int16))
     return slices
 
 
 def chest_series() -> bytes:
     """Return that chest as the zip of a DICOM series."""
-    common = {"spacing": (1.4, 1.4), "SliceThickness": 5.0, "BodyPartExamined": "CHEST"}
+    attributes: dict[str, Any] = {"SliceThickness": 5.0, "BodyPartExamined": "CHEST"}
     files = [
-        saved(ct(units, position=(-179.0, -179.0, 5.0 * number), instance=number + 1, **common))
+        saved(ct(units, position=(-179.0, -179.0, 5.0 * number), spacing=(1.4, 1.4), instance=number + 1, **attributes))
         for number, units in enumerate(draw_chest())
     ]
     return zipped((f"{number}.dcm", file) for number, file in enumerate(files))
