@@ -14,7 +14,7 @@ import pytest
 
 from tests.support import towns
 from tests.support.browser import Page, browser
-from tests.support.console import Console
+from tests.support.console import DESK, PHONE, Console
 from tests.support.cts import GLASS, SIDE, nifti, series, slices
 from tests.support.dicoms import zipped
 from tests.support.films import COLUMNS, ROWS, chest, dicom
@@ -85,6 +85,7 @@ def test_the_front_leads_to_it_and_every_task_has_a_tab(console: Console) -> Non
 def test_every_view_fits_its_window(console: Console, phone: bool) -> None:
     for view in VIEWS:
         console.open(view, phone=phone)
+        assert console.page.evaluate("innerWidth") == (PHONE if phone else DESK)[0], view
         assert console.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
         assert console.page.evaluate("!!document.querySelector('main h1, main h2')"), view
 

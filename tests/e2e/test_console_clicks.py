@@ -250,7 +250,7 @@ def test_a_large_portrait_fits_a_phone_with_its_buttons(console: Console, tmp_pa
     inside = "box.left >= 0 && box.right <= innerWidth && box.top >= 0 && box.bottom <= innerHeight"
     boxes = "[...document.querySelectorAll('.toolbar button')].map(one => one.getBoundingClientRect())"
     assert console.page.evaluate(f"{boxes}.every(box => {inside})")
-    assert console.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert console.page.evaluate("[innerWidth, document.documentElement.scrollWidth]") == [390, 390]
 
 
 def test_what_is_transparent_is_seen_as_the_gateway_sees_it(console: Console, tmp_path: Path) -> None:
