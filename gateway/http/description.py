@@ -1,13 +1,11 @@
-"""The API's description: OpenAPI with our problems and keys in it, and the pages that show it."""
+"""The API's description: OpenAPI with our problems and keys in it."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import HTMLResponse
 
 from gateway.access.keys import takes_a_key
 from gateway.http.documentation import Documentation
@@ -108,15 +106,3 @@ async def schema(request: Request) -> Documentation:
     prefix = request.scope["state"].get("prefix", "")
     described: Documentation = request.app.openapi()
     return described | {"servers": [{"url": prefix}]} if prefix else described
-
-
-@router.get("/docs")
-async def swagger() -> HTMLResponse:
-    """Return Swagger UI, which comes from elsewhere."""
-    return get_swagger_ui_html(openapi_url=_SCHEMA[1:], title="Maskgate", oauth2_redirect_url=None)
-
-
-@router.get("/redoc")
-async def redoc() -> HTMLResponse:
-    """Return ReDoc, which comes from elsewhere."""
-    return get_redoc_html(openapi_url=_SCHEMA[1:], title="Maskgate")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Sequence
-from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import HTMLResponse
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS
 
@@ -27,18 +25,6 @@ from gateway.http.request_path import InjectedServices, Services
 from gateway.settings import Settings
 
 router = APIRouter(tags=["service"])
-# Everything the page needs is in it: it must also work where there is no internet.
-_PAGE = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
-_PAGE_POLICY = (
-    "default-src 'self'; img-src blob: data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
-    "frame-ancestors 'none'"
-)
-
-
-@router.get("/", include_in_schema=False)
-async def page() -> HTMLResponse:
-    """Return the page for trying the service by hand."""
-    return HTMLResponse(_PAGE, headers={"Content-Security-Policy": _PAGE_POLICY})
 
 
 @router.get("/healthz", summary="Is the process alive?")

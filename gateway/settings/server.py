@@ -26,6 +26,9 @@ class ServerSettings(Group):
     port: int = Field(8080, ge=0, le=65535)
     """TCP port; 0 lets the system choose one, and the start-up text names it."""
 
+    console: bool = True
+    """Whether the web console is offered, at `/console`, and `/` leads to it."""
+
     unix_socket: Path | None = None
     """Socket file to listen on instead of host and port, for a proxy on this machine. Its owner and its group may
     connect."""

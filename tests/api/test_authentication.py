@@ -62,7 +62,7 @@ def test_a_known_key_opens(guarded: AppClient, headers: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        *("/", "/healthz", "/readyz", "/docs", "/openapi.json", "/problems/unauthorised"),
+        *("/console/", "/healthz", "/readyz", "/docs", "/openapi.json", "/problems/unauthorised"),
         *("/v2/health/live", "/v2/health/ready"),
     ],
 )

@@ -11,7 +11,7 @@ from tests.support.app_client import AppClient
 from tests.support.toy_task.spec import TASK
 
 Start = Any
-_UNLISTED = [("GET", "/"), ("GET", "/docs"), ("GET", "/redoc"), ("GET", "/openapi.json")]
+_UNLISTED = [("GET", "/"), ("GET", "/docs"), ("GET", "/console"), ("GET", "/openapi.json")]
 
 
 def routes(client: AppClient) -> list[tuple[str, str, list[str]]]:
