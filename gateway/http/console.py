@@ -128,7 +128,8 @@ def _answer(name: str, request: Request) -> Response:
         "Referrer-Policy": "no-referrer",
         "Content-Security-Policy": POLICY,
     }
-    if file.tag in request.headers.get("if-none-match", ""):
+    known = request.headers.get("if-none-match", "")
+    if known == "*" or file.tag in known:
         return Response(status_code=304, headers=headers)
     if "gzip" in request.headers.get("accept-encoding", ""):
         return Response(file.packed, headers={**headers, "Content-Encoding": "gzip"})
