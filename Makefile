@@ -24,6 +24,7 @@ SERVE := .venv/serve
 DEV := .venv/dev
 TRITON := .venv/triton
 PERF := .venv/perf
+PLUGINS := .venv/plugins
 PEERS := .venv/peers
 LOCKS := deploy/locks
 PROJECTS := pyproject.toml clients/python/pyproject.toml
@@ -46,7 +47,7 @@ PROCESSORS := processors-as-is processors-avx2 processors-avx512 processors-olde
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve triton pacs pacs-test test coverage test-processors $(PROCESSORS) check format bench bench-peers load soak fuzz perf clean lock
+.PHONY: help serve triton pacs pacs-test test coverage test-processors $(PROCESSORS) check format bench bench-peers load soak fuzz perf plugins clean lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +69,7 @@ pacs-test: $(DEV)/.project ## Go once around such an Orthanc: read, segment, sto
 
 test: check ## Run every check and every test
 	@$(MAKE) --no-print-directory perf || echo 'perf_analyzer cannot be had here; its test is skipped'
+	@$(MAKE) --no-print-directory plugins || echo 'The plug-in of MONAI Label cannot be had here; its tests are skipped'
 	@$(PYTESTS)
 
 # Counting lines makes Python a third slower, so it is not part of `make test`.
@@ -150,6 +152,9 @@ bench-peers: $(DEV)/.project ## Set the gateway beside FastAPI, LitServe, BentoM
 perf: $(PERF)/perf_analyzer ## Fetch NVIDIA's perf_analyzer (Linux on x86-64)
 	@:
 
+plugins: $(PLUGINS)/.locked ## Fetch MONAI Label's wheel, whose client asks the adapter in the tests (20 MB, not installed)
+	@:
+
 clean: ## Remove the environments and what the tools left behind
 	rm -rf .venv .cache .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find gateway export clients tests -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -197,6 +202,13 @@ $(PERF)/perf_analyzer: $(LOCKS)/perf.txt tests/support/perf_analyzer.py | $(DEV)
 	@rm -r $(@D)/wheels
 	@LD_LIBRARY_PATH=$(@D) $@ --version >/dev/null 2>&1
 
+# No environment: the tests import one module out of the wheel.
+$(PLUGINS)/.locked: $(LOCKS)/plugins.txt | $(DEV)/.project
+	@echo 'Fetching MONAI Label into $(@D) …'
+	@rm -rf $(@D)
+	@$(DEV)/bin/python -m pip --disable-pip-version-check -qq download --no-deps --only-binary :all: --dest $(@D) -r $<
+	@touch $@
+
 define new-environment
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	echo 'Maskgate needs Python 3.11 or newer; `$(PYTHON)` is not. Name one: make $(MAKECMDGOALS) PYTHON=/path/to/python' >&2; exit 1; }
@@ -223,6 +235,7 @@ lock: $(DEV)/.locked ## Pin the dependencies again (UPGRADE=--upgrade takes newe
 		-c $(LOCKS)/serve.txt -c $(LOCKS)/build.txt -o $(LOCKS)/dev.txt
 	$(COMPILE_FOR) --python-platform x86_64-manylinux_2_35 $(LOCKS)/triton.in -o $(LOCKS)/triton.txt
 	$(COMPILE) --no-deps $(LOCKS)/perf.in -o $(LOCKS)/perf.txt
+	$(COMPILE) --no-deps $(LOCKS)/plugins.in -o $(LOCKS)/plugins.txt
 	$(COMPILE) -c $(LOCKS)/serve.txt $(LOCKS)/peers/work.in -o $(LOCKS)/peers/work.txt
 	for peer in $(PEER_NAMES); do \
 		$(COMPILE) -c $(LOCKS)/peers/work.txt $(LOCKS)/peers/$$peer.in -o $(LOCKS)/peers/$$peer.txt || exit 1; done
