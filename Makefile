@@ -25,6 +25,7 @@ DEV := .venv/dev
 TRITON := .venv/triton
 PERF := .venv/perf
 JOB_SERVERS := .venv/job-servers
+PLUGINS := .venv/plugins
 PEERS := .venv/peers
 # Docker's or Podman's compose.
 COMPOSE ?= $(or $(shell docker compose version >/dev/null 2>&1 && echo docker compose),podman-compose)
@@ -50,7 +51,7 @@ PROCESSORS := processors-as-is processors-avx2 processors-avx512 processors-olde
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve triton pacs pacs-test jobs-test test coverage test-qgis test-processors $(PROCESSORS) compose deploy-test check format bench bench-peers load soak fuzz perf console-vendor clean lock
+.PHONY: help serve triton pacs pacs-test jobs-test test coverage test-qgis test-processors $(PROCESSORS) compose deploy-test check format bench bench-peers load soak fuzz perf plugins console-vendor clean lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +77,7 @@ jobs-test: $(DEV)/.project ## Run jobs on a real Temporal and a real S3, and kil
 
 test: check ## Run every check and every test
 	@$(MAKE) --no-print-directory perf || echo 'perf_analyzer cannot be had here; its test is skipped'
+	@$(MAKE) --no-print-directory plugins || echo 'The plug-in of MONAI Label cannot be had here; its tests are skipped'
 	@$(PYTESTS)
 
 # Counting lines makes Python a third slower, so it is not part of `make test`.
@@ -178,6 +180,9 @@ perf: $(PERF)/perf_analyzer ## Fetch NVIDIA's perf_analyzer (Linux on x86-64)
 console-vendor: $(DEV)/.project ## Fetch the console's libraries again, as its lock has them (needs npm; RELOCK=--relock writes the lock)
 	@$(DEV)/bin/python clients/console/vendor.py $(RELOCK)
 
+plugins: $(PLUGINS)/.locked ## Fetch MONAI Label's wheel, whose client asks the adapter in the tests (20 MB, not installed)
+	@:
+
 clean: ## Remove the environments and what the tools left behind
 	rm -rf .venv .cache .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find gateway export clients tests -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -250,6 +255,13 @@ $(PERF)/perf_analyzer: $(LOCKS)/perf.txt tests/support/perf_analyzer.py | $(DEV)
 	@rm -r $(@D)/wheels
 	@LD_LIBRARY_PATH=$(@D) $@ --version >/dev/null 2>&1
 
+# No environment: the tests import one module out of the wheel.
+$(PLUGINS)/.locked: $(LOCKS)/plugins.txt | $(DEV)/.project
+	@echo 'Fetching MONAI Label into $(@D) …'
+	@rm -rf $(@D)
+	@$(DEV)/bin/python -m pip --disable-pip-version-check -qq download --no-deps --only-binary :all: --dest $(@D) -r $<
+	@touch $@
+
 define new-environment
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	echo 'Maskgate needs Python 3.11 or newer; `$(PYTHON)` is not. Name one: make $(MAKECMDGOALS) PYTHON=/path/to/python' >&2; exit 1; }
@@ -283,6 +295,7 @@ lock: $(DEV)/.locked ## Pin the dependencies again (UPGRADE=--upgrade takes newe
 	$(COMPILE_FOR) --python-platform x86_64-manylinux_2_35 $(LOCKS)/triton.in -o $(LOCKS)/triton.txt
 	$(COMPILE) --no-deps $(LOCKS)/perf.in -o $(LOCKS)/perf.txt
 	$(COMPILE) --no-deps $(LOCKS)/job-servers.in -o $(LOCKS)/job-servers.txt
+	$(COMPILE) --no-deps $(LOCKS)/plugins.in -o $(LOCKS)/plugins.txt
 	$(COMPILE) -c $(LOCKS)/serve.txt $(LOCKS)/peers/work.in -o $(LOCKS)/peers/work.txt
 	for peer in $(PEER_NAMES); do \
 		$(COMPILE) -c $(LOCKS)/peers/work.txt $(LOCKS)/peers/$$peer.in -o $(LOCKS)/peers/$$peer.txt || exit 1; done
