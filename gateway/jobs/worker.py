@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, suppress
+from datetime import timedelta
 from json import dumps
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,8 @@ async def work(settings: Settings) -> None:
             workflows=[Archive, Items],
             activities=[ItemWorker(settings, http).item],
             max_concurrent_activities=jobs.at_once,
+            # By itself it sends a beat in eight seconds, and hears no sooner that an item is cancelled.
+            max_heartbeat_throttle_interval=timedelta(seconds=_BEAT_SECONDS),
         )
         _log.info("worker begins; %d items at once", jobs.at_once)
         running = asyncio.create_task(worker.run())
