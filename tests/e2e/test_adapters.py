@@ -253,7 +253,9 @@ def test_label_studio_itself_is_answered(studio: httpx.Client, client: Client, f
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        project = studio.post("/api/projects/", json={"title": "t", "label_config": CONFIG.format(kind="BrushLabels")})
+        project = studio.post(
+            "/api/projects/", json={"title": "Photos", "label_config": CONFIG.format(kind="BrushLabels")}
+        )
         number = project.json()["id"]
         files = {"file": ("photo.png", FILE, "image/png")}
         assert studio.post(f"/api/projects/{number}/import", files=files).status_code == 201
