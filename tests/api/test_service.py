@@ -101,6 +101,7 @@ def test_tasks_say_what_they_take_and_answer_with(client: AppClient) -> None:
         ("pre", True),
         ("post", True),
         ("districts", False),
+        ("footprints", False),
     ]
     assert damage["default_model"] == "trivial"
     assert waste["parts"][0]["media_types"] == ["image/png", "image/jpeg"]
