@@ -76,7 +76,7 @@ async def read_body(request: Request, limits: LimitSettings, reservation: Reserv
     Raises:
         UnsupportedMedia: the body is compressed.
         BodyTooLarge: it is declared or found longer than `limits.body_bytes`.
-        UploadTooSlow: it took longer than `limits.upload_seconds_of` has it, or is too far behind that pace.
+        UploadTooSlow: it took longer than `limits` have for its size, or is too far behind that pace.
         CallerLeft: the caller hung up.
         Overloaded: the process holds too many bytes already.
     """
@@ -109,7 +109,7 @@ async def _receive(
                 take(chunk)
                 clock.reschedule(start + _seconds_for(received, declared, limits))
     except TimeoutError as slow:
-        total = limits.upload_seconds_of(declared or received)
+        total = _seconds_of(declared or received, limits)
         raise UploadTooSlow(
             f"The body may take {total:.3g} seconds to arrive, and fall behind an even pace by "
             f"{limits.upload_stall_seconds:g}.",
@@ -156,9 +156,14 @@ def _check_length(length: int, limits: LimitSettings) -> None:
         )
 
 
+def _seconds_of(size: int, limits: LimitSettings) -> float:
+    """Return the time in which a body of `size` bytes is to arrive."""
+    return max(limits.upload_seconds, min(size / limits.upload_bytes_per_second, limits.upload_seconds_most))
+
+
 def _seconds_for(received: int, declared: int | None, limits: LimitSettings) -> float:
     """Return how long after its start an upload may be where it is, before more of it arrives."""
-    total = limits.upload_seconds_of(declared or received)
+    total = _seconds_of(declared or received, limits)
     if not declared:
         return total
     return min(total, limits.upload_stall_seconds + total * received / declared)

@@ -110,8 +110,3 @@ class LimitSettings(Group):
     upload_stall_seconds: float = Field(20.0, gt=0)
     """How far a body of declared length may fall behind the even pace at which it would arrive in its time: its bytes
     are reserved from the start."""
-
-    def upload_seconds_of(self, size: int) -> float:
-        """Return the time in which a body of `size` bytes is to arrive."""
-        slow = min(size / self.upload_bytes_per_second, self.upload_seconds_most)
-        return max(self.upload_seconds, slow)

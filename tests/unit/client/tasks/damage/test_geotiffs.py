@@ -234,6 +234,15 @@ def test_a_folder_of_geotiffs_becomes_a_folder_of_layers(gateway: Any, tmp_path:
     assert all(b"flood" not in request.read() for request in sent), "file names stay at home"
 
 
+def test_tiles_are_sent_as_one_image(gateway: Any, pair: list[str], tmp_path: Path, capsys: Any) -> None:
+    arguments = ["--post-tile", pair[0], "--post-tile", pair[1], "--out", str(tmp_path / "a.geojson")]
+    assert main(["damage", *pair, *arguments], transport=gateway.transport) == 0
+    body = gateway.requests[-1].read()
+    assert [body.count(f'name="{name}"; filename'.encode()) for name in ("pre", "post")] == [1, 3]
+    assert main(["damage", str(tmp_path), "--pre-tile", pair[0]], transport=gateway.transport) == 2
+    assert "tiles are of two images" in capsys.readouterr().err
+
+
 def test_districts_are_sent_along(gateway: Any, pair: list[str], tmp_path: Path) -> None:
     layer = tmp_path / "districts.geojson"
     layer.write_bytes(b'{"type": "FeatureCollection"}')

@@ -56,6 +56,15 @@ def add(commands: Any, parents: Parents) -> None:
     damage.add_argument(
         "--districts", type=Path, metavar="GEOJSON", help="polygons; the report of GeoTIFFs counts buildings in each"
     )
+    for when in ("pre", "post"):
+        damage.add_argument(
+            f"--{when}-tile",
+            type=Path,
+            action="append",
+            default=[],
+            metavar="TIF",
+            help=f"another tile of the {when} image, of two GeoTIFFs; may be given several times",
+        )
     damage.add_argument(
         "--footprints",
         type=Path,
@@ -93,6 +102,9 @@ def _run(client: Client, options: argparse.Namespace) -> int:
         )
     if names_file(options.out) and len(options.paths) != 2:
         raise MisuseError("a file to save to is for two images; for a folder give a folder, and --format")
+    tiles = {"pre": tuple(options.pre_tile), "post": tuple(options.post_tile)}
+    if any(tiles.values()) and len(options.paths) != 2:
+        raise MisuseError("tiles are of two images, not of a folder")
     if not pairs:
         raise MisuseError(
             f"no pairs in {options.paths[0]}: images are found by names like flood_00000001_pre_disaster.png"
@@ -109,6 +121,7 @@ def _run(client: Client, options: argparse.Namespace) -> int:
         options.output_crs,
         options.uncertain_below,
         options.tta,
+        tiles,
     )
     # One cheap question first: better one clear line than the same failure for every pair.
     client.ready()

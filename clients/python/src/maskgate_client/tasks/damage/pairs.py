@@ -128,6 +128,7 @@ class Sending:
         output_crs: of formats that may be in any; None: WGS 84.
         uncertain_below: confidence below which buildings are uncertain; None: the gateway's choice.
         tta: whether models look at everything in a mirror too.
+        tiles: of the ``pre`` and the ``post`` image of a single pair of scenes, more than the first.
     """
 
     client: Client
@@ -141,6 +142,7 @@ class Sending:
     output_crs: str | None = None
     uncertain_below: float | None = None
     tta: Tta | None = None
+    tiles: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
 
     @property
     def one_file(self) -> bool:
@@ -177,8 +179,8 @@ class Sending:
         if packed:
             require_pyogrio()
         report = self.client.damage_scene(
-            pair.pre,
-            pair.post,
+            [pair.pre, *self.tiles.get("pre", ())],
+            [pair.post, *self.tiles.get("post", ())],
             districts=self.districts,
             footprints=self.footprints,
             align=self.align,
