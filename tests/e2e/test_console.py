@@ -362,3 +362,27 @@ def test_a_gateway_without_it(models: Path) -> None:
         assert httpx.get(f"{server.address}/").headers["location"] == "docs"
         assert httpx.get(f"{server.address}/console/").status_code == 404
         assert httpx.get(f"{server.address}/docs").status_code == 200
+
+
+def test_a_large_pair_is_left_as_a_job_where_jobs_are_kept(models: Path, window: Page, tmp_path: Path) -> None:
+    # Noise does not compress, so this is long work by its size; without green the model finds nothing on it.
+    large = np.random.default_rng(1).integers(0, 256, (2200, 2200, 3), np.uint8)
+    large[..., 1] = 0
+    for name in ("pre", "post"):
+        (tmp_path / f"{name}.png").write_bytes(encode(large))
+    with gateway(models, JOBS_FOLDER=str(tmp_path / "jobs")) as server:
+        if httpx.get(f"{server.address}/v1/jobs").status_code == 404:
+            pytest.skip("this gateway knows no jobs")
+        console = Console(window, server.address)
+        console.open("damage")
+        console.choose("pre", tmp_path / "pre.png")
+        console.choose("post", tmp_path / "post.png")
+        console.page.until("maskgate.state().damage.shown")
+        console.press("Assess")
+        window.until("!!maskgate.state().damage.report")
+        (job,) = httpx.get(f"{server.address}/v1/jobs").json()["jobs"]
+        assert (job["task"], job["state"], job["done"]) == ("damage", "done", 1)
+        console.open("service")
+        console.press("Forget")
+        window.until("!document.querySelector('main table')?.offsetParent")
+        assert httpx.get(f"{server.address}/v1/jobs").json()["jobs"] == []

@@ -39,6 +39,7 @@ export const problemOf = (error) =>
  * @property {string} [accept]
  * @property {AbortSignal} [signal]
  * @property {string} [requestId]
+ * @property {string} [prefer]
  * @property {(sent: number, total: number) => void} [onUpload]
  */
 /**
@@ -83,7 +84,7 @@ export async function askJson(path, request = {}) {
  *
  * @param {string} path @param {Request} request @returns {Promise<Answer>}
  */
-function transfer(path, { method, body, accept = "application/json", signal, requestId, onUpload }) {
+function transfer(path, { method, body, accept = "application/json", signal, requestId, prefer, onUpload }) {
   return new Promise((resolve, reject) => {
     const call = new XMLHttpRequest();
     call.open(method ?? (body ? "POST" : "GET"), new URL(path, BASE));
@@ -91,6 +92,7 @@ function transfer(path, { method, body, accept = "application/json", signal, req
     call.setRequestHeader("Accept", accept);
     const { key } = app.get();
     if (key) call.setRequestHeader("X-API-Key", key);
+    if (prefer) call.setRequestHeader("Prefer", prefer);
     if (requestId) call.setRequestHeader("X-Request-ID", requestId);
     if (onUpload) call.upload.onprogress = (event) => onUpload(event.loaded, event.total);
     call.onload = () =>

@@ -1,7 +1,8 @@
 /** Pieces of the panel beside an image: legend, notices, provenance, downloads, tables. */
 
-import { ask, problemOf } from "./api.js";
+import { problemOf } from "./api.js";
 import { css, fill, h, icon, number, percent, save, words } from "./dom.js";
+import { askLong } from "./jobs.js";
 
 /** @typedef {import("./pictures.js").LabelClass} LabelClass */
 
@@ -125,7 +126,7 @@ export function downloads({ name, formats, here = [], path, body, work, also = [
     h("button", { type: "button", onclick: () => void fetchAndSave(file, accept, query) }, icon("down"), label);
   /** @param {string} file @param {string} accept @param {string} query */
   async function fetchAndSave(file, accept, query) {
-    const answer = await work.start((run) => ask(`${path}${query}`, { ...run, body: body(), accept }));
+    const answer = await work.start((run) => askLong(`${path}${query}`, body(), run, accept));
     if (answer) save(answer.blob, file);
   }
   return section(

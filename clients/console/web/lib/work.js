@@ -5,6 +5,7 @@ import { bytes, h, fill, icon } from "./dom.js";
 import { openKey } from "./shell.js";
 
 const POLL = 700;
+const MISSES = 6;
 const STAGES = /** @type {Record<string, string>} */ ({
   receive: "Receiving",
   queue: "Waiting for its turn",
@@ -48,6 +49,7 @@ export class Work {
   #abort = null;
   /** @type {(busy: boolean) => void} */
   #busy;
+  #misses = 0;
 
   get running() {
     return this.#abort !== null;
@@ -72,7 +74,8 @@ export class Work {
     this.bar.removeAttribute("value");
     this.#busy(true);
     let sent = false;
-    const poll = setInterval(() => sent && void this.#poll(requestId), POLL);
+    this.#misses = 0;
+    const poll = setInterval(() => sent && this.#misses < MISSES && void this.#poll(requestId), POLL);
     try {
       return await work({
         signal: abort.signal,
@@ -120,7 +123,8 @@ export class Work {
       const counted = total ? ` ${done} of ${total}` : "";
       this.#say(`${STAGES[stage] ?? stage}${counted}`, total ? done / total : undefined);
     } catch {
-      // The answer itself says more than this would.
+      // The answer itself says more than this would. A request that is left as a job is never known by its id.
+      this.#misses += 1;
     }
   }
 }

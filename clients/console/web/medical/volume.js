@@ -1,6 +1,6 @@
 /** A CT as it is drawn: values in the order slice, row, column, seen as a radiologist expects them. */
 
-import { askJson } from "../lib/api.js";
+import { askLongJson } from "../lib/jobs.js";
 import { gunzip, unzip } from "../lib/packing.js";
 import { LabelLayer, blobOf, contextOf, openPicture } from "../lib/pictures.js";
 import { Dicom, isDicom, notShown } from "./dicom.js";
@@ -180,14 +180,14 @@ async function ofPicture(file) {
 /**
  * Ask for the lesions of a CT with what draws them.
  *
- * @param {string} path @param {import("../lib/api.js").Request} request @param {Volume | null} volume
+ * @param {string} path @param {FormData} body @param {import("../lib/work.js").Run} run @param {Volume | null} volume
  * @returns {Promise<{ report: Record<string, any>, labels: Uint8Array | null }>}
  */
-export async function findLesions(path, request, volume) {
+export async function findLesions(path, body, run, volume) {
   const single = volume?.size[2] === 1;
   for (const form of volume ? [single ? "label_map" : "nifti"] : []) {
     try {
-      const report = await askJson(`${path}&include=${form}`, request);
+      const report = await askLongJson(`${path}&include=${form}`, body, run);
       const file = report.files[form];
       const labels =
         form === "nifti"
@@ -199,7 +199,7 @@ export async function findLesions(path, request, volume) {
       if (/** @type {any} */ (error).code !== "parameter-invalid") throw error;
     }
   }
-  return { report: await askJson(path, request), labels: null };
+  return { report: await askLongJson(path, body, run), labels: null };
 }
 
 /** Labels in the order of the slices that are drawn. @param {Uint8Array} labels @param {Record<string, any>} report @param {Volume} volume */

@@ -156,7 +156,7 @@ export function view(task) {
 
   async function send() {
     const found = await form.work.start(
-      (run) => findLesions(path(), { ...run, body: form.body() }, state.get().volume),
+      (run) => findLesions(path(), form.body(), run, state.get().volume),
       () => void send(),
     );
     if (!found) return;

@@ -2,8 +2,9 @@
 
 import { buildingList } from "../damage/buildings.js";
 import { districtTable, pairFacts } from "../damage/facts.js";
-import { askJson, problemOf } from "../lib/api.js";
+import { problemOf } from "../lib/api.js";
 import { fill, h, iconButton, number } from "../lib/dom.js";
+import { askLongJson } from "../lib/jobs.js";
 import { TaskForm, droppable, modelsOf } from "../lib/form.js";
 import { downloads, emptyStage, jsonBlob, legend, noticeList, provenanceList, section, slider } from "../lib/panels.js";
 import { slice } from "../lib/store.js";
@@ -135,7 +136,7 @@ export function view(task) {
 
   async function send() {
     const report = await form.work.start(
-      (run) => askJson(`v1/${task.name}?${query()}`, { ...run, body: form.body() }),
+      (run) => askLongJson(`v1/${task.name}?${query()}`, form.body(), run),
       () => void send(),
     );
     if (!report) return;

@@ -2,6 +2,7 @@
 
 import { Problem, ask, problemOf } from "../lib/api.js";
 import { bytes, fill, h, number } from "../lib/dom.js";
+import { listJobs } from "../lib/jobs.js";
 import { parse, quantile, sum } from "../lib/metrics.js";
 import { problemCard } from "../lib/work.js";
 
@@ -71,12 +72,14 @@ export function view() {
   const standing = h("div", { class: "card section", "aria-live": "polite" });
   const trouble = h("div", { role: "alert" });
   const charts = CHARTS.map((chart) => drawn(chart));
+  const jobs = h("div", { class: "card section scroll-x", hidden: true });
   const element = h(
     "div",
     { class: "page" },
     h("h1", {}, "Service"),
     trouble,
     standing,
+    jobs,
     h("div", { class: "grid" }, ...charts.map((one) => one.element)),
     h(
       "p",
@@ -91,7 +94,7 @@ export function view() {
 
   async function look() {
     try {
-      await readiness(standing);
+      await Promise.all([readiness(standing), listJobs(jobs)]);
       const text = await (await ask("metrics", { accept: "text/plain" })).blob.text();
       const samples = parse(text);
       const at = performance.now();
