@@ -138,8 +138,8 @@ def key_of(headers: Headers) -> str | None:
 
 
 _ROUTED = ("route", "path_params", "endpoint")
-# Models, their cards and configurations, tasks, the page, the API's description: what is asked for again and again.
-_KEPT = re.compile(r"/|/openapi\.json|/v1/(tasks|models(/[^/]+)?)|/v2/?|/v2/models/[^/]+(/versions/[^/]+)?(/config)?")
+# Models, their cards and configurations, tasks, the API's description: what is asked for again and again.
+_KEPT = re.compile(r"/openapi\.json|/v1/(tasks|models(/[^/]+)?)|/v2/?|/v2/models/[^/]+(/versions/[^/]+)?(/config)?")
 
 
 @dataclass(frozen=True)
