@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from gateway import __version__
 from gateway.access.keys import Tenants
@@ -15,14 +15,17 @@ from gateway.engines.base import Engine
 from gateway.engines.embedded.engine import EmbeddedEngine
 from gateway.engines.triton.engine import TritonEngine
 from gateway.engines.watch import follow
-from gateway.http import console, health, problems, progress, refresh
-from gateway.http.authentication import Authentication
+from gateway.http import console, description, health, problems, progress, refresh
+from gateway.http.description import DescribedApi
+from gateway.http.edges import Authentication, BehindProxy, CrossOrigin, OwnPort, Reading
 from gateway.http.middleware import AnswersInPieces, RequestContext
+from gateway.http.parameters import only_declared
 from gateway.http.request_path import Services
 from gateway.http.tracing import Tracing
 from gateway.observability.metrics import Telemetry
 from gateway.observability.place import Place, tallies
 from gateway.observability.tracing import Tracer
+from gateway.oip import management, rpc
 from gateway.oip import route as oip
 from gateway.pacs.dicomweb import Dicomweb
 from gateway.scheduling.admission import Admission
@@ -37,12 +40,6 @@ from gateway.sessions.redis_link import RedisLink
 from gateway.sessions.redis_store import RedisFeatures, RedisSessions
 from gateway.sessions.store import MemorySessions, SessionStore
 from gateway.settings import SessionSettings, Settings
-
-_DESCRIPTION = """Trained vision models as a service. Send images, get masks back.
-
-Coordinates are (x, y) pixels, origin top left, after EXIF orientation. Errors are RFC 9457 problem
-documents whose `type` can be fetched here. The models are research demonstrations; read their cards.
-"""
 
 
 def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
@@ -78,6 +75,8 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         pacs=None if settings.pacs.url is None else Dicomweb(settings.pacs),
     )
 
+    server, tenants, quotas = settings.server, Tenants(settings.auth.by_tenant()), Quotas()
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         keep_freed(settings.work.kept_bytes)
@@ -87,7 +86,8 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
             if place:
                 tasks.append(asyncio.create_task(follow(together.refreshes, services.engine.refresh), name="follow"))
                 await asyncio.wait({loading})
-            yield
+            async with rpc.serving(services, tenants, quotas) if server.grpc_port else nullcontext():
+                yield
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -99,28 +99,36 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
             if tracer is not None:
                 await tracer.close()
 
-    app = FastAPI(
-        title="Maskgate",
+    app = DescribedApi(
         version=__version__,
-        description=_DESCRIPTION,
         lifespan=lifespan,
-        docs_url=None,
-        redoc_url=None,
         # What FastAPI by itself would tell a collector has paths, queries and the words of exceptions in it.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.services = services
     # The one added last is the outermost.
-    tenants, tasks = Tenants(settings.auth.by_tenant()), frozenset(settings.registry.tasks)
-    app.add_middleware(Authentication, tenants=tenants, quotas=Quotas(), tasks=tasks)
+    app.add_middleware(Reading)
+    app.add_middleware(
+        Authentication,
+        tenants=tenants,
+        quotas=quotas,
+        tasks=frozenset(settings.registry.tasks),
+        metrics=server.metrics_port is None,
+    )
+    if server.metrics_port is not None:
+        app.add_middleware(OwnPort, port=server.metrics_port)
+    if server.cors_origins:
+        app.add_middleware(CrossOrigin, origins=server.cors_origins)
     app.add_middleware(RequestContext, telemetry=telemetry, statuses=services.engine.statuses)
     app.add_middleware(AnswersInPieces)
+    app.add_middleware(BehindProxy, root_path=server.root_path, trusted=server.trusted_proxies)
     if tracer is not None:
         app.add_middleware(Tracing, tracer=tracer)
     problems.install(app)
-    service = (oip.router, progress.router, health.router, refresh.router, problems.router, console.router)
-    for router in (*settings.registry.routers(), *service):
-        app.include_router(router)
+    protocol = (management.router, oip.router)
+    service = (progress.router, health.router, refresh.router, problems.router, description.router, console.router)
+    for router in (*settings.registry.routers(), *protocol, *service):
+        app.include_router(router, dependencies=[Depends(only_declared)])
     return app
 
 

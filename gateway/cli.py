@@ -7,6 +7,7 @@ import json
 import os
 import re
 import socket
+import ssl
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from pydantic_settings import SettingsError
 from gateway.access.keys import digest_of, new_key
 from gateway.observability import logs
 from gateway.observability.place import Place, SharedMemory
-from gateway.server.listening import bind_together, listen, port_of
+from gateway.server.listening import bind_for, check_tls, hold_for, listen_for, port_of
 from gateway.server.supervisor import supervise
 from gateway.settings import (
     AuthSettings,
@@ -31,7 +32,10 @@ from gateway.settings import (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
-    given = sys.argv[1:] if arguments is None else arguments
+    return logs.ending_quietly(lambda: _run(sys.argv[1:] if arguments is None else arguments))
+
+
+def _run(given: Sequence[str]) -> int:
     options = _parser().parse_args(given)
     try:
         if options.command == "key":
@@ -78,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     work.add_argument("number", type=int)
     work.add_argument("memory", type=int)
     work.add_argument("lifeline", type=int)
+    work.add_argument("inherited", type=int, nargs="?")
     return parser
 
 
@@ -119,32 +124,63 @@ def _serve(settings: Settings, arguments: Sequence[str]) -> int:
     if not settings.models.repository.is_dir():
         print(f"The model repository {settings.models.repository} is not a folder.", file=sys.stderr)
         return 2
-    host, port = settings.server.host, settings.server.port
+    server = settings.server
     try:
-        sockets = listen(host, port)
-        if settings.server.workers > 1:
-            # Only now is it known that nobody else listens there: whoever binds together, binds with anybody.
-            port = port_of(sockets)
-            for each in sockets:
-                each.close()
-            sockets = bind_together(host, port)
+        check_tls(server)
     except OSError as error:
-        reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
-        print(f"The gateway cannot listen on {host}:{port}: {reason}.", file=sys.stderr)
+        print(f"The gateway cannot use {server.tls_certificate}: {_reason(error)}.", file=sys.stderr)
         return 1
-    if settings.server.workers > 1:
-        return supervise(settings.server, (*arguments, "--port", str(port)))
-    # Here and not above: a supervisor serves nothing, and would hold all that serving needs for nothing.
-    from gateway.server.process import serve
+    try:
+        sockets, held = listen_for(server), hold_for(server)
+    except OSError as error:
+        where = [server.unix_socket or f"{server.host}:{server.port}"]
+        where += [f"{server.metrics_host or server.host}:{server.metrics_port}"] if server.metrics_port else []
+        where += [f"{server.host}:{server.grpc_port}"] if server.grpc_port else []
+        print(f"The gateway cannot listen on {' or '.join(map(str, where))}: {_reason(error)}.", file=sys.stderr)
+        return 1
+    try:
+        if server.workers > 1:
+            return _supervise(server, sockets, arguments)
+        # Here and not above: a supervisor serves nothing, and would hold all that serving needs for nothing.
+        from gateway.server.process import serve
 
-    return serve(settings, sockets)
+        return serve(settings, sockets)
+    finally:
+        for each in held:
+            each.close()
+        if server.unix_socket is not None:
+            server.unix_socket.unlink(missing_ok=True)
+
+
+def _supervise(server: ServerSettings, sockets: list[socket.socket], arguments: Sequence[str]) -> int:
+    """Hand over to several processes, now that it is known that nobody else listens there.
+
+    Whoever binds together, binds with anybody.
+    """
+    unix = [sockets.pop(0)] if server.unix_socket is not None else []
+    inherited = unix[0].fileno() if unix else None
+    port = server.port if unix else port_of(sockets)
+    for each in sockets:
+        each.close()
+    held = bind_for(server.model_copy(update={"port": port}), inherited)
+    try:
+        return supervise(server, (*arguments, "--port", str(port)), inherited)
+    finally:
+        for each in held:
+            each.close()
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, socket.gaierror | ssl.SSLError) or not error.errno:
+        return str(error.strerror or error)
+    return os.strerror(error.errno)
 
 
 def _work(settings: Settings, options: argparse.Namespace) -> int:
     from gateway.server.process import serve_at
 
     memory = SharedMemory(options.memory, settings.server.workers)
-    return serve_at(Place(options.number, memory), settings, options.lifeline)
+    return serve_at(Place(options.number, memory), settings, options.lifeline, options.inherited)
 
 
 if __name__ == "__main__":

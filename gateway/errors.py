@@ -61,6 +61,7 @@
     ├── CallerLeft (499)             logged and counted, never sent
     ├── Internal (500)               a defect of ours
     ├── SessionsUnshared (501)       several processes, and no place where they share sessions
+    ├── UnloadUnshared (501)         several processes, and no word between them of which models are out
     ├── PacsMissing (501)            no DICOMweb server is configured
     ├── PacsFailed (502)             the DICOMweb server cannot be reached, or does not do what it is asked
     ├── Unavailable (503)            try again after `retry_after` seconds
@@ -477,6 +478,12 @@ class SessionsUnshared(MaskgateError):
     """The gateway runs as several processes, and a session would be known to one of them alone."""
 
     status, code, title = 501, "sessions-unshared", "Sessions not offered"
+
+
+class UnloadUnshared(MaskgateError):
+    """The gateway runs as several processes, and the others would go on serving the model."""
+
+    status, code, title = 501, "unload-unshared", "Unloading not offered"
 
 
 class PacsMissing(MaskgateError):

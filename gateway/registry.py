@@ -13,9 +13,9 @@ from typing import Any, Literal, Protocol
 ROOM = "gateway.tasks"
 """The package whose sub-packages are tasks."""
 
-SERVICE_SCOPES = frozenset({"infer", "emergency", "pacs", "admin"})
+SERVICE_SCOPES = frozenset({"infer", "emergency", "pacs", "admin", "metrics"})
 """What a key may be restricted to beside tasks: inference under `/v2`, the emergency lane, the DICOMweb server of the
-settings, and refreshing models."""
+settings, loading models, and metrics."""
 
 # What stands under /v1 beside tasks, and what a path may ask of a key beside scopes.
 _TAKEN = SERVICE_SCOPES | {"any", "models", "progress", "repository", "tasks", "required"}

@@ -102,6 +102,9 @@ class Engine(Protocol):
 
     name: str
 
+    unloaded: set[str]
+    """Names of models that a refresh leaves out, as though they had no folder."""
+
     @property
     def tried(self) -> bool:
         """Whether every model of the repository was tried once since the start; what is not known before may exist."""

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from gateway.errors import RouteNotFound
+from gateway.http.negotiation import accepts_gzip
 from gateway.http.request_path import InjectedServices, Services
 
 router = APIRouter(include_in_schema=False)
@@ -124,12 +125,11 @@ def _answer(name: str, request: Request) -> Response:
         "Content-Type": file.kind,
         "ETag": file.tag,
         "Vary": "Accept-Encoding",
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
         "Content-Security-Policy": POLICY,
     }
-    if file.tag in request.headers.get("if-none-match", ""):
+    known = request.headers.get("if-none-match", "")
+    if known.strip() == "*" or file.tag in known:
         return Response(status_code=304, headers=headers)
-    if "gzip" in request.headers.get("accept-encoding", ""):
+    if accepts_gzip(request.headers.get("accept-encoding", "")):
         return Response(file.packed, headers={**headers, "Content-Encoding": "gzip"})
     return Response(file.plain, headers=headers)

@@ -32,7 +32,6 @@ HEADERS: list[Documentation] = [
 ]
 """What every task takes of how urgent a request is."""
 
-_PROBLEM = {"content": {"application/problem+json": {"schema": {"type": "object"}}}}
 _COMMON = {
     401: "Where keys are configured: no key, or none that is known.",
     403: "The key lacks the scope.",
@@ -85,7 +84,7 @@ def task_problems(spec: TaskSpec) -> Responses:
 
 def problems(meanings: Mapping[int, str]) -> Responses:
     """Return the problem documents of a route by status, those that every route with a key has among them."""
-    return {status: {"description": meaning, **_PROBLEM} for status, meaning in {**meanings, **_COMMON}.items()}
+    return {status: {"description": meaning} for status, meaning in {**meanings, **_COMMON}.items()}
 
 
 def _part(part: Part) -> Documentation:

@@ -18,12 +18,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from gateway.registry import Registry
 from gateway.settings.access import AuthSettings, KeySettings, TenantName
 from gateway.settings.limits import MIB, LimitSettings
+from gateway.settings.server import ServerSettings
 from gateway.settings.service import (
     EngineSettings,
     LogSettings,
     ModelSettings,
     PacsSettings,
-    ServerSettings,
     SessionSettings,
     TracingSettings,
     WorkSettings,

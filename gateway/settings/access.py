@@ -24,8 +24,8 @@ class KeySettings(Group):
 
     scopes: frozenset[str] | None = None
     """The tasks it opens, `infer` (inference under `/v2`), `emergency` (the lane), `pacs` (reading from and storing in
-    the DICOMweb server, beside the task's own) and `admin` (refreshing the repository). Without, all of them. Cards,
-    health and the progress of own requests take any key."""
+    the DICOMweb server, beside the task's own), `admin` (refreshing the repository, loading and unloading models) and
+    `metrics`. Without, all of them. Cards and the progress of own requests take any key."""
 
     requests_per_minute: int | None = Field(None, gt=0)
     """Requests to what needs a scope: so many at once, then as many a minute. Those that the gateway itself has no room
@@ -45,8 +45,8 @@ class AuthSettings(Group):
 
     keys: dict[TenantName, SecretStr | KeySettings] = Field(default_factory=dict)
     """Tenant → ``sha256:<hex>`` of its key, which opens everything, or an object with `digest`, `scopes`,
-    `requests_per_minute` and `inflight`, all but the first optional; as a JSON object. A call under `/v1` or `/v2` then
-    carries a key. None: every caller is the tenant "public"."""
+    `requests_per_minute` and `inflight`, all but the first optional; as a JSON object. A call under `/v1` or `/v2` and
+    of `/metrics` then carries a key. None: every caller is the tenant "public"."""
 
     keys_file: Path | None = None
     """A file with the same JSON, for example a mounted secret; instead of `keys`, and read once, at the start."""

@@ -18,6 +18,10 @@ class LimitSettings(Group):
     json_bytes: int = Field(64 * MIB, gt=0)
     """Longest JSON text of an inference request under `/v2`, in bytes; its binary tensors do not count."""
 
+    grpc_bytes: int = Field(64 * MIB, gt=0)
+    """Longest message by gRPC, in bytes; no longer than `body_bytes`. As nobody says beforehand how long one will be,
+    so much is reserved while one arrives; eight do at once."""
+
     image_side: int = Field(12_000, ge=64)
     """Longest image side, in pixels."""
 

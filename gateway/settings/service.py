@@ -1,4 +1,4 @@
-"""Settings of the service: where it listens, what it runs, what it keeps and what it tells."""
+"""Settings of the service: what it runs, what it keeps and what it tells."""
 
 from __future__ import annotations
 
@@ -13,47 +13,6 @@ from pydantic import ConfigDict, Field, SecretStr, field_validator, model_valida
 from gateway.registry import Registry
 from gateway.settings.group import Group
 from gateway.settings.limits import MIB
-
-
-class ServerSettings(Group):
-    """Where the gateway listens, and how it leaves."""
-
-    host: str = "127.0.0.1"
-    """Address to listen on; 0.0.0.0 for every interface."""
-
-    port: int = Field(8080, ge=0, le=65535)
-    """TCP port; 0 lets the system choose one, and the start-up text names it."""
-
-    console: bool = True
-    """Whether the web console is offered, at `/console`, and `/` leads to it."""
-
-    workers: int = Field(1, ge=1, le=64)
-    """Processes that answer side by side, on one port; threads, lanes and caches are shared out among them. They count
-    requests and bytes in flight, and metrics, together. Each for itself learns what requests cost, counts the quotas of
-    keys, and knows the progress of its own requests."""
-
-    hang_seconds: float = Field(30.0, ge=4)
-    """Of several processes, one whose event loop stands still for so long, in seconds, is killed and replaced. It is
-    watched from when it begins to load its models. Where there is one process, its orchestrator has to watch it."""
-
-    keep_alive_seconds: int = Field(75, gt=0)
-    """How long an idle connection is kept; longer than the balancer in front keeps its own."""
-
-    header_seconds: float = Field(10.0, gt=0)
-    """Time the request line and the header fields may take to arrive: from the connection on, or from the first byte
-    that follows an answer. The rest of a body that was refused may take as long."""
-
-    header_bytes: int = Field(32 * 1024, ge=1024)
-    """Longest request line and header fields, in bytes, the trailers of a chunked body included."""
-
-    send_seconds: float = Field(30.0, gt=0)
-    """A caller who reads less than 64 KiB of an answer in this time is cut off, and what it held is freed."""
-
-    drain_delay_seconds: float = Field(2.0, ge=0)
-    """After SIGTERM: how long `/readyz` says 503 before the socket closes. At least a probe's period."""
-
-    grace_seconds: float = Field(30.0, gt=0)
-    """After the socket closed: how long requests in flight may still take."""
 
 
 class ModelSettings(Group):

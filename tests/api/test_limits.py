@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import io
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ import httpx
 import nibabel
 import numpy as np
 import pytest
+from PIL import Image
 
 from gateway.app import create_app
 from gateway.settings import LimitSettings, Settings
@@ -184,6 +186,7 @@ BOUNDS = {
 }
 
 ELSEWHERE = {
+    "grpc_bytes": "tests/api/test_grpc.py::test_a_message_over_the_limit_is_refused_and_nothing_is_held",
     "inflight_bytes": "tests/unit/scheduling/test_admission.py::test_a_refused_growth_holds_nothing_more",
     "inflight_requests": "tests/unit/scheduling/test_admission.py::test_one_request_too_many",
     "queue_seconds": "tests/unit/scheduling/test_admission.py::test_the_queue_is_bounded",
@@ -243,3 +246,23 @@ def test_no_bound_is_forgotten() -> None:
         file, _, test = where.partition("::")
         tree = ast.parse((ROOT / file).read_text())
         assert test in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}, where
+
+
+def test_a_progressive_jpeg_is_reserved_with_its_coefficients(
+    client: AppClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admission = client.services.admission
+    take, peaks = admission.take, [0]
+
+    def watched(amount: int) -> None:
+        take(amount)
+        peaks[-1] = max(peaks[-1], admission._held.bytes.total)
+
+    monkeypatch.setattr(admission, "take", watched)
+    for progressive in (False, True):
+        peaks.append(0)
+        file = io.BytesIO()
+        Image.fromarray(noise(512, 512)).save(file, "JPEG", progressive=progressive, subsampling=0, quality=20)
+        assert client.post("/v1/waste", files={"image": file.getvalue()}).status_code == 200
+    assert peaks[2] >= peaks[1] + 6 * 512 * 512 - 64 * 1024
+    assert admission._held.bytes.total == 0

@@ -54,11 +54,16 @@ print(freed)
 
 
 def ran(code: str, argument: str) -> int:
+    """Return the number that `code` prints in a process of its own."""
+    return int(said(code, argument))
+
+
+def said(code: str, argument: str) -> str:
     """Return what `code` prints in a process of its own."""
     process = subprocess.run([sys.executable, "-c", code, argument], capture_output=True, text=True, check=False)
     if "other C library" in process.stderr:
         pytest.skip("the C library is not glibc")
-    return int(process.stdout)
+    return process.stdout
 
 
 def test_large_blocks_are_given_back() -> None:
@@ -115,6 +120,51 @@ asyncio.run(main())
 
 def test_what_asks_for_more_than_the_bound_is_refused_and_the_process_goes_on() -> None:
     assert ran(BOUND, str(2 << 30)) == 3
+
+
+# Pictures that OpenCV refuses by the same sign: for want of memory, and for what they are.
+PICTURES = """
+import asyncio, io, sys
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+from PIL import Image
+from gateway.errors import MaskgateError
+from gateway.media.pictures.images import ImageLimits, decode, decode_deep, probe
+from gateway.scheduling.memory import bound_memory
+from gateway.scheduling.timeline import Timeline
+from gateway.scheduling.workers import Workers
+
+def picture(side, form, mode="RGB", **options):
+    file = io.BytesIO()
+    Image.new(mode, (side, side), 7).save(file, form, **options)
+    return file.getvalue()
+
+async def main():
+    workers, limits = Workers(ThreadPoolExecutor(1)), ImageLimits(1 << 30, 1 << 16, 1)
+    for data in pictures:
+        try:
+            info = probe(data, limits)
+            await workers.run(Timeline(60), "decode", decode_deep if info.depth == 16 else decode, data, info)
+            print("decoded")
+        except MaskgateError as error:
+            print(error.code)
+
+large = picture(6000, "JPEG", progressive=True), picture(6000, "PNG", "I;16"), picture(6000, "PNG", "P")
+small = picture(64, "JPEG", progressive=True)
+broken = bytearray(picture(64, "PNG"))
+broken[broken.index(b"IDAT") + 6] ^= 255
+pictures = [*large, small, broken]
+(data,) = (line.split()[1] for line in open("/proc/self/status") if line.startswith("VmData"))
+if bound_memory(int(data) * 1024 + int(sys.argv[1])) is None:
+    sys.exit("other C library")
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone bounds what a process may write")
+def test_a_picture_that_there_is_no_memory_for_is_not_called_unreadable() -> None:
+    found = said(PICTURES, str(64 << 20)).split()
+    assert found == ["overloaded"] * 3 + ["decoded", "image-unreadable"]
 
 
 def test_the_bound_is_shared_out_and_follows_the_control_group(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

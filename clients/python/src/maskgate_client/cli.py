@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,18 @@ def main(arguments: Sequence[str] | None = None, *, transport: httpx.BaseTranspo
         arguments: the command line; by default the process's own.
         transport: how requests travel, for tests.
     """
+    try:
+        try:
+            return _run(arguments, transport)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Who reads our output has gone. What is still to be written would be written at the exit, and fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+
+
+def _run(arguments: Sequence[str] | None, transport: httpx.BaseTransport | None) -> int:
     options = parser().parse_args(arguments)
     key = os.environ.get("MASKGATE_KEY", "").strip() or None
     if key and not is_key(key):
@@ -46,6 +60,8 @@ def main(arguments: Sequence[str] | None = None, *, transport: httpx.BaseTranspo
         with Client(options.url, key=key, transport=transport) as client:
             code: int = options.run(client, options)
             return code
+    except BrokenPipeError:
+        raise
     except MisuseError as error:
         return fail(str(error), 2)
     except Unreachable as error:
