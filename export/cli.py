@@ -22,17 +22,24 @@ from export.registry import CATALOG, TASKS, specs_of, task_of
 from export.task import ModelSpec
 from export.training.recipe import RunOptions, recipe_of
 from export.verify import verify, verify_source
+from gateway.observability.logs import ending_quietly
 from gateway.repository.store import scan
 from gateway.vision.windowing import LUNG, Window
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status: 0, or 1 after saying on standard error what is wrong."""
+    return ending_quietly(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     # The ONNX exporter warns of optional packages that none of our networks need.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     options = _parser().parse_args(arguments)
     try:
         return int(options.command(options))
+    except BrokenPipeError:
+        raise
     except (ExportError, OSError) as error:
         print(f"{options.name}: {error}", file=sys.stderr)
         return 1

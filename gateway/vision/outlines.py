@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import shapely
@@ -12,7 +11,6 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import shapes
 from shapely import LinearRing, Polygon
-from shapely.geometry import shape
 
 from gateway.vision.masks import ObjectMask
 
@@ -125,17 +123,19 @@ def outlines(mask: ObjectMask, simplify: float = 0) -> list[Outline]:
     inside = mask.inside.view(np.uint8)
     place = Affine.translation(mask.box.x0, mask.box.y0)
     # Of four connected pixels GDAL makes rings that are simple, holes that touch them included.
-    found = [
-        cast(Polygon, shape(part)) for part, _ in shapes(inside, mask=mask.inside, connectivity=4, transform=place)
-    ]
+    rings = (part["coordinates"] for part, _ in shapes(inside, mask=mask.inside, connectivity=4, transform=place))
+    found = [Polygon(shell, holes) for shell, *holes in rings]
     found.sort(key=lambda part: (part.bounds[1], part.bounds[0], part.bounds[3], part.bounds[2]))
-    drawn: Sequence[Polygon] = found
-    if simplify:
-        drawn = [cast(Polygon, part.simplify(simplify, preserve_topology=True)) for part in found]
+    drawn = [_simplified(part, simplify) for part in found] if simplify else found
     return [
         Outline(_ring(part.exterior), [_ring(hole) for hole in part.interiors], round(exact.area))
         for part, exact in zip(drawn, found, strict=True)
     ]
+
+
+def _simplified(part: Polygon, simplify: float) -> Polygon:
+    simpler = part.simplify(simplify, preserve_topology=True)
+    return simpler if isinstance(simpler, Polygon) else part
 
 
 def _ring(ring: LinearRing) -> Ring:

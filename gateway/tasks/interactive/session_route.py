@@ -9,11 +9,10 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from gateway.errors import SessionsUnshared
 from gateway.http.answers import notice_headers
-from gateway.http.authentication import InjectedTenant
 from gateway.http.documentation import BINARY, Documentation, body, problems, task_body, task_problems
 from gateway.http.negotiation import JSON, PNG, choose
 from gateway.http.parameters import FormQuery, ModelQuery, form_query, model_query
-from gateway.http.request_path import InjectedServices, Job, Parts, Services, serve_admitted
+from gateway.http.request_path import InjectedServices, InjectedTenant, Job, Parts, Services, serve_admitted
 from gateway.http.uploads import read_body, read_parts
 from gateway.scheduling.admission import Reservation
 from gateway.scheduling.prices import Kind
