@@ -195,12 +195,12 @@ def training(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 
 def test_train_passes_its_options_on(training: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]) -> None:
-    options = "--data xbd --scenes 7 --minutes 2.5 --device cuda --seed 3 --no-resume"
+    options = "--data xbd --scenes 7 --minutes 2.5 --device cuda --seed 3 --no-resume --encoder lite0.pth"
     assert main(["train", "siamunet", "--out", "run", *options.split()]) == 0
     [(recipe, data, out, given)] = training
     assert (recipe.network, recipe.name, recipe.scenes) == ("siamunet", "demo", 7)
     assert (data, out) == (Path("xbd"), Path("run"))
-    assert given == RunOptions(minutes=2.5, device="cuda", seed=3, resume=False)
+    assert given == RunOptions(minutes=2.5, device="cuda", seed=3, resume=False, encoder=Path("lite0.pth"))
     assert capsys.readouterr().out == "run/model.pt\n"
 
 
