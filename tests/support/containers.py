@@ -5,6 +5,7 @@ Works as root inside a container too: builds are isolated by chroot, control gro
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -52,9 +53,10 @@ class Containers:
             pytest.skip("images are built here by root alone")
         folder = Path(os.environ.get("MASKGATE_TEST_CONTAINERS", ROOT / ".cache" / "containers"))
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "containers.conf").write_text(_CONTAINERS_CONF)
-        # Of a short name: conmon's sockets lie below it.
-        running = Path(tempfile.gettempdir()) / "maskgate-containers"
+        # What runs is noted elsewhere, for each store by itself, and under a short name: conmon's sockets lie below it.
+        store = hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]
+        running = Path(tempfile.gettempdir()) / f"maskgate-{store}"
+        (folder / "containers.conf").write_text(f'{_CONTAINERS_CONF}tmp_dir = "{running}/libpod"\n')
         storage = f'[storage]\ndriver = "overlay"\ngraphroot = "{folder}/store"\nrunroot = "{running}"\n'
         (folder / "storage.conf").write_text(storage)
         return cls(folder)
