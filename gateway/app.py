@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from fastapi.telemetry import TelemetryConfig
 
 from gateway import __version__
 from gateway.access.keys import Tenants
@@ -15,14 +16,22 @@ from gateway.engines.base import Engine
 from gateway.engines.embedded.engine import EmbeddedEngine
 from gateway.engines.triton.engine import TritonEngine
 from gateway.engines.watch import follow
-from gateway.http import health, problems, progress, refresh
-from gateway.http.authentication import Authentication
+from gateway.http import console, description, health, problems, progress, refresh
+from gateway.http.description import DescribedApi
+from gateway.http.edges import Authentication, BehindProxy, CrossOrigin, OwnPort, Reading
 from gateway.http.middleware import AnswersInPieces, RequestContext
+from gateway.http.parameters import only_declared
 from gateway.http.request_path import Services
 from gateway.http.tracing import Tracing
+from gateway.jobs import route as jobs
+from gateway.jobs import uploads
+from gateway.jobs.desk import Desk
+from gateway.jobs.foreman import Foreman
+from gateway.jobs.runner import Runner
 from gateway.observability.metrics import Telemetry
 from gateway.observability.place import Place, tallies
 from gateway.observability.tracing import Tracer
+from gateway.oip import management, rpc
 from gateway.oip import route as oip
 from gateway.pacs.dicomweb import Dicomweb
 from gateway.scheduling.admission import Admission
@@ -38,11 +47,8 @@ from gateway.sessions.redis_store import RedisFeatures, RedisSessions
 from gateway.sessions.store import MemorySessions, SessionStore
 from gateway.settings import SessionSettings, Settings
 
-_DESCRIPTION = """Trained vision models as a service. Send images, get masks back.
-
-Coordinates are (x, y) pixels, origin top left, after EXIF orientation. Errors are RFC 9457 problem
-documents whose `type` can be fetched here. The models are research demonstrations; read their cards.
-"""
+# What FastAPI by itself would tell a collector has paths, queries and the words of exceptions in it.
+_SILENT: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 
 
 def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
@@ -78,6 +84,10 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         pacs=None if settings.pacs.url is None else Dicomweb(settings.pacs),
     )
 
+    server, tenants, quotas = settings.server, Tenants(settings.auth.by_tenant()), Quotas()
+    desk = Desk(settings.jobs, settings.auth.by_tenant()) if settings.jobs.folder else None
+    tasks_alone = _tasks_alone(services)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         keep_freed(settings.work.kept_bytes)
@@ -87,10 +97,15 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
             if place:
                 tasks.append(asyncio.create_task(follow(together.refreshes, services.engine.refresh), name="follow"))
                 await asyncio.wait({loading})
-            yield
+            if desk is not None:
+                tasks.append(asyncio.create_task(_foreman(desk, services, tasks_alone).run(), name="jobs"))
+            async with rpc.serving(services, tenants, quotas) if server.grpc_port else nullcontext():
+                yield
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            if desk is not None:
+                desk.close()
             await services.engine.close()
             await services.sessions.close()
             if services.pacs is not None:
@@ -99,27 +114,58 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
             if tracer is not None:
                 await tracer.close()
 
-    app = FastAPI(
-        title="Maskgate",
+    app = DescribedApi(
         version=__version__,
-        description=_DESCRIPTION,
         lifespan=lifespan,
-        # What FastAPI by itself would tell a collector has paths, queries and the words of exceptions in it.
-        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+        telemetry=_SILENT,
     )
-    app.state.services = services
+    app.state.services, app.state.jobs, app.state.tasks = services, desk, tasks_alone
     # The one added last is the outermost.
-    tenants, tasks = Tenants(settings.auth.by_tenant()), frozenset(settings.registry.tasks)
-    app.add_middleware(Authentication, tenants=tenants, quotas=Quotas(), tasks=tasks)
+    if desk is not None:
+        app.add_middleware(jobs.RespondAsync, services=services, desk=desk)
+    app.add_middleware(Reading, heads=uploads.PREFIX)
+    app.add_middleware(
+        Authentication,
+        tenants=tenants,
+        quotas=quotas,
+        tasks=frozenset(settings.registry.tasks),
+        metrics=server.metrics_port is None,
+    )
+    if server.metrics_port is not None:
+        app.add_middleware(OwnPort, port=server.metrics_port)
+    if server.cors_origins:
+        app.add_middleware(CrossOrigin, origins=server.cors_origins)
     app.add_middleware(RequestContext, telemetry=telemetry, statuses=services.engine.statuses)
     app.add_middleware(AnswersInPieces)
+    app.add_middleware(BehindProxy, root_path=server.root_path, trusted=server.trusted_proxies)
     if tracer is not None:
         app.add_middleware(Tracing, tracer=tracer)
     problems.install(app)
-    service = (oip.router, progress.router, health.router, refresh.router, problems.router)
-    for router in (*settings.registry.routers(), *service):
-        app.include_router(router)
+    protocol = (management.router, oip.router)
+    left = (jobs.router, uploads.router)
+    service = (progress.router, health.router, refresh.router, problems.router, description.router, console.router)
+    for router in (*settings.registry.routers(), *protocol, *left, *service):
+        app.include_router(router, dependencies=[Depends(only_declared)])
     return app
+
+
+def _tasks_alone(services: Services) -> FastAPI:
+    """Return the tasks' routes without what stands before them: by them the items of jobs are answered."""
+    app = FastAPI(openapi_url=None, telemetry=_SILENT)
+    app.state.services = services
+    problems.install(app)
+    for router in services.settings.registry.routers():
+        app.include_router(router, dependencies=[Depends(only_declared)])
+    return app
+
+
+def _foreman(desk: Desk, services: Services, tasks: FastAPI) -> Foreman:
+    """Return who sees to jobs; what hands them on to Temporal is imported only where it does."""
+    if desk.settings.engine == "embedded":
+        return Runner(desk, services, tasks)
+    from gateway.jobs.temporal import TemporalForeman
+
+    return TemporalForeman(desk, services)
 
 
 def _tracer(settings: Settings, telemetry: Telemetry) -> Tracer | None:

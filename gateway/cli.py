@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import re
 import socket
+import ssl
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +21,7 @@ from gateway.observability import logs
 from gateway.observability.place import Place, SharedMemory
 from gateway.registry import Registry
 from gateway.repository import transfer
-from gateway.server.listening import bind_together, listen, port_of
+from gateway.server.listening import bind_for, check_tls, hold_for, listen_for, port_of
 from gateway.server.supervisor import supervise
 from gateway.settings import (
     AuthSettings,
@@ -33,7 +35,10 @@ from gateway.settings import (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
-    given = sys.argv[1:] if arguments is None else arguments
+    return logs.ending_quietly(lambda: _run(sys.argv[1:] if arguments is None else arguments))
+
+
+def _run(given: Sequence[str]) -> int:
     options = _parser().parse_args(given)
     try:
         if options.command == "key":
@@ -60,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logs.configure(settings.log)
     if options.command == "work":
         return _work(settings, options)
+    if options.command == "worker":
+        return _work_on_jobs(settings)
     return _serve(settings, given[1:])
 
 
@@ -76,17 +83,19 @@ def _parser() -> argparse.ArgumentParser:
     for appended in ("--model_name", "--predictor_host", "--predictor_protocol"):
         settings.add_argument(appended, dest="of_kserve", help=argparse.SUPPRESS)
     parser = argparse.ArgumentParser(prog="maskgate-gateway", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{serve,settings,key,models}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{serve,settings,key,models,worker}")
     commands.add_parser("serve", help="start the gateway", parents=[settings])
     commands.add_parser("settings", help="print every setting with its value in force", parents=[settings])
     key = commands.add_parser("key", help="make a key, and show it once")
     key.add_argument("--tenant", default="tenant", help="whose it will be")
     _add_models(commands.add_parser("models", help="move models between the repository and elsewhere, and check them"))
+    commands.add_parser("worker", help="work on jobs that gateways hand on to Temporal", parents=[settings])
     # What a supervisor starts; see gateway/server/supervisor.py.
     work = commands.add_parser("work", parents=[settings])
     work.add_argument("number", type=int)
     work.add_argument("memory", type=int)
     work.add_argument("lifeline", type=int)
+    work.add_argument("inherited", type=int, nargs="?")
     return parser
 
 
@@ -165,32 +174,76 @@ def _serve(settings: Settings, arguments: Sequence[str]) -> int:
     if not settings.models.repository.is_dir():
         print(f"The model repository {settings.models.repository} is not a folder.", file=sys.stderr)
         return 2
-    host, port = settings.server.host, settings.server.port
+    server = settings.server
     try:
-        sockets = listen(host, port)
-        if settings.server.workers > 1:
-            # Only now is it known that nobody else listens there: whoever binds together, binds with anybody.
-            port = port_of(sockets)
-            for each in sockets:
-                each.close()
-            sockets = bind_together(host, port)
+        check_tls(server)
     except OSError as error:
-        reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
-        print(f"The gateway cannot listen on {host}:{port}: {reason}.", file=sys.stderr)
+        print(f"The gateway cannot use {server.tls_certificate}: {_reason(error)}.", file=sys.stderr)
         return 1
-    if settings.server.workers > 1:
-        return supervise(settings.server, (*arguments, "--port", str(port)))
-    # Here and not above: a supervisor serves nothing, and would hold all that serving needs for nothing.
-    from gateway.server.process import serve
+    try:
+        sockets, held = listen_for(server), hold_for(server)
+    except OSError as error:
+        where = [server.unix_socket or f"{server.host}:{server.port}"]
+        where += [f"{server.metrics_host or server.host}:{server.metrics_port}"] if server.metrics_port else []
+        where += [f"{server.host}:{server.grpc_port}"] if server.grpc_port else []
+        print(f"The gateway cannot listen on {' or '.join(map(str, where))}: {_reason(error)}.", file=sys.stderr)
+        return 1
+    try:
+        if server.workers > 1:
+            return _supervise(server, sockets, arguments)
+        # Here and not above: a supervisor serves nothing, and would hold all that serving needs for nothing.
+        from gateway.server.process import serve
 
-    return serve(settings, sockets)
+        return serve(settings, sockets)
+    finally:
+        for each in held:
+            each.close()
+        if server.unix_socket is not None:
+            server.unix_socket.unlink(missing_ok=True)
+
+
+def _supervise(server: ServerSettings, sockets: list[socket.socket], arguments: Sequence[str]) -> int:
+    """Hand over to several processes, now that it is known that nobody else listens there.
+
+    Whoever binds together, binds with anybody.
+    """
+    unix = [sockets.pop(0)] if server.unix_socket is not None else []
+    inherited = unix[0].fileno() if unix else None
+    port = server.port if unix else port_of(sockets)
+    for each in sockets:
+        each.close()
+    held = bind_for(server.model_copy(update={"port": port}), inherited)
+    try:
+        return supervise(server, (*arguments, "--port", str(port)), inherited)
+    finally:
+        for each in held:
+            each.close()
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, socket.gaierror | ssl.SSLError) or not error.errno:
+        return str(error.strerror or error)
+    return os.strerror(error.errno)
 
 
 def _work(settings: Settings, options: argparse.Namespace) -> int:
     from gateway.server.process import serve_at
 
     memory = SharedMemory(options.memory, settings.server.workers)
-    return serve_at(Place(options.number, memory), settings, options.lifeline)
+    return serve_at(Place(options.number, memory), settings, options.lifeline, options.inherited)
+
+
+def _work_on_jobs(settings: Settings) -> int:
+    if settings.jobs.engine != "temporal":
+        print("Workers are for jobs on Temporal: set MASKGATE_JOBS_ENGINE=temporal.", file=sys.stderr)
+        return 2
+    from gateway.jobs.worker import work
+
+    try:
+        asyncio.run(work(settings))
+    except KeyboardInterrupt:
+        return 130
+    return 0
 
 
 if __name__ == "__main__":

@@ -96,12 +96,21 @@ def _unauthorised(detail: str) -> Unauthorised:
 ANY = "any"
 """What a path needs that takes any key."""
 
+METRICS = "metrics"
+"""What a path needs that tells of everybody's requests."""
+
+_OPEN = frozenset({"/v2/health/live", "/v2/health/ready"})
+
 _NEEDED: Mapping[tuple[str, ...], str] = {
+    ("metrics",): METRICS,
+    ("v1", "jobs"): "jobs",
     ("v1", "models"): ANY,
     ("v1", "progress"): ANY,
     ("v1", "tasks"): ANY,
     ("v1", "repository"): "admin",
+    ("v1", "uploads"): "jobs",
     ("v2",): ANY,
+    ("v2", ""): ANY,
     ("v2", "health"): ANY,
     ("v2", "models"): "infer",
     ("v2", "repository"): "admin",
@@ -110,9 +119,22 @@ _NEEDED: Mapping[tuple[str, ...], str] = {
 
 _READING = frozenset({"GET", "HEAD"})
 
+_READ_BY_ANY = frozenset({("v1", "jobs"), ("v2", "models")})
+"""What any key may read: the caller's own jobs; metadata, configuration and readiness, which /v1/models shows too."""
+
+
+def takes_a_key(path: str, metrics: bool) -> bool:
+    """Return whether a key is asked for, where there are keys; probes have none.
+
+    Args:
+        path: of the request.
+        metrics: whether one is asked for metrics.
+    """
+    return (f"{path}/".startswith(("/v1/", "/v2/")) and path not in _OPEN) or (metrics and path == "/metrics")
+
 
 def scope_needed(method: str, path: str, tasks: Container[str]) -> str | None:
-    """Return what a path under `/v1` or `/v2` asks of a key, a scope or `ANY`; None where that is not known.
+    """Return what a path that takes a key asks of it, a scope or `ANY`; None where that is not known.
 
     Args:
         method: of the request.
@@ -120,8 +142,7 @@ def scope_needed(method: str, path: str, tasks: Container[str]) -> str | None:
         tasks: the names of all of them.
     """
     room, *rest = path[1:].split("/")[:2]
-    if (room, *rest) == ("v2", "models") and method in _READING:
-        # Metadata, configuration and readiness, which /v1/models shows too.
+    if (room, *rest) in _READ_BY_ANY and method in _READING:
         return ANY
     if room == "v1" and rest and rest[0] in tasks:
         return rest[0]
@@ -130,7 +151,7 @@ def scope_needed(method: str, path: str, tasks: Container[str]) -> str | None:
 
 def costs(needed: str | None) -> TypeGuard[str]:
     """Return whether it is a task or an operation that is asked for, and not a look at what there is."""
-    return needed is not None and needed != ANY
+    return needed not in (None, ANY, METRICS)
 
 
 def check_scope(caller: Caller, needed: str | None) -> None:
@@ -141,5 +162,5 @@ def check_scope(caller: Caller, needed: str | None) -> None:
     """
     if needed is None and caller.scopes is not None:
         raise Forbidden("None of the scopes of this key opens this path.")
-    if costs(needed) and not caller.may(needed):
+    if needed is not None and needed != ANY and not caller.may(needed):
         raise Forbidden(f"This key lacks the scope '{needed}'.", members={"scope": needed})

@@ -103,6 +103,10 @@ class Engine(Protocol):
     name: str
 
     @property
+    def unloaded(self) -> set[str]:
+        """Names of models that a refresh leaves out, as though they had no folder; the set itself, to add to."""
+
+    @property
     def tried(self) -> bool:
         """Whether every model of the repository was tried once since the start; what is not known before may exist."""
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Sequence
-from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import HTMLResponse
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS
 
@@ -21,19 +20,11 @@ from gateway.http.answers import (
     model_answer,
     task_answer,
 )
+from gateway.http.negotiation import accepts_gzip
 from gateway.http.request_path import InjectedServices, Services
 from gateway.settings import Settings
 
 router = APIRouter(tags=["service"])
-# Everything the page needs is in it: it must also work where there is no internet.
-_PAGE = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
-_PAGE_POLICY = "default-src 'self'; img-src blob: data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-
-
-@router.get("/", include_in_schema=False)
-async def page() -> HTMLResponse:
-    """Return the page for trying the service by hand."""
-    return HTMLResponse(_PAGE, headers={"Content-Security-Policy": _PAGE_POLICY})
 
 
 @router.get("/healthz", summary="Is the process alive?")
@@ -59,11 +50,17 @@ async def readyz(services: InjectedServices, response: Response) -> Readiness:
 def metrics(request: Request, services: InjectedServices) -> Response:
     """Return the metrics in Prometheus' text format, or as OpenMetrics where that is accepted.
 
-    In a thread: adding up many processes takes its time.
+    Compressed where that is accepted. In a thread: adding up many processes takes its time.
     """
     if "application/openmetrics-text" in request.headers.get("accept", ""):
-        return Response(services.telemetry.openmetrics(), headers={"Content-Type": OPENMETRICS})
-    return Response(services.telemetry.exposition(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+        told, kind = services.telemetry.openmetrics(), OPENMETRICS
+    else:
+        told, kind = services.telemetry.exposition(), CONTENT_TYPE_PLAIN_0_0_4
+    headers = {"Content-Type": kind, "Vary": "Accept, Accept-Encoding"}
+    if accepts_gzip(request.headers.get("accept-encoding", "")):
+        told = gzip.compress(told, compresslevel=1)
+        headers["Content-Encoding"] = "gzip"
+    return Response(told, headers=headers)
 
 
 @router.get("/v1/tasks", summary="Which tasks are there, and what do they take and answer with?")

@@ -7,7 +7,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,13 +16,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.access.keys import costs
 from gateway.engines.base import Status
 from gateway.errors import Forbidden, Internal, Unauthorised
-from gateway.http.problems import problem
+from gateway.http.problems import ON_EVERY_ANSWER, problem
 from gateway.observability import logs
 from gateway.observability.metrics import Telemetry
 from gateway.observability.tracing import exemplar
 
 _log = logging.getLogger("gateway.access")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""Ids of callers that are taken over."""
+
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _REFUSED_KEYS = frozenset({Unauthorised.code, Forbidden.code})
 _PIECE = 256 * 1024
@@ -83,7 +85,7 @@ class RequestContext:
             await self.app(scope, receive, send)
             return
         offered = Headers(scope=scope).get("x-request-id", "")
-        request_id = offered if _REQUEST_ID.fullmatch(offered) else uuid.uuid4().hex
+        request_id = offered if REQUEST_ID.fullmatch(offered) else uuid.uuid4().hex
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         logs.request_id.set(request_id)
@@ -98,9 +100,11 @@ class RequestContext:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request_id
+                for name, value in ON_EVERY_ANSWER.items():
+                    headers.setdefault(name, value)
                 tally.status, tally.model = message["status"], headers.get("Maskgate-Model")
                 if (location := headers.get("location")) is not None:
-                    headers["Location"] = _relative(location)
+                    headers["Location"] = _relative(location, state.get("prefix", ""))
             await send(message)
             tally.bytes_out += len(message.get("body", b""))
 
@@ -122,39 +126,23 @@ class RequestContext:
                 _log.error("request %s was not recorded: %s", request_id, logs.where(error))
 
     def _record(self, scope: Scope, tally: _Tally, seconds: float) -> None:
-        state, route, method = scope["state"], route_of(scope), method_of(scope)
-        reason = state.get("problem")
-        self.telemetry.requests.labels(route, method, f"{tally.status // 100}xx").inc()
-        self.telemetry.request_seconds.labels(route, method).observe(seconds, exemplar())
-        if tally.bytes_in:
-            self.telemetry.body_bytes.labels(route).observe(tally.bytes_in)
-        if reason:
-            self.telemetry.rejected.labels(reason).inc()
-        fields = {
-            "request_id": state["request_id"],
-            "method": method,
-            "route": route,
-            "status": tally.status,
-            "seconds": round(seconds, 6),
-        } | ({"reason": reason} if reason else {})
-        line = f"{state['request_id']} {method} {route} {tally.status} {seconds * 1000:.1f} ms"
-        _log.info("%s", f"{line} {reason}" if reason else line, extra={"fields": fields})
-        needed = state.get("scope")
-        if costs(needed) or reason in _REFUSED_KEYS:
-            entry = AuditEntry(
-                request_id=state["request_id"],
-                tenant=state.get("tenant"),
-                scope=needed,
-                method=method,
-                route=route,
-                model=tally.model or self._asked(scope),
-                status=tally.status,
-                reason=reason,
-                bytes_in=tally.bytes_in,
-                bytes_out=tally.bytes_out,
-                seconds=round(seconds, 6),
-            )
-            entry.write()
+        state = scope["state"]
+        entry = AuditEntry(
+            request_id=state["request_id"],
+            tenant=state.get("tenant"),
+            scope=state.get("scope"),
+            method=method_of(scope),
+            route=route_of(scope),
+            model=tally.model,
+            status=tally.status,
+            reason=state.get("problem"),
+            bytes_in=tally.bytes_in,
+            bytes_out=tally.bytes_out,
+            seconds=round(seconds, 6),
+        )
+        if entry.is_audited and entry.model is None:
+            entry = replace(entry, model=self._asked(scope))
+        record(self.telemetry, entry)
 
     def _asked(self, scope: Scope) -> str | None:
         """Return the model that was asked for by name, where one of that name is served."""
@@ -163,12 +151,14 @@ class RequestContext:
         return name if any(status.name == name for status in self.statuses()) else None
 
 
-def _relative(location: str) -> str:
+def _relative(location: str, prefix: str) -> str:
     """Return a link without a host: what stands there by itself is what the caller named in `Host`.
 
     A redirect goes from ``/path/`` to ``/path`` or the other way round; relative to where it comes from, it leads there
     behind a prefix of a proxy's too.
     """
+    if location.startswith("/"):
+        return prefix + location
     if not location.startswith(("http://", "https://")):
         return location
     to = urlsplit(location)
@@ -194,8 +184,9 @@ _audit = logging.getLogger("gateway.audit")
 
 @dataclass(frozen=True)
 class AuditEntry:
-    """One task request under `/v1` or `/v2`, or one that was refused for its key.
+    """What is known of a request that has ended.
 
+    Of a task request under `/v1`, `/v2` or by gRPC, or one that was refused for its key, the audit log has a line.
     Nothing of what was sent is here: no pixels, names of files, paths, queries, keys or addresses. Every value is of a
     closed set or a number, but for the request's id, which is 64 characters of the caller's at most.
 
@@ -223,12 +214,38 @@ class AuditEntry:
     bytes_out: int
     seconds: float
 
+    @property
+    def is_audited(self) -> bool:
+        """Whether it belongs in the audit log."""
+        return costs(self.scope) or self.reason in _REFUSED_KEYS
+
     def write(self) -> None:
         """Write the line; what the entry does not have is not in it."""
         fields = {name: value for name, value in vars(self).items() if value is not None}
         _audit.info(
             "%s", " ".join(f"{name}={_shown(value)}" for name, value in fields.items()), extra={"fields": fields}
         )
+
+
+def record(telemetry: Telemetry, entry: AuditEntry) -> None:
+    """Count and log a request that has ended, in the audit log too where it belongs there."""
+    telemetry.requests.labels(entry.route, entry.method, f"{entry.status // 100}xx").inc()
+    telemetry.request_seconds.labels(entry.route, entry.method).observe(entry.seconds, exemplar())
+    if entry.bytes_in:
+        telemetry.body_bytes.labels(entry.route).observe(entry.bytes_in)
+    if entry.reason:
+        telemetry.rejected.labels(entry.reason).inc()
+    fields = {
+        "request_id": entry.request_id,
+        "method": entry.method,
+        "route": entry.route,
+        "status": entry.status,
+        "seconds": entry.seconds,
+    } | ({"reason": entry.reason} if entry.reason else {})
+    line = f"{entry.request_id} {entry.method} {entry.route} {entry.status} {entry.seconds * 1000:.1f} ms"
+    _log.info("%s", f"{line} {entry.reason}" if entry.reason else line, extra={"fields": fields})
+    if entry.is_audited:
+        entry.write()
 
 
 def _shown(value: object) -> str:

@@ -108,6 +108,12 @@ def choose_form(
     return media_type
 
 
+def accepts_gzip(accept: str) -> bool:
+    """Return whether an `Accept-Encoding` header takes gzip; what it does not name is not sent unasked."""
+    qualities = dict(_parse(entry) for entry in accept.split(","))
+    return qualities.get("gzip", qualities.get("*", 0.0)) > 0
+
+
 def _parse(entry: str) -> tuple[str, float]:
     media_range, *parameters = (part.strip().lower() for part in entry.split(";"))
     for parameter in parameters:

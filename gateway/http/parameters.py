@@ -1,14 +1,20 @@
-"""Query parameters that tasks share, as typed dependencies: which model answers, and in which form."""
+"""Query parameters: those that tasks share, as typed dependencies, and the refusal of those that a route has not."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from inspect import Parameter, Signature
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin
 
 from fastapi import Depends, Query, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import TypeAdapter
+from starlette.types import Scope
 
+from gateway.errors import ParameterInvalid
 from gateway.http.request_path import Services
 from gateway.registry import TaskSpec
 
@@ -99,3 +105,89 @@ def _dependency(
         for name, annotation in annotations.items()
     ]
     return Depends(_FromQuery(make, Signature(parameters)))
+
+
+async def only_declared(request: Request) -> None:
+    """Refuse query parameters that the route does not declare, and those that are there twice and mean one thing.
+
+    A misspelt one would otherwise be answered as though it were not there: by another model, at another threshold.
+
+    Raises:
+        ParameterInvalid: there is such a parameter.
+    """
+    declared = dict(_declared(request.scope))
+    for name, count in Counter(name for name, _ in request.query_params.multi_items()).items():
+        if name not in declared:
+            raise ParameterInvalid(_unknown(name, tuple(declared)), pointer=f"/{_printable(name)}")
+        if count > 1 and not _is_list(declared[name].annotation):
+            raise ParameterInvalid(f"The parameter '{name}' is there {count} times.", pointer=f"/{name}")
+
+
+def invalid(error: RequestValidationError, scope: Scope) -> ParameterInvalid:
+    """Return what the caller is told of a parameter whose value is none that it may have: what it may be."""
+    # Of a parameter that may be repeated the place goes on with a number.
+    name = next(step for step in reversed(error.errors()[0]["loc"]) if isinstance(step, str))
+    field = dict(_declared(scope)).get(name)
+    if field is None:
+        return ParameterInvalid(f"The parameter '{name}' is not valid; see GET /docs.", pointer=f"/{name}")
+    kind: Any = Annotated[field.annotation, field]
+    allowed = _told(TypeAdapter(kind).json_schema())
+    return ParameterInvalid(f"The parameter '{name}' is {allowed}.", pointer=f"/{name}")
+
+
+_LONGEST_NAME = 64
+
+
+def _declared(scope: Scope) -> Iterator[tuple[str, Any]]:
+    """Yield name and field of each query and path parameter of the route that was found."""
+
+    def of(dependant: Any) -> Iterator[tuple[str, Any]]:
+        for parameter in (*dependant.query_params, *dependant.path_params):
+            yield parameter.alias, parameter.field_info
+        for dependency in dependant.dependencies:
+            yield from of(dependency)
+
+    return of(scope["route"].dependant)
+
+
+def _unknown(name: str, declared: tuple[str, ...]) -> str:
+    told = f"There is no parameter '{_printable(name)}' here"
+    if not declared:
+        return f"{told}: this address takes none."
+    if near := get_close_matches(name[:_LONGEST_NAME].lower(), declared, 1):
+        return f"{told}; the nearest is '{near[0]}'."
+    return f"{told}; there are {', '.join(declared)}."
+
+
+def _printable(name: str) -> str:
+    """Return a caller's name of a parameter as it may stand in a sentence."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name[:_LONGEST_NAME])
+
+
+def _is_list(annotation: Any) -> bool:
+    return any(get_origin(part) is list for part in (annotation, *get_args(annotation)))
+
+
+_KINDS: Mapping[str, str] = {"integer": "a whole number", "number": "a number", "boolean": "true or false"}
+_BOUNDS: Mapping[str, str] = {
+    "exclusiveMinimum": "above {:g}",
+    "minimum": "{:g} at least",
+    "exclusiveMaximum": "below {:g}",
+    "maximum": "{:g} at most",
+    "minLength": "of {} characters at least",
+    "maxLength": "of {} characters at most",
+    "pattern": "that matches {}",
+}
+
+
+def _told(schema: Mapping[str, Any]) -> str:
+    """Return in words what a JSON schema lets a parameter be."""
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind.get("type") != "null"]
+    if kinds:
+        return " or ".join(dict.fromkeys(map(_told, kinds)))
+    if "$ref" in schema or schema.get("type") == "array":
+        return f"one or several, each {_told(schema['items'])}" if "items" in schema else "not valid; see GET /docs"
+    if choices := schema.get("enum", [schema["const"]] if "const" in schema else []):
+        return " or ".join(map(str, choices))
+    bounds = [told.format(schema[bound]) for bound, told in _BOUNDS.items() if bound in schema]
+    return ", ".join([_KINDS.get(schema.get("type", ""), "text"), *([" and ".join(bounds)] if bounds else [])])

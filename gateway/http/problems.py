@@ -9,11 +9,19 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 from starlette.types import Scope
 
-from gateway.errors import CallerLeft, MaskgateError, MethodNotAllowed, ParameterInvalid, RouteNotFound
+from gateway.errors import CallerLeft, MaskgateError, MethodNotAllowed, RouteNotFound
+from gateway.http.parameters import invalid
 
 PROBLEM_JSON = "application/problem+json"
+ON_EVERY_ANSWER = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
+"""What keeps browsers from guessing types, from showing an answer inside another page, and from telling where from."""
 router = APIRouter(tags=["service"])
 
 
@@ -22,10 +30,10 @@ def problem(error: MaskgateError, scope: Scope) -> Response:
 
     Under `/v2` it also has the member `error` that the Open Inference Protocol asks for.
     """
-    request_id = scope["state"]["request_id"]
+    request_id, prefix = scope["state"]["request_id"], scope["state"].get("prefix", "")
     document = {
         **error.members,
-        "type": f"/problems/{error.code}",
+        "type": f"{prefix}/problems/{error.code}",
         "title": error.title,
         "status": error.status,
         "detail": error.detail,
@@ -36,7 +44,7 @@ def problem(error: MaskgateError, scope: Scope) -> Response:
     }
     if f"{scope['path']}/".startswith("/v2/"):
         document["error"] = error.detail
-    headers = {"Cache-Control": "no-store", **error.headers}
+    headers = {"Cache-Control": "no-store", **ON_EVERY_ANSWER, **error.headers}
     if error.limit is not None:
         document["limit"] = error.limit
     if error.pointer is not None:
@@ -56,19 +64,24 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def _routing(request: Request, error: HTTPException) -> Response:
         if error.status_code == 405:
-            return _answer(
-                request,
-                MethodNotAllowed("This route does not take that method.", headers=dict(error.headers or {})),
-            )
+            allowed = ", ".join(_allowed(app, request.scope))
+            return _answer(request, MethodNotAllowed(f"This address takes {allowed}.", headers={"Allow": allowed}))
         return _answer(request, RouteNotFound("There is no such route; GET /docs lists them."))
 
     @app.exception_handler(RequestValidationError)
     async def _validation(request: Request, error: RequestValidationError) -> Response:
-        # Of a parameter that may be repeated the place goes on with a number.
-        name = next(step for step in reversed(error.errors()[0]["loc"]) if isinstance(step, str))
-        return _answer(
-            request, ParameterInvalid(f"The parameter '{name}' is not valid; see GET /docs.", pointer=f"/{name}")
-        )
+        return _answer(request, invalid(error, request.scope))
+
+
+def _allowed(app: FastAPI, scope: Scope) -> list[str]:
+    """Return the methods of an address, over all routes that it has."""
+
+    def taken(method: str) -> bool:
+        # A route writes into the scope that it is asked about.
+        return any(route.matches({**scope, "method": method})[0] == Match.FULL for route in app.router.routes)
+
+    found = [method for method in ("GET", "POST", "PUT", "PATCH", "DELETE") if taken(method)]
+    return [*found, "HEAD"] if "GET" in found else found
 
 
 def _answer(request: Request, error: MaskgateError) -> Response:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from gateway.http.authentication import InjectedTenant
 from gateway.http.documentation import problems
-from gateway.http.request_path import InjectedServices
+from gateway.http.request_path import InjectedServices, InjectedTenant
 from gateway.scheduling.timeline import Stage
 
 router = APIRouter(tags=["service"])

@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Request
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from gateway.access.keys import check_scope
+from gateway.access.keys import Caller, check_scope
 from gateway.engines.base import Engine
-from gateway.errors import CallerLeft, DeadlineExceeded, ParameterInvalid
+from gateway.errors import CallerLeft, ParameterInvalid
 from gateway.http.uploads import declared_length, naming_part
 from gateway.inference.run import Run
+from gateway.inference.statistics import Statistics
 from gateway.media.pictures.headers import ImageInfo
 from gateway.media.pictures.images import DecodedImage, ImageLimits, decode, probe
 from gateway.observability.metrics import Telemetry
@@ -33,6 +34,9 @@ from gateway.scheduling.workers import Workers
 from gateway.sessions.features import FeatureStore
 from gateway.sessions.store import SessionStore
 from gateway.settings import LimitSettings, Settings
+
+ASKED_WHETHER = "asked_whether"
+"""In the state of a request that only asks whether one of its parameters would be taken; it is not admitted."""
 
 T = TypeVar("T")
 Body = TypeVar("Body")
@@ -58,6 +62,7 @@ class Services:
     progress: ProgressBoard
     refreshes: Tally
     pacs: Dicomweb | None
+    statistics: Statistics = field(default_factory=Statistics)
 
 
 async def _services(request: Request) -> Services:
@@ -66,6 +71,16 @@ async def _services(request: Request) -> Services:
 
 
 InjectedServices = Annotated[Services, Depends(_services)]
+
+
+async def _tenant(request: Request) -> str:
+    # A plain function would be run in a thread.
+    tenant: str = request.scope["state"]["tenant"]
+    return tenant
+
+
+InjectedTenant = Annotated[str, Depends(_tenant)]
+"""Whose request it is, for routes under `/v1` and `/v2`."""
 
 
 @dataclass(frozen=True)
@@ -137,8 +152,10 @@ async def serve_admitted(
             `work`. What the caller says of its urgency is judged here, all else where the answer is sent.
     """
     limits, state = services.settings.limits, request.scope["state"]
-    deadline = deadline_of(request, limits.deadline_seconds) or longest or limits.deadline_seconds
-    timeline = Timeline(deadline, lane_of(request))
+    deadline = deadline_of(request.headers, limits.deadline_seconds) or longest or limits.deadline_seconds
+    timeline = Timeline(deadline, lane_of(request.headers, state["caller"]))
+    if state.get(ASKED_WHETHER):
+        return Response(status_code=204)
 
     async def serve(send: Send) -> None:
         with (
@@ -177,19 +194,8 @@ async def _answer(
     working: Coroutine[Any, Any, Response], request: Request, timeline: Timeline, reservation: Reservation, send: Send
 ) -> None:
     """Send the response that `working` returns, and return when the caller has it."""
-    start = time.perf_counter()
-
-    def learn() -> None:
-        reservation.served(time.perf_counter() - start - timeline.seconds.get("queue", 0.0))
-
-    try:
+    with reservation.learning(timeline):
         response = await working
-    except DeadlineExceeded:
-        # It takes this long at least; unlearnt, all that follow would be begun in vain too.
-        if reservation.ticket.begun:
-            learn()
-        raise
-    learn()
     response.headers["Server-Timing"] = timeline.server_timing()
     response.headers["Cache-Control"] = "private, no-store"
     reservation.shrink(len(response.body))
@@ -238,29 +244,29 @@ async def _left(request: Request, working: asyncio.Task[T]) -> bool:
     return not working.done()
 
 
-def lane_of(request: Request) -> Lane:
+def lane_of(headers: Headers, caller: Caller) -> Lane:
     """Return the lane that a request asks for.
 
     Raises:
         ParameterInvalid: there is none of that name.
         Forbidden: its caller may not use it.
     """
-    asked = request.headers.get(PRIORITY, "bulk")
+    asked = headers.get(PRIORITY, "bulk")
     lane = next((lane for lane in LANES if lane == asked), None)
     if lane is None:
         raise ParameterInvalid(f"{PRIORITY} is one of {' and '.join(LANES)}.", pointer=f"/{PRIORITY}")
     if lane == "emergency":
-        check_scope(request.scope["state"]["caller"], "emergency")
+        check_scope(caller, "emergency")
     return lane
 
 
-def deadline_of(request: Request, longest: float) -> float | None:
+def deadline_of(headers: Headers, longest: float) -> float | None:
     """Return the seconds that a request gives its answer, if it says.
 
     Raises:
         ParameterInvalid: they are no decimal number above 0, or more than `longest`.
     """
-    asked = request.headers.get(DEADLINE)
+    asked = headers.get(DEADLINE)
     if asked is None:
         return None
     if not _DECIMAL.fullmatch(asked) or not 0 < float(asked) <= longest:
@@ -270,14 +276,16 @@ def deadline_of(request: Request, longest: float) -> float | None:
     return float(asked)
 
 
-async def probe_parts(job: Job[Parts], names: Sequence[str]) -> list[ImageInfo]:
+async def probe_parts(job: Job[Parts], names: Sequence[str], *, least: int | None = None) -> list[ImageInfo]:
     """Return what the headers of the images `names` declare, before a pixel is decoded.
+
+    Sides are `limits.image_side_minimum` pixels long at least, or `least` where a task takes smaller ones.
 
     Raises:
         MaskgateError: as `probe`, pointing at the part.
     """
     limits = job.services.settings.limits
-    image_limits = ImageLimits(limits.image_pixels, limits.image_side, limits.image_side_minimum)
+    image_limits = ImageLimits(limits.image_pixels, limits.image_side, least or limits.image_side_minimum)
 
     def probe_part(name: str) -> ImageInfo:
         with naming_part(name):
@@ -292,7 +300,7 @@ async def decode_part(job: Job[Parts], name: str, info: ImageInfo) -> DecodedIma
     Raises:
         MaskgateError: as `decode`, pointing at the part.
     """
-    with naming_part(name):
+    with naming_part(name), job.reservation.holding(info.working_bytes):
         image = await job.run("decode", decode, job.body[name], info)
     job.services.telemetry.images_decoded.inc()
     return image

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import signal
+import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
@@ -28,6 +31,25 @@ def configure(settings: LogSettings) -> None:
     handler.setFormatter(JsonFormatter() if settings.format == "json" else logging.Formatter(_TEXT))
     logging.basicConfig(level=settings.level, handlers=[handler], force=True)
     logging.captureWarnings(True)
+
+
+def ending_quietly(run: Callable[[], int]) -> int:
+    """Return the exit status of a command; where who reads its output has gone, that of one that ended by SIGPIPE."""
+    try:
+        try:
+            return run()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still to be written would be written when the process ends, and fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+
+
+def silence_addresses() -> None:
+    """Let httpx log nothing: what it does are addresses, in which a study or a file is named."""
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 class JsonFormatter(logging.Formatter):

@@ -16,7 +16,11 @@ from gateway.oip.tensors import write_numbers
 from gateway.repository.card import Card, TensorSpec
 from gateway.repository.config import BACKENDS, PLATFORMS, TRITON_TYPES
 
-SERVER = {"name": "maskgate", "version": __version__, "extensions": ["binary_tensor_data", "model_configuration"]}
+SERVER = {
+    "name": "maskgate",
+    "version": __version__,
+    "extensions": ["binary_tensor_data", "model_configuration", "model_repository", "statistics"],
+}
 """The server's metadata."""
 
 

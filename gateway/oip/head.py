@@ -32,13 +32,17 @@ class Parameters(_Part):
     shared_memory_region: Any = None
 
 
+NO_PARAMETERS = Parameters()
+"""What `null` says, and what says nothing."""
+
+
 class Input(_Part):
     """A tensor sent. `data` is the index of its array among those that `read_head` cut out."""
 
     name: str
     datatype: str
     shape: tuple[int, ...]
-    parameters: Parameters = Parameters()
+    parameters: Parameters | None = None
     data: int | None = None
 
 
@@ -46,7 +50,7 @@ class Output(_Part):
     """A tensor asked for."""
 
     name: str
-    parameters: Parameters = Parameters()
+    parameters: Parameters | None = None
 
 
 class Head(_Part):
@@ -54,8 +58,8 @@ class Head(_Part):
 
     id: str | None = None
     inputs: tuple[Input, ...]
-    outputs: tuple[Output, ...] = ()
-    parameters: Parameters = Parameters()
+    outputs: tuple[Output, ...] | None = None
+    parameters: Parameters | None = None
 
 
 def read_head(body: bytearray, end: int, most: int) -> tuple[Head, list[slice]]:

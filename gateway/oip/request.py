@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gateway.errors import BadRequest, BodyTooLarge, TensorMismatch
 from gateway.http.uploads import naming_part
-from gateway.oip.head import Head, Input, Output, read_head
+from gateway.oip.head import NO_PARAMETERS, Head, Input, Output, Parameters, read_head
 from gateway.oip.tensors import read_numbers, read_raw
 from gateway.repository.card import Card, TensorSpec
 from gateway.repository.config import TRITON_TYPES
@@ -99,17 +99,22 @@ def read_request(body: bytearray, header_length: int | None, card: Card, json_by
     if end > json_bytes:
         raise BodyTooLarge(f"JSON may have {json_bytes} bytes; send tensors in binary.", limit=json_bytes)
     head, arrays = read_head(body, end, len(card.inputs))
-    batch = _check_inputs(head.inputs, card)
+    batch = check_inputs(head.inputs, card)
     return InferRequest(
         id=head.id,
         batch=batch,
         sources=_sources(head.inputs, card, batch, arrays, slice(end, len(body))),
-        outputs=_outputs(head, card),
+        outputs=wanted_outputs(head, card),
     )
 
 
-def _check_inputs(inputs: Sequence[Input], card: Card) -> int:
-    """Return the batch size, once names, types and shapes are the card's."""
+def check_inputs(inputs: Sequence[Input], card: Card) -> int:
+    """Return the batch size, once names, types and shapes are the card's.
+
+    Raises:
+        BadRequest: one is there twice.
+        TensorMismatch: they are not.
+    """
     specs = {spec.name: spec for spec in card.inputs}
     _check_names([tensor.name for tensor in inputs], specs, "input")
     if missing := [name for name in specs if name not in {tensor.name for tensor in inputs}]:
@@ -153,7 +158,7 @@ def _sources(
             size = _binary_size(tensor, batch * spec.bytes_per_item())
             sources.append(Source(spec, slice(position, position + size), binary=True))
             position += size
-        elif tensor.parameters.binary_data_size is None:
+        elif _said(tensor).binary_data_size is None:
             sources.append(Source(spec, arrays[tensor.data], binary=False))
         else:
             raise BadRequest("An input has either data or binary_data_size.", pointer=f"/inputs/{tensor.name}")
@@ -165,11 +170,12 @@ def _sources(
 def _binary_size(tensor: Input, expected: int) -> int:
     """Return how many bytes a tensor without data has after the JSON: `expected`, or it is an error."""
     pointer = f"/inputs/{tensor.name}"
-    if tensor.parameters.shared_memory_region is not None:
+    said = _said(tensor)
+    if said.shared_memory_region is not None:
         raise TensorMismatch("Shared memory is not offered; send the tensor.", pointer=pointer)
-    if tensor.parameters.binary_data_size is None:
+    if said.binary_data_size is None:
         raise BadRequest("An input has either data or binary_data_size.", pointer=pointer)
-    if tensor.parameters.binary_data_size != expected:
+    if said.binary_data_size != expected:
         raise TensorMismatch(
             f"The input '{tensor.name}' has {expected} bytes in this shape.",
             pointer=f"{pointer}/parameters/binary_data_size",
@@ -177,21 +183,32 @@ def _binary_size(tensor: Input, expected: int) -> int:
     return expected
 
 
-def _outputs(head: Head, card: Card) -> tuple[Wanted, ...]:
-    """Return the outputs asked for, in the order asked; all of the card where none is named."""
-    specs = {spec.name: spec for spec in card.outputs}
-    _check_names([output.name for output in head.outputs], specs, "output")
-    for output in head.outputs:
-        if output.parameters.classification is not None or output.parameters.shared_memory_region is not None:
+def wanted_outputs(head: Head, card: Card) -> tuple[Wanted, ...]:
+    """Return the outputs asked for, in the order asked; all of the card where none is named.
+
+    Raises:
+        BadRequest: one is there twice.
+        TensorMismatch: the model has none of that name, or not in that form.
+    """
+    specs, asked = {spec.name: spec for spec in card.outputs}, head.outputs or ()
+    _check_names([output.name for output in asked], specs, "output")
+    for output in asked:
+        if _said(output).classification is not None or _said(output).shared_memory_region is not None:
             raise TensorMismatch(
                 "Outputs are answered as they are: neither classified nor in shared memory.",
                 pointer=f"/outputs/{output.name}/parameters",
             )
-    usual = head.parameters.binary_data_output
-    chosen = head.outputs or tuple(Output(name=name) for name in specs)
-    return tuple(
-        Wanted(specs[o.name], usual if o.parameters.binary_data is None else o.parameters.binary_data) for o in chosen
-    )
+    usual = _said(head).binary_data_output
+
+    def is_binary(output: Output) -> bool:
+        own = _said(output).binary_data
+        return usual if own is None else own
+
+    return tuple(Wanted(specs[o.name], is_binary(o)) for o in asked or [Output(name=name) for name in specs])
+
+
+def _said(part: Input | Output | Head) -> Parameters:
+    return part.parameters or NO_PARAMETERS
 
 
 def _raw_request(body: bytearray, card: Card) -> InferRequest:

@@ -6,21 +6,21 @@ tensors and the model configuration, Triton's protocol extensions of those names
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from gateway.engines.base import Model, check_tried
-from gateway.errors import BadRequest, ModelNotFound, ModelNotReady, VersionNotFound
+from gateway.errors import BadRequest
 from gateway.http.answers import model_headers
 from gateway.http.documentation import BINARY, body
 from gateway.http.health import readiness
-from gateway.http.request_path import InjectedServices, Job, Services, serve_admitted
+from gateway.http.request_path import InjectedServices, Job, serve_admitted
 from gateway.http.uploads import read_body
+from gateway.oip import served
 from gateway.oip.answers import SERVER, infer_answer, model_config, model_metadata
 from gateway.oip.request import read_request
+from gateway.oip.served import find
 from gateway.repository.card import Card
 from gateway.scheduling.admission import Reservation
 from gateway.scheduling.prices import Kind
@@ -32,7 +32,6 @@ _HEADER_LENGTH = "Inference-Header-Content-Length"
 _MODEL = "/models/{model}"
 _VERSION = "/models/{model}/versions/{version}"
 _BODY = body({"application/json": {"schema": {"type": "object"}}, "application/octet-stream": BINARY})
-_PROBLEM = {"content": {"application/problem+json": {"schema": {"type": "object"}}}}
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The outputs: as JSON numbers, or after the JSON in binary where that was asked for.",
@@ -42,7 +41,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         },
     },
     **{
-        status: {"description": meaning, **_PROBLEM}
+        status: {"description": meaning}
         for status, meaning in {
             400: "The request is malformed.",
             401: "Where keys are configured: no key, or none that is known.",
@@ -60,6 +59,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
+@router.get("/", include_in_schema=False)
 @router.get("", summary="Server metadata")
 async def server() -> dict[str, Any]:
     """Return name, version and extensions."""
@@ -83,15 +83,15 @@ async def ready(services: InjectedServices) -> JSONResponse:
 @router.get(_MODEL, summary="Model metadata")
 async def metadata(services: InjectedServices, model: str, version: str | None = None) -> dict[str, Any]:
     """Return the tensors of a model; -1 is the batch."""
-    served = _find(services, model, version)
-    return model_metadata(served.model.card, served.versions)
+    found = find(services, model, version)
+    return model_metadata(found.model.card, found.versions)
 
 
 @router.get(f"{_VERSION}/ready", summary="Is the model ready?")
 @router.get(f"{_MODEL}/ready", summary="Is the model ready?")
 async def model_ready(services: InjectedServices, model: str, version: str | None = None) -> JSONResponse:
     """Return 200 where the model answers requests, else 503."""
-    is_ready = _find(services, model, version).ready
+    is_ready = find(services, model, version).ready
     return JSONResponse({"name": model, "ready": is_ready}, 200 if is_ready else 503)
 
 
@@ -99,7 +99,7 @@ async def model_ready(services: InjectedServices, model: str, version: str | Non
 @router.get(f"{_MODEL}/config", summary="Triton's model configuration")
 async def config(services: InjectedServices, model: str, version: str | None = None) -> dict[str, Any]:
     """Return what clients of Triton plan their requests by: tensors and the largest batch."""
-    return model_config(_find(services, model, version).model.card)
+    return model_config(find(services, model, version).model.card)
 
 
 @router.post(f"{_VERSION}/infer", summary="Infer", openapi_extra=_BODY, responses=_RESPONSES, response_class=Response)
@@ -113,30 +113,25 @@ async def infer(request: Request, services: InjectedServices, model: str, versio
         curl --data-binary @tile.rgb -H 'Inference-Header-Content-Length: 0' \\
              http://127.0.0.1:8080/v2/models/bd-fcn/infer -o answer
     """
-    served = _find(services, model, version)
-    chosen = served.model
-    if not served.ready:
-        raise ModelNotReady(f"Model {chosen.name} is not ready; GET /v1/models/{chosen.name} says why.", retry_after=5)
+    chosen = find(services, model, version).to_infer()
     header_length = _header_length(request)
 
     async def read(request: Request, limits: LimitSettings, reservation: Reservation) -> bytearray:
         return await read_body(request, _narrowed(limits, chosen.card), reservation)
 
     async def answer(job: Job[bytearray]) -> Response:
-        async with job.turn():
-            asked = await job.run(
-                "decode", read_request, job.body, header_length, chosen.card, services.settings.limits.json_bytes
-            )
-            job.reservation.expect(asked.batch)
-            job.reservation.grow(asked.bytes_to_hold())
-            inputs = await job.run("decode", asked.tensors, job.body)
-        # Not in a turn: the engine is to see as many requests at once as were admitted, and to batch them.
-        with job.timeline.measure("infer"):
-            names = [output.spec.name for output in asked.outputs]
-            outputs = await services.engine.infer(chosen, inputs, names, job.timeline)
-        services.telemetry.tiles.labels(chosen.name).inc(asked.batch)
-        async with job.turn():
-            answered = await job.run("encode", infer_answer, asked, chosen, outputs)
+        with services.statistics.counted(chosen, job.timeline) as counted:
+            async with job.turn():
+                asked = await job.run(
+                    "decode", read_request, job.body, header_length, chosen.card, services.settings.limits.json_bytes
+                )
+                job.reservation.expect(asked.batch)
+                job.reservation.grow(asked.bytes_to_hold())
+                inputs = await job.run("decode", asked.tensors, job.body)
+            outputs = await served.infer(job, chosen, asked, inputs)
+            async with job.turn():
+                answered = await job.run("encode", infer_answer, asked, chosen, outputs)
+            counted.items += asked.batch
         headers = model_headers(chosen)
         if answered.header_length is None:
             return Response(answered.body, headers=headers, media_type="application/json")
@@ -159,35 +154,3 @@ def _narrowed(limits: LimitSettings, card: Card) -> LimitSettings:
     """Return `limits` with no more body than the model's largest batch and its JSON can have."""
     largest = limits.json_bytes + card.max_batch_size * sum(spec.bytes_per_item() for spec in card.inputs)
     return limits.model_copy(update={"body_bytes": min(limits.body_bytes, largest)})
-
-
-@dataclass(frozen=True)
-class _Served:
-    """What a path means: a version of a model, whether it answers, and which versions do beside it."""
-
-    model: Model
-    ready: bool
-    versions: tuple[int, ...]
-
-
-def _find(services: Services, name: str, version: str | None) -> _Served:
-    """Return what `name` and, where it is given, `version` mean.
-
-    Raises:
-        ModelNotFound: no model is named so.
-        VersionNotFound: it has no such version.
-        ModelNotReady: a folder without a card that can be read; or the repository is still being read.
-    """
-    for status in services.engine.statuses():
-        if status.name == name:
-            if status.model is None:
-                raise ModelNotReady(f"Model {name} has no card; GET /v1/models/{name} says why.", retry_after=5)
-            ready = tuple(v.model.version for v in status.versions if v.state == "ready")
-            if version is None:
-                return _Served(status.model, status.state == "ready", ready)
-            for pinned in status.versions:
-                if str(pinned.model.version) == version:
-                    return _Served(pinned.model, pinned.state == "ready", ready)
-            raise VersionNotFound("The model has no such version; GET /v1/models lists them.", pointer="/version")
-    check_tried(services.engine)
-    raise ModelNotFound("No model of that name is served; GET /v1/models lists them.", pointer="/model")

@@ -108,6 +108,9 @@ def _numbers(piece: bytearray, dtype: np.dtype[Any]) -> NDArray[Any]:
         raise BadRequest("The data lack a number.")
     if dtype.kind in "iu":
         numbers, bounds = np.array(listed), np.iinfo(dtype)
+        if numbers.dtype.kind == "f" and (numbers == np.trunc(numbers)).all() and (np.abs(numbers) < 2**53).all():
+            # Writers that know but one type of number write 7 as 7.0.
+            numbers = numbers.astype(np.int64)
         # NumPy makes floats or objects of what is no integer or a huge one.
         if numbers.dtype.kind not in "iu" or numbers.min() < bounds.min or numbers.max() > bounds.max:
             raise TensorMismatch(f"The data have to be integers from {bounds.min} to {bounds.max}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,6 +56,13 @@ class Repository:
 
     models: Mapping[str, StoredModel] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
+
+    def without(self, names: Collection[str]) -> Repository:
+        """Return the repository as though there were no folders of these names."""
+        return Repository(
+            {name: stored for name, stored in self.models.items() if name not in names},
+            tuple(fault for fault in self.faults if fault.model not in names),
+        )
 
 
 class _Faulty(Exception):

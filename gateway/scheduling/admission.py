@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gateway.errors import Draining, Overloaded, QueueFull, WouldBeLate
+from gateway.errors import DeadlineExceeded, Draining, Overloaded, QueueFull, WouldBeLate
 from gateway.observability.metrics import Telemetry
 from gateway.observability.place import Tallies
 from gateway.scheduling.lanes import Lane
@@ -42,6 +43,20 @@ class Reservation:
         self._admission.take(amount)
         self.held += amount
 
+    @contextmanager
+    def holding(self, amount: int) -> Iterator[None]:
+        """Hold `amount` more bytes while inside.
+
+        Raises:
+            Overloaded: the process holds too many already.
+        """
+        self.grow(amount)
+        try:
+            yield
+        finally:
+            self._admission.take(-amount)
+            self.held -= amount
+
     def shrink(self, amount: int) -> None:
         """Hold no more than `amount` bytes: all else was let go."""
         spare = max(0, self.held - amount)
@@ -59,6 +74,27 @@ class Reservation:
             WouldBeLate: that takes longer than there is time.
         """
         self._price("item", items)
+
+    @contextmanager
+    def learning(self, timeline: Timeline) -> Iterator[None]:
+        """Teach the prices how long the work inside took, without its wait for a turn; where it fails, nothing.
+
+        Args:
+            timeline: of the request.
+        """
+        start = time.perf_counter()
+
+        def learn() -> None:
+            self.served(time.perf_counter() - start - timeline.seconds.get("queue", 0.0))
+
+        try:
+            yield
+        except DeadlineExceeded:
+            # It takes this long at least; unlearnt, all that follow would be begun in vain too.
+            if self.ticket.begun:
+                learn()
+            raise
+        learn()
 
     def served(self, seconds: float) -> None:
         """Teach the prices that the request's work took `seconds`."""

@@ -1,16 +1,116 @@
-"""Sockets that connections come in by: one process's own, or one port for several processes.
+"""Sockets that connections come in by: one process's own, or one address for several processes.
 
 Several each have a listening socket (SO_REUSEPORT), and the kernel chooses among those by a hash of the connection.
 With one socket for all, whichever process wakes first takes all that wait: of eight connections to two processes the
 busier took 7.2 on a machine with much to do (4.4 on one with little), and 5.0 with a socket each. macOS knows the
-option, and gives every connection to one of them.
+option, and gives every connection to one of them. A socket file has one socket, which all processes have from their
+supervisor.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from gateway.settings import ServerSettings
 
 _WAITING = 2048  # connections, until the app is there; uvicorn's own figure
+
+
+def listen_for(settings: ServerSettings) -> list[socket.socket]:
+    """Return the listening sockets of one process, those of callers first.
+
+    Raises:
+        OSError: as `listen` and `listen_at` do.
+    """
+    path = settings.unix_socket
+    sockets = listen(settings.host, settings.port) if path is None else [listen_at(path)]
+    return sockets + _with_metrics(settings, listen, sockets)
+
+
+def bind_for(settings: ServerSettings, inherited: int | None) -> list[socket.socket]:
+    """Return the sockets of one of several processes, as `bind_together` does.
+
+    Args:
+        settings: of all of them, `port` being one that was found.
+        inherited: descriptor of the listening socket at `unix_socket`.
+
+    Raises:
+        OSError: as `listen` does.
+    """
+    if inherited is None:
+        sockets = bind_together(settings.host, settings.port)
+    else:
+        sockets = [socket.socket(fileno=os.dup(inherited))]
+    return sockets + _with_metrics(settings, bind_together, sockets)
+
+
+def _with_metrics(
+    settings: ServerSettings, take: Callable[[str, int], list[socket.socket]], others: list[socket.socket]
+) -> list[socket.socket]:
+    if settings.metrics_port is None:
+        return []
+    try:
+        return take(settings.metrics_host or settings.host, settings.metrics_port)
+    except OSError:
+        for each in others:
+            each.close()
+        raise
+
+
+def listen_at(path: Path) -> socket.socket:
+    """Return a listening socket at `path`, where owner and group may connect; what a dead process left there goes.
+
+    Raises:
+        OSError: there is something else, or somebody listens there, or no file may be made.
+    """
+    listening = socket.socket(socket.AF_UNIX)
+    with suppress(OSError), socket.socket(socket.AF_UNIX) as asking:
+        if path.is_socket() and asking.connect_ex(str(path)) == errno.ECONNREFUSED:
+            path.unlink()
+    # It is never there with more rights, however briefly.
+    before = os.umask(0o117)
+    try:
+        listening.bind(str(path))
+        listening.listen(_WAITING)
+    except OSError:
+        listening.close()
+        raise
+    finally:
+        os.umask(before)
+    return listening
+
+
+def hold_for(settings: ServerSettings) -> list[socket.socket]:
+    """Return what keeps gRPC's port: sockets that never listen, beside which its own can, in each process.
+
+    Raises:
+        OSError: as `listen` does.
+    """
+    if settings.grpc_port is None:
+        return []
+    for each in listen(settings.host, settings.grpc_port):
+        each.close()
+    return bind_together(settings.host, settings.grpc_port)
+
+
+def check_tls(settings: ServerSettings) -> None:
+    """Do nothing where the certificate can be served with.
+
+    Raises:
+        OSError: it, its key or the authorities cannot be read, or do not belong together.
+    """
+    if settings.tls_certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        # An encrypted key would be asked for on a terminal that nobody watches.
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key, password="")
+        if settings.tls_clients is not None:
+            context.load_verify_locations(settings.tls_clients)
 
 
 def listen(host: str, port: int) -> list[socket.socket]:

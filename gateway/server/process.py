@@ -9,11 +9,14 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -25,8 +28,8 @@ from gateway.http.request_path import Services
 from gateway.observability.place import Place
 from gateway.scheduling.memory import bound_memory
 from gateway.server.connections import bounded_http
-from gateway.server.listening import bind_together
-from gateway.server.supervisor import BEAT_SECONDS
+from gateway.server.listening import bind_for
+from gateway.server.supervisor import BEAT_SECONDS, greet
 from gateway.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -37,25 +40,26 @@ _LOOK_SECONDS = 0.2
 def serve(settings: Settings, sockets: Sequence[socket.socket]) -> int:
     """Serve from this process alone until a signal ends it, and return the exit status."""
     _bound_memory(settings)
-    server = GatewayServer(settings, create_app(settings), lambda greeting: print(greeting, flush=True))
+    server = GatewayServer(settings, create_app(settings), greet)
     server.run(list(sockets))
     return 0 if server.started else 1
 
 
-def serve_at(place: Place, settings: Settings, lifeline: int) -> int:
+def serve_at(place: Place, settings: Settings, lifeline: int, inherited: int | None) -> int:
     """Serve as one of several processes until a signal or the supervisor's end does it; return the exit status.
 
     Args:
         place: which of them this is.
         settings: of the whole gateway.
         lifeline: descriptor of a connection to the supervisor, which handed it down.
+        inherited: descriptor of the socket that all listen on, where that is one.
     """
-    for descriptor in (lifeline, place.memory.descriptor):
+    for descriptor in (lifeline, place.memory.descriptor, *([] if inherited is None else [inherited])):
         os.set_inheritable(descriptor, False)
     _bound_memory(settings)
     app = create_app(settings.of_each_process(), place)
     server = CrewServer(settings, app, place, Connection(lifeline))
-    server.run(bind_together(settings.server.host, settings.server.port))
+    server.run(bind_for(settings.server, inherited))
     return 0
 
 
@@ -84,24 +88,37 @@ class GatewayServer(uvicorn.Server):
     def __init__(self, settings: Settings, app: FastAPI, greet: Callable[[str], None]) -> None:
         """Configure uvicorn; it logs errors alone, because the greeting and the access log say the rest."""
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
+        bounds = settings.server
         config = uvicorn.Config(
             app,
-            http=bounded_http(settings.server, app.state.services.telemetry),
+            http=bounded_http(bounds, app.state.services.telemetry),
             ws="none",
             access_log=False,
             log_config=None,
-            timeout_keep_alive=settings.server.keep_alive_seconds,
-            timeout_graceful_shutdown=round(settings.server.grace_seconds),
+            timeout_keep_alive=bounds.keep_alive_seconds,
+            timeout_graceful_shutdown=round(bounds.grace_seconds),
+            # Whose prefix is believed, the app decides; of nobody else's word anything depends.
+            proxy_headers=False,
+            ssl_certfile=bounds.tls_certificate,
+            ssl_keyfile=bounds.tls_key,
+            ssl_ca_certs=None if bounds.tls_clients is None else str(bounds.tls_clients),
+            ssl_cert_reqs=ssl.CERT_NONE if bounds.tls_clients is None else ssl.CERT_REQUIRED,
         )
         super().__init__(config)
         self._app = app
-        self._drain_delay = settings.server.drain_delay_seconds
+        self._scheme = "http" if bounds.tls_certificate is None else "https"
+        self._drain_delay = bounds.drain_delay_seconds
         self._greet = greet
         self._greeting: asyncio.Task[None] | None = None
         self._began = time.monotonic()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and greet as soon as the models are loaded."""
+        loop = asyncio.get_running_loop()
+        if self.config.is_ssl:
+            # uvicorn leaves a handshake the sixty seconds that asyncio gives it.
+            seconds = self._app.state.services.settings.server.header_seconds
+            loop.create_server = partial(loop.create_server, ssl_handshake_timeout=seconds)  # type: ignore[method-assign]
         await super().startup(sockets)
         if self.started:
             self._greeting = asyncio.create_task(self._greet_when_loaded())
@@ -131,8 +148,8 @@ class GatewayServer(uvicorn.Server):
         # what finding buildings takes.
         gc.collect()
         gc.freeze()
-        host, port = self.servers[0].sockets[0].getsockname()[:2]
-        self._greet(_greeting(host, port, self._app.state.services.engine.statuses()))
+        where = self.servers[0].sockets[0].getsockname()
+        self._greet(_greeting(self._scheme, where, self._app.state.services.engine.statuses()))
         await self._say_when_ready(self._app.state.services)
 
     async def _say_when_ready(self, services: Services) -> None:
@@ -187,16 +204,25 @@ class CrewServer(GatewayServer):
         self.handle_exit(signal.SIGINT, None)
 
 
-def _greeting(host: str, port: int, statuses: Sequence[Status]) -> str:
+def _greeting(scheme: str, where: str | tuple[Any, ...], statuses: Sequence[Status]) -> str:
     """Return what to open, a request to copy, and how the models stand."""
-    address = f"http://{'127.0.0.1' if ipaddress.ip_address(host).is_unspecified else host}:{port}"
-    models = [f"{s.name:<14} {s.state}{f': {s.reason}' if s.reason else ''}" for s in statuses]
+    told = [f"{s.name:<14} {s.state}{f': {s.reason}' if s.reason else ''}" for s in statuses]
+    models = ("\n" + " " * 12).join(told or ["none: the model repository is empty"])
+    if isinstance(where, str):
+        return f"""
+  Maskgate answers at unix:{where}
+
+    curl --unix-socket {where} {scheme}://maskgate/readyz
+    models  {models}
+"""
+    host, port = where[:2]
+    address = f"{scheme}://{'127.0.0.1' if ipaddress.ip_address(host).is_unspecified else _in_url(host)}:{port}"
     return f"""
   Maskgate answers at {address}
 
     open    {address}/      to try a pair by hand
             {address}/docs  for the API
-    models  {(chr(10) + " " * 12).join(models or ["none: the model repository is empty"])}
+    models  {models}
 
   Draw an example pair and send it, from a second terminal:
 
@@ -204,3 +230,7 @@ def _greeting(host: str, port: int, statuses: Sequence[Status]) -> str:
     curl -F pre=@example/example_00000001_pre_disaster.png -F post=@example/example_00000001_post_disaster.png \\
          '{address}/v1/damage?overlay=true' -o overlay.png
 """
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -23,6 +23,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
@@ -225,14 +226,15 @@ class Worker:
     Args:
         place: of the process.
         arguments: of the command line, those of `serve`.
+        inherited: descriptor of the socket that all processes listen on, where that is one.
     """
 
-    def __init__(self, place: Place, arguments: Sequence[str]) -> None:
+    def __init__(self, place: Place, arguments: Sequence[str], inherited: int | None = None) -> None:
         """Start it."""
         self._place = place
         self.lifeline, theirs = Pipe()
         with theirs:
-            handed = (place.memory.descriptor, theirs.fileno())
+            handed = [place.memory.descriptor, theirs.fileno(), *([] if inherited is None else [inherited])]
             where = [str(place.number), *map(str, handed)]
             self._process = subprocess.Popen(  # noqa: S603 - this very program
                 [sys.executable, "-m", "gateway.cli", "work", *where, *arguments],
@@ -266,26 +268,33 @@ class Worker:
         self.lifeline.close()
 
 
-def supervise(settings: ServerSettings, arguments: Sequence[str]) -> int:
+def greet(greeting: str) -> None:
+    """Say that requests are answered; nobody has to be there to read it."""
+    with suppress(OSError):
+        print(greeting, flush=True)
+
+
+def supervise(settings: ServerSettings, arguments: Sequence[str], inherited: int | None) -> int:
     """Serve from `settings.workers` processes until a signal ends it, and return the exit status.
 
     Args:
         settings: how many, and how they leave.
         arguments: of the command line, those of `serve`; each process reads the settings anew.
+        inherited: descriptor of the socket that all processes listen on, where that is one.
     """
     memory = SharedMemory.create(settings.workers)
     places = [Place(number, memory) for number in range(settings.workers)]
     workers: dict[int, Worker] = {}
 
     def start(number: int) -> Process:
-        workers[number] = Worker(places[number], arguments)
+        workers[number] = Worker(places[number], arguments, inherited)
         return workers[number]
 
     supervisor = Supervisor(
         settings.workers,
         start,
         lambda number: vacate(places[number]),
-        lambda greeting: print(greeting, flush=True),
+        greet,
         settings.drain_delay_seconds + settings.grace_seconds + _KILL_SECONDS,
         settings.hang_seconds,
     )

@@ -60,7 +60,11 @@ def test_a_known_key_opens(guarded: AppClient, headers: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/problems/unauthorised"]
+    "path",
+    [
+        *("/console/", "/healthz", "/readyz", "/docs", "/openapi.json", "/problems/unauthorised"),
+        *("/v2/health/live", "/v2/health/ready"),
+    ],
 )
 def test_what_shows_no_data_stays_open(guarded: AppClient, path: str) -> None:
     assert guarded.get(path).status_code == 200

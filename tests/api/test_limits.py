@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import io
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ import httpx
 import nibabel
 import numpy as np
 import pytest
+from PIL import Image
 
 from gateway.app import create_app
 from gateway.settings import LimitSettings, Settings
@@ -112,11 +114,11 @@ def volume(voxels: int) -> Post:
     return files(image=nibabel.Nifti1Image(units, np.eye(4)).to_bytes())
 
 
-def layer(districts: int, length: int = 0) -> Post:
+def layer(number: int, length: int = 0, part: str = "districts") -> Post:
     ring = grid(96, 96).to_lon_lat([(0, 0), (0, 96), (96, 96), (0, 0)]).tolist()
     feature = {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
-    text = json.dumps({"type": "FeatureCollection", "features": [feature] * districts}).encode()
-    return files(pre=SCENE, post=SCENE, districts=text.ljust(length)) | {"headers": JSON}
+    text = json.dumps({"type": "FeatureCollection", "features": [feature] * number}).encode()
+    return files(pre=SCENE, post=SCENE, **{part: text.ljust(length)}) | {"headers": JSON}
 
 
 def prompted(prompt: object, length: int = 0) -> Post:
@@ -170,6 +172,8 @@ BOUNDS = {
     ),
     "districts": Bound(3, "/v1/damage", layer, code="districts-too-large"),
     "district_bytes": Bound(2000, "/v1/damage", lambda n: layer(1, n), code="districts-too-large"),
+    "footprints": Bound(3, "/v1/damage", lambda n: layer(n, part="footprints"), code="footprints-too-large"),
+    "footprint_bytes": Bound(2000, "/v1/damage", lambda n: layer(1, n, part="footprints"), code="footprints-too-large"),
     "prompt_points": Bound(6, "/v1/interactive", points, code="prompt-too-large"),
     "prompt_objects": Bound(3, "/v1/interactive?model=polygon", objects, code="prompt-too-large"),
     "prompt_bytes": Bound(200, "/v1/interactive", lambda n: prompted({"box": BOX}, n), code="prompt-too-large"),
@@ -184,12 +188,15 @@ BOUNDS = {
 }
 
 ELSEWHERE = {
+    "grpc_bytes": "tests/api/test_grpc.py::test_a_message_over_the_limit_is_refused_and_nothing_is_held",
     "inflight_bytes": "tests/unit/scheduling/test_admission.py::test_a_refused_growth_holds_nothing_more",
     "inflight_requests": "tests/unit/scheduling/test_admission.py::test_one_request_too_many",
     "queue_seconds": "tests/unit/scheduling/test_admission.py::test_the_queue_is_bounded",
     "deadline_seconds": "tests/api/test_bad_input.py::test_deadline",
     "scene_deadline_seconds": "tests/api/test_limits.py::test_a_scene_may_take_longer",
     "upload_seconds": "tests/api/test_slow_uploads.py::test_a_body_that_takes_too_long",
+    "upload_bytes_per_second": "tests/api/test_slow_uploads.py::test_a_body_above_the_pace_of_its_size_is_taken",
+    "upload_seconds_most": "tests/api/test_slow_uploads.py::test_a_body_above_the_pace_of_its_size_is_taken",
     "upload_stall_seconds": "tests/api/test_slow_uploads.py::test_a_body_that_stalls",
 }
 """Times, and what other requests take: no request of so much can be made."""
@@ -243,3 +250,23 @@ def test_no_bound_is_forgotten() -> None:
         file, _, test = where.partition("::")
         tree = ast.parse((ROOT / file).read_text())
         assert test in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}, where
+
+
+def test_a_progressive_jpeg_is_reserved_with_its_coefficients(
+    client: AppClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admission = client.services.admission
+    take, peaks = admission.take, [0]
+
+    def watched(amount: int) -> None:
+        take(amount)
+        peaks[-1] = max(peaks[-1], admission._held.bytes.total)
+
+    monkeypatch.setattr(admission, "take", watched)
+    for progressive in (False, True):
+        peaks.append(0)
+        file = io.BytesIO()
+        Image.fromarray(noise(512, 512)).save(file, "JPEG", progressive=progressive, subsampling=0, quality=20)
+        assert client.post("/v1/waste", files={"image": file.getvalue()}).status_code == 200
+    assert peaks[2] >= peaks[1] + 6 * 512 * 512 - 64 * 1024
+    assert admission._held.bytes.total == 0

@@ -32,7 +32,7 @@ def test_server_metadata_and_health(start: Any) -> None:
     assert client.get("/v2").json() == {
         "name": "maskgate",
         "version": client.app.version,
-        "extensions": ["binary_tensor_data", "model_configuration"],
+        "extensions": ["binary_tensor_data", "model_configuration", "model_repository", "statistics"],
     }
     assert client.get("/v2/health/live").json() == {"live": True}
     assert client.get("/v2/health/ready").json() == {"ready": True}

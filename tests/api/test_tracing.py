@@ -136,7 +136,7 @@ def test_a_failure_is_told_by_its_kind_alone(traces: Collector, repository: Path
     with running(app(repository, traces.url)) as client:
         broken = {"pre": ("Jane-Doe.png", PAIR["pre"][:200] + b"Jane Doe"), "post": ("Jane-Doe.png", PAIR["post"])}
         headers = {"X-Request-ID": "Jane-Doe", "X-API-Key": "Jane-Doe", "tracestate": "a=Jane-Doe", "baggage": "b=Jane"}
-        answer = client.post("/v1/damage?note=Jane-Doe", files=broken, headers=headers)
+        answer = client.post("/v1/damage?district_name=Jane-Doe", files=broken, headers=headers)
     assert answer.status_code == 422
     request = root(traces.spans)
     assert request.attributes["maskgate.problem"] == answer.json()["code"]

@@ -68,6 +68,24 @@ def reason_of(engine: Engine, name: str) -> str:
     return status.reason
 
 
+def test_what_is_unloaded_is_gone_until_it_is_not(new_engine: Factory, tmp_path: Path) -> None:
+    write_trivial_model(tmp_path, "m")
+    write_trivial_model(tmp_path, "other")
+
+    async def scenario(engine: Engine) -> None:
+        engine.unloaded.add("m")
+        assert await engine.refresh() == refreshed(removed=["m"])
+        assert [status.name for status in engine.statuses()] == ["other"]
+        assert await engine.refresh() == refreshed()
+        with pytest.raises(ModelNotFound):
+            choose(engine, "damage", "m")
+        engine.unloaded.discard("m")
+        assert await engine.refresh() == refreshed(added=["m"])
+        assert await shift_of(engine, choose(engine, "damage", "m")) == 0
+
+    play(new_engine(tmp_path), scenario)
+
+
 def test_nothing_happens_where_nothing_changed(new_engine: Factory, tmp_path: Path) -> None:
     write_trivial_model(tmp_path, "m")
     (write_trivial_model(tmp_path, "faulty") / "labels.txt").unlink()

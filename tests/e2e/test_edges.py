@@ -78,7 +78,7 @@ def seconds_open(connection: socket.socket, first: bytes, then: bytes) -> float:
 
 def metric(server: GatewayProcess, name: str) -> float:
     """Return the value of a metric, or the sum over its labels where it is named without."""
-    lines = httpx.get(f"{server.address}/metrics").text.splitlines()
+    lines = httpx.get(f"{server.address}/metrics", headers={"X-API-Key": "key"}).text.splitlines()
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith((f"{name} ", f"{name}{{")))
 
 
@@ -249,7 +249,7 @@ def test_a_body_that_stalls_is_refused(server: GatewayProcess) -> None:
         answer = rest(connection)
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b'"code": "upload-too-slow"' in answer
-    assert "maskgate_inflight_bytes 0.0" in httpx.get(f"{server.address}/metrics").text
+    assert "maskgate_inflight_bytes 0.0" in httpx.get(f"{server.address}/metrics", headers={"X-API-Key": "key"}).text
 
 
 def test_an_answer_that_is_not_read_is_cut_off(server: GatewayProcess) -> None:
@@ -279,7 +279,7 @@ def test_what_an_answer_held_is_freed_when_it_is_not_read(server: GatewayProcess
         received = rest(connection)
     length = int(received.partition(b"content-length: ")[2].partition(b"\r\n")[0])
     assert 0 < len(received) < length
-    assert "maskgate_inflight_bytes 0.0" in httpx.get(f"{server.address}/metrics").text
+    assert "maskgate_inflight_bytes 0.0" in httpx.get(f"{server.address}/metrics", headers={"X-API-Key": "key"}).text
 
 
 def test_one_that_is_read_slowly_is_not(server: GatewayProcess) -> None:

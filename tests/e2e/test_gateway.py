@@ -102,7 +102,9 @@ def test_callers_who_vanish_do_no_harm(server: GatewayProcess) -> None:
 
 def test_nothing_of_an_upload_is_logged(server: GatewayProcess) -> None:
     files = {"pre": ("Jane-Doe-1970.png", GOOD), "post": ("Jane-Doe-1970.png", GOOD)}
-    answer = httpx.post(f"{server.address}/v1/damage?note=Jane-Doe", files=files, headers={"X-Request-ID": "r-42"})
+    answer = httpx.post(
+        f"{server.address}/v1/damage?district_name=Jane-Doe", files=files, headers={"X-Request-ID": "r-42"}
+    )
     assert answer.status_code == 200
     deadline = time.monotonic() + 10
     while "r-42 POST /v1/damage 200" not in "".join(server.output):

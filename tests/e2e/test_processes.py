@@ -181,7 +181,7 @@ def test_one_that_is_killed_loses_its_own_requests_alone(server: GatewayProcess)
 
 
 def test_sigterm_drains_all(repository: Path) -> None:
-    with gateway(repository, SERVER_DRAIN_DELAY_SECONDS="1", **ALONE) as server, connection_to_each(server) as each:
+    with gateway(repository, SERVER_DRAIN_DELAY_SECONDS="4", **ALONE) as server, connection_to_each(server) as each:
         asking = Askers([connect(server) for _ in range(4)])
         until(lambda: sample(server, "maskgate_inflight_requests") == 4, "requests are not held")
         server.terminate()

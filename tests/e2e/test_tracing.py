@@ -30,7 +30,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def post(process: GatewayProcess) -> None:
     headers = {"traceparent": f"00-{TRACE}-{PARENT}-01", "X-Request-ID": "r-42"}
-    answer = httpx.post(f"{process.address}/v1/damage?note=Jane-Doe", files=PAIR, headers=headers, timeout=60)
+    answer = httpx.post(f"{process.address}/v1/damage?district_name=Jane-Doe", files=PAIR, headers=headers, timeout=60)
     assert answer.status_code == 200
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx
 
-_ADDRESS = re.compile(r"Maskgate answers at (http://\S+)")
+_ADDRESS = re.compile(r"Maskgate answers at ((?:https?://|unix:)\S+)")
 
 
 @dataclass(frozen=True)

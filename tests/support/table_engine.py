@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import ClassVar
 
 from gateway.engines.base import Model, Refreshed, Status, Tensors
 from gateway.errors import ModelNotReady
@@ -19,6 +20,7 @@ class TableEngine:
     name = "table"
     transport = "in-process"
     tried = True
+    unloaded: ClassVar[set[str]] = set()
 
     def __init__(self) -> None:
         self.calls = 0

@@ -128,3 +128,17 @@ def test_what_kserve_appends_is_taken(capsys: pytest.CaptureFixture[str]) -> Non
     appended = ["--model_name", "maskgate", "--predictor_host", "maskgate-predictor.default", "--http_port", "9090"]
     assert main(["settings", *appended, "--workers", "1"]) == 0
     assert '"port": 9090' in capsys.readouterr().out
+
+
+def test_jobs_on_temporal_need_a_bucket() -> None:
+    pytest.importorskip("temporalio", reason="the extra `jobs` is not installed")
+    with pytest.raises(ValidationError, match=r"the engine temporal needs jobs\.objects"):
+        Settings.model_validate({"jobs": {"engine": "temporal"}})
+    with pytest.raises(ValidationError, match="objects"):
+        Settings.model_validate({"jobs": {"engine": "temporal", "objects": "s3://bucket"}})
+    assert Settings.model_validate({"jobs": {"engine": "temporal", "objects": "s3://bucket/a/"}}).jobs.at_once == 2
+
+
+def test_a_worker_without_temporal_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["worker"]) == 2
+    assert "MASKGATE_JOBS_ENGINE=temporal" in capsys.readouterr().err

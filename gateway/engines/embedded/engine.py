@@ -118,6 +118,7 @@ class EmbeddedEngine:
         self._sessions: WeakKeyDictionary[Model, ort.InferenceSession] = WeakKeyDictionary()
         self._statuses: dict[str, Status] = {}
         self._taken: dict[str, StoredModel] = {}
+        self.unloaded: set[str] = set()
         self._digests = Digests()
         self._tried = False
         self._refreshing = asyncio.Lock()
@@ -196,7 +197,7 @@ class EmbeddedEngine:
                 self._telemetry.refreshes.labels("failed").inc()
                 raise Unavailable("The model repository cannot be read.", retry_after=5) from error
             before = self.statuses()
-            await self._take_in(repository)
+            await self._take_in(repository.without(self.unloaded))
             self._tried = True
             result = compare(before, self.statuses())
         moved = result.added or result.changed or result.removed

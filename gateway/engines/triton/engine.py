@@ -75,6 +75,7 @@ class TritonEngine:
         self._check = check
         self._link: Link | None = None
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="repository")
+        self.unloaded: set[str] = set()
         self._digests = Digests()
         self._tried = False
         self._models = Models(telemetry)
@@ -168,7 +169,7 @@ class TritonEngine:
                 self._telemetry.refreshes.labels("failed").inc()
                 raise Unavailable("The model repository cannot be read.", retry_after=5) from error
             before = self.statuses()
-            await self._take_in(self._link, repository)
+            await self._take_in(self._link, repository.without(self.unloaded))
             self._tried = True
             result = compare(before, self.statuses())
         moved = result.added or result.changed or result.removed

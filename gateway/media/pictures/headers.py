@@ -68,6 +68,7 @@ class ImageInfo:
         animated: whether the file is declared to be more than a still picture.
         most_pixels: how many its compressed bytes can be at most, however well they are compressed.
         lossless: whether it is JPEG of one of the processes that lose nothing.
+        working_bytes: what its decoder holds beside the pixels: of a JPEG of several scans all coefficients.
     """
 
     format: Literal["png", "jpeg"]
@@ -79,6 +80,7 @@ class ImageInfo:
     animated: bool
     most_pixels: int
     lossless: bool = False
+    working_bytes: int = 0
 
     @property
     def size(self) -> tuple[int, int]:
@@ -126,14 +128,15 @@ def read_jpeg(data: memoryview) -> ImageInfo:
     Raises:
         ImageUnreadable: no frame header comes before the first scan, or not one of a picture; or as `check_scans`.
     """
-    orientation, frame, coding = 1, None, 0
+    orientation, frame, coding, scanned, factors = 1, None, 0, 0, data[:0]
     for marker, body in jpeg_segments(data):
         if marker == _START_OF_SCAN:
+            scanned = body[0] if body else 0
             break
         if marker == _APP1 and bytes(body[:6]) == b"Exif\0\0":
             orientation = read_orientation(body[6:])
         elif marker in _FRAME_HEADERS and len(body) >= 6:
-            frame, coding = unpack_from(">BHHB", body), marker
+            frame, coding, factors = unpack_from(">BHHB", body), marker, body[7::3]
     if frame is None:
         raise ImageUnreadable("The JPEG image holds no frame header.")
     depth, height, width, components = frame
@@ -142,7 +145,23 @@ def read_jpeg(data: memoryview) -> ImageInfo:
     check_scans(data)
     most = width * height if coding in _ARITHMETIC else len(data) * _PIXELS_PER_BYTE
     colour, lossless = _JPEG_COLOURS[components], coding in _LOSSLESS
-    return ImageInfo("jpeg", (width, height), colour, False, depth, orientation, False, most, lossless)
+    several = coding in _PROGRESSIVE or scanned < components
+    working = _coefficient_bytes(width, height, factors[:components]) if several else 0
+    return ImageInfo("jpeg", (width, height), colour, False, depth, orientation, False, most, lossless, working)
+
+
+def _coefficient_bytes(width: int, height: int, factors: memoryview) -> int:
+    """Return what all coefficients of a JPEG take, two bytes each, as its decoder rounds up.
+
+    Args:
+        width: of the picture.
+        height: of the picture.
+        factors: of each component, how often it is sampled across and down.
+    """
+    sampled = [(max(1, factor >> 4), max(1, factor & 15)) for factor in factors]
+    across, down = (max((each[axis] for each in sampled), default=1) for axis in (0, 1))
+    units = -(-width // (8 * across)) * -(-height // (8 * down))
+    return sum(2 * 64 * units * horizontal * vertical for horizontal, vertical in sampled)
 
 
 def read_orientation(exif: memoryview) -> int:

@@ -131,9 +131,10 @@ def decode(data: bytes | memoryview, info: ImageInfo) -> DecodedImage:
 
     Raises:
         ImageUnreadable: the data is cut short, damaged, or not what its header declares.
+        MemoryError: there is too little memory for it now.
     """
     plain = decode_plain(data) if info.format == "png" else None
-    decoded = _decode_any(data) if plain is None else plain
+    decoded = _decode_with(data, info, _COLOUR) if plain is None else plain
     if decoded is None or (decoded.shape[1], decoded.shape[0]) != info.stored_size:
         raise ImageUnreadable(
             f"The {info.format.upper()} image is cut short, damaged, or not what its header declares."
@@ -158,9 +159,9 @@ def decode_deep(data: bytes | memoryview, info: ImageInfo) -> DeepImage:
 
     Raises:
         ImageUnreadable: the data is cut short, damaged, or not what its header declares.
+        MemoryError: there is too little memory for it now.
     """
-    flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    decoded = _decode_with(data, info, _AS_IT_IS)
     if decoded is None or (decoded.shape[1], decoded.shape[0]) != info.stored_size or decoded.dtype != np.uint16:
         raise ImageUnreadable("The PNG image is cut short, damaged, or not what its header declares.")
     values = decoded if decoded.ndim == 2 else decoded[:, :, 0]
@@ -168,14 +169,34 @@ def decode_deep(data: bytes | memoryview, info: ImageInfo) -> DeepImage:
     return DeepImage(np.ascontiguousarray(_upright(values, info.orientation), np.uint16), notices)
 
 
-def _decode_any(data: bytes | memoryview) -> cv2.typing.MatLike | None:
-    """Return what OpenCV makes of an image, (height, width, 3), RGB, of 8 or 16 bits; None where it refuses it."""
-    # The orientation is applied later, from the one place it was read: OpenCV would not see every PNG's.
-    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | cv2.IMREAD_ANYDEPTH
+# The orientation is applied later, from the one place it was read: OpenCV would not see every PNG's.
+_COLOUR = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | cv2.IMREAD_ANYDEPTH
+_AS_IT_IS = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+_NO_MEMORY = -4  # OpenCV's `StsNoMem`
+# What OpenCV makes of a pixel at most: three samples of 16 bits.
+_DECODED_BYTES = 6
+
+
+def _decode_with(data: bytes | memoryview, info: ImageInfo, flags: int) -> cv2.typing.MatLike | None:
+    """Return what OpenCV makes of an image; None where it refuses it.
+
+    It refuses a sound image too, in the same way, where it is given no memory for it. So what it would take is asked
+    for afterwards: where that is there, the image is tried once more, since others may have given back theirs.
+
+    Raises:
+        MemoryError: there is too little memory for it now.
+    """
+    encoded = np.frombuffer(data, np.uint8)
     try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:  # more than 2³⁰ pixels, where the limits set here allow them
-        return None
+        decoded = cv2.imdecode(encoded, flags)
+        if decoded is None:
+            np.empty(info.pixels * _DECODED_BYTES + info.working_bytes, np.uint8)
+            decoded = cv2.imdecode(encoded, flags)
+    except cv2.error as error:
+        if error.code == _NO_MEMORY:
+            raise MemoryError("OpenCV was given no memory") from error
+        return None  # more than 2³⁰ pixels, where the limits set here allow them
+    return decoded
 
 
 def _upright(image: cv2.typing.MatLike, orientation: int) -> cv2.typing.MatLike:

@@ -91,6 +91,10 @@ MANY = ",".join(["1"] * 40_000)
         "nested otherwise": ("[[[1,2],[3,4]]]", BadRequest),
         "two arrays": ("[1,2],[3,4]", BadRequest),
         "fraction": ("[1,2,3,4.5]", TensorMismatch),
+        "fraction among integral ones": ("[1.0,2.0,3.0,4.25]", TensorMismatch),
+        "integral and above": ("[1,2,3,256.0]", TensorMismatch),
+        "integral and endless": ("[1,2,3,1e400]", TensorMismatch),
+        "integral and huge": (f"[1.0,2,3,1{'0' * 400}]", TensorMismatch),
         "above": ("[1,2,3,256]", TensorMismatch),
         "below": ("[1,2,3,-1]", TensorMismatch),
         "huge": (f"[1,2,3,1{'0' * 400}]", TensorMismatch),
@@ -103,6 +107,10 @@ MANY = ",".join(["1"] * 40_000)
 def test_what_is_no_tensor_of_integers_is_refused(text: str, error: type[MaskgateError]) -> None:
     with pytest.raises(error):
         parse(text)
+
+
+def test_integers_may_be_written_as_floats() -> None:
+    assert parse("[1.0, 2, 3e0, 2.55e2]").tolist() == [[1, 2], [3, 255]]
 
 
 @pytest.mark.parametrize("number", ["1e39", "-1e400", "1" + "0" * 400])

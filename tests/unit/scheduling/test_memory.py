@@ -5,7 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import rasterio
 
 from gateway.scheduling import memory
 
@@ -54,11 +56,16 @@ print(freed)
 
 
 def ran(code: str, argument: str) -> int:
+    """Return the number that `code` prints in a process of its own."""
+    return int(said(code, argument))
+
+
+def said(code: str, argument: str) -> str:
     """Return what `code` prints in a process of its own."""
     process = subprocess.run([sys.executable, "-c", code, argument], capture_output=True, text=True, check=False)
     if "other C library" in process.stderr:
         pytest.skip("the C library is not glibc")
-    return int(process.stdout)
+    return process.stdout
 
 
 def test_large_blocks_are_given_back() -> None:
@@ -115,6 +122,107 @@ asyncio.run(main())
 
 def test_what_asks_for_more_than_the_bound_is_refused_and_the_process_goes_on() -> None:
     assert ran(BOUND, str(2 << 30)) == 3
+
+
+# Pictures that OpenCV refuses by the same sign: for want of memory, and for what they are.
+PICTURES = """
+import asyncio, io, sys
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+from PIL import Image
+from gateway.errors import MaskgateError
+from gateway.media.pictures.images import ImageLimits, decode, decode_deep, probe
+from gateway.scheduling.memory import bound_memory
+from gateway.scheduling.timeline import Timeline
+from gateway.scheduling.workers import Workers
+
+def picture(side, form, mode="RGB", **options):
+    file = io.BytesIO()
+    Image.new(mode, (side, side), 7).save(file, form, **options)
+    return file.getvalue()
+
+async def main():
+    workers, limits = Workers(ThreadPoolExecutor(1)), ImageLimits(1 << 30, 1 << 16, 1)
+    for data in pictures:
+        try:
+            info = probe(data, limits)
+            await workers.run(Timeline(60), "decode", decode_deep if info.depth == 16 else decode, data, info)
+            print("decoded")
+        except MaskgateError as error:
+            print(error.code)
+
+large = picture(6000, "JPEG", progressive=True), picture(6000, "PNG", "I;16"), picture(6000, "PNG", "P")
+small = picture(64, "JPEG", progressive=True)
+broken = bytearray(picture(64, "PNG"))
+broken[broken.index(b"IDAT") + 6] ^= 255
+pictures = [*large, small, broken]
+(data,) = (line.split()[1] for line in open("/proc/self/status") if line.startswith("VmData"))
+if bound_memory(int(data) * 1024 + int(sys.argv[1])) is None:
+    sys.exit("other C library")
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone bounds what a process may write")
+def test_a_picture_that_there_is_no_memory_for_is_not_called_unreadable() -> None:
+    found = said(PICTURES, str(64 << 20)).split()
+    assert found == ["overloaded"] * 3 + ["decoded", "image-unreadable"]
+
+
+# A TIFF of one tile, which GDAL holds whole.
+RASTER = """
+import asyncio, sys, warnings
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+from gateway.errors import MaskgateError
+from gateway.media.gdal import reading_raster
+from gateway.scheduling.memory import bound_memory
+from gateway.scheduling.timeline import Timeline
+from gateway.scheduling.workers import Workers
+
+def written(side):
+    from rasterio.io import MemoryFile
+    form = dict(driver="GTiff", width=side, height=side, count=3, dtype="uint8", compress="deflate")
+    with MemoryFile() as file:
+        with file.open(**form, tiled=True, blockxsize=side, blockysize=side) as raster:
+            raster.write(np.full((3, side, side), 7, np.uint8))
+        return bytes(file.read())
+
+def read(data):
+    from rasterio.io import MemoryFile
+    from rasterio.windows import Window
+    with reading_raster("The raster cannot be read."), MemoryFile(data) as file, file.open() as raster:
+        return raster.read(1, window=Window(0, 0, 64, 64))
+
+async def main():
+    workers = Workers(ThreadPoolExecutor(1))
+    for data in rasters:
+        try:
+            await workers.run(Timeline(60), "decode", read, data)
+            print("read")
+        except MaskgateError as error:
+            print(error.code)
+
+warnings.simplefilter("ignore")
+small, damaged = written(64), bytearray(written(256))
+damaged[len(damaged) // 2 :] = bytes(len(damaged) - len(damaged) // 2)
+rasters = [open(sys.argv[1], "rb").read(), small, bytes(damaged)]
+read(small)
+(data,) = (line.split()[1] for line in open("/proc/self/status") if line.startswith("VmData"))
+if bound_memory(int(data) * 1024 + (48 << 20)) is None:
+    sys.exit("other C library")
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone bounds what a process may write")
+def test_so_is_a_raster(tmp_path: Path) -> None:
+    form = {"driver": "GTiff", "width": 6000, "height": 6000, "count": 3, "dtype": "uint8", "compress": "deflate"}
+    tile = {"tiled": True, "blockxsize": 6000, "blockysize": 6000}
+    path = tmp_path / "large.tif"
+    with rasterio.open(path, "w", **form, **tile) as raster:
+        raster.write(np.full((3, 6000, 6000), 7, np.uint8))
+    assert said(RASTER, str(path)).split() == ["overloaded", "read", "image-unreadable"]
 
 
 def test_the_bound_is_shared_out_and_follows_the_control_group(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

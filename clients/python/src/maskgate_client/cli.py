@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from maskgate_client.command import MisuseError, Parents, align, describe, fail,
 from maskgate_client.connection import DEFAULT_URL, is_key
 from maskgate_client.errors import MaskgateError, Unreachable
 from maskgate_client.images import png_bytes
+from maskgate_client.jobs import command as jobs
 from maskgate_client.scenes import SMALLEST, draw_scene
 from maskgate_client.tasks.ct import command as ct
 from maskgate_client.tasks.damage import command as damage
@@ -36,6 +39,18 @@ def main(arguments: Sequence[str] | None = None, *, transport: httpx.BaseTranspo
         arguments: the command line; by default the process's own.
         transport: how requests travel, for tests.
     """
+    try:
+        try:
+            return _run(arguments, transport)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Who reads our output has gone. What is still to be written would be written at the exit, and fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+
+
+def _run(arguments: Sequence[str] | None, transport: httpx.BaseTransport | None) -> int:
     options = parser().parse_args(arguments)
     key = os.environ.get("MASKGATE_KEY", "").strip() or None
     if key and not is_key(key):
@@ -46,6 +61,8 @@ def main(arguments: Sequence[str] | None = None, *, transport: httpx.BaseTranspo
         with Client(options.url, key=key, transport=transport) as client:
             code: int = options.run(client, options)
             return code
+    except BrokenPipeError:
+        raise
     except MisuseError as error:
         return fail(str(error), 2)
     except Unreachable as error:
@@ -79,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
         "--model-version", type=number(1, 999_999_999), metavar="N", help="default: the newest that is ready"
     )
     _add_example(commands)
-    for task in (damage, interactive, ct, radiograph, waste, generic):
+    for task in (damage, interactive, ct, radiograph, waste, generic, jobs):
         task.add(commands, Parents(remote, model))
     models = commands.add_parser("models", parents=[remote], help="list the gateway's models")
     models.set_defaults(run=_models)

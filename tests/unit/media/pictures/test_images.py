@@ -252,6 +252,41 @@ def test_animated() -> None:
         probe(saved(frames[0], save_all=True, append_images=frames[1:]), LIMITS)
 
 
+@pytest.mark.parametrize(
+    ("mode", "options", "bytes_per_pixel"),
+    [
+        ("RGB", {"progressive": True, "subsampling": 0}, 6),
+        ("RGB", {"progressive": True, "subsampling": 2}, 3),
+        ("L", {"progressive": True}, 2),
+        ("RGB", {"subsampling": 0}, 0),
+        ("L", {}, 0),
+    ],
+)
+def test_coefficients_that_a_decoder_holds_are_foreseen(
+    mode: str, options: dict[str, Any], bytes_per_pixel: int
+) -> None:
+    file = io.BytesIO()
+    Image.new(mode, (320, 160)).save(file, "JPEG", **options)
+    assert probe(file.getvalue(), LIMITS).working_bytes == bytes_per_pixel * 320 * 160
+    file = io.BytesIO()
+    Image.new(mode, (321, 161)).save(file, "JPEG", **options)
+    # Rounded up to whole blocks of 8×8 or 16×16.
+    assert probe(file.getvalue(), LIMITS).working_bytes in (
+        bytes_per_pixel * 328 * 168,
+        bytes_per_pixel * 336 * 176,
+    )
+
+
+def test_a_sequential_jpeg_of_several_scans_is_held_whole_too() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (320, 160)).save(file, "JPEG", subsampling=0)
+    data = bytearray(file.getvalue())
+    at = data.index(b"\xff\xda")
+    # A scan of the first component alone.
+    data[at : at + 2 + 12] = b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00"
+    assert probe(bytes(data), LIMITS).working_bytes == 6 * 320 * 160
+
+
 def test_cmyk() -> None:
     with pytest.raises(ImageUnsuitable, match="CMYK"):
         probe(saved(Image.fromarray(noise(80, 100, 4), "CMYK"), "JPEG"), LIMITS)

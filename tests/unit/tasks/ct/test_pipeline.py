@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -41,6 +41,7 @@ class BandEngine:
     name = "bands"
     transport = "in-process"
     tried = True
+    unloaded: ClassVar[set[str]] = set()
 
     def __init__(self, fail_at: int = -1) -> None:
         self.batches: list[int] = []

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -80,6 +80,7 @@ class Repository:
     """An engine that only tells how models stand."""
 
     tried = True
+    unloaded: ClassVar[set[str]] = set()
 
     def __init__(self, *statuses: Status) -> None:
         self._statuses = statuses
