@@ -73,9 +73,15 @@ const pause = (milliseconds, signal) =>
     })
   );
 
+let keepsJobs = true;
+
 /** The caller's own jobs; a gateway without them, or a key that may leave none, shows none. @param {HTMLElement} card */
 export async function listJobs(card) {
-  const told = await askJson("v1/jobs").catch(() => ({ jobs: [] }));
+  if (!keepsJobs) return;
+  const told = await askJson("v1/jobs").catch(() => null);
+  // Asked again and again, it would be refused again and again.
+  keepsJobs = told !== null;
+  if (!told) return;
   const cancel = (/** @type {string} */ id) => void ask(`v1/jobs/${id}`, { method: "DELETE" }).catch(() => {});
   card.hidden = told.jobs.length === 0;
   if (card.contains(document.activeElement)) return;
