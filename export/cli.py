@@ -71,6 +71,7 @@ def _build(options: argparse.Namespace) -> int:
         version=options.version,
         measurement=read_measurement(options.figures) if options.figures else None,
         weights=options.weights,
+        data=options.data,
     )
     for folder in folders:
         print(folder)
@@ -181,11 +182,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--format", choices=("onnx", "torchscript"), default="onnx")
     command.add_argument(
+        "--precision",
         "--weights",
-        choices=("float16", "float32"),
+        dest="weights",
+        choices=("float16", "float32", "int8"),
         default="float16",
-        help="how ONNX files keep large weights (float16, half the size); computed with in float32 either way",
+        help="how ONNX files keep large weights (float16, half the size), computed with in float32; or int8, computed "
+        "with in integers (models of damage)",
     )
+    command.add_argument("--data", type=Path, help="labelled data that int8 is calibrated on and judged by")
     command.add_argument("--version", type=_positive, default=1)
     command.add_argument("--figures", type=Path, help="what `evaluate --out` saved for this checkpoint")
 

@@ -109,6 +109,8 @@ class ExportTask:
         jointly: whether several models are evaluated together.
         pooled: the card task of those models that a repository can be named for, and a plot be drawn of; none: "".
         command: name of the module that adds a command of the task's own, with `add_command`.
+        integers: name of the module that calibrates models in integers and judges them, with `labelled_images`,
+            `calibration` and `judged`; none: they compute in float32 alone.
     """
 
     name: str
@@ -123,6 +125,7 @@ class ExportTask:
     jointly: bool = False
     pooled: str = ""
     command: str = ""
+    integers: str = ""
 
     def module(self, name: str) -> Any:
         """Return a module of the task's package."""

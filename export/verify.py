@@ -143,7 +143,8 @@ def verify_source(repository: Repository, checkpoint_file: Path) -> tuple[Fault,
                 raise ParityError("its encoder is not in the repository")
             graphs = [graph_of(network, checkpoint, spec) for spec in specs]
             cases = cases_of(network, specs, graphs, files, specs[-1].threshold_of(checkpoint.threshold))
-            prove(cases, min(each.card.max_batch_size for each in group))
+            largest = min(each.card.max_batch_size for each in group)
+            prove(cases, largest, integers=group[-1].card.network.weights == "int8")
         except ParityError as error:
             faults.append(Fault(group[-1].name, str(error)))
     return tuple(faults)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 
 from fastapi import Depends, FastAPI
+from fastapi.telemetry import TelemetryConfig
 
 from gateway import __version__
 from gateway.access.keys import Tenants
@@ -22,6 +23,11 @@ from gateway.http.middleware import AnswersInPieces, RequestContext
 from gateway.http.parameters import only_declared
 from gateway.http.request_path import Services
 from gateway.http.tracing import Tracing
+from gateway.jobs import route as jobs
+from gateway.jobs import uploads
+from gateway.jobs.desk import Desk
+from gateway.jobs.foreman import Foreman
+from gateway.jobs.runner import Runner
 from gateway.observability.metrics import Telemetry
 from gateway.observability.place import Place, tallies
 from gateway.observability.tracing import Tracer
@@ -40,6 +46,9 @@ from gateway.sessions.redis_link import RedisLink
 from gateway.sessions.redis_store import RedisFeatures, RedisSessions
 from gateway.sessions.store import MemorySessions, SessionStore
 from gateway.settings import SessionSettings, Settings
+
+# What FastAPI by itself would tell a collector has paths, queries and the words of exceptions in it.
+_SILENT: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 
 
 def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
@@ -76,6 +85,8 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
     )
 
     server, tenants, quotas = settings.server, Tenants(settings.auth.by_tenant()), Quotas()
+    desk = Desk(settings.jobs, settings.auth.by_tenant()) if settings.jobs.folder else None
+    tasks_alone = _tasks_alone(services)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -86,11 +97,15 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
             if place:
                 tasks.append(asyncio.create_task(follow(together.refreshes, services.engine.refresh), name="follow"))
                 await asyncio.wait({loading})
+            if desk is not None:
+                tasks.append(asyncio.create_task(_foreman(desk, services, tasks_alone).run(), name="jobs"))
             async with rpc.serving(services, tenants, quotas) if server.grpc_port else nullcontext():
                 yield
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            if desk is not None:
+                desk.close()
             await services.engine.close()
             await services.sessions.close()
             if services.pacs is not None:
@@ -102,12 +117,13 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
     app = DescribedApi(
         version=__version__,
         lifespan=lifespan,
-        # What FastAPI by itself would tell a collector has paths, queries and the words of exceptions in it.
-        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+        telemetry=_SILENT,
     )
-    app.state.services = services
+    app.state.services, app.state.jobs, app.state.tasks = services, desk, tasks_alone
     # The one added last is the outermost.
-    app.add_middleware(Reading)
+    if desk is not None:
+        app.add_middleware(jobs.RespondAsync, services=services, desk=desk)
+    app.add_middleware(Reading, heads=uploads.PREFIX)
     app.add_middleware(
         Authentication,
         tenants=tenants,
@@ -126,10 +142,30 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         app.add_middleware(Tracing, tracer=tracer)
     problems.install(app)
     protocol = (management.router, oip.router)
+    left = (jobs.router, uploads.router)
     service = (progress.router, health.router, refresh.router, problems.router, description.router, console.router)
-    for router in (*settings.registry.routers(), *protocol, *service):
+    for router in (*settings.registry.routers(), *protocol, *left, *service):
         app.include_router(router, dependencies=[Depends(only_declared)])
     return app
+
+
+def _tasks_alone(services: Services) -> FastAPI:
+    """Return the tasks' routes without what stands before them: by them the items of jobs are answered."""
+    app = FastAPI(openapi_url=None, telemetry=_SILENT)
+    app.state.services = services
+    problems.install(app)
+    for router in services.settings.registry.routers():
+        app.include_router(router, dependencies=[Depends(only_declared)])
+    return app
+
+
+def _foreman(desk: Desk, services: Services, tasks: FastAPI) -> Foreman:
+    """Return who sees to jobs; what hands them on to Temporal is imported only where it does."""
+    if desk.settings.engine == "embedded":
+        return Runner(desk, services, tasks)
+    from gateway.jobs.temporal import TemporalForeman
+
+    return TemporalForeman(desk, services)
 
 
 def _tracer(settings: Settings, telemetry: Telemetry) -> Tracer | None:

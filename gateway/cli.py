@@ -1,8 +1,9 @@
-"""`maskgate-gateway`: serve, show the settings in force, or make a key."""
+"""`maskgate-gateway`: serve, show the settings in force, make a key, or move models."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import re
@@ -18,6 +19,8 @@ from pydantic_settings import SettingsError
 from gateway.access.keys import digest_of, new_key
 from gateway.observability import logs
 from gateway.observability.place import Place, SharedMemory
+from gateway.registry import Registry
+from gateway.repository import transfer
 from gateway.server.listening import bind_for, check_tls, hold_for, listen_for, port_of
 from gateway.server.supervisor import supervise
 from gateway.settings import (
@@ -57,9 +60,13 @@ def _run(given: Sequence[str]) -> int:
     if options.command == "settings":
         print(settings.model_dump_json(indent=2))
         return 0
+    if options.command == "models":
+        return _move_models(settings, options)
     logs.configure(settings.log)
     if options.command == "work":
         return _work(settings, options)
+    if options.command == "worker":
+        return _work_on_jobs(settings)
     return _serve(settings, given[1:])
 
 
@@ -71,12 +78,18 @@ def _parser() -> argparse.ArgumentParser:
     settings.add_argument("--models", type=Path, help="model repository")
     settings.add_argument("--engine", choices=("embedded", "triton"), help="what runs the models")
     settings.add_argument("--triton-url", help="host:port of Triton's gRPC service")
+    # KServe appends these to whatever stands beside a predictor.
+    settings.add_argument("--http_port", type=int, dest="port", help=argparse.SUPPRESS)
+    for appended in ("--model_name", "--predictor_host", "--predictor_protocol"):
+        settings.add_argument(appended, dest="of_kserve", help=argparse.SUPPRESS)
     parser = argparse.ArgumentParser(prog="maskgate-gateway", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{serve,settings,key}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{serve,settings,key,models,worker}")
     commands.add_parser("serve", help="start the gateway", parents=[settings])
     commands.add_parser("settings", help="print every setting with its value in force", parents=[settings])
     key = commands.add_parser("key", help="make a key, and show it once")
     key.add_argument("--tenant", default="tenant", help="whose it will be")
+    _add_models(commands.add_parser("models", help="move models between the repository and elsewhere, and check them"))
+    commands.add_parser("worker", help="work on jobs that gateways hand on to Temporal", parents=[settings])
     # What a supervisor starts; see gateway/server/supervisor.py.
     work = commands.add_parser("work", parents=[settings])
     work.add_argument("number", type=int)
@@ -84,6 +97,43 @@ def _parser() -> argparse.ArgumentParser:
     work.add_argument("lifeline", type=int)
     work.add_argument("inherited", type=int, nargs="?")
     return parser
+
+
+def _add_models(models: argparse.ArgumentParser) -> None:
+    actions = models.add_subparsers(dest="action", required=True, metavar="{pull,push,verify}")
+    elsewhere = "a folder, or a URL such as s3://bucket/prefix (extra `s3`)"
+    for name, told, preposition in (
+        ("pull", "fetch models into the repository", "from"),
+        ("push", "store models of the repository elsewhere", "to"),
+        ("verify", "compare model files with the digests in their cards", "in"),
+    ):
+        action = actions.add_parser(name, help=told)
+        if name == "verify":
+            action.add_argument("--place", help=f"{elsewhere}; the repository, where this is not given")
+        else:
+            action.add_argument("place", help=f"{preposition} {elsewhere}")
+        action.add_argument("model", nargs="*", help="MODEL or MODEL@sha256:…; all, where none is named")
+        action.add_argument("--models", type=Path, help="model repository")
+        action.add_argument("--licence", default="", metavar="TEXT", help="only models whose licence contains TEXT")
+
+
+def _move_models(settings: Settings, options: argparse.Namespace) -> int:
+    root, check = settings.models.repository, Registry.discover(settings.models.tasks).check
+    try:
+        wanted = [transfer.Wanted.parse(text) for text in options.model]
+        place = transfer.place(options.place or str(root))
+        if options.action == "pull":
+            models = transfer.pull(place, root, wanted, options.licence, check)
+        elif options.action == "push":
+            models = transfer.push(root, place, wanted, options.licence, check)
+        else:
+            models = transfer.verify(place, wanted, options.licence)
+        for card, size in models:
+            print(f"{card.name:<24} {size / 1e6:8.1f} MB  {card.licence}", flush=True)
+    except (transfer.TransferFailed, OSError) as error:
+        print(f"{options.action}: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _new_key(tenant: str) -> str:
@@ -181,6 +231,19 @@ def _work(settings: Settings, options: argparse.Namespace) -> int:
 
     memory = SharedMemory(options.memory, settings.server.workers)
     return serve_at(Place(options.number, memory), settings, options.lifeline, options.inherited)
+
+
+def _work_on_jobs(settings: Settings) -> int:
+    if settings.jobs.engine != "temporal":
+        print("Workers are for jobs on Temporal: set MASKGATE_JOBS_ENGINE=temporal.", file=sys.stderr)
+        return 2
+    from gateway.jobs.worker import work
+
+    try:
+        asyncio.run(work(settings))
+    except KeyboardInterrupt:
+        return 130
+    return 0
 
 
 if __name__ == "__main__":

@@ -11,6 +11,9 @@
     │   ├── VersionNotFound (404)
     │   ├── SessionNotFound (404)
     │   ├── RequestNotFound (404)
+    │   ├── JobNotFound (404)
+    │   ├── ResultNotFound (404)      the item has none yet, or none any more
+    │   ├── UploadNotFound (404)
     │   ├── SeriesNotFound (404)     the DICOMweb server has no such series
     │   └── RouteNotFound (404)
     ├── MethodNotAllowed (405)
@@ -18,12 +21,16 @@
     ├── UploadTooSlow (408)
     ├── Conflict (409)               at odds with what is there now
     │   ├── SessionChanged (409)
+    │   ├── UploadMoved (409)        the upload goes on at another byte
+    │   ├── UploadUnfinished (409)
     │   └── SessionOutdated (409)
+    ├── UploadVersion (412)          another version of the upload protocol
     ├── TooLarge (413)
     │   ├── BodyTooLarge (413)
     │   ├── ImageTooLarge (413)
     │   ├── ArchiveTooLarge (413)    a zip that unpacks to more than is served, a bomb included
     │   ├── PromptTooLarge (413)
+    │   ├── JobTooLarge (413)
     │   ├── DistrictsTooLarge (413)
     │   └── FootprintsTooLarge (413)
     ├── UnsupportedMedia (415)
@@ -55,21 +62,29 @@
     │   ├── PromptInvalid (422)      clicks, boxes, polygons that mean nothing
     │   │   └── ClickOutside (422)
     │   ├── PromptUnsuitable (422)   another model would take it
+    │   ├── KeyReused (422)          an idempotency key that stood for another request
+    │   ├── InputForbidden (422)     an address of no store that inputs may come from
     │   └── ParameterInvalid (422)
+    ├── UploadBusy (423)
     ├── QuotaExceeded (429)          the caller's own limit, not the gateway's
     ├── HeadTooLarge (431)
+    ├── ChecksumWrong (460)          as the upload protocol has it
     ├── CallerLeft (499)             logged and counted, never sent
     ├── Internal (500)               a defect of ours
+    ├── ItemLost (500)               the gateway ended again and again at one item of a job
     ├── SessionsUnshared (501)       several processes, and no place where they share sessions
-    ├── UnloadUnshared (501)         several processes, and no word between them of which models are out
+    ├── JobsOff (501)                no folder for them is set
+    ├── InputUnreachable (502)
     ├── PacsMissing (501)            no DICOMweb server is configured
     ├── PacsFailed (502)             the DICOMweb server cannot be reached, or does not do what it is asked
+    ├── UnloadUnshared (501)         several processes, and no word between them of which models are out
     ├── Unavailable (503)            try again after `retry_after` seconds
     │   ├── Overloaded (503)
     │   │   ├── QueueFull (503)
     │   │   └── WouldBeLate (503)    refused, or dropped while it waited, before any work was done
     │   ├── Draining (503)
     │   ├── ModelNotReady (503)
+    │   ├── JobsFull (503)
     │   ├── SessionsFull (503)
     │   └── SessionsUnavailable (503)
     └── DeadlineExceeded (504)
@@ -182,6 +197,24 @@ class RequestNotFound(NotFound):
     code, title = "request-not-found", "Request not found"
 
 
+class JobNotFound(NotFound):
+    """No such job of this caller; it may have been there and expired."""
+
+    code, title = "job-not-found", "Job not found"
+
+
+class ResultNotFound(NotFound):
+    """The item has no result: it is not done, failed, or was cancelled; the job says which."""
+
+    code, title = "result-not-found", "Result not found"
+
+
+class UploadNotFound(NotFound):
+    """No such upload of this caller; it expired, was given up, or the jobs that named it have read it."""
+
+    code, title = "upload-not-found", "Upload not found"
+
+
 class SeriesNotFound(NotFound):
     """The DICOMweb server that is configured has no such series, or none that it shows to this gateway."""
 
@@ -230,6 +263,24 @@ class SessionOutdated(Conflict):
     code, title = "session-outdated", "Session outdated"
 
 
+class UploadMoved(Conflict):
+    """The bytes sent do not begin where the upload ends; `Upload-Offset` of a HEAD says where that is."""
+
+    code, title = "upload-moved", "Upload goes on elsewhere"
+
+
+class UploadUnfinished(Conflict):
+    """A job names an upload of which bytes are missing."""
+
+    code, title = "upload-unfinished", "Upload unfinished"
+
+
+class UploadVersion(MaskgateError):
+    """The upload protocol is asked for in another version than is spoken here."""
+
+    status, code, title = 412, "upload-version", "Upload protocol version unknown"
+
+
 class TooLarge(MaskgateError):
     """A declared or counted size passes a documented limit."""
 
@@ -258,6 +309,12 @@ class PromptTooLarge(TooLarge):
     """The prompt has more points, objects or bytes than one request may."""
 
     code, title = "prompt-too-large", "Prompt too large"
+
+
+class JobTooLarge(TooLarge):
+    """The job has more items than one may."""
+
+    code, title = "job-too-large", "Job too large"
 
 
 class DistrictsTooLarge(TooLarge):
@@ -452,6 +509,24 @@ class ParameterInvalid(Unprocessable):
     code, title = "parameter-invalid", "Parameter invalid"
 
 
+class KeyReused(Unprocessable):
+    """The idempotency key stood for another request before."""
+
+    code, title = "idempotency-key-reused", "Idempotency key reused"
+
+
+class InputForbidden(Unprocessable):
+    """The address is of no store that the inputs of jobs may come from, or leads out of it."""
+
+    code, title = "input-forbidden", "Input is of no allowed store"
+
+
+class UploadBusy(MaskgateError):
+    """Another request writes to the upload, or a job reads it."""
+
+    status, code, title, retryable = 423, "upload-busy", "Upload busy", True
+
+
 class QuotaExceeded(MaskgateError):
     """The caller's key has asked as often, or for as much at once, as it may; `violated-policies` says which."""
 
@@ -464,6 +539,12 @@ class HeadTooLarge(MaskgateError):
     status, code, title = 431, "head-too-large", "Request header fields too large"
 
 
+class ChecksumWrong(MaskgateError):
+    """The bytes that arrived are not those that the checksum is of; none of them was kept."""
+
+    status, code, title, retryable = 460, "checksum-wrong", "Checksum wrong", True
+
+
 class CallerLeft(MaskgateError):
     """The caller hung up; nobody reads an answer, so none is made."""
 
@@ -474,16 +555,28 @@ class Internal(MaskgateError):
     """A defect of ours; the log has the request id and the trace."""
 
 
+class ItemLost(MaskgateError):
+    """The gateway ended, each time it had begun the item of a job, as often as it tries."""
+
+    code, title = "item-lost", "Item lost"
+
+
+class JobsOff(MaskgateError):
+    """The gateway keeps no jobs and no uploads."""
+
+    status, code, title = 501, "jobs-off", "Jobs not offered"
+
+
+class InputUnreachable(MaskgateError):
+    """A store does not give out an input of a job, or more of it than is read."""
+
+    status, code, title, retryable = 502, "input-unreachable", "Input unreachable", True
+
+
 class SessionsUnshared(MaskgateError):
     """The gateway runs as several processes, and a session would be known to one of them alone."""
 
     status, code, title = 501, "sessions-unshared", "Sessions not offered"
-
-
-class UnloadUnshared(MaskgateError):
-    """The gateway runs as several processes, and the others would go on serving the model."""
-
-    status, code, title = 501, "unload-unshared", "Unloading not offered"
 
 
 class PacsMissing(MaskgateError):
@@ -496,6 +589,12 @@ class PacsFailed(MaskgateError):
     """The DICOMweb server did not answer, or not with what it was asked for; what it says is not passed on."""
 
     status, code, title, retryable = 502, "pacs-failed", "DICOMweb server failed", True
+
+
+class UnloadUnshared(MaskgateError):
+    """The gateway runs as several processes, and the others would go on serving the model."""
+
+    status, code, title = 501, "unload-unshared", "Unloading not offered"
 
 
 class Unavailable(MaskgateError):
@@ -536,6 +635,12 @@ class ModelNotReady(Unavailable):
     """The model exists but failed to load or is still loading."""
 
     code, title = "model-not-ready", "Model not ready"
+
+
+class JobsFull(Unavailable):
+    """Uploads and results leave no room for another: of the caller's share, or on the disk."""
+
+    code, title = "jobs-full", "No room for another upload"
 
 
 class SessionsFull(Unavailable):

@@ -13,12 +13,12 @@ from typing import Any, Literal, Protocol
 ROOM = "gateway.tasks"
 """The package whose sub-packages are tasks."""
 
-SERVICE_SCOPES = frozenset({"infer", "emergency", "pacs", "admin", "metrics"})
-"""What a key may be restricted to beside tasks: inference under `/v2`, the emergency lane, the DICOMweb server of the
-settings, loading models, and metrics."""
+SERVICE_SCOPES = frozenset({"infer", "emergency", "jobs", "pacs", "admin", "metrics"})
+"""What a key may be restricted to beside tasks: inference under `/v2`, the emergency lane, jobs, the DICOMweb server of
+the settings, loading models, metrics."""
 
 # What stands under /v1 beside tasks, and what a path may ask of a key beside scopes.
-_TAKEN = SERVICE_SCOPES | {"any", "models", "progress", "repository", "tasks", "required"}
+_TAKEN = SERVICE_SCOPES | {"any", "models", "progress", "repository", "tasks", "uploads", "required"}
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 
 Answer = Literal["label map", "scores", "masks"]
@@ -43,6 +43,7 @@ class Part:
         required: whether the body must have it.
         media_types: what it may be; what it is, its bytes say.
         examples: texts that it may be, of parts that are text.
+        several: whether there may be more than one of it; they are ``name``, ``name/1``, ``name/2`` and so on.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Part:
     required: bool = True
     media_types: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
+    several: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,11 @@ class TaskSpec:
     def optional_parts(self) -> tuple[str, ...]:
         """Names of the parts that a body may have besides."""
         return tuple(part.name for part in self.parts if not part.required)
+
+    @property
+    def several_parts(self) -> tuple[str, ...]:
+        """Names of the parts that a body may have more than once."""
+        return tuple(part.name for part in self.parts if part.several)
 
     @property
     def models(self) -> tuple[NamedModel, ...]:

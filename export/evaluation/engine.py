@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 from torch import nn
 
@@ -81,6 +81,7 @@ class EvaluationEngine:
     name = "evaluation"
     transport = "in-process"
     tried = True
+    unloaded: ClassVar[set[str]] = set()
 
     def __init__(self, served: Iterable[Served]) -> None:
         """Keep the models."""

@@ -7,6 +7,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -160,7 +161,7 @@ class Run(ABC, Generic[R, B]):
             ValueError: the file is of a run with another recipe.
         """
         state = torch.load(path, map_location=self.device, weights_only=True)
-        if _chosen(state["recipe"]) != _chosen(repr(self.recipe)):
+        if not _same(ast.parse(state["recipe"], mode="eval").body, self.recipe):
             raise ValueError(f"{path} is of another recipe; choose another folder or do not resume")
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
@@ -173,11 +174,16 @@ class Run(ABC, Generic[R, B]):
         return [torch.from_numpy(array).to(self.device) for array in arrays]
 
 
-def _chosen(recipe: str) -> str:
-    """Return the choices in a recipe's `repr`, whatever its class is called and in whichever order it lists them."""
-    tree = ast.parse(recipe, mode="eval")
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            node.func = ast.Name("", ast.Load())
-            node.keywords.sort(key=lambda keyword: keyword.arg or "")
-    return ast.dump(tree)
+def _same(former: ast.expr, current: object) -> bool:
+    """Return whether a recipe's `repr`, parsed, chose what a recipe does.
+
+    Its class may have had another name and another order of fields; what it did not know yet had its default.
+    """
+    if not is_dataclass(current) or not isinstance(former, ast.Call):
+        return ast.dump(former) == ast.dump(ast.parse(repr(current), mode="eval").body)
+    given = {keyword.arg: keyword.value for keyword in former.keywords}
+    known = {field.name: field for field in fields(current)}
+    return given.keys() <= known.keys() and all(
+        _same(given[name], getattr(current, name)) if name in given else getattr(current, name) == field.default
+        for name, field in known.items()
+    )

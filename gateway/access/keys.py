@@ -103,10 +103,12 @@ _OPEN = frozenset({"/v2/health/live", "/v2/health/ready"})
 
 _NEEDED: Mapping[tuple[str, ...], str] = {
     ("metrics",): METRICS,
+    ("v1", "jobs"): "jobs",
     ("v1", "models"): ANY,
     ("v1", "progress"): ANY,
     ("v1", "tasks"): ANY,
     ("v1", "repository"): "admin",
+    ("v1", "uploads"): "jobs",
     ("v2",): ANY,
     ("v2", ""): ANY,
     ("v2", "health"): ANY,
@@ -116,6 +118,9 @@ _NEEDED: Mapping[tuple[str, ...], str] = {
 """By the first two steps of a path; of a task it is the task's name."""
 
 _READING = frozenset({"GET", "HEAD"})
+
+_READ_BY_ANY = frozenset({("v1", "jobs"), ("v2", "models")})
+"""What any key may read: the caller's own jobs; metadata, configuration and readiness, which /v1/models shows too."""
 
 
 def takes_a_key(path: str, metrics: bool) -> bool:
@@ -137,8 +142,7 @@ def scope_needed(method: str, path: str, tasks: Container[str]) -> str | None:
         tasks: the names of all of them.
     """
     room, *rest = path[1:].split("/")[:2]
-    if (room, *rest) == ("v2", "models") and method in _READING:
-        # Metadata, configuration and readiness, which /v1/models shows too.
+    if (room, *rest) in _READ_BY_ANY and method in _READING:
         return ANY
     if room == "v1" and rest and rest[0] in tasks:
         return rest[0]

@@ -102,8 +102,9 @@ class Engine(Protocol):
 
     name: str
 
-    unloaded: set[str]
-    """Names of models that a refresh leaves out, as though they had no folder."""
+    @property
+    def unloaded(self) -> set[str]:
+        """Names of models that a refresh leaves out, as though they had no folder; the set itself, to add to."""
 
     @property
     def tried(self) -> bool:

@@ -125,10 +125,12 @@ def _answer(name: str, request: Request) -> Response:
         "Content-Type": file.kind,
         "ETag": file.tag,
         "Vary": "Accept-Encoding",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
         "Content-Security-Policy": POLICY,
     }
     known = request.headers.get("if-none-match", "")
-    if known.strip() == "*" or file.tag in known:
+    if known == "*" or file.tag in known:
         return Response(status_code=304, headers=headers)
     if accepts_gzip(request.headers.get("accept-encoding", "")):
         return Response(file.packed, headers={**headers, "Content-Encoding": "gzip"})

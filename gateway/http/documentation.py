@@ -32,6 +32,21 @@ HEADERS: list[Documentation] = [
 ]
 """What every task takes of how urgent a request is."""
 
+_LEFT: list[Documentation] = [
+    {
+        "name": "Prefer",
+        "in": "header",
+        "schema": {"type": "string"},
+        "description": "`respond-async`: leave the request as a job, where the gateway keeps them; see `/v1/jobs`.",
+    },
+    {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "schema": {"type": "string", "maxLength": 255},
+        "description": "Of a request that is left as a job: sent again, it answers with the job that it left first.",
+    },
+]
+
 _COMMON = {
     401: "Where keys are configured: no key, or none that is known.",
     403: "The key lacks the scope.",
@@ -61,7 +76,8 @@ def task_body(spec: TaskSpec, *, optional: Sequence[str] = (), bare: bool = Fals
     if bare:
         (only,) = spec.parts
         content |= dict.fromkeys(only.media_types, BINARY)
-    return body(content)
+    described = body(content)
+    return described if optional else {**described, "parameters": [*HEADERS, *_LEFT]}
 
 
 def body(content: Documentation) -> Documentation:
@@ -72,7 +88,11 @@ def body(content: Documentation) -> Documentation:
 def task_responses(spec: TaskSpec, answer: Any) -> Responses:
     """Return the answers of a task's route: its formats, `answer` as JSON, and the problems that it may meet."""
     content = {media_type: BINARY for media_type in spec.formats if media_type != JSON}
-    return {200: {"description": spec.texts.answer, "model": answer, "content": content}, **task_problems(spec)}
+    return {
+        200: {"description": spec.texts.answer, "model": answer, "content": content},
+        202: {"description": "The request is left as a job, as its caller prefers; `Location` names it."},
+        **task_problems(spec),
+    }
 
 
 def task_problems(spec: TaskSpec) -> Responses:

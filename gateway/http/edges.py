@@ -138,19 +138,23 @@ def key_of(headers: Headers) -> str | None:
 
 
 _ROUTED = ("route", "path_params", "endpoint")
-# Models, their cards and configurations, tasks, the API's description: what is asked for again and again.
-_KEPT = re.compile(r"/openapi\.json|/v1/(tasks|models(/[^/]+)?)|/v2/?|/v2/models/[^/]+(/versions/[^/]+)?(/config)?")
+# Models, their cards and configurations, tasks, the page, the API's description: what is asked for again and again.
+_KEPT = re.compile(r"/|/openapi\.json|/v1/(tasks|models(/[^/]+)?)|/v2/?|/v2/models/[^/]+(/versions/[^/]+)?(/config)?")
 
 
 @dataclass(frozen=True)
 class Reading:
-    """Answers HEAD as GET without a body, and says where what a caller has is what there still is."""
+    """Answers HEAD as GET without a body, and says where what a caller has is what there still is.
+
+    Below `heads` routes answer HEAD themselves.
+    """
 
     app: ASGIApp
+    heads: str
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
-        if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
+        if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD") or scope["path"].startswith(self.heads):
             await self.app(scope, receive, send)
             return
         asked = {**scope, "method": "GET"}

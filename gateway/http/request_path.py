@@ -35,6 +35,9 @@ from gateway.sessions.features import FeatureStore
 from gateway.sessions.store import SessionStore
 from gateway.settings import LimitSettings, Settings
 
+ASKED_WHETHER = "asked_whether"
+"""In the state of a request that only asks whether one of its parameters would be taken; it is not admitted."""
+
 T = TypeVar("T")
 Body = TypeVar("Body")
 
@@ -151,6 +154,8 @@ async def serve_admitted(
     limits, state = services.settings.limits, request.scope["state"]
     deadline = deadline_of(request.headers, limits.deadline_seconds) or longest or limits.deadline_seconds
     timeline = Timeline(deadline, lane_of(request.headers, state["caller"]))
+    if state.get(ASKED_WHETHER):
+        return Response(status_code=204)
 
     async def serve(send: Send) -> None:
         with (
@@ -271,14 +276,16 @@ def deadline_of(headers: Headers, longest: float) -> float | None:
     return float(asked)
 
 
-async def probe_parts(job: Job[Parts], names: Sequence[str]) -> list[ImageInfo]:
+async def probe_parts(job: Job[Parts], names: Sequence[str], *, least: int | None = None) -> list[ImageInfo]:
     """Return what the headers of the images `names` declare, before a pixel is decoded.
+
+    Sides are `limits.image_side_minimum` pixels long at least, or `least` where a task takes smaller ones.
 
     Raises:
         MaskgateError: as `probe`, pointing at the part.
     """
     limits = job.services.settings.limits
-    image_limits = ImageLimits(limits.image_pixels, limits.image_side, limits.image_side_minimum)
+    image_limits = ImageLimits(limits.image_pixels, limits.image_side, least or limits.image_side_minimum)
 
     def probe_part(name: str) -> ImageInfo:
         with naming_part(name):

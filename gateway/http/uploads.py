@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -24,6 +25,8 @@ from gateway.registry import Part
 from gateway.scheduling.admission import Reservation
 from gateway.settings import LimitSettings
 
+_MOST_OF_ONE = 256
+
 
 async def read_parts(
     names: Sequence[str],
@@ -31,8 +34,11 @@ async def read_parts(
     limits: LimitSettings,
     reservation: Reservation,
     optional: Sequence[str] = (),
+    several: Sequence[str] = (),
 ) -> dict[str, memoryview]:
     """Return the body's parts by name: all of `names`, and those of `optional` that are there, each once.
+
+    Those of `several` may be there more than once: the others are then ``name/1``, ``name/2`` and so on.
 
     A part's file name and content type are not kept; what it is, its bytes say.
 
@@ -44,7 +50,7 @@ async def read_parts(
     media_type, options = parse_options_header(request.headers.get("content-type"))
     if media_type != b"multipart/form-data" or b"boundary" not in options:
         raise UnsupportedMedia("Send the images as multipart/form-data with a boundary.")
-    form = _Form(options[b"boundary"], names, optional)
+    form = _Form(options[b"boundary"], names, optional, several)
     await _receive(request, limits, reservation, form.feed)
     return form.parts()
 
@@ -70,7 +76,7 @@ async def read_body(request: Request, limits: LimitSettings, reservation: Reserv
     Raises:
         UnsupportedMedia: the body is compressed.
         BodyTooLarge: it is declared or found longer than `limits.body_bytes`.
-        UploadTooSlow: it took longer than `limits.upload_seconds` to arrive, or is too far behind that pace.
+        UploadTooSlow: it took longer than `limits` have for its size, or is too far behind that pace.
         CallerLeft: the caller hung up.
         Overloaded: the process holds too many bytes already.
     """
@@ -103,8 +109,9 @@ async def _receive(
                 take(chunk)
                 clock.reschedule(start + _seconds_for(received, declared, limits))
     except TimeoutError as slow:
+        total = _seconds_of(declared or received, limits)
         raise UploadTooSlow(
-            f"The body may take {limits.upload_seconds:g} seconds to arrive, and fall behind an even pace by "
+            f"The body may take {total:.3g} seconds to arrive, and fall behind an even pace by "
             f"{limits.upload_stall_seconds:g}.",
             headers={"Connection": "close"},
         ) from slow
@@ -149,18 +156,26 @@ def _check_length(length: int, limits: LimitSettings) -> None:
         )
 
 
+def _seconds_of(size: int, limits: LimitSettings) -> float:
+    """Return the time in which a body of `size` bytes is to arrive."""
+    return max(limits.upload_seconds, min(size / limits.upload_bytes_per_second, limits.upload_seconds_most))
+
+
 def _seconds_for(received: int, declared: int | None, limits: LimitSettings) -> float:
     """Return how long after its start an upload may be where it is, before more of it arrives."""
+    total = _seconds_of(declared or received, limits)
     if not declared:
-        return limits.upload_seconds
-    return min(limits.upload_seconds, limits.upload_stall_seconds + limits.upload_seconds * received / declared)
+        return total
+    return min(total, limits.upload_stall_seconds + total * received / declared)
 
 
 class _Form:
     """Collects the parts of one multipart body as it arrives."""
 
-    def __init__(self, boundary: bytes, names: Sequence[str], optional: Sequence[str]) -> None:
+    def __init__(self, boundary: bytes, names: Sequence[str], optional: Sequence[str], several: Sequence[str]) -> None:
         self._names = names
+        self._several = several
+        self._counts: Counter[str] = Counter()
         self._known = (*names, *optional)
         self._parts: dict[str, bytearray] = {}
         self._current = bytearray()
@@ -221,7 +236,12 @@ class _Form:
         if name not in self._known:
             raise PartProblem(f"The parts are {' and '.join(self._known)}; there is one of another name.")
         if name in self._parts:
-            raise PartProblem(f"The part '{name}' is there twice.", pointer=f"/{name}")
+            if name not in self._several:
+                raise PartProblem(f"The part '{name}' is there twice.", pointer=f"/{name}")
+            if self._counts[name] + 1 == _MOST_OF_ONE:
+                raise PartProblem(f"The part '{name}' may be there {_MOST_OF_ONE} times.", pointer=f"/{name}")
+            self._counts[name] += 1
+            name = f"{name}/{self._counts[name]}"
         self._current = self._parts[name] = bytearray()
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:

@@ -22,6 +22,9 @@ from gateway.media.quiet import answering
 # default is a twentieth of the machine's memory.
 _CACHE_BYTES = 128 * 1024 * 1024
 
+# The class of rasterio's private module that says so, below others.
+_NO_MEMORY = "CPLE_OutOfMemoryError"
+
 _OPTIONS: dict[str, str | int] = {
     "CPL_TMPDIR": "/vsimem/",
     "GDAL_CACHEMAX": _CACHE_BYTES,
@@ -46,9 +49,25 @@ def contained() -> Iterator[None]:
 
 @contextmanager
 def reading_raster(detail: str, error: type[MaskgateError] = ImageUnreadable) -> Iterator[None]:
-    """Run GDAL as `contained` does, and raise `error` with `detail` for whatever it raises."""
+    """Run GDAL as `contained` does, and raise `error` with `detail` for whatever it raises.
+
+    Raises:
+        MemoryError: GDAL was given no memory.
+    """
     with answering(detail, error), contained():
-        yield
+        try:
+            yield
+        except Exception as raised:
+            if any(type(cause).__name__ == _NO_MEMORY for cause in _causes(raised)):
+                raise MemoryError("GDAL was given no memory") from None
+            raise
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what it came of."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 @cache

@@ -46,6 +46,12 @@ def ending_quietly(run: Callable[[], int]) -> int:
         return 128 + signal.SIGPIPE
 
 
+def silence_addresses() -> None:
+    """Let httpx log nothing: what it does are addresses, in which a study or a file is named."""
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
 class JsonFormatter(logging.Formatter):
     """One object a line: time (UTC, ISO 8601), level, logger, message, request_id and trace_id, fields, stack."""
 

@@ -149,11 +149,7 @@ class Telemetry:
         )
         self.tiles = Counter("maskgate_tiles_total", "Tiles inferred", ("model",), registry=registry)
         self.batch_items = Histogram(
-            "maskgate_batch_items",
-            "Tiles per engine call",
-            ("model",),
-            buckets=(1, 2, 4, 8, 16, 32),
-            registry=registry,
+            "maskgate_batch_items", "Tiles per engine call", ("model",), buckets=(1, 2, 4, 8, 16, 32), registry=registry
         )
         self.class_share = Histogram(
             "maskgate_output_class_fraction_ratio",
@@ -245,10 +241,14 @@ class Telemetry:
             buckets=_LAG_SECONDS,
             registry=registry,
         )
+        self.job_items = Counter(
+            "maskgate_job_items_total", "Items of jobs that ended", ("task", "outcome"), registry=registry
+        )
+        self.job_items_waiting = Gauge(
+            "maskgate_job_items_waiting", "Items of jobs that wait", registry=registry, multiprocess_mode="livesum"
+        )
         self.process_starts = Counter(
-            "maskgate_process_starts_total",
-            "Processes begun, replacements of dead ones included",
-            registry=registry,
+            "maskgate_process_starts_total", "Processes begun, replacements of dead ones included", registry=registry
         )
         self.processes = Gauge(
             "maskgate_processes", "Living processes of the gateway", registry=registry, multiprocess_mode="livesum"

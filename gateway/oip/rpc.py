@@ -282,6 +282,7 @@ async def serving(services: Services, tenants: Tenants, quotas: Quotas) -> Async
             ("grpc.absolute_max_metadata_size", settings.header_bytes),
             ("grpc.max_concurrent_streams", limits.inflight_requests),
             ("grpc.max_connection_idle_ms", settings.keep_alive_seconds * 1000),
+            ("grpc.server_handshake_timeout_ms", round(settings.header_seconds * 1000)),
             # What is small and swells would be reserved for by its small size.
             ("grpc.compression_enabled_algorithms_bitset", 1),
         ),

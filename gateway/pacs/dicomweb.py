@@ -10,7 +10,6 @@ DICOM PS3.18, sections 8.6.1.2 (multipart/related), 10.4 (retrieve) and 10.5 (st
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -21,6 +20,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from gateway.errors import BodyTooLarge, MaskgateError, PacsFailed, ParameterInvalid, SeriesNotFound
+from gateway.observability.logs import silence_addresses
 from gateway.settings import PacsSettings
 
 if TYPE_CHECKING:
@@ -131,9 +131,7 @@ class Dicomweb:
         if self._kept is None:
             import httpx
 
-            # What they log at INFO and DEBUG are addresses, in which a study is named.
-            for name in ("httpx", "httpcore"):
-                logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+            silence_addresses()
             settings = self._settings
             headers = {"Accept-Encoding": "identity"}
             if settings.token is not None:

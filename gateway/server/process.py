@@ -13,6 +13,7 @@ import ssl
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from types import FrameType
 from typing import Any
@@ -113,6 +114,11 @@ class GatewayServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and greet as soon as the models are loaded."""
+        loop = asyncio.get_running_loop()
+        if self.config.is_ssl:
+            # uvicorn leaves a handshake the sixty seconds that asyncio gives it.
+            seconds = self._app.state.services.settings.server.header_seconds
+            loop.create_server = partial(loop.create_server, ssl_handshake_timeout=seconds)  # type: ignore[method-assign]
         await super().startup(sockets)
         if self.started:
             self._greeting = asyncio.create_task(self._greet_when_loaded())

@@ -46,7 +46,7 @@ class Session:
         version: of the model; None where it has none.
         digest: of the model's file; None where it has none.
         threshold: what the caller asked for; None for the model's own.
-        events: the prompt, object by object, in the order it came; undo drops the last.
+        events: the prompt, object by object, in the order it came; undo drops the last, or the last of an object.
         revision: how often the events changed.
     """
 
@@ -72,15 +72,18 @@ class Session:
         """Return the session with `prompt` added to the object `number`, or to a new one that follows the last."""
         return self._changed((*self.events, Event(number, prompt)))
 
-    def undone(self) -> Session:
-        """Return the session without its last event.
+    def undone(self, number: int | None = None) -> tuple[Session, int]:
+        """Return the session without its last event, or the last of an object, and the number of that object.
 
         Raises:
-            Conflict: it has none.
+            Conflict: there is none.
         """
-        if not self.events:
-            raise Conflict("The session has no click to take back.")
-        return self._changed(self.events[:-1])
+        places = [place for place, event in enumerate(self.events) if number in (None, event.object)]
+        if not places:
+            whose = "session" if number is None else f"object {number}"
+            raise Conflict(f"The {whose} has no click to take back.")
+        last = places[-1]
+        return self._changed((*self.events[:last], *self.events[last + 1 :])), self.events[last].object
 
     def emptied(self) -> Session:
         """Return the session without events."""

@@ -21,6 +21,7 @@ from gateway.settings.limits import MIB, LimitSettings
 from gateway.settings.server import ServerSettings
 from gateway.settings.service import (
     EngineSettings,
+    JobSettings,
     LogSettings,
     ModelSettings,
     PacsSettings,
@@ -33,6 +34,7 @@ __all__ = [
     "MIB",
     "AuthSettings",
     "EngineSettings",
+    "JobSettings",
     "KeySettings",
     "LimitSettings",
     "LogSettings",
@@ -65,6 +67,7 @@ class Settings(BaseSettings):
     work: WorkSettings = Field(default_factory=WorkSettings)
     auth: AuthSettings = Field(default_factory=AuthSettings)
     sessions: SessionSettings = Field(default_factory=SessionSettings)
+    jobs: JobSettings = Field(default_factory=JobSettings)
     pacs: PacsSettings = Field(default_factory=PacsSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     tracing: TracingSettings = Field(default_factory=TracingSettings)

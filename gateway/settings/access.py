@@ -23,9 +23,10 @@ class KeySettings(Group):
     change over. They count as one."""
 
     scopes: frozenset[str] | None = None
-    """The tasks it opens, `infer` (inference under `/v2`), `emergency` (the lane), `pacs` (reading from and storing in
-    the DICOMweb server, beside the task's own), `admin` (refreshing the repository, loading and unloading models) and
-    `metrics`. Without, all of them. Cards and the progress of own requests take any key."""
+    """The tasks it opens, `infer` (inference under `/v2`), `emergency` (the lane), `jobs` (to leave what a task would
+    answer as a job, beside the task's own scope, and to upload for it), `pacs` (reading from and storing in the
+    DICOMweb server, beside the task's own), `admin` (refreshing the repository, loading and unloading models) and
+    `metrics`. Without, all of them. Cards, the progress of own requests and own jobs take any key."""
 
     requests_per_minute: int | None = Field(None, gt=0)
     """Requests to what needs a scope: so many at once, then as many a minute. Those that the gateway itself has no room
@@ -33,6 +34,9 @@ class KeySettings(Group):
 
     inflight: int | None = Field(None, gt=0)
     """Of those, how many may be under way at once, each counted until its answer is sent; in each process."""
+
+    job_seconds: float | None = Field(None, gt=0)
+    """How long the tenant's jobs and their results are kept after their end; None: as `jobs.keep_seconds` says."""
 
     @field_validator("digest", mode="before")
     @classmethod
@@ -45,8 +49,8 @@ class AuthSettings(Group):
 
     keys: dict[TenantName, SecretStr | KeySettings] = Field(default_factory=dict)
     """Tenant → ``sha256:<hex>`` of its key, which opens everything, or an object with `digest`, `scopes`,
-    `requests_per_minute` and `inflight`, all but the first optional; as a JSON object. A call under `/v1` or `/v2` and
-    of `/metrics` then carries a key. None: every caller is the tenant "public"."""
+    `requests_per_minute`, `inflight` and `job_seconds`, all but the first optional; as a JSON object. A call under
+    `/v1` or `/v2` and of `/metrics` then carries a key. None: every caller is the tenant "public"."""
 
     keys_file: Path | None = None
     """A file with the same JSON, for example a mounted secret; instead of `keys`, and read once, at the start."""

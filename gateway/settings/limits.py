@@ -98,8 +98,15 @@ class LimitSettings(Group):
     """The same for a pair of TIFF images, which may be hundreds of times as large."""
 
     upload_seconds: float = Field(120.0, gt=0)
-    """Time a request body may take to arrive."""
+    """Time that any request body may take to arrive."""
+
+    upload_bytes_per_second: int = Field(64 * 1024, gt=0)
+    """Pace at which larger ones may arrive that would not in that time: 25 MB in 381 seconds."""
+
+    upload_seconds_most: float = Field(900.0, gt=0)
+    """Time that no body may exceed, whatever its size, but by `upload_seconds`: 512 MiB then need 4.8 Mbit a second.
+    Beyond it uploads are to be resumable."""
 
     upload_stall_seconds: float = Field(20.0, gt=0)
-    """How far a body of declared length may fall behind the even pace at which it would arrive in `upload_seconds`: its
-    bytes are reserved from the start."""
+    """How far a body of declared length may fall behind the even pace at which it would arrive in its time: its bytes
+    are reserved from the start."""

@@ -27,7 +27,7 @@ class ServerSettings(Group):
     """TCP port; 0 lets the system choose one, and the start-up text names it."""
 
     console: bool = True
-    """Whether the web console is offered, at `/console/`, and `/` leads to it."""
+    """Whether the web console is offered, at `/console`, and `/` leads to it."""
 
     unix_socket: Path | None = None
     """Socket file to listen on instead of host and port, for a proxy on this machine. Its owner and its group may

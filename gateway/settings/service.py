@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, Self
@@ -139,6 +140,84 @@ class SessionSettings(Group):
         if url is not None and not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must begin with redis://, rediss:// or unix://")
         return url
+
+
+class JobSettings(Group):
+    """What callers leave to be worked on when there is room, and fetch later; and what they upload for it."""
+
+    folder: Path | None = None
+    """Where jobs, uploads and results lie, on a disk of this machine: they are the callers' images, and outlive the
+    process. None: the gateway keeps no jobs. One gateway has a folder to itself, however many processes it runs as."""
+
+    at_once: int = Field(2, ge=1, le=256)
+    """Items worked on side by side, by one of the processes; each waits for its turns as any bulk request does."""
+
+    items: int = Field(10_000, gt=0)
+    """Most items of one job."""
+
+    bytes: int = Field(64 * 1024 * MIB, gt=0)
+    """Uploads and results that are kept, of all tenants together."""
+
+    tenant_bytes: int | None = Field(None, gt=0)
+    """Of those, one tenant's; None: a half where several tenants have keys, else all."""
+
+    keep_seconds: float = Field(7 * 86_400.0, gt=0)
+    """How long a job and its results are kept after its end, where the tenant's key says nothing else."""
+
+    upload_seconds: float = Field(86_400.0, gt=0)
+    """How long an upload is kept that no job names. One that a job named is kept until all items that name it ended."""
+
+    tries: int = Field(5, ge=1)
+    """How often an item is begun whose process ended while it was worked on."""
+
+    patience_seconds: float = Field(3600.0, gt=0)
+    """How long an item that the gateway has no room for, or no model, is tried again before it fails."""
+
+    stores: tuple[str, ...] = ()
+    """Where inputs may be fetched from, as a JSON list of addresses that they begin with, each to the end of a step of
+    its path: ``https://host/path/`` or ``s3://bucket/path/``. Needs the extra `jobs`. For S3 the variables of the AWS
+    tools hold: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT`."""
+
+    engine: Literal["embedded", "temporal"] = "embedded"
+    """Who works items off: this gateway, or workers (`maskgate-gateway worker`) that a Temporal server hands them to,
+    and that ask gateways for the answers; those need the extra `jobs` and the settings that follow."""
+
+    temporal: str = Field("localhost:7233", pattern=r"^[^/\s]+:[0-9]+$")
+    """``host:port`` of the Temporal server."""
+
+    namespace: str = "default"
+    """Namespace there."""
+
+    queue: str = "maskgate-jobs"
+    """Task queue there, which the gateway and its workers agree on."""
+
+    objects: str | None = Field(None, pattern=r"^s3://[^/\s]+/([^\s]*/)?$")
+    """Where inputs and results lie on their way between gateway and workers, as ``s3://bucket/path/``; the variables of
+    the AWS tools hold, and the bucket is private: it holds the callers' images."""
+
+    gateways: str = "http://localhost:8080"
+    """Of a worker: address of the gateways that answer, or of the balancer before them."""
+
+    key: SecretStr | None = None
+    """Of a worker: its key there, which opens the tasks; its quotas are those of all jobs."""
+
+    @model_validator(mode="after")
+    def _can_be_handed_on(self) -> Self:
+        if self.engine == "temporal" and self.objects is None:
+            raise ValueError("the engine temporal needs jobs.objects")
+        if self.engine == "temporal" and (find_spec("temporalio") is None or find_spec("obstore") is None):
+            raise ValueError("needs temporalio and obstore: install the extra `jobs`")
+        return self
+
+    @field_validator("stores")
+    @classmethod
+    def _can_be_read(cls, stores: tuple[str, ...]) -> tuple[str, ...]:
+        for store in stores:
+            if not re.fullmatch(r"(https?|s3)://[^/?#@\s]+/([^?#\s]*/)?", store):
+                raise ValueError("a store is like https://host/path/ or s3://bucket/path/, a slash at its end")
+        if stores and (find_spec("httpx") is None or find_spec("obstore") is None):
+            raise ValueError("needs httpx and obstore: install the extra `jobs`")
+        return stores
 
 
 class PacsSettings(Group):

@@ -52,6 +52,33 @@ def confidence(probabilities: UInt8, label_map: UInt8) -> UInt8:
     return chosen.reshape(label_map.shape)
 
 
+def both_views(first: UInt8, second: UInt8) -> UInt8:
+    """Return what a model says of tiles that it saw twice, and where it contradicts itself.
+
+    Args:
+        first: uint8, (..., C), probabilities.
+        second: the same of the tiles as mirrors show them, mirrored back.
+
+    Returns:
+        uint8, (..., C + 1): their means, and last 255 times half the sum of their differences, which is the total
+        variation distance.
+    """
+    a, b = first.astype(np.int16), second.astype(np.int16)
+    differences = (np.abs(a - b).sum(axis=-1, keepdims=True) // 2).clip(max=255)
+    return np.concatenate([(a + b + 1) // 2, differences], axis=-1).astype(np.uint8)
+
+
+def averaged(values: UInt8) -> UInt8:
+    """Return a map of half the size, uint8 (⌈H/2⌉, ⌈W/2⌉): of each square of four the mean of those above 0."""
+    rows, columns = len(values) % 2, values.shape[1] % 2
+    if rows or columns:
+        values = np.pad(values, ((0, rows), (0, columns)))
+    quarters = [values[y::2, x::2] for y in (0, 1) for x in (0, 1)]
+    total = np.sum(quarters, axis=0, dtype=np.uint16)
+    there = np.sum([quarter > 0 for quarter in quarters], axis=0, dtype=np.uint16)
+    return np.asarray((total + there // 2) // np.maximum(there, 1), np.uint8)
+
+
 def class_counts(label_map: UInt8, classes: int) -> npt.NDArray[np.int64]:
     """Return how many pixels carry each value 0 … classes − 1, int64, (classes,).
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
+import shapely
+from affine import Affine
 from numpy.typing import NDArray
+from rasterio.features import shapes
+from shapely import LinearRing, Polygon
 
 from gateway.vision.masks import ObjectMask
-from gateway.vision.regions import Region, regions
 
 Counts = NDArray[np.int64]
+Ring = list[list[int]]
 
 _BITS, _MORE, _SIGN, _FIRST_LETTER = 31, 32, 16, 48
+_LONGEST = 60
 
 
 def run_lengths(mask: ObjectMask) -> Counts:
@@ -57,22 +65,79 @@ def compress(counts: Counts) -> str:
     return chosen.astype(np.uint8).tobytes().decode("ascii")
 
 
-def outlines(mask: ObjectMask) -> list[Region]:
-    """Return the parts of an object that do not touch each other, each with its outline and the holes in it.
+def read_run_lengths(counts: str | Sequence[int], height: int, width: int) -> ObjectMask:
+    """Return the object whose run lengths, compressed or as numbers, are COCO's of an image of that size.
 
-    Coordinates are pixels of the whole image; see `Region`. The outlines are within one pixel of the exact ones.
+    Raises:
+        ValueError: they are those of no such image.
+    """
+    lengths = np.array(_decompressed(counts) if isinstance(counts, str) else counts, np.int64)
+    if (lengths < 0).any() or lengths.sum() != height * width:
+        raise ValueError(f"no run lengths of {height} × {width} pixels")
+    inside = np.arange(len(lengths)) % 2 == 1
+    return ObjectMask.of(np.repeat(inside, lengths).reshape(width, height).T)
+
+
+def _decompressed(text: str) -> list[int]:
+    lengths: list[int] = []
+    value = shift = 0
+    for code in text.encode("ascii"):
+        bits = code - _FIRST_LETTER
+        if not 0 <= bits < 2 * _MORE or shift > _LONGEST:
+            raise ValueError("no letter of run lengths")
+        value |= (bits & _BITS) << shift
+        shift += 5
+        if not bits & _MORE:
+            value -= (1 << shift) if bits & _SIGN else 0
+            lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
+            value = shift = 0
+    if shift:
+        raise ValueError("the last run length is cut off")
+    return lengths
+
+
+@dataclass(frozen=True)
+class Outline:
+    """One part of an object whose pixels touch along their sides.
+
+    Attributes:
+        polygon: [[x, y], …] along the edges of its pixels, not closed: a pixel (x, y) is the square from (x, y) to
+            (x + 1, y + 1).
+        holes: of what it encloses, in the same form.
+        area: pixels.
+    """
+
+    polygon: Ring
+    holes: list[Ring]
+    area: int
+
+
+def outlines(mask: ObjectMask, simplify: float = 0) -> list[Outline]:
+    """Return the parts of an object in reading order, as valid polygons.
+
+    Without `simplify` they enclose exactly its pixels. With it corners are dropped that lie no farther than so many
+    pixels from what is left; no ring crosses itself or another.
     """
     if mask.box is None:
         return []
-    x, y = mask.box.x0, mask.box.y0
+    inside = mask.inside.view(np.uint8)
+    place = Affine.translation(mask.box.x0, mask.box.y0)
+    # Of four connected pixels GDAL makes rings that are simple, holes that touch them included.
+    rings = (part["coordinates"] for part, _ in shapes(inside, mask=mask.inside, connectivity=4, transform=place))
+    found = [Polygon(shell, holes) for shell, *holes in rings]
+    found.sort(key=lambda part: (part.bounds[1], part.bounds[0], part.bounds[3], part.bounds[2]))
+    drawn = [_simplified(part, simplify) for part in found] if simplify else found
     return [
-        Region(
-            polygon=[[px + x, py + y] for px, py in part.polygon],
-            holes=[[[px + x, py + y] for px, py in hole] for hole in part.holes],
-            value=part.value,
-            area=part.area,
-            confidence=part.confidence,
-            box=(part.box[0] + x, part.box[1] + y, part.box[2] + x, part.box[3] + y),
-        )
-        for part in regions(mask.inside.view(np.uint8))
+        Outline(_ring(part.exterior), [_ring(hole) for hole in part.interiors], round(exact.area))
+        for part, exact in zip(drawn, found, strict=True)
     ]
+
+
+def _simplified(part: Polygon, simplify: float) -> Polygon:
+    simpler = part.simplify(simplify, preserve_topology=True)
+    return simpler if isinstance(simpler, Polygon) else part
+
+
+def _ring(ring: LinearRing) -> Ring:
+    corners = shapely.get_coordinates(ring)[:-1].astype(int).tolist()
+    return [[x, y] for x, y in corners]

@@ -31,6 +31,7 @@ class Region:
         area: exact number of pixels.
         confidence: mean of the confidence map over its pixels, 0–1, three decimals; None without a map.
         box: (x0, y0, x1, y1); x1 and y1 are exclusive.
+        means: of each of the values that are known of pixels, over its own, 0–1, three decimals; None of none.
     """
 
     polygon: Ring
@@ -39,6 +40,7 @@ class Region:
     area: int
     confidence: float | None
     box: tuple[int, int, int, int]
+    means: tuple[float, ...] | None = None
 
 
 def reading_order(region: Region) -> tuple[int, int, int, int]:
@@ -47,7 +49,9 @@ def reading_order(region: Region) -> tuple[int, int, int, int]:
     return y0, x0, y1, x1
 
 
-def regions(label_map: UInt8, confidence: UInt8 | None = None, *, min_area: int = 1) -> list[Region]:
+def regions(
+    label_map: UInt8, confidence: UInt8 | None = None, *, min_area: int = 1, known: UInt8 | None = None
+) -> list[Region]:
     """Return the regions of a label map in reading order of their boxes.
 
     Time is proportional to the pixels, whatever their pattern; working memory is five bytes a pixel.
@@ -56,13 +60,20 @@ def regions(label_map: UInt8, confidence: UInt8 | None = None, *, min_area: int 
         label_map: uint8, (height, width); 0 is background, touching values above 0 form one region.
         confidence: uint8, (height, width), 255 is certainty.
         min_area: regions of fewer pixels are left out.
+        known: uint8, (n, values), 255 is 1, of the pixels above 0 row by row, of which there are n.
     """
     count, labelled = cv2.connectedComponents(label_map, connectivity=8, ltype=cv2.CV_32S)
-    return regions_of(label_map, confidence, np.asarray(labelled, np.int32), count, min_area=min_area)
+    return regions_of(label_map, confidence, np.asarray(labelled, np.int32), count, min_area=min_area, known=known)
 
 
 def regions_of(
-    label_map: UInt8, confidence: UInt8 | None, components: npt.NDArray[np.int32], count: int, *, min_area: int = 1
+    label_map: UInt8,
+    confidence: UInt8 | None,
+    components: npt.NDArray[np.int32],
+    count: int,
+    *,
+    min_area: int = 1,
+    known: UInt8 | None = None,
 ) -> list[Region]:
     """Return what `regions` does, of regions that were told apart before.
 
@@ -73,8 +84,9 @@ def regions_of(
             is 0 it does not matter.
         count: of the numbers.
         min_area: as of `regions`.
+        known: as of `regions`.
     """
-    areas, values, means = _contents(label_map, confidence, components, count)
+    areas, values, means, known_means = _contents(label_map, confidence, components, count, known)
     # One pass over the whole map finds all outlines; cutting regions out one by one would take
     # quadratic time where boxes nest. An outline's first point tells whose it is.
     outlines, tree = cv2.findContours(label_map, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
@@ -97,6 +109,7 @@ def regions_of(
                 area=int(areas[component]),
                 confidence=None if means is None else round(float(means[component]) / 255, 3),
                 box=(x, y, x + width, y + height),
+                means=None if known_means is None else tuple(known_means[component].round(3).tolist()),
             )
         )
     return sorted(found, key=reading_order)
@@ -122,12 +135,14 @@ def regions_of_classes(label_map: UInt8, confidence: UInt8, classes: int, *, min
 
 
 def _contents(
-    label_map: UInt8, confidence: UInt8 | None, components: npt.NDArray[np.int32], count: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64] | None]:
-    """Return each component's area, most frequent value and, with a map, mean confidence (0–255)."""
+    label_map: UInt8, confidence: UInt8 | None, components: npt.NDArray[np.int32], count: int, known: UInt8 | None
+) -> tuple[
+    npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64] | None, npt.NDArray[np.float64] | None
+]:
+    """Return each component's area, most frequent value and, where there are, means of confidence (0–255) and known."""
     classes = int(label_map.max()) + 1
     pixels = np.zeros(count * classes, np.int64)
-    total = np.zeros(count)
+    total, sums, passed = np.zeros(count), np.zeros((count, 0 if known is None else known.shape[1])), 0
     # In bands: np.bincount works on eight bytes a pixel.
     step = max(1, _BAND_PIXELS // label_map.shape[1])
     for y in range(0, len(label_map), step):
@@ -137,10 +152,15 @@ def _contents(
         pixels += np.bincount(ids * classes + labels[inside], minlength=len(pixels))
         if confidence is not None:
             total += np.bincount(ids, weights=confidence[y : y + step][inside], minlength=count)
+        if known is not None:
+            for value, column in enumerate(known[passed : passed + len(ids)].T):
+                sums[:, value] += np.bincount(ids, weights=column, minlength=count)
+            passed += len(ids)
     table = pixels.reshape(count, classes)
     areas = table.sum(axis=1)
     means = None if confidence is None else total / np.maximum(areas, 1)
-    return areas, table.argmax(axis=1), means
+    known_means = None if known is None else sums / np.maximum(areas, 1)[:, np.newaxis] / 255
+    return areas, table.argmax(axis=1), means, known_means
 
 
 def _simplified(outline: npt.NDArray[Any]) -> Ring:

@@ -39,38 +39,42 @@ class RegionStream:
         self._top = 0
         self._labels: UInt8 | None = None
         self._sureness: UInt8 | None = None
+        self._known: UInt8 | None = None
         self.cut = 0
 
-    def add(self, labels: UInt8, sureness: UInt8) -> list[Region]:
+    def add(self, labels: UInt8, sureness: UInt8, known: UInt8 | None = None) -> list[Region]:
         """Take the rows that follow and return the regions that have ended above the last of them.
 
         Args:
             labels: uint8 (rows, width), at least one row; 0 is background.
             sureness: uint8 (rows, width), 255 is certainty.
+            known: as of `regions`, of these rows; None with all of them or with none.
         """
         if self._labels is not None and self._sureness is not None:
             labels, sureness = np.vstack([self._labels, labels]), np.vstack([self._sureness, sureness])
+            known = known if self._known is None or known is None else np.vstack([self._known, known])
         if not labels.any():
             self._top += len(labels)
-            self._labels = self._sureness = None
+            self._labels = self._sureness = self._known = None
             return []
         split = split_open(labels, self._tallest)
         self.cut += split.cut
-        found = [
-            _lowered(region, self._top)
-            for region in regions_of(split.ended, sureness, split.components, split.count, min_area=self._min_area)
-        ]
+        has_ended = split.ended[labels > 0] > 0
+        ended = None if known is None else known[has_ended]
+        whole = regions_of(split.ended, sureness, split.components, split.count, min_area=self._min_area, known=ended)
+        found = [_lowered(region, self._top) for region in whole]
         first_row, going_on = split.first_row, split.first_row < len(labels)
         self._top += first_row
         self._labels, self._sureness = (split.open, sureness[first_row:].copy()) if going_on else (None, None)
+        self._known = known[~has_ended] if going_on and known is not None else None
         return found
 
     def finish(self) -> list[Region]:
         """Return the regions that the last row ends."""
         if self._labels is None or self._sureness is None:
             return []
-        found = regions(self._labels, self._sureness, min_area=self._min_area)
-        self._labels = self._sureness = None
+        found = regions(self._labels, self._sureness, min_area=self._min_area, known=self._known)
+        self._labels = self._sureness = self._known = None
         return [_lowered(region, self._top) for region in found]
 
 

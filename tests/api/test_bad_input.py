@@ -97,8 +97,16 @@ def test_missing_part(client: AppClient, name: str) -> None:
 
 
 def test_part_twice(client: AppClient) -> None:
+    parts = [("image", ("a", GOOD)), ("image", ("b", GOOD))]
+    assert "twice" in expect(client.post("/v1/waste", files=parts), 400, "part-problem")["detail"]
+
+
+def test_pictures_come_in_no_tiles(client: AppClient) -> None:
     parts = [("pre", ("a", GOOD)), ("pre", ("b", GOOD)), ("post", ("c", GOOD))]
-    assert "twice" in expect(client.post("/v1/damage", files=parts), 400, "part-problem")["detail"]
+    problem = expect(client.post("/v1/damage", files=parts), 400, "part-problem")
+    assert "are GeoTIFF" in problem["detail"]
+    many = [("pre", ("a", GOOD))] * 257 + [("post", ("c", GOOD))]
+    assert "256 times" in expect(client.post("/v1/damage", files=many), 400, "part-problem")["detail"]
 
 
 def test_unknown_part_is_not_echoed(client: AppClient) -> None:

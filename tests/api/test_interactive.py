@@ -6,9 +6,8 @@ import hashlib
 import io
 import json
 from base64 import b64decode
-from typing import Any
+from typing import Any, ClassVar
 
-import cv2
 import httpx
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco
 from pycocotools.coco import COCO
+from shapely import Polygon
 
 from tests.support.app_client import AppClient
 from tests.support.pictures import decode, encode
@@ -23,7 +23,9 @@ from tests.support.pictures import decode, encode
 TRUTH = np.hypot(*np.mgrid[-60:60, -80:80]) <= 32
 SCENE = np.where(TRUTH[..., None], (230, 220, 60), (40, 60, 150)).astype(np.uint8)
 IMAGE = encode(SCENE)
-CLICKS: dict[str, Any] = {"box": [48, 28, 112, 92], "positive": [[80, 60]]}
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+CLICKS: dict[str, Any] = {"box": [48, 28, 113, 93], "positive": [[80, 60]]}
 SQUARE = {"polygon": [[10, 10], [29, 10], [29, 19], [10, 19]]}
 THREE = {"objects": [SQUARE, {"polygon": [[20, 5], [40, 5], [40, 40], [20, 40]]}, SQUARE]}
 AS_JSON = {"Accept": "application/json"}
@@ -102,7 +104,6 @@ def test_the_threshold_decides_and_is_told(client: AppClient) -> None:
     assert report(client, CLICKS)["objects"][0]["threshold"] == 0.5
 
 
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 class TestReport:
     def test_every_form_of_the_mask_agrees_with_the_png(self, client: AppClient) -> None:
         document = report(client, CLICKS)
@@ -116,10 +117,25 @@ class TestReport:
         assert found["box"] == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
         assert 0.5 < found["score"] <= 1
         assert found["crop"] == [18, -2, 143, 123]
-        drawn = np.zeros(mask.shape, np.uint8)
-        for part in found["polygons"]:
-            cv2.fillPoly(drawn, [np.array(part["polygon"])], 1)
-        assert iou(drawn, mask > 0) > 0.97
+        shapes = [Polygon(part["polygon"], part["holes"]) for part in found["polygons"]]
+        assert all(shape.is_valid for shape in shapes)
+        assert sum(shape.area for shape in shapes) == found["area"]
+
+    def test_its_box_is_a_prompt(self, client: AppClient) -> None:
+        (found,) = report(client, SQUARE, "?model=polygon")["objects"]
+        (again,) = report(client, {"box": found["box"], "positive": [[20, 15]]})["objects"]
+        assert again["crop"] == [-20, -20, 60, 50]
+        edge = {"polygon": [[100, 50], [159, 50], [159, 119]]}
+        (found,) = report(client, edge, "?model=polygon")["objects"]
+        assert found["box"] == [100, 50, 160, 120]
+        assert ask(client, {"box": found["box"]}).status_code == 200
+
+    def test_its_mask_is_a_prompt(self, client: AppClient) -> None:
+        (found,) = report(client, CLICKS)["objects"]
+        (again,) = report(client, {"mask": found["rle"], "negative": [[60, 40]]})["objects"]
+        margin = [found["box"][0] - 30, found["box"][1] - 30, found["box"][2] + 30, found["box"][3] + 30]
+        assert again["crop"] == margin
+        assert not coco.decode(again["rle"])[40, 60]
 
     def test_where_it_comes_from(self, client: AppClient) -> None:
         origin = report(client, CLICKS)["provenance"]
@@ -177,12 +193,13 @@ class TestReport:
 
     def test_what_was_not_found_is_empty_everywhere(self, client: AppClient) -> None:
         black = encode(np.zeros((120, 160, 3), np.uint8))
-        document = report(client, CLICKS, "?include=coco", black)
+        document = report(client, {"box": CLICKS["box"]}, "?include=coco", black)
         (found,) = document["objects"]
         assert (found["box"], found["area"], found["score"], found["polygons"]) == (None, 0, None, [])
+        assert found["notices"] == ["the inside click was taken at (80, 60)", "nothing was found"]
         assert not coco.decode(found["rle"]).any()
         assert document["coco"]["annotations"] == []
-        assert not decode(ask(client, CLICKS, image=black).content).any()
+        assert not decode(ask(client, {"box": CLICKS["box"]}, image=black).content).any()
 
 
 class TestSeveralObjects:
@@ -193,9 +210,14 @@ class TestSeveralObjects:
         expected[10:20, 10:30] = 3
         np.testing.assert_array_equal(instances, expected)
 
-    def test_each_is_reported_whole(self, client: AppClient) -> None:
+    def test_each_is_reported_as_the_map_shows_it_or_whole(self, client: AppClient) -> None:
+        instances = decode(ask(client, THREE, "?model=polygon").content)
         objects = report(client, THREE, "?model=polygon")["objects"]
-        assert [(found["value"], found["area"]) for found in objects] == [(1, 200), (2, 36 * 21), (3, 200)]
+        for found in objects:
+            np.testing.assert_array_equal(coco.decode(found["rle"]), instances == found["value"])
+            assert found["area"] == sum(part["area"] for part in found["polygons"])
+        whole = report(client, THREE, "?model=polygon&overlap=keep")["objects"]
+        assert [(found["value"], found["area"]) for found in whole] == [(1, 200), (2, 36 * 21), (3, 200)]
 
     def test_each_has_a_colour_of_its_own(self, client: AppClient) -> None:
         image = Image.open(io.BytesIO(ask(client, THREE, "?model=polygon").content))
@@ -231,12 +253,12 @@ class TestNotices:
         assert found["notices"] == ["the box was grown to hold a positive click outside the crop"]
 
     def test_a_box_over_the_whole_image_is_answered(self, client: AppClient) -> None:
-        answer = ask(client, {"box": [0, 0, 159, 119]}, "?model=grabcut")
+        answer = ask(client, {"box": [0, 0, 160, 120]}, "?model=grabcut")
         assert "border was taken for background" in answer.headers["Maskgate-Notices"]
         assert iou(decode(answer.content)) > 0.95
 
     def test_a_box_alone_says_where_its_inside_click_went(self, client: AppClient) -> None:
-        assert report(client, {"box": [48, 28, 112, 92]})["objects"][0]["notices"] == [
+        assert report(client, {"box": CLICKS["box"]})["objects"][0]["notices"] == [
             "the inside click was taken at (80, 60)"
         ]
 
@@ -267,8 +289,8 @@ def test_clicks_are_on_the_upright_image_whatever_its_exif_orientation(client: A
     exif[0x0112] = orientation
     image = encode(np.ascontiguousarray(stored), exif=exif.tobytes())
     for model, prompt in (
-        ("click-lite0", {"box": [80, 10, 129, 39], "positive": [[105, 25]]}),
-        ("grabcut", {"box": [70, 5, 135, 50], "positive": [[105, 25]]}),
+        ("click-lite0", {"box": [80, 10, 130, 40], "positive": [[105, 25]]}),
+        ("grabcut", {"box": [70, 5, 136, 51], "positive": [[105, 25]]}),
         ("polygon", {"polygon": [[80, 10], [129, 10], [129, 39], [80, 39]]}),
     ):
         mask = decode(ask(client, prompt, f"?model={model}", image).content)
@@ -290,3 +312,72 @@ def test_concurrent_requests_get_their_own_answers(client: AppClient) -> None:
     alone = {x: answer(x) for x in range(30, 60, 5)}
     with ThreadPoolExecutor(6) as pool:
         assert list(pool.map(answer, [*alone, *alone])) == [*alone.values(), *alone.values()]
+
+
+class TestShapes:
+    RING: ClassVar[dict[str, Any]] = {
+        "polygon": [[0, 0], [40, 0], [40, 40], [0, 40], [0, 0], [10, 10], [10, 30], [30, 30], [30, 10], [10, 10]]
+    }
+
+    def test_holes_can_be_filled_in_every_form(self, client: AppClient) -> None:
+        (found,) = report(client, self.RING, "?model=polygon&holes=fill")["objects"]
+        assert (found["area"], found["polygons"][0]["holes"]) == (41 * 41, [])
+        assert decode(ask(client, self.RING, "?model=polygon&holes=fill").content)[20, 20] == 1
+
+    def test_the_largest_part_can_stay_alone(self, client: AppClient) -> None:
+        two = {"polygon": [[5, 5], [45, 5], [45, 45], [5, 45], [5, 5], [100, 100], [110, 100], [110, 110], [100, 100]]}
+        everything = decode(ask(client, two, "?model=polygon").content)
+        assert everything[105, 108] == 1
+        (found,) = report(client, two, "?model=polygon&largest=true")["objects"]
+        assert len(found["polygons"]) <= len(report(client, two, "?model=polygon")["objects"][0]["polygons"])
+        np.testing.assert_array_equal(
+            coco.decode(found["rle"]), decode(ask(client, two, "?model=polygon&largest=true").content)
+        )
+
+    def test_outlines_can_be_simplified_and_stay_valid(self, client: AppClient) -> None:
+        (exact,), (plain,) = (report(client, CLICKS, query)["objects"] for query in ("", "?simplify=2"))
+        assert plain["rle"] == exact["rle"]
+        assert sum(len(part["polygon"]) for part in plain["polygons"]) < sum(
+            len(part["polygon"]) for part in exact["polygons"]
+        )
+        assert all(Polygon(part["polygon"], part["holes"]).is_valid for part in plain["polygons"])
+
+    @pytest.mark.parametrize("query", ["simplify=-1", "simplify=nan", "holes=some", "overlap=x", "largest=2"])
+    def test_what_is_no_shape_is_refused(self, client: AppClient, query: str) -> None:
+        answer = ask(client, CLICKS, f"?{query}")
+        assert (answer.status_code, answer.json()["code"]) == (422, "parameter-invalid")
+
+
+class TestHabits:
+    """What callers of other tools are used to."""
+
+    def test_a_click_alone_is_answered_with_what_it_may_mean(self, client: AppClient) -> None:
+        (found,) = report(client, {"positive": [[80, 60]]})["objects"]
+        assert coco.decode(found["rle"])[60, 80]
+        assert found["notices"][0].startswith("no box was given: one was found at")
+        assert found["candidates"][0]["rle"] == found["rle"]
+        scores = [each["score"] for each in found["candidates"]]
+        assert scores == sorted(scores, reverse=True)
+        assert report(client, CLICKS)["objects"][0]["candidates"] == []
+
+    @pytest.mark.parametrize(
+        ("side", "model"), [(2, "click-lite0"), (8, "click-lite0"), (63, "iog"), (8, "grabcut"), (40, "grabcut")]
+    )
+    def test_small_images_are_answered(self, client: AppClient, side: int, model: str) -> None:
+        image = encode(np.full((side, side, 3), 200, np.uint8))
+        answer = ask(client, {"box": [0, 0, side, side]}, f"?model={model}", image)
+        assert answer.status_code == 200, answer.text
+        assert decode(answer.content).shape == (side, side)
+
+    @pytest.mark.parametrize(
+        "mask",
+        [
+            {"size": [120, 160], "counts": "x"},
+            {"size": [120, 160], "counts": [19200]},
+            {"size": [60, 320], "counts": [10, 19190]},
+            {"size": [120, 160], "counts": [1, 2]},
+        ],
+    )
+    def test_a_mask_that_is_none_is_refused(self, client: AppClient, mask: dict[str, Any]) -> None:
+        answer = ask(client, {"mask": mask})
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/prompt/mask")

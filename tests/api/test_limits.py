@@ -114,11 +114,11 @@ def volume(voxels: int) -> Post:
     return files(image=nibabel.Nifti1Image(units, np.eye(4)).to_bytes())
 
 
-def layer(districts: int, length: int = 0) -> Post:
+def layer(number: int, length: int = 0, part: str = "districts") -> Post:
     ring = grid(96, 96).to_lon_lat([(0, 0), (0, 96), (96, 96), (0, 0)]).tolist()
     feature = {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
-    text = json.dumps({"type": "FeatureCollection", "features": [feature] * districts}).encode()
-    return files(pre=SCENE, post=SCENE, districts=text.ljust(length)) | {"headers": JSON}
+    text = json.dumps({"type": "FeatureCollection", "features": [feature] * number}).encode()
+    return files(pre=SCENE, post=SCENE, **{part: text.ljust(length)}) | {"headers": JSON}
 
 
 def prompted(prompt: object, length: int = 0) -> Post:
@@ -172,6 +172,8 @@ BOUNDS = {
     ),
     "districts": Bound(3, "/v1/damage", layer, code="districts-too-large"),
     "district_bytes": Bound(2000, "/v1/damage", lambda n: layer(1, n), code="districts-too-large"),
+    "footprints": Bound(3, "/v1/damage", lambda n: layer(n, part="footprints"), code="footprints-too-large"),
+    "footprint_bytes": Bound(2000, "/v1/damage", lambda n: layer(1, n, part="footprints"), code="footprints-too-large"),
     "prompt_points": Bound(6, "/v1/interactive", points, code="prompt-too-large"),
     "prompt_objects": Bound(3, "/v1/interactive?model=polygon", objects, code="prompt-too-large"),
     "prompt_bytes": Bound(200, "/v1/interactive", lambda n: prompted({"box": BOX}, n), code="prompt-too-large"),
@@ -193,6 +195,8 @@ ELSEWHERE = {
     "deadline_seconds": "tests/api/test_bad_input.py::test_deadline",
     "scene_deadline_seconds": "tests/api/test_limits.py::test_a_scene_may_take_longer",
     "upload_seconds": "tests/api/test_slow_uploads.py::test_a_body_that_takes_too_long",
+    "upload_bytes_per_second": "tests/api/test_slow_uploads.py::test_a_body_above_the_pace_of_its_size_is_taken",
+    "upload_seconds_most": "tests/api/test_slow_uploads.py::test_a_body_above_the_pace_of_its_size_is_taken",
     "upload_stall_seconds": "tests/api/test_slow_uploads.py::test_a_body_that_stalls",
 }
 """Times, and what other requests take: no request of so much can be made."""

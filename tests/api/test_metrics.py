@@ -20,6 +20,8 @@ TESTS = Path(__file__).resolve().parents[1]
 ELSEWHERE = {
     "maskgate_cancelled": "api/test_caller_leaves.py",
     "maskgate_connections_cut": "e2e/test_edges.py",
+    "maskgate_job_items": "api/test_jobs.py",
+    "maskgate_job_items_waiting": "api/test_jobs.py",
     "maskgate_queued_work_seconds": "unit/scheduling/test_queue.py",
     "maskgate_shed": "api/test_admission.py",
     "maskgate_trace_spans": "api/test_tracing.py",

@@ -11,7 +11,7 @@ from tests.support.app_client import AppClient
 from tests.support.toy_task.spec import TASK
 
 Start = Any
-_UNLISTED = [("GET", "/"), ("GET", "/docs"), ("GET", "/openapi.json")]
+_UNLISTED = [("GET", "/"), ("GET", "/docs"), ("GET", "/console"), ("GET", "/openapi.json")]
 
 
 def routes(client: AppClient) -> list[tuple[str, str, list[str]]]:
@@ -39,6 +39,8 @@ def test_every_route_refuses_what_it_does_not_declare(with_toy: AppClient) -> No
         path = re.sub(r"{[^}]*}", "none", template)
         answer = with_toy.request(method, f"{path}?no-such-thing=1")
         assert answer.status_code == 422, (method, path, answer.status_code)
+        if method == "HEAD":
+            continue
         problem = answer.json()
         assert problem["code"] == "parameter-invalid", (method, path)
         assert problem["errors"][0]["pointer"] == "/no-such-thing"
@@ -50,7 +52,7 @@ def test_every_declared_parameter_is_found_when_it_is_misspelt(with_toy: AppClie
     for method, template, declared in routes(with_toy):
         path = re.sub(r"{[^}]*}", "none", template)
         for name in declared:
-            problem = with_toy.request(method, f"{path}?{name[:-1]}=1").json()
+            problem = with_toy.request(method, f"{path}?{name}{name[-1]}=1").json()
             assert f"the nearest is '{name}'" in problem["detail"], (method, path, problem)
 
 

@@ -251,7 +251,7 @@ def test_openapi_tells_of_the_answer(client: AppClient) -> None:
     assert set(route["responses"]["200"]["content"]) == {"application/json", "image/png"}
     assert {parameter["name"] for parameter in route["parameters"]} == {
         "model", "version", "threshold", "include", "body_part", "saliency_class",
-        "Maskgate-Priority", "Maskgate-Deadline",
+        "Maskgate-Priority", "Maskgate-Deadline", "Prefer", "Idempotency-Key",
     }  # fmt: skip
 
 

@@ -375,3 +375,44 @@ def test_districts_that_nobody_saw_are_not_assessed(client: AppClient) -> None:
     layer["features"] = [{"type": "Feature", "properties": {}, "geometry": away}]
     files = parts(write(scene(), where), write(scene(), where), districts=json.dumps(layer).encode())
     assert "no district meets the scene" in ask(client, files, JSON, align="off")["notices"]
+
+
+def tiles(pixels: np.ndarray, where: GeoGrid, name: str, **profile: Any) -> list[tuple[str, tuple[str, bytes]]]:
+    """Return an image as four parts of one name, which overlap."""
+    down, across = (side // 2 for side in pixels.shape[:2])
+    found = []
+    for y, x in ((0, 0), (0, across - 20), (down - 20, 0), (down - 20, across - 20)):
+        part = pixels[y : y + down + 20, x : x + across + 20]
+        place_ = GeoGrid(where.crs, where.affine @ Affine.translation(x, y), part.shape[1], part.shape[0])
+        found.append((name, (name, write(part, place_, **profile))))
+    return found
+
+
+def test_tiles_are_answered_as_the_image_that_they_are_of(client: AppClient) -> None:
+    where = in_degrees()
+    post = seen_on(town().post, where)
+    whole = ask(client, parts(write(town().pre, place()), write(post, where)), JSON, include="geotiff", align="off")
+    files = [*tiles(town().pre, place(), "pre"), *tiles(post, where, "post")]
+    report = ask(client, files, JSON, include="geotiff", align="off")
+    assert report["geography"] == whole["geography"]
+    assert "pre image: 4 tiles put together" in report["notices"]
+    with contained(), MemoryFile(b64decode(whole["files"]["geotiff"])) as memory, memory.open() as file:
+        expected = file.read(1)
+    with contained(), MemoryFile(b64decode(report["files"]["geotiff"])) as memory, memory.open() as file:
+        assert (file.read(1) == expected).mean() > 0.99
+    assert report["provenance"]["input_digest"] != whole["provenance"]["input_digest"]
+    aligned_ = ask(client, files, JSON)
+    assert aligned_["alignment"]["asked"] == "auto"
+
+
+def test_tiles_that_are_none_are_refused(client: AppClient) -> None:
+    where = grid(SIDE, SIDE)
+    good, picture = write(scene(), where), encode(scene())
+    for second, code, pointer in ((picture, "pair-mismatch", "/pre"), (write(scene()), "geography-missing", "/pre")):
+        files = [("pre", ("a", good)), ("pre", ("b", second)), ("post", ("c", good))]
+        answer = client.post("/v1/damage", files=files)
+        assert (answer.status_code, answer.json()["code"]) == (422, code), answer.text
+        assert answer.json()["errors"][0]["pointer"] == pointer
+    cut = [("pre", ("a", good)), ("pre", ("b", good[:2000])), ("post", ("c", good))]
+    answer = client.post("/v1/damage", files=cut)
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/pre/1"), answer.text

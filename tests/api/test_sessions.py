@@ -39,9 +39,9 @@ def test_a_session_begins_with_an_image(client: AppClient) -> None:
 
 def test_a_session_begins_with_a_prompt_and_its_answer(client: AppClient) -> None:
     answer = begin(
-        client, "?include=mask&include=overlay&include=coco", {"objects": [BOX, BOX | {"tight": True}]}
+        client, "?include=mask&include=overlay&include=coco", {"objects": [BOX, BOX | {"tight": False}]}
     ).json()
-    assert answer["objects"] == [BOX, BOX | {"tight": True}]
+    assert answer["objects"] == [BOX, BOX | {"tight": False}]
     assert [found["value"] for found in answer["answer"]["objects"]] == [1, 2]
     assert answer["answer"]["provenance"]["input_digest"] == answer["image"]
     assert len(answer["answer"]["coco"]["annotations"]) == 2
@@ -135,7 +135,7 @@ def test_undo_and_reset(client: AppClient) -> None:
     np.testing.assert_array_equal(mask(client.delete(f"{session}/clicks/last")), mask(first))
     nothing = client.delete(f"{session}/clicks/last")
     assert not mask(nothing).any()
-    assert "Maskgate-Object" not in nothing.headers
+    assert nothing.headers["Maskgate-Object"] == "1"
     again = client.delete(f"{session}/clicks/last", headers=AS_JSON)
     assert (again.status_code, again.json()["code"], again.json()["retryable"]) == (409, "conflict", False)
     click(client, session, BOX)
@@ -159,7 +159,35 @@ def test_objects_are_clicked_each_by_its_number_and_merged_later_on_top(client: 
     assert click(client, session, SQUARE).headers["Maskgate-Object"] == "1", "the one that was clicked last"
     assert client.get(session).json()["objects"] == [SQUARE, TALLER]
     assert client.delete(f"{session}/clicks/last").headers["Maskgate-Object"] == "1"
+    assert client.delete(f"{session}/clicks/last").headers["Maskgate-Object"] == "1"
     assert client.delete(f"{session}/clicks/last").headers["Maskgate-Object"] == "2"
+
+
+def test_undo_tells_and_shows_what_it_changed(client: AppClient) -> None:
+    session = begun(client, "?model=polygon")
+    first = click(client, session, SQUARE)
+    click(client, session, TALLER | {"object": "new"})
+    click(client, session, TALLER | {"object": 1})
+    taken = client.delete(f"{session}/clicks/last")
+    assert taken.headers["Maskgate-Object"] == "1"
+    np.testing.assert_array_equal(mask(taken), mask(first))
+    report = client.delete(f"{session}/clicks/last?object=1", headers=AS_JSON)
+    assert (report.json()["object"], report.json()["objects"]) == (1, [])
+    merged = mask(client.get(f"{session}/mask"))
+    np.testing.assert_array_equal(merged, 2 * once(client, TALLER, "?model=polygon"))
+    refused = client.delete(f"{session}/clicks/last?object=1")
+    assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+    assert click(client, session, SQUARE | {"object": 1}, headers=AS_JSON).json()["object"] == 1
+    assert client.delete(f"{session}/clicks/last?object=2").headers["Maskgate-Object"] == "2"
+
+
+def test_a_click_alone_keeps_the_box_that_was_found(client: AppClient) -> None:
+    session = begun(client)
+    first = click(client, session, {"positive": [[80, 60]]}, headers=AS_JSON).json()["objects"][0]
+    (kept,) = client.get(session).json()["objects"]
+    assert kept["positive"] == [[80, 60]]
+    again = client.get(f"{session}/mask", headers=AS_JSON).json()["objects"][0]
+    assert again["rle"] == first["rle"]
 
 
 def test_a_box_alone_keeps_the_inside_click_that_was_found(client: AppClient) -> None:

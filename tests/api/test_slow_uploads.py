@@ -69,3 +69,39 @@ def test_a_body_on_its_pace_may_pause(start: Any) -> None:
 def test_each_byte_buys_its_share_of_the_time(received: int, declared: int | None, seconds: float) -> None:
     limits = LimitSettings(upload_seconds=120, upload_stall_seconds=20)
     assert _seconds_for(received, declared, limits) == seconds
+
+
+MB = 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("received", "declared", "seconds"),
+    [
+        (25 * MB, 25 * MB, 381.5),
+        (0, 25 * MB, 20),
+        (5 * MB, 25 * MB, 96.3),
+        (25 * MB, None, 381.5),
+        (512 * MB, 512 * MB, 900),
+    ],
+)
+def test_a_large_body_has_time_by_its_size(received: int, declared: int | None, seconds: float) -> None:
+    assert _seconds_for(received, declared, LimitSettings()) == pytest.approx(seconds, abs=0.1)
+
+
+@pytest.mark.parametrize("declared", [True, False])
+@pytest.mark.parametrize(("size", "arrives"), [(25 * MB, True), (25 * MB, False), (400 * MB, False)])
+def test_25_mb_at_100_kb_a_second_arrive_and_400_do_not(size: int, declared: bool, arrives: bool) -> None:
+    limits, pace = LimitSettings(), 100_000 if arrives or size > 25 * MB else 50_000
+    late = [
+        received
+        for received in range(0, size + 1, 100_000)
+        if received / pace > _seconds_for(received, size if declared else None, limits)
+    ]
+    assert bool(late) is not arrives
+
+
+def test_a_body_above_the_pace_of_its_size_is_taken(start: Any) -> None:
+    limits = {"upload_seconds": 0.1, "upload_stall_seconds": 5, "upload_bytes_per_second": len(GOOD)}
+    assert send_slowly(start(limits=limits), pieces=4, pause=0.1, declared=True).status_code == 200
+    client = start(limits=limits | {"upload_seconds_most": 0.2})
+    assert_refused(client, send_slowly(client, pieces=4, pause=0.1, declared=True))

@@ -115,9 +115,13 @@ def test_events_are_added_and_taken_back() -> None:
     one = empty.prompted(1, {"positive": [[1, 2]]})
     two = one.prompted(2, {"box": [0, 0, 3, 3]})
     assert (empty.objects, one.objects, two.objects) == (0, 1, 2)
-    assert two.undone().events == one.events
+    assert two.undone() == (replace(one, revision=3), 2)
+    left, number = two.undone(1)
+    assert ([event.object for event in left.events], number, left.objects) == ([2], 1, 2)
+    with pytest.raises(Conflict):
+        left.undone(1)
     assert two.emptied().events == ()
-    assert [s.revision for s in (empty, one, two, two.undone(), two.emptied())] == [0, 1, 2, 3, 3]
+    assert [s.revision for s in (empty, one, two, two.undone()[0], two.emptied())] == [0, 1, 2, 3, 3]
     with pytest.raises(Conflict):
         empty.undone()
 

@@ -55,7 +55,7 @@ def played(session: Session) -> list[ObjectMask]:
     """Return the answer to each step of a session with everything in it."""
     steps = [session.add(FIRST), session.click(100, 80), session.click(60, 40, positive=False)]
     session.next_object()
-    steps += [session.box(20, 10, 60, 50, tight=True), session.click(140, 100)]
+    steps += [session.box(20, 10, 60, 50, tight=False), session.click(140, 100)]
     left = session.undo()
     assert left is not None
     return [*steps, left, *session.report().objects]
@@ -96,7 +96,7 @@ def test_a_session_adds_up_to_what_one_request_answers(server: GatewayProcess) -
         once = client.segment(IMAGE, Prompt(**first), Prompt(**second))
     found, mended, cut, other, grown = steps
     assert first == {"box": [*BOX], "positive": [[80, 60], [100, 80]], "negative": [[60, 40]]}
-    assert (second["box"], second["tight"], len(second["positive"])) == ([20, 10, 60, 50], True, 1)
+    assert (second["box"], second["tight"], len(second["positive"])) == ([20, 10, 60, 50], False, 1)
     assert once.objects == (first_object, second_object)
     np.testing.assert_array_equal(once.objects[0].mask, cut.mask)
     np.testing.assert_array_equal(once.objects[1].mask, other.mask)

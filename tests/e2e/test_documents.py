@@ -58,7 +58,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     (folder / "pre.tif").write_bytes(write(drawn.pre, place()))
     (folder / "post.tif").write_bytes(write(seen_on(drawn.post, wide), wide))
     (folder / "districts.geojson").write_text(_DISTRICT)
-    with gateway(ROOT / "model_repository") as server:
+    with gateway(ROOT / "model_repository", JOBS_FOLDER=str(tmp_path_factory.mktemp("jobs"))) as server:
         yield Desk(folder, server.address)
 
 

@@ -10,8 +10,10 @@ import ssl
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import grpc
 import httpx
@@ -143,6 +145,18 @@ def test_tls_is_served_and_nothing_else(repository: Path, certificates: Path, wo
         with pytest.raises(httpx.RemoteProtocolError):
             httpx.get(f"{process.address.replace('https', 'http')}/healthz")
         assert "Traceback" not in "".join(process.output)
+
+
+def test_a_handshake_is_not_waited_for_longer_than_a_head(repository: Path, certificates: Path) -> None:
+    files, port = {"CERTIFICATE": "server.pem", "KEY": "server.key"}, free_port()
+    settings = {f"SERVER_TLS_{name}": str(certificates / file) for name, file in files.items()}
+    settings |= {"SERVER_HEADER_SECONDS": "1", "SERVER_GRPC_PORT": str(port)}
+    with gateway(repository, **settings) as process:
+        for each in (urlsplit(process.address).port, port):
+            with socket.create_connection(("127.0.0.1", each), timeout=30) as connection:
+                start = time.monotonic()
+                assert connection.recv(1) == b""
+                assert 0.5 < time.monotonic() - start < 20
 
 
 def alive(channel: grpc.Channel) -> bool:

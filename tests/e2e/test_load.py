@@ -18,8 +18,9 @@ import pytest
 from maskgate_load.options import CLOSED, MIX, Options
 from maskgate_load.process import LoadFailed, run
 from maskgate_load.report import LOCUST_REPORT
-from maskgate_load.watch import read_metrics
+from maskgate_load.watch import Watch, read_metrics
 
+from gateway.access.keys import digest_of
 from tests.support.places import ROOT
 from tests.support.processes import GatewayProcess, gateway
 from tests.support.trivial_all import SETTINGS, write_trivial_repository
@@ -50,6 +51,14 @@ def command(program: str, *arguments: str) -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,
     )
+
+
+def test_a_gateway_that_asks_for_keys_is_watched_with_one(models: Path) -> None:
+    key = {"digest": digest_of("key"), "scopes": ["metrics"]}
+    with gateway(models, AUTH_KEYS=json.dumps({"watch": key}), **SETTINGS) as process:
+        with Watch(process.address, None, headers={"Authorization": "Bearer key"}) as watch:
+            pass
+        assert (watch.missed, len(watch.samples)) == (0, 2)
 
 
 def test_five_seconds_of_every_task_are_reported(server: GatewayProcess, tmp_path: Path) -> None:

@@ -63,7 +63,10 @@ def test_two_geotiffs_in_and_a_geopackage_out(models: Path, tmp_path: Path) -> N
         for name in ("town.gpkg", "town.geojson", "town.tif"):
             arguments = ["damage", *map(str, paths), "--out", str(tmp_path / name), "--url", server.address]
             assert main(arguments) == 0
-    counted = [gdal("ogrinfo", "-so", "-al", tmp_path / name) for name in ("town.gpkg", "town.geojson")]
+    counted = [
+        gdal("ogrinfo", "-so", tmp_path / "town.gpkg", "buildings"),
+        gdal("ogrinfo", "-so", "-al", tmp_path / "town.geojson"),
+    ]
     features = {line for text in counted for line in text.splitlines() if line.startswith("Feature Count")}
     assert len(features) == 1, "the layer is the same in either format"
     assert 'EPSG",4326' in counted[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from tests.support.callers import Callers
 from tests.support.pictures import encode, noise
 from tests.support.processes import GatewayProcess, gateway
 from tests.support.triton import TritonProcess, triton
-from tests.support.trivial import write_trivial_model
+from tests.support.trivial import label_table, write_trivial_model
 
 pytestmark = pytest.mark.e2e
 TRANSPORTS = [("true", "shared-memory"), ("false", "binary")]
@@ -59,6 +60,30 @@ def regions(process: GatewayProcess, server: TritonProcess) -> tuple[list[str], 
     with InferenceServerClient(server.url) as client:
         registered = client.get_system_shared_memory_status().regions
     return [path.name for path in FOLDER.glob(f"{own}*")], [name for name in registered if name.startswith(own)]
+
+
+@pytest.mark.parametrize(("share", "transport"), TRANSPORTS)
+def test_by_grpc_too(models: Path, server: TritonProcess, share: str, transport: str) -> None:
+    with socket.socket() as each:
+        each.bind(("127.0.0.1", 0))
+        port = str(each.getsockname()[1])
+    tiles = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
+    inputs = [InferInput(name, tiles.shape, "UINT8") for name in ("pre", "post")]
+    for tensor in inputs:
+        tensor.set_data_from_numpy(tiles)
+    with gateway(models, SERVER_GRPC_PORT=port, **settings(server, ENGINE_TRITON_SHARED_MEMORY=share)) as process:
+        assert readiness(process)["transport"] == transport
+        with InferenceServerClient(f"127.0.0.1:{port}") as client:
+            assert client.is_model_ready("bd-siamunet")
+            result = client.infer("bd-siamunet", inputs)
+            np.testing.assert_array_equal(result.as_numpy("label_map"), label_table(5)[tiles[..., 1]])
+            with pytest.raises(InferenceServerException, match="is missing"):
+                client.infer("bd-siamunet", inputs[:1])
+            client.unload_model("bd-siamunet")
+            with pytest.raises(InferenceServerException, match="No model of that name"):
+                client.infer("bd-siamunet", inputs)
+            client.load_model("bd-siamunet")
+            assert client.infer("bd-siamunet", inputs).as_numpy("label_map").shape == (3, 64, 64)
 
 
 @pytest.mark.parametrize(("share", "transport"), TRANSPORTS)

@@ -112,7 +112,7 @@ def drawn_volume(count: int, tile: int) -> Volume:
         for number, each in enumerate(drawn):
             file = ct(each, position=(0, 0, number), instance=number + 1, bits=12, BodyPartExamined="CHEST")
             Path(folder, f"{number:06d}").write_bytes(saved(file))
-        prepared = httpx.Request("POST", "http://x", files={"image": ("image", ct_bytes(folder))})
+        prepared = httpx.Request("POST", "http://x", files={"image": ("image", ct_bytes(folder)[0])})
     grid = np.stack([to_grid(each, tile) for each in drawn])
     return Volume(prepared.read(), prepared.headers["Content-Type"], grid)
 

@@ -26,7 +26,7 @@ import onnxruntime as ort
 from maskgate_client import Client
 from maskgate_client.scenes import draw_scene
 
-from gateway.media.geo.cog import LabelMapFile
+from gateway.media.geo.cog import CogFile
 from gateway.media.geo.vector_layers import feature_collection, region_layer
 from gateway.repository.store import StoredModel, scan
 from gateway.vision.streamed_regions import RegionStream
@@ -152,7 +152,7 @@ def _cog() -> float:
     labels = _labels()
     height, width = labels.shape
     start = time.perf_counter()
-    with LabelMapFile(width, height, np.array(PALETTE, np.uint8), grid(width, height)) as file:
+    with CogFile(width, height, np.array(PALETTE, np.uint8), grid(width, height)) as file:
         for y in range(0, height, BAND):
             file.write(labels[y : y + BAND])
         file.geotiff(["", "no", "minor", "major", "destroyed"], {})

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from export.checkpoints.files import Checkpoint, write_checkpoint
-from export.networks import build_network
+from export.networks import ARCHITECTURES, build_network
 from export.networks.cogseg import CogSeg
 from export.networks.colours import normalise
 from export.networks.dahitra import Hierarchy
@@ -31,7 +31,10 @@ def architectures_of(task: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(spec.architecture for spec in TASKS[task].models))
 
 
-INTERACTIVE, CROPS, CT, WASTE, FILMS = map(architectures_of, ("interactive", "building", "ct", "waste", "radiograph"))
+INTERACTIVE, CROPS, CT, WASTE = map(architectures_of, ("interactive", "building", "ct", "waste"))
+FILMS = tuple(name for name in architectures_of("radiograph") if ARCHITECTURES[name].keras)
+"""Keras' architectures of radiographs."""
+
 DIVIDED = tuple(dict.fromkeys(spec.architecture for spec in CLICKED if spec.part == "head"))
 """The architectures that are served as an encoder and a head."""
 
@@ -88,23 +91,31 @@ def untrained(architecture: str, seed: int = 0) -> nn.Module:
         assert isinstance(network, CogSeg)
         # Slices are in [0, 1], and so are sharpened ones.
         slices = torch.rand(2, 1, 64, 64)
-        _balanced(network.segmentation.head, lambda: network.labelling()(slices))
-        _balanced(network.super_resolution.head, lambda: network.sharpening()(slices))
+        _balanced(network.segmentation.head, answer=lambda: network.labelling()(slices))
+        _balanced(network.super_resolution.head, answer=lambda: network.sharpening()(slices))
         return network
     if isinstance(network, Hierarchy):
         pair = torch.randn(2, 2, 3, 256, 256) if architecture == FIXED else torch.randn(2, 2, 3, 64, 64)
-        _balanced(network.get_submodule("classifier"), lambda: network.answers(*pair))
+        _balanced(network.get_submodule("classifier"), answer=lambda: network.answers(*pair))
         return network
     if architecture in CROPS:
         [crops] = draw_tiles("natural", 1, 8, SIZE)
-        _balanced(network.get_submodule("fc"), lambda: network(normalise(crops, "cpu")))
+        _balanced(network.get_submodule("fc"), answer=lambda: network(normalise(crops, "cpu")))
         return network
     if architecture == "siamese_lite0":
         with_statistics(network, *torch.randn(2, 4, 3, 64, 64))
-    head = network.get_submodule("head")
+    heads = [network.get_submodule(name) for name in _HEADS.get(architecture, ("head",))]
     images = torch.rand(2, 1, 64, 64) if architecture in CT else torch.randn(2, 3, 64, 64)
-    _balanced(head, lambda: network(images, images.flip(0)) if architecture in _PAIRED else network(images))
+    _balanced(*heads, answer=lambda: network(images, images.flip(0)) if architecture in _PAIRED else network(images))
     return network
+
+
+_HEADS = {
+    "unet_plus_plus": ("heads.3",),
+    "deeplabv2": tuple(f"aspp.{number}" for number in range(4)),
+    "fcn8s": ("score_fully", "score_pool3", "score_pool4"),
+}
+"""The layers whose answers a network sums, where it has no `head`."""
 
 
 def width_of(architecture: str) -> float:
@@ -125,15 +136,13 @@ def _settled(network: nn.Module) -> nn.Module:
         for norm in norms:
             norm.momentum = 0.1
     network.eval()
-    _balanced(network.decode_head.conv_seg, lambda: network(images))
+    _balanced(network.decode_head.conv_seg, answer=lambda: network(images))
     return network
 
 
 def depths_of(architecture: str) -> str:
     """Return the name of the depth of a small network."""
-    if architecture in FILMS:
-        return "quarter"
-    return "fanet_s" if architecture == "fanet" else "resnet26"
+    return list(ARCHITECTURES[architecture].depths or ("resnet26",))[-1]
 
 
 def draw_films(count: int) -> Field:
@@ -154,17 +163,18 @@ def with_statistics(network: nn.Module, *images: Tensor) -> nn.Module:
     return network.eval()
 
 
-def _balanced(head: nn.Module, answer: Callable[[], Tensor]) -> None:
-    """Scale the last layer of a network, so that what it answers has mean 0 and deviation 1 in each channel."""
-    assert isinstance(head, nn.Conv2d | nn.Linear)
+def _balanced(*heads: nn.Module, answer: Callable[[], Tensor]) -> None:
+    """Scale the last layers of a network, so that their sum has mean 0 and deviation 1 in each channel."""
     with torch.no_grad():
         logits = answer()
         others = [axis for axis in range(logits.ndim) if axis != 1]
         spread, middle = logits.std(dim=others), logits.mean(dim=others)
-        head.weight /= spread.view(-1, *[1] * (head.weight.ndim - 1))
-        assert head.bias is not None
-        head.bias -= middle
-        head.bias /= spread
+        for number, head in enumerate(heads):
+            assert isinstance(head, nn.Conv2d | nn.Linear)
+            assert head.bias is not None
+            head.weight /= spread.view(-1, *[1] * (head.weight.ndim - 1))
+            head.bias -= 0 if number else middle
+            head.bias /= spread
 
 
 def _normed(network: nn.Module, architecture: str) -> nn.Module:

@@ -22,9 +22,10 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from gateway.errors import MaskgateError
 from gateway.media.medical.archives import ArchiveLimits
 from gateway.media.medical.dicom_ct import DicomVolume, read_ct
+from gateway.media.medical.dicom_report import Measured, write_report
 from gateway.media.medical.dicom_seg import Algorithm, Segment, write_seg
 from gateway.media.medical.dicom_tags import READ
-from gateway.media.medical.label_volumes import write_on_dicom, write_on_nifti
+from gateway.media.medical.label_volumes import write_nrrd, write_on_dicom, write_on_nifti
 from gateway.media.medical.nifti import read_nifti
 from gateway.media.medical.radiograph_files import open_film
 from gateway.media.medical.series import read_series
@@ -102,14 +103,17 @@ def series_of(*files: tuple[str, bytes]) -> Any:
 def segmented(volume: DicomVolume) -> Any:
     labels = [(one.pixels > 0).astype(np.uint8) for one in volume.slices()]
     assert b"".join(write_on_dicom(volume, labels))
-    write_seg(volume, labels, [Segment(1, "lesion", (1, 2, 3))], Algorithm("model", "1", "sha256:00", "0"))
+    segments, algorithm = [Segment(1, "lesion", (1, 2, 3))], Algorithm("model", "1", "sha256:00", "0")
+    assert write_nrrd(volume, np.stack(labels), segments)
+    seg = write_seg(volume, labels, segments, algorithm)
+    write_report(volume, seg, [Measured(1, segments[0], 0.5)], algorithm)
     return volume, volume.sources, volume.sources[0].header, volume.sources[0].frame, volume.notices
 
 
 def labelled(data: bytes) -> Any:
     volume = read_nifti(data, LIMITS)
     labels = [np.zeros(volume.shape[1:], np.uint8) for _ in volume.slices()]
-    return volume, b"".join(write_on_nifti(volume, labels))
+    return volume, b"".join(write_on_nifti(volume, labels)), write_nrrd(volume, np.stack(labels), [])
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from tests.support.pictures import decode, encode, noise
 SESSIONS = "/v1/interactive/sessions"
 PIXELS = noise(120, 160)
 IMAGE = encode(PIXELS)
-BOX: dict[str, Any] = {"box": [48, 28, 112, 92], "positive": [[80, 60]]}
+BOX: dict[str, Any] = {"box": [48, 28, 113, 93], "positive": [[80, 60]]}
 SQUARE = {"polygon": [[10, 10], [29, 10], [29, 19], [10, 19]]}
 TALLER = {"polygon": [[20, 5], [40, 5], [40, 40], [20, 40]]}
 

@@ -18,6 +18,13 @@ from tests.support.places import ROOT
 
 LOCKS = ROOT / "deploy" / "locks"
 PROJECTS = (ROOT / "pyproject.toml", ROOT / "clients" / "python" / "pyproject.toml")
+HASHED = tuple(
+    f"{name}.txt"
+    for name in (
+        *("build", "serve", "jobs", "dev", "triton", "perf", "job-servers"),
+        *("image", "image-gpu", "deploy", "helm"),
+    )
+)
 PIN = re.compile(r"(?P<name>[a-z0-9-]+)==(?P<version>[0-9][0-9a-z.]*)( ; (?P<marker>.+))?")
 
 DRAWN_PICTURES = ("clients/python/example.png", "clients/console/gallery/")
@@ -66,7 +73,7 @@ def tracked_files() -> tuple[Path, ...]:
     return tuple(path for name in names if name and (path := ROOT / name).is_file())
 
 
-@pytest.mark.parametrize("lock", ["build.txt", "serve.txt", "dev.txt", "torch.txt", "triton.txt", "perf.txt"])
+@pytest.mark.parametrize("lock", [*HASHED, "torch.txt"])
 def test_every_line_of_a_lock_is_one_exact_version(lock: str) -> None:
     lines = requirements(lock)
     assert lines
@@ -74,7 +81,7 @@ def test_every_line_of_a_lock_is_one_exact_version(lock: str) -> None:
     assert len(pins(lock)) == len(lines), "a package is pinned once, for all Pythons and platforms"
 
 
-@pytest.mark.parametrize("lock", ["build.txt", "serve.txt", "dev.txt", "triton.txt", "perf.txt"])
+@pytest.mark.parametrize("lock", HASHED)
 def test_locks_carry_hashes_and_name_no_package_source(lock: str) -> None:
     text = (LOCKS / lock).read_text(encoding="utf-8")
     assert text.count("==") <= text.count("--hash=sha256:")

@@ -121,3 +121,24 @@ def test_a_variable_that_is_no_setting_ends_nothing(
     monkeypatch.setenv("MASKGATE_LIMTS_BODY_BYTES", "1")
     assert main(["settings"]) == 0
     assert "MASKGATE_LIMITS_BODY_BYTES is one" in capsys.readouterr().err
+
+
+def test_what_kserve_appends_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its port counts; the model's name and the predictor's address, as KServe has them, mean nothing here."""
+    appended = ["--model_name", "maskgate", "--predictor_host", "maskgate-predictor.default", "--http_port", "9090"]
+    assert main(["settings", *appended, "--workers", "1"]) == 0
+    assert '"port": 9090' in capsys.readouterr().out
+
+
+def test_jobs_on_temporal_need_a_bucket() -> None:
+    pytest.importorskip("temporalio", reason="the extra `jobs` is not installed")
+    with pytest.raises(ValidationError, match=r"the engine temporal needs jobs\.objects"):
+        Settings.model_validate({"jobs": {"engine": "temporal"}})
+    with pytest.raises(ValidationError, match="objects"):
+        Settings.model_validate({"jobs": {"engine": "temporal", "objects": "s3://bucket"}})
+    assert Settings.model_validate({"jobs": {"engine": "temporal", "objects": "s3://bucket/a/"}}).jobs.at_once == 2
+
+
+def test_a_worker_without_temporal_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["worker"]) == 2
+    assert "MASKGATE_JOBS_ENGINE=temporal" in capsys.readouterr().err

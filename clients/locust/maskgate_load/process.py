@@ -112,7 +112,7 @@ def measure(address: str, pid: int | None, options: Options, report: Path | None
         httpx.HTTPError: the gateway does not answer.
     """
     version, models = _introduced(address)
-    with Watch(address, pid) as watch:
+    with Watch(address, pid, headers=headers()) as watch:
         told = run(address, options, report=report)
     return figures(told, watch.samples, version, models)
 

@@ -123,16 +123,19 @@ class Watch:
         address: ``http://…`` of the gateway.
         pid: its process, where it runs on this machine.
         period: seconds between looks.
+        headers: of each: a key, where the gateway asks for one.
 
     Attributes:
         missed: looks at which the gateway gave no answer in time.
     """
 
-    def __init__(self, address: str, pid: int | None, period: float = 1.0) -> None:
+    def __init__(
+        self, address: str, pid: int | None, period: float = 1.0, headers: Mapping[str, str] | None = None
+    ) -> None:
         """Look for the first time."""
         self.missed = 0
         self._pid, self._period = pid, period
-        self._client = httpx.Client(base_url=address, timeout=10)
+        self._client = httpx.Client(base_url=address, headers=headers, timeout=10)
         self._leave, self._samples = threading.Event(), list[Sample]()
         self._thread = threading.Thread(target=self._keep_looking, daemon=True)
         self._look()

@@ -23,13 +23,14 @@ _EPSILON = 5e-4
 """Added to the diagonals of covariances, which are sums over regions, not means, as the authors of RMI take them."""
 
 
-def edge_guided_rmi(logits: Tensor, labels: Tensor, pool: int) -> Tensor:
+def edge_guided_rmi(logits: Tensor, labels: Tensor, pool: int, *, guided: bool = True) -> Tensor:
     """Return the loss, the sum over classes of both terms, averaged over the slices.
 
     Args:
         logits: (N, C, H, W).
         labels: integers (N, H, W).
         pool: labels and probabilities are first averaged over this many pixels squared; 1 takes them as they are.
+        guided: whether the windows around edges count; else it is plain regional mutual information.
     """
     probability = logits.softmax(dim=1)
     truth = F.one_hot(labels.long(), logits.shape[1]).permute(0, 3, 1, 2).to(logits.dtype)
@@ -37,6 +38,9 @@ def edge_guided_rmi(logits: Tensor, labels: Tensor, pool: int) -> Tensor:
         probability, truth = F.avg_pool2d(probability, pool), F.avg_pool2d(truth, pool)
     probability, truth = probability.double(), truth.double()
     whole = unexplained(regions(truth, SLICE_RADIUS), regions(probability, SLICE_RADIUS)).sum(dim=1)
+    if not guided:
+        plain: Tensor = whole.mean()
+        return plain
     at_edges = [
         unexplained(windows(each, where), windows(other, where)).sum()
         for each, other, where in zip(truth, probability, predicted_edges(probability), strict=True)

@@ -24,6 +24,9 @@ class LossWeights:
         dice: soft Dice distance of lesions, which is not CogSeg's; see `lesion_dice`.
         classes: of the classes in the cross-entropy.
         pool: of `edge_guided_rmi`.
+        agreeing: how many of the decoders' stages have to agree, counted from the finest; fewer are the paper's
+            ablation.
+        guided: whether mutual information is counted once more around edges; without, it is the paper's ablation.
     """
 
     entropy: float = 1.0
@@ -33,6 +36,8 @@ class LossWeights:
     dice: float = 0.0
     classes: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
     pool: int = 1
+    agreeing: int = 4
+    guided: bool = True
 
 
 def label_terms(logits: Tensor, labels: Tensor, weights: LossWeights) -> dict[str, Tensor]:
@@ -51,6 +56,12 @@ def label_terms(logits: Tensor, labels: Tensor, weights: LossWeights) -> dict[st
     return terms
 
 
+def supervised_terms(heads: Sequence[Tensor], labels: Tensor, weights: LossWeights) -> dict[str, Tensor]:
+    """Return the terms of a network that is supervised at several depths: those of its heads, summed."""
+    each = [label_terms(logits, labels, weights) for logits in heads]
+    return {name: torch.stack([terms[name] for terms in each]).sum() for name in each[0]}
+
+
 def cogseg_terms(
     segmentation: Sequence[Tensor], sharpened: Sequence[Tensor], labels: Tensor, fine: Tensor, weights: LossWeights
 ) -> dict[str, Tensor]:
@@ -65,12 +76,16 @@ def cogseg_terms(
     """
     *stages, logits = segmentation
     *other_stages, image = sharpened
-    return {
+    finest = slice(-weights.agreeing, None)
+    terms = {
         **label_terms(logits, labels, weights),
         "sharpness": weights.sharpness * F.mse_loss(image.float(), fine),
-        "agreement": weights.agreement * agreement(stages, other_stages),
-        "edges": weights.edges * edge_guided_rmi(logits.float(), labels, weights.pool).float(),
+        "agreement": weights.agreement * agreement(stages[finest], other_stages[finest]),
     }
+    if weights.edges:
+        unexplained = edge_guided_rmi(logits.float(), labels, weights.pool, guided=weights.guided)
+        terms["edges"] = weights.edges * unexplained.float()
+    return terms
 
 
 def agreement(stages: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor:

@@ -4,7 +4,10 @@ Of the recipe `paper` the paper states: 256² in and 512² out, the terms of the
 halved every 50 epochs, 250 epochs, and that augmentation makes 600 slices of the 100 of COVID-19_1. Guesses are, for it
 does not state them: the batch (8), that an epoch is those 600 slices (hence 18,750 steps in all), how slices are
 augmented (the defaults of `Draw`), the channels (64 to 1024, as in U-Net), and the window (-1250 to 250 HU). The U-Net
-under the same numbers is a baseline of ours.
+under the same numbers is a baseline of ours. Of the networks that it compares CogSeg with, the paper states neither
+widths nor losses: they are as their authors published them, under the U-Net's recipe. `paper-sr1`, `paper-sr4` and
+`paper-rmi` are the paper's ablations: agreement of the finest stage alone, of all four, and mutual information without
+guidance by edges.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ class SliceRecipe(Recipe):
         threshold: of P(lesion) in the decision; None is plain argmax.
         size: side of the slices that the network is given, in pixels.
         window: of Hounsfield units.
+        depths: name of the network's depths, where it has several; else the paper's.
     """
 
     draw: Draw
@@ -37,6 +41,7 @@ class SliceRecipe(Recipe):
     threshold: float | None = None
     size: int = 256
     window: Window = LUNG
+    depths: str = ""
 
     def choices(self) -> dict[str, Hyperparameter]:
         """Return the choices that are the task's own."""
@@ -51,7 +56,8 @@ class SliceRecipe(Recipe):
 
     def served(self) -> dict[str, Any]:
         """Return what the recipe fixes of the served graph."""
-        return {"threshold": self.threshold, "size": self.size, "window": (self.window.low, self.window.high)}
+        window = (self.window.low, self.window.high)
+        return {"threshold": self.threshold, "size": self.size, "window": window, "depths": self.depths}
 
 
 PAPER_SLICES = 600
@@ -64,40 +70,53 @@ _PAPER_STEPS = 250 * PAPER_SLICES // 8
 # the infection DSC was 0.76 on validation, while the plain U-Net's was 0.84.
 _DEMO_LOSS = LossWeights(agreement=0.02, edges=0.02, dice=1.0, classes=(1.0, 2.0, 3.0, 1.0), pool=4)
 
+# Network → width and depths of its demonstration: each takes some two million parameters.
+RIVALS: dict[str, tuple[float, str]] = {
+    "ct_unet": (0.25, ""),
+    "unet_plus_plus": (0.5, ""),
+    "attention_unet": (0.25, ""),
+    "denseunet": (1 / 3, "small"),
+    "fcn8s": (0.25, ""),
+    "deeplabv2": (0.25, "small"),
+    "hrnet": (1.0, "w18-small"),
+}
+
+# Name → what differs from the paper's loss.
+ABLATIONS = {
+    "paper": LossWeights(),
+    "paper-sr1": LossWeights(agreeing=1, edges=0.0),
+    "paper-sr4": LossWeights(edges=0.0),
+    "paper-rmi": LossWeights(guided=False),
+}
+
+
+def _paper(network: str, name: str = "paper", loss: LossWeights = ABLATIONS["paper"]) -> SliceRecipe:
+    return SliceRecipe(
+        network=network, name=name, width=1.0, draw=_PAPER_DRAW, loss=loss, steps=_PAPER_STEPS, learning_rate=1e-4
+    )
+
+
+def _demo(network: str, width: float, depths: str = "") -> SliceRecipe:
+    return SliceRecipe(
+        network=network,
+        name="demo",
+        width=width,
+        depths=depths,
+        draw=_DEMO_DRAW,
+        loss=_DEMO_LOSS,
+        steps=20_000,
+        learning_rate=2e-3,
+        minutes=45,
+        weight_decay=1e-2,
+        schedule="one-cycle",
+        average=0.99,
+        threshold=0.5,
+    )
+
+
 RECIPES = (
-    SliceRecipe(
-        network="cogseg",
-        name="paper",
-        width=1.0,
-        draw=_PAPER_DRAW,
-        loss=LossWeights(),
-        steps=_PAPER_STEPS,
-        learning_rate=1e-4,
-    ),
-    SliceRecipe(
-        network="ct_unet",
-        name="paper",
-        width=1.0,
-        draw=_PAPER_DRAW,
-        loss=LossWeights(),
-        steps=_PAPER_STEPS,
-        learning_rate=1e-4,
-    ),
-    *(
-        SliceRecipe(
-            network=network,
-            name="demo",
-            width=0.25,
-            draw=_DEMO_DRAW,
-            loss=_DEMO_LOSS,
-            steps=20_000,
-            learning_rate=2e-3,
-            minutes=45,
-            weight_decay=1e-2,
-            schedule="one-cycle",
-            average=0.99,
-            threshold=0.5,
-        )
-        for network in ("cogseg", "ct_unet")
-    ),
+    *(_paper("cogseg", name, loss) for name, loss in ABLATIONS.items()),
+    *(_paper(network) for network in RIVALS),
+    _demo("cogseg", 0.25),
+    *(_demo(network, width, depths) for network, (width, depths) in RIVALS.items()),
 )

@@ -87,6 +87,26 @@ CT = (
         intended_use=_CT_USE,
         limitations=_CT_LIMITATIONS,
     ),
+    *(
+        CtSpec(
+            name=name,
+            title=f"COVID-19 lesions on CT, {title}",
+            summary="One of the networks that CogSeg's paper compares it with, with the same classes and contract.",
+            architecture=architecture,
+            classes=CT_CLASSES,
+            licence=_CT_LICENCE,
+            intended_use=_CT_USE,
+            limitations=_CT_LIMITATIONS,
+        )
+        for name, title, architecture in (
+            ("ct-unet-plus-plus", "U-Net++", "unet_plus_plus"),
+            ("ct-attention-unet", "Attention U-Net", "attention_unet"),
+            ("ct-denseunet", "DenseUNet", "denseunet"),
+            ("ct-fcn8s", "FCN-8s", "fcn8s"),
+            ("ct-deeplabv2", "DeepLabv2", "deeplabv2"),
+            ("ct-hrnet", "HRNet", "hrnet"),
+        )
+    ),
     CtSpec(
         name="cogseg_sr",
         title="CT slice at twice its size, CogSeg's super-resolution",

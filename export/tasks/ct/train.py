@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,10 +13,11 @@ from export.errors import DataError
 from export.evaluation.engine import Bench, of_checkpoint
 from export.networks import build_network
 from export.networks.cogseg import CogSeg
+from export.networks.unet_plus_plus import UNetPlusPlus
 from export.tasks.ct.data import read_slices
 from export.tasks.ct.evaluate import count
 from export.tasks.ct.graph import windowed
-from export.tasks.ct.losses import cogseg_terms, label_terms
+from export.tasks.ct.losses import cogseg_terms, label_terms, supervised_terms
 from export.tasks.ct.metrics import metrics
 from export.tasks.ct.recipe import SliceRecipe
 from export.tasks.ct.samples import Batch, Sampler, load_slice
@@ -35,7 +37,11 @@ class SliceRun(Run[SliceRecipe, Batch]):
 
     def __init__(self, recipe: SliceRecipe, options: RunOptions) -> None:
         """Start at step 0."""
-        super().__init__(recipe, options, lambda: with_channels_last(build_network(recipe.network, recipe.width)))
+        super().__init__(
+            recipe,
+            options,
+            lambda: with_channels_last(build_network(recipe.network, recipe.width, recipe.depths or None)),
+        )
 
     def start_from_network(self, checkpoint: Checkpoint) -> None:
         """Begin with every weight of another network that this one has too, in the same shape.
@@ -59,10 +65,12 @@ class SliceRun(Run[SliceRecipe, Batch]):
         network, weights = self.network.train(), self.recipe.loss
         # bfloat16 halves a step on processors and GPUs that have it; the losses are computed in more.
         with torch.autocast(self.device, torch.bfloat16):
-            answer = network(coarse)
+            answer: Any = network.supervised(coarse) if isinstance(network, UNetPlusPlus) else network(coarse)
         if isinstance(network, CogSeg):
             segmentation, sharpened = answer
             return cogseg_terms(segmentation, sharpened, labels, fine, weights)
+        if isinstance(answer, tuple):
+            return supervised_terms(answer, labels, weights)
         return label_terms(answer, labels, weights)
 
 

@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 
 from export.tasks.damage.data import UNCLASSIFIED, LabelledPair
 from export.training import augment
+from export.training.balance import shares
 
 _DAMAGE = (1, 2, 3, 4)
 _RARE = (3, 4, 4)
 _MOST_PASTED = 4
+_SIDE = 1024
+"""Of xBD's tiles."""
 _DONOR = 64
 """Side of a crop from which a building is copied, in reduced pixels: most houses fit."""
 
@@ -60,6 +63,8 @@ class Draw:
         swapped: share of samples with pre and post exchanged: more looks for a network that sees only one.
         pasted: share of samples into which destroyed or badly damaged buildings of other places are copied.
         shift: standard deviation of the misregistration added to a pair, in reduced pixels.
+        balance: 0 draws every pair alike, 1 every event; between them an event's share is its number of pairs to the
+            power of 1 − balance.
     """
 
     crop: int
@@ -70,11 +75,15 @@ class Draw:
     swapped: float = 0.0
     pasted: float = 0.0
     shift: float = 1.0
+    balance: float = 0.0
 
 
 def load_tile(pair: LabelledPair, reduction: int) -> Tile:
     """Return a pair reduced: images averaged over reduction x reduction pixels, as the served graph averages them."""
     labels = pair.read_labels()
+    # A tile of half xBD's side was halved by those who passed it on: half its pixels are as large as others' already.
+    if 2 * max(labels.shape) == _SIDE:
+        reduction = max(1, reduction // 2)
     height, width = (side // reduction for side in labels.shape)
     pre, post = (
         cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
@@ -87,13 +96,24 @@ def load_tile(pair: LabelledPair, reduction: int) -> Tile:
 class Sampler:
     """Takes batches of random crops from photographs and drawn scenes."""
 
-    def __init__(self, photographs: Sequence[Tile], scenes: Sequence[Tile], draw: Draw, seed: int) -> None:
-        """Keep the tiles and note which of them hold each damage class.
+    def __init__(
+        self,
+        photographs: Sequence[Tile],
+        scenes: Sequence[Tile],
+        draw: Draw,
+        seed: int,
+        events: Sequence[str] | None = None,
+    ) -> None:
+        """Keep the tiles and note which of them hold each damage class; without `events` all photographs are of one.
 
         Raises:
             ValueError: there is no tile at all.
         """
-        self._sources = [_Source(tiles) for tiles in (photographs, scenes) if tiles]
+        weighted = (
+            (photographs, shares(events or [""] * len(photographs), draw.balance).tolist() if photographs else []),
+            (scenes, [1.0] * len(scenes)),
+        )
+        self._sources = [_Source(tiles, weights) for tiles, weights in weighted if tiles]
         if not self._sources:
             raise ValueError("nothing to train on: neither photographs nor drawn scenes")
         self._draw, self._seed = draw, seed
@@ -134,13 +154,13 @@ class Sampler:
 class _Source:
     """Tiles of one kind, and the ways to place a crop on them."""
 
-    def __init__(self, tiles: Sequence[Tile]) -> None:
-        self._tiles = tiles
-        self._holders = {value: [tile for tile in tiles if len(tile.buildings[value])] for value in _DAMAGE}
+    def __init__(self, tiles: Sequence[Tile], weights: Sequence[float]) -> None:
+        self._tiles = list(zip(tiles, weights, strict=True))
+        self._holders = {value: [each for each in self._tiles if len(each[0].buildings[value])] for value in _DAMAGE}
 
     def anywhere(self, rng: Generator) -> tuple[Tile, tuple[float, float]]:
         """Return a tile and a crop centre (x, y) anywhere on it."""
-        tile = self._tiles[int(rng.integers(len(self._tiles)))]
+        tile = _drawn(rng, self._tiles)
         height, width = tile.labels.shape
         return tile, (rng.uniform(0, width), rng.uniform(0, height))
 
@@ -152,9 +172,14 @@ class _Source:
         if not choices:
             return self.anywhere(rng)
         value, holders = choices[int(rng.integers(len(choices)))]
-        tile = holders[int(rng.integers(len(holders)))]
+        tile = _drawn(rng, holders)
         x, y = rng.choice(tile.buildings[value]) + rng.uniform(-reach, reach, 2)
         return tile, (float(x), float(y))
+
+
+def _drawn(rng: Generator, tiles: Sequence[tuple[Tile, float]]) -> Tile:
+    weights = np.array([weight for _, weight in tiles])
+    return tiles[int(rng.choice(len(tiles), p=weights / weights.sum()))][0]
 
 
 def importance(labels: NDArray[np.uint8]) -> NDArray[np.float32]:

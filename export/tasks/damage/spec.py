@@ -101,6 +101,17 @@ DAMAGE = (
         limitations=_PAIR_LIMITATIONS,
     ),
     DamageSpec(
+        name="bd-lite0",
+        title="Building damage, Siamese U-Net on EfficientNet-Lite0",
+        summary="Compares satellite images before and after a disaster with a public encoder, and grades the damage.",
+        architecture="siamese_lite0",
+        inputs=("pre", "post"),
+        classes=DAMAGE_CLASSES,
+        licence=XBD_LICENCE + "; the encoder began with public ImageNet weights under Apache-2.0",
+        intended_use=PAIR_USE,
+        limitations=_PAIR_LIMITATIONS,
+    ),
+    DamageSpec(
         name="bd-dahitra",
         title="Building damage, DAHiTra",
         summary="Compares satellite images before and after a disaster by a few tokens per level, and grades damage.",
@@ -133,4 +144,5 @@ TASK = ExportTask(
     starts=False,
     draws=True,
     command="compare",
+    integers="precision",
 )

@@ -24,7 +24,7 @@ from export.tasks.damage.samples import Batch, Sampler, load_tile
 from export.training.loop import run_to_end
 from export.training.normed import folded, normalised
 from export.training.recipe import RunOptions
-from export.training.run import Run
+from export.training.run import Run, with_channels_last
 
 
 class PairRun(Run[PairRecipe, Batch]):
@@ -64,14 +64,17 @@ def train(recipe: PairRecipe, data: Path | None, out: Path, options: RunOptions,
         start: None; these networks start from nothing.
 
     Raises:
+        CheckpointError: the public encoder's weights are not there.
         DataError: ``data`` cannot be read.
         ValueError: there is nothing to train on, or ``last.pt`` is of another recipe.
     """
     training, scenes, validation = training_and_validation(data, recipe.scenes)
     photographs = [load_tile(pair, recipe.reduction) for pair in training]
     drawn = [load_tile(pair, recipe.reduction) for pair in scenes]
-    sampler = Sampler(photographs, drawn, recipe.draw, options.seed)
+    sampler = Sampler(photographs, drawn, recipe.draw, options.seed, [pair.event for pair in training])
     run = PairRun(recipe, options)
+    if recipe.pretrained:
+        run.start_from_imagenet(options.encoder)
     run.data = words_of(training, recipe.scenes)
 
     def figures(checkpoint: Checkpoint) -> dict[str, float]:
@@ -98,4 +101,6 @@ def network_inputs(
 
 def _build(recipe: PairRecipe) -> nn.Module:
     network = build_network(recipe.network, recipe.width)
+    if recipe.pretrained:
+        network = with_channels_last(network)
     return normalised(network) if recipe.normalised else network

@@ -105,10 +105,9 @@ def _boxed(truth: Mask, clicks: Sequence[Click], *, inside: bool) -> Prompt:
     """Two corners of a tight box, with or without a click inside."""
     box = _box(truth)
     return Prompt(
-        corners=((box.x0, box.y0), (box.x1, box.y1)),
+        corners=((box.x0, box.y0), (box.x1 + 1, box.y1 + 1)),
         positive=(*([inside_point(truth)] if inside else []), *_points(clicks, positive=True)),
         negative=_points(clicks, positive=False),
-        tight=True,
     )
 
 

@@ -1,6 +1,6 @@
 """Reader of labelled chest radiographs.
 
-Two layouts are understood: ``labels.csv`` (columns file, label and split; others are not read), and folders
+Two layouts are understood: ``labels.csv`` (columns file, label, split and perhaps source), and folders
 ``<split>/<label>/`` of pictures. Labels are the paper's classes, or what they are called elsewhere; radiographs with
 another label are kept, since an evaluation can say what a network makes of them.
 """
@@ -29,11 +29,12 @@ _PICTURES = frozenset({".png", ".jpg", ".jpeg"})
 
 @dataclass(frozen=True)
 class LabelledRadiograph:
-    """One picture and what it shows: a class of the paper, or something else."""
+    """One picture and what it shows: a class of the paper, or something else; `source` is its collection, if named."""
 
     file: Path
     label: str
     split: str
+    source: str = ""
 
     @property
     def value(self) -> int | None:
@@ -65,7 +66,10 @@ def read_radiographs(folder: Path) -> list[LabelledRadiograph]:
 
 def _of_table(folder: Path) -> list[LabelledRadiograph]:
     rows = read_table(folder / "labels.csv", "file", "label", "split")
-    return [LabelledRadiograph(folder / row["file"], _known(row["label"]), row["split"]) for row in rows]
+    return [
+        LabelledRadiograph(folder / row["file"], _known(row["label"]), row["split"], row.get("source") or "")
+        for row in rows
+    ]
 
 
 def _of_folders(folder: Path) -> list[LabelledRadiograph]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from export.tasks.radiograph.samples import Draw
@@ -21,6 +21,7 @@ class RadiographRecipe(Recipe):
         activity: factor of the hidden layer's activity, |a| + a² summed over its units, in the loss.
         fixed: a backbone that is given at the start is not changed: the head alone learns.
         size: side of a film, in pixels.
+        other_covid: P(COVID-19) that is learnt for films of no class of the paper, where `draw` shows any.
     """
 
     depths: str
@@ -29,6 +30,7 @@ class RadiographRecipe(Recipe):
     activity: float = 0.0
     fixed: bool = False
     size: int = 224
+    other_covid: float = 0.5
 
     def choices(self) -> dict[str, Hyperparameter]:
         """Return the choices that are the task's own."""
@@ -36,6 +38,7 @@ class RadiographRecipe(Recipe):
             "smoothing": self.smoothing,
             "activity": self.activity,
             "fixed": self.fixed,
+            "other_covid": self.other_covid,
             **vars(self.draw),
         }
 
@@ -92,4 +95,34 @@ _DEMO = (
     for network, (width, depths) in _SMALL.items()
 )
 
-RECIPES = (*_PAPER, *_DEMO)
+_LITE0_DRAW = Draw(16, changes="sources", balanced=True, balance=0.5)
+
+
+def _lite0(name: str, draw: Draw = _LITE0_DRAW, other_covid: float = 0.5) -> RadiographRecipe:
+    return RadiographRecipe(
+        network="film_lite0",
+        name=name,
+        width=1.0,
+        depths="full",
+        draw=draw,
+        steps=20_000,
+        learning_rate=1e-3,
+        minutes=6,
+        weight_decay=2e-2,
+        schedule="one-cycle",
+        average=0.99,
+        smoothing=0.05,
+        encoder_rate=0.4,
+        pretrained=True,
+        other_covid=other_covid,
+    )
+
+
+# Other pneumonias come from the archives of both classes: they part what a film shows from where it is from.
+_LITE0 = (
+    _lite0("alone"),
+    _lite0("even", replace(_LITE0_DRAW, others=0.3)),
+    _lite0("against", replace(_LITE0_DRAW, others=0.3), other_covid=0.1),
+)
+
+RECIPES = (*_PAPER, *_DEMO, *_LITE0)

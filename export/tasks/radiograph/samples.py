@@ -18,15 +18,20 @@ from numpy.typing import NDArray
 
 from export.tasks.radiograph.changes import degrade, erase, jitter, letter, reframe, relight
 from export.tasks.radiograph.data import CLASSES, Grey
+from export.training.balance import shares
 from gateway.vision.radiographs import to_square
+
+_OTHER = -1
+"""Place of the films of no class of the paper, behind those of the classes."""
 
 
 @dataclass(frozen=True)
 class Film:
-    """A picture, uint8 (H, W), and the value of its label."""
+    """A picture, uint8 (H, W), the value of its label, None where it is no class of the paper, and its collection."""
 
     pixels: Grey
-    value: int
+    value: int | None
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,17 +43,22 @@ class Draw:
         changes: "jitter" is slight, "sources" hides where a film comes from; see `changes`.
         balanced: draw a class first, then one of its films.
         smote: add films between neighbours, see `with_smote`, until classes have equally many.
+        balance: 0 draws the films of a class alike, 1 their collections; between them a collection's share is its
+            number of films to the power of 1 − balance.
+        others: share of samples that show something else, such as another pneumonia; see `Batch`.
     """
 
     batch: int
     changes: Literal["jitter", "sources"]
     balanced: bool = False
     smote: bool = False
+    balance: float = 0.0
+    others: float = 0.0
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples of one step: films uint8 (N, S, S), label values int64 (N,)."""
+    """Samples of one step: films uint8 (N, S, S), label values int64 (N,), −1 for films of no class of the paper."""
 
     films: Grey
     values: NDArray[np.int64]
@@ -86,9 +96,13 @@ class Sampler:
         Raises:
             ValueError: a class has none.
         """
-        self._films = [[film for film in films if film.value == value] for value in range(len(CLASSES))]
-        if not all(self._films):
+        pools = [[film for film in films if film.value == value] for value in (*range(len(CLASSES)), None)]
+        if not all(pools[:-1]):
             raise ValueError("nothing to train on: a class has no film in the split train")
+        if draw.others and not pools[-1]:
+            raise ValueError("nothing else to show: every film of the split train is of a class")
+        self._films = pools
+        self._shares = [shares([film.source for film in pool], draw.balance) for pool in pools if pool]
         self._size, self._draw, self._seed = size, draw, seed
         # Shown at little more than their size in a sample, films look averaged; in full, as if pixels were left out.
         self._coarse = [[_coarse(film, size) for film in of_class] for of_class in self._films]
@@ -100,23 +114,25 @@ class Sampler:
         return Batch(np.stack(films), np.array(values, np.int64))
 
     def _sample(self, rng: Generator) -> tuple[Grey, int]:
-        film = self._drawn(rng, self._class(rng))
+        other = self._draw.others > 0 and rng.random() < self._draw.others
+        film = self._drawn(rng, _OTHER if other else self._class(rng))
+        value = -1 if film.value is None else film.value
         if self._draw.changes == "jitter":
-            return jitter(rng, film.pixels, self._size), film.value
+            return jitter(rng, film.pixels, self._size), value
         framed = reframe(rng, film.pixels, self._size)
         # The other film is of any class, or its grey levels would betray the class.
         lit = relight(rng, framed, self._drawn(rng, int(rng.integers(len(CLASSES)))).pixels)
-        return erase(rng, degrade(rng, letter(rng, lit))), film.value
+        return erase(rng, degrade(rng, letter(rng, lit))), value
 
     def _class(self, rng: Generator) -> int:
         if self._draw.balanced:
             return int(rng.integers(len(CLASSES)))
-        counts = np.array([len(films) for films in self._films])
+        counts = np.array([len(films) for films in self._films[: len(CLASSES)]])
         return int(rng.choice(len(CLASSES), p=counts / counts.sum()))
 
     def _drawn(self, rng: Generator, value: int) -> Film:
         films = (self._films if rng.random() < 0.3 else self._coarse)[value]
-        return films[int(rng.integers(len(films)))]
+        return films[int(rng.choice(len(films), p=self._shares[value]))]
 
 
 def _coarse(film: Film, size: int) -> Film:
@@ -126,4 +142,5 @@ def _coarse(film: Film, size: int) -> Film:
     if factor >= 1:
         return film
     sides = (round(width * factor), round(height * factor))
-    return Film(np.asarray(cv2.resize(film.pixels, sides, interpolation=cv2.INTER_AREA), np.uint8), film.value)
+    pixels = np.asarray(cv2.resize(film.pixels, sides, interpolation=cv2.INTER_AREA), np.uint8)
+    return Film(pixels, film.value, film.source)

@@ -63,14 +63,14 @@ _LIMITATIONS = (
 )
 
 
-def _entry(name: str, title: str, architecture: str) -> RadiographSpec:
+def _entry(name: str, title: str, architecture: str, maker: str = "Keras'", licence: str = _LICENCE) -> RadiographSpec:
     return RadiographSpec(
         name=name,
         title=f"COVID-19 on chest radiographs, {title}",
-        summary=f"Scores a frontal chest radiograph as COVID-19 or normal: Keras' {title} and the paper's head.",
+        summary=f"Scores a frontal chest radiograph as COVID-19 or normal: {maker} {title} and the paper's head.",
         architecture=architecture,
         classes=RADIOGRAPH_CLASSES,
-        licence=_LICENCE,
+        licence=licence,
         intended_use=_USE,
         limitations=_LIMITATIONS,
     )
@@ -81,6 +81,13 @@ RADIOGRAPHS = (
     _entry("cxr-inception-resnetv2", "Inception-ResNetV2", "inception_resnetv2"),
     _entry("cxr-resnet101v2", "ResNet101V2", "resnet101v2"),
     _entry("cxr-densenet201", "DenseNet201", "densenet201"),
+    _entry(
+        "cxr-lite0",
+        "EfficientNet-Lite0",
+        "film_lite0",
+        "Google's",
+        _LICENCE + "; the encoder began with public ImageNet weights under Apache-2.0",
+    ),
 )
 
 TASK = ExportTask(
@@ -91,4 +98,5 @@ TASK = ExportTask(
     size=224,
     threshold=THRESHOLD,
     jointly=True,
+    command="heldout",
 )

@@ -8,6 +8,7 @@ from typing import cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -67,17 +68,22 @@ class RadiographRun(Run[RadiographRecipe, Batch]):
             network.backbone.eval()
         # What dropout leaves out depends on the step alone, so that a resumed run does the same.
         torch.manual_seed(_SEEDS * self.seed + self.step)
-        films, [values] = network_input(batch.films, self.device), self.tensors(batch.values)
+        films, truth = network_input(batch.films, self.device), self.truth(batch.values)
         # bfloat16 shortens a step on processors and GPUs that have it; the losses are computed in float32.
         with torch.autocast(self.device, torch.bfloat16):
             activity = network.head.activity(network.backbone(films))
             logits = network.head.classify(activity)
-        terms = {"entropy": F.cross_entropy(logits.float(), values, label_smoothing=recipe.smoothing)}
+        terms = {"entropy": F.cross_entropy(logits.float(), truth, label_smoothing=recipe.smoothing)}
         if recipe.activity:
             wide = activity.float()
             terms["activity"] = recipe.activity * (wide.abs() + wide.square()).sum(dim=1).mean()
         self.descend(*terms.values())
         return {name: float(term.detach()) for name, term in terms.items()}
+
+    def truth(self, values: NDArray[np.int64]) -> Tensor:
+        """Return the probabilities (N, 2) to be learnt for label values, −1 for a film of no class of the paper."""
+        covid = np.select([values == 0, values == 1], [1.0, 0.0], self.recipe.other_covid)
+        return torch.from_numpy(np.stack([covid, 1 - covid], axis=1).astype(np.float32)).to(self.device)
 
 
 def train(recipe: RadiographRecipe, data: Path, out: Path, options: RunOptions, start: Path | None = None) -> Path:
@@ -85,23 +91,27 @@ def train(recipe: RadiographRecipe, data: Path, out: Path, options: RunOptions, 
 
     Args:
         recipe: every choice of the run.
-        data: a folder that `read_radiographs` takes, with the splits "train" and "val"; other labels are left out.
+        data: a folder that `read_radiographs` takes, with the splits "train" and "val"; other labels are left out
+            unless the recipe shows them.
         out: the run's folder.
         options: the other choices.
         start: a checkpoint whose backbone it begins with.
 
     Raises:
         DataError: ``data`` cannot be read, or one of the splits lacks a class.
-        CheckpointError: the start is another network's.
+        CheckpointError: the start is another network's, or the public encoder's weights are not there.
         ValueError: ``last.pt`` is of another recipe.
     """
-    labelled = read_radiographs(data)
-    training, validation = (_loaded(labelled, split) for split in ("train", "val"))
+    labelled = [film for film in read_radiographs(data) if film.value is not None or recipe.draw.others]
+    training = _loaded(labelled, "train")
+    validation = [film for film in _loaded(labelled, "val") if film.value is not None]
     drawn = with_smote(training, recipe.size, options.seed) if recipe.draw.smote else training
     sampler = Sampler(drawn, recipe.size, recipe.draw, options.seed)
     run = RadiographRun(recipe, options)
     if start is not None:
         run.start_from_backbone(read_checkpoint(start))
+    elif recipe.pretrained:
+        run.start_from_imagenet(options.encoder)
     run.data = words_of(training)
     values = np.array([film.value for film in validation])
 
@@ -116,12 +126,14 @@ def train(recipe: RadiographRecipe, data: Path, out: Path, options: RunOptions, 
 
 def words_of(films: Sequence[Film]) -> str:
     """Return in words what a network was learnt from."""
-    counted = (f"{sum(film.value == value for film in films)} {name}" for value, name in enumerate(CLASSES))
+    counted = [f"{sum(film.value == value for film in films)} {name}" for value, name in enumerate(CLASSES)]
+    if others := sum(film.value is None for film in films):
+        counted.append(f"{others} of other findings")
     return f"{len(films)} labelled chest radiographs ({', '.join(counted)})"
 
 
 def _loaded(films: Sequence[LabelledRadiograph], split: str) -> list[Film]:
-    loaded = [Film(film.read(), film.value) for film in films if film.split == split and film.value is not None]
+    loaded = [Film(film.read(), film.value, film.source) for film in films if film.split == split]
     if missing := [name for value, name in enumerate(CLASSES) if value not in {film.value for film in loaded}]:
         raise DataError(f"the split {split} has no film of {' or '.join(missing)}")
     return loaded

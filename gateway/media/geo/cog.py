@@ -1,6 +1,7 @@
-"""Label maps as Cloud-Optimised GeoTIFF, held compressed while they are made.
+"""Maps of one byte a pixel as Cloud-Optimised GeoTIFF, held compressed while they are made.
 
-Value 0 is background, 255 stands for "not observed" and is the file's nodata value. Nothing is written to disk: the map
+Of a label map value 0 is background, 255 stands for "not observed" and is the file's nodata value. Of a map of
+confidence 0 is nodata, and 255 certainty. Nothing is written to disk: the map
 lies in GDAL's memory file system as compressed tiles, some hundredth of its pixels for scenes of buildings.
 """
 
@@ -16,37 +17,44 @@ from gateway.errors import Internal
 from gateway.media.gdal import reading_raster
 from gateway.media.geo.georeference import GeoGrid
 from gateway.media.geo.layers import TILE, LayerFile
+from gateway.vision.labels import averaged
 
 UInt8 = npt.NDArray[np.uint8]
 
 NOT_OBSERVED = 255
 """Label value of pixels where one of the images shows nothing."""
 
+NO_CONFIDENCE = 0
+"""What a map of confidence has there."""
+
 # That compress the answer: at the end of a request, when lanes have nothing more of it to do.
 _THREADS = 2
 _FAILED = "The label map could not be written."
 
 
-class LabelMapFile:
-    """A label map that is written from top to bottom, and then read by windows or made a GeoTIFF of.
+class CogFile:
+    """A map that is written from top to bottom, and then read by windows or made a GeoTIFF of.
 
     For one thread at a time. Use it as a context manager, which gives back its memory at the end.
     """
 
-    def __init__(self, width: int, height: int, palette: UInt8, grid: GeoGrid | None) -> None:
+    def __init__(self, width: int, height: int, palette: UInt8 | None, grid: GeoGrid | None) -> None:
         """Begin an empty map.
 
         Args:
             width: pixels across.
             height: pixels down.
-            palette: uint8, (classes, 3), RGB, at most 255 classes.
+            palette: uint8, (classes, 3), RGB, at most 255 classes; None: a map of confidence.
             grid: where its pixels lie; None: nobody knows.
         """
         self.width, self.height = width, height
         place = {"crs": grid.crs, "transform": grid.affine} if grid else {}
         with reading_raster(_FAILED, Internal):
-            self._layer = LayerFile(width, height, nodata=NOT_OBSERVED, **place)
-            self._layer.colour(palette)
+            if palette is None:
+                self._layer = LayerFile(width, height, averaged, nodata=NO_CONFIDENCE, **place)
+            else:
+                self._layer = LayerFile(width, height, nodata=NOT_OBSERVED, **place)
+                self._layer.colour(palette)
 
     def __enter__(self) -> Self:
         """Return the map itself."""
@@ -57,7 +65,7 @@ class LabelMapFile:
         self.close()
 
     def write(self, rows: UInt8) -> None:
-        """Take the next rows, uint8 (n, width): class values or `NOT_OBSERVED`."""
+        """Take the next rows, uint8 (n, width): class values or `NOT_OBSERVED`; or confidence, or `NO_CONFIDENCE`."""
         with reading_raster(_FAILED, Internal):
             self._layer.write(rows)
 
@@ -67,10 +75,10 @@ class LabelMapFile:
             return self._layer.read(rows, columns)
 
     def geotiff(self, names: Sequence[str], tags: Mapping[str, str]) -> bytes:
-        """Return the whole map as a Cloud-Optimised GeoTIFF: deflated, with a palette, and overviews by majority.
+        """Return the whole map as a Cloud-Optimised GeoTIFF: deflated, with overviews: by majority, or by means.
 
         Args:
-            names: of the classes, written as tags of the band.
+            names: of the classes, written as tags of the band; of confidence none.
             tags: what else the file says of itself.
         """
         import rasterio

@@ -5,7 +5,7 @@ GDAL could make the smaller ones at the end, by majority too, but takes ten time
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rasterio.io import MemoryFile
 
 UInt8 = npt.NDArray[np.uint8]
+Half = Callable[[UInt8], UInt8]
 
 TILE = 512
 """Side of the tiles; no map is halved that is no larger."""
@@ -34,17 +35,18 @@ class LayerFile:
         smaller: the map of half the size; None where this one is no larger than a tile.
     """
 
-    def __init__(self, width: int, height: int, **profile: Any) -> None:
+    def __init__(self, width: int, height: int, half: Half = halved, **profile: Any) -> None:
         """Begin an empty map.
 
         Args:
             width: pixels across.
             height: pixels down.
+            half: returns some rows in half their size.
             profile: what else rasterio is to know of the file.
         """
         from rasterio.io import MemoryFile
 
-        self._size = width, height
+        self._size, self._half = (width, height), half
         self._rows = np.empty((min(TILE, height), width), np.uint8)
         self._waiting = self._written = 0
         self._memory: MemoryFile = MemoryFile(ext=".tif")
@@ -61,7 +63,7 @@ class LayerFile:
             zstd_level=1,
             **profile,
         )
-        self.smaller = LayerFile(-(-width // 2), -(-height // 2)) if max(width, height) > TILE else None
+        self.smaller = LayerFile(-(-width // 2), -(-height // 2), half) if max(width, height) > TILE else None
 
     @property
     def name(self) -> str:
@@ -120,7 +122,7 @@ class LayerFile:
         self._file.write(self._rows, 1, window=Window(0, self._written, width, len(self._rows)))
         self._written += len(self._rows)
         if self.smaller is not None:
-            self.smaller.write(halved(self._rows))
+            self.smaller.write(self._half(self._rows))
         self._waiting = 0
         self._rows = self._rows[: height - self._written]
         if self._written == height:

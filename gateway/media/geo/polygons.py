@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +33,9 @@ _EPSG = re.compile(r"(?:urn:ogc:def:crs:EPSG:[0-9.]*:|EPSG:)([0-9]{4,6})", re.IG
 _CRS84 = re.compile(r"urn:ogc:def:crs:OGC:[0-9.]*:CRS84", re.IGNORECASE)
 # A centimetre or ten: what rounding and reprojecting put beyond the edge of the Earth.
 _BEYOND = 1e-6
+# An exponent that may lead to infinity, half of a character, and how deep what is sent with a polygon may be nested.
+_HUGE, _SURROGATE = re.compile(rb"[eE]\+?[0-9]{3}"), re.compile(rb"\\u[dD][89a-fA-F]")
+_DEEPEST = 32
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ def read_polygons(data: bytes | memoryview, kind: PolygonKind, *, on_earth: bool
     filled = shapely.area(found) > 0
     polygons = (
         tuple(
-            _sent(features[number], number, outline)
+            _sent(features[number], int(number), outline, kind)
             for number, outline in zip(np.array(kept)[filled], found[filled], strict=True)
         )
         if len(found)
@@ -148,7 +152,7 @@ def _collection(data: bytes | memoryview, kind: PolygonKind) -> dict[str, Any]:
         raise kind.too_large(f"The {noun}s may have {kind.lists:,} points in all.", limit=kind.lists)
     none = f"The {noun}s are not a GeoJSON feature collection."
     with answering(none, kind.invalid):
-        layer = json.loads(text)
+        layer = _loaded(text)
     features = layer.get("features") if isinstance(layer, dict) else None
     if not (isinstance(features, list) and layer.get("type") == "FeatureCollection"):
         raise kind.invalid(none)
@@ -157,6 +161,30 @@ def _collection(data: bytes | memoryview, kind: PolygonKind) -> dict[str, Any]:
     if len(features) > kind.most:
         raise kind.too_large(f"There are {len(features):,} {noun}s; {kind.most:,} are served.", limit=kind.most)
     return dict(layer)
+
+
+def _loaded(text: bytes) -> Any:
+    """Return what a JSON text says, without what JSON has no words for: it comes back to the caller."""
+    layer = json.loads(text, parse_constant=_nothing, parse_float=_finite if _HUGE.search(text) else None)
+    if _SURROGATE.search(text):
+        # Half a character, written as an escape, is one that cannot be written again.
+        layer = json.loads(json.dumps(layer, ensure_ascii=False).encode("utf-8", "replace"))
+    return layer
+
+
+def _nothing(_: str) -> None:
+    return None
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if isfinite(number) else None
+
+
+def _deep(value: Any, depth: int = 0) -> bool:
+    """Return whether a value is nested deeper than can be written again."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return depth > _DEEPEST or any(_deep(one, depth + 1) for one in inner)
 
 
 def _has_geometry(feature: Any, number: int, kind: PolygonKind) -> bool:
@@ -177,9 +205,12 @@ def _no_feature(kind: PolygonKind) -> str:
     return f"A {kind.noun} is not a GeoJSON feature with a polygon."
 
 
-def _sent(feature: Mapping[str, Any], number: int, outline: BaseGeometry) -> SentPolygon:
+def _sent(feature: Mapping[str, Any], number: int, outline: BaseGeometry, kind: PolygonKind) -> SentPolygon:
     identity, properties = feature.get("id"), feature.get("properties")
-    known = identity if isinstance(identity, str | int) else int(number)
+    if _deep(properties):
+        detail = f"A {kind.noun} has properties nested deeper than {_DEEPEST}."
+        raise kind.invalid(detail, pointer=f"/features/{number}/properties")
+    known = identity if isinstance(identity, str | int) else number
     return SentPolygon(known, properties if isinstance(properties, dict) else {}, outline)
 
 

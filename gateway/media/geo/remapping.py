@@ -7,6 +7,7 @@ as about a pole, is told so and warps by GDAL.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -36,6 +37,8 @@ _ALL, _SLACK = 1 - 1e-4, 1e-3
 # Pixels read at once: what lies under a window stays small, however fine the raster is.
 _AT_ONCE = 1 << 22
 _HALF = 0.5
+# Pixels by which places may be off those of a matrix that stands for them: less than OpenCV rounds them by.
+_STRAIGHT = 1 / 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +53,19 @@ class Coordinates:
 
     nodes: Float64
     block: tuple[int, int] = (1, 1)
+
+    @cached_property
+    def affine(self) -> Float64 | None:
+        """The matrix, float64 (2, 3), that does the same for all pixels, as within one reference system; None: none."""
+        rows, columns = self.nodes.shape[1:]
+        origin = self.nodes[:, 0, 0]
+        across = (self.nodes[:, 0, -1] - origin) / (columns - 1)
+        down = (self.nodes[:, -1, 0] - origin) / (rows - 1)
+        y, x = np.mgrid[:rows, :columns]
+        places = origin[:, None, None] + across[:, None, None] * x + down[:, None, None] * y
+        if np.abs(places - self.nodes).max() > _STRAIGHT:
+            return None
+        return np.stack([across / STEP, down / STEP, origin], axis=1)
 
     def of(self, rows: slice, columns: slice) -> tuple[Float32, tuple[int, int]]:
         """Return coordinates of a window's pixels, float32 (2, rows, columns), less an origin (x, y), and that."""
@@ -98,6 +114,9 @@ class RemappedRaster:
 
     def _read(self, rows: slice, columns: slice, pixels: UInt8, observed: Bool) -> None:
         """Fill the `pixels` of a window, and take from those `observed`, all at first, what was not."""
+        if self._coordinates.affine is not None:
+            self._read_straight(self._coordinates.affine, rows, columns, pixels, observed)
+            return
         places, (left, top) = self._coordinates.of(rows, columns)
         source = self._source.info
         across, down = _under(places[0], left, source.width), _under(places[1], top, source.height)
@@ -113,6 +132,32 @@ class RemappedRaster:
                     observed &= (side >= -0.5 - under.start - _SLACK) & (side <= length - 0.5 - under.start + _SLACK)
             if not shown.all():
                 observed &= _remapped(shown.astype(np.float32), places) >= _ALL
+        if not observed.all():
+            pixels[~observed] = 0
+
+    def _read_straight(self, affine: Float64, rows: slice, columns: slice, pixels: UInt8, observed: Bool) -> None:
+        """Do what `_read` does where one matrix leads from all pixels to where they lie: in half the time."""
+        height, width = observed.shape
+        matrix = affine.copy()
+        matrix[:, 2] += affine[:, :2] @ (columns.start, rows.start)
+        corners = np.array([(0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1)])
+        ends = corners @ matrix[:, :2].T + matrix[:, 2]
+        source = self._source.info
+        across, down = _from(ends[:, 0], source.width), _from(ends[:, 1], source.height)
+        if across.start >= across.stop or down.start >= down.stop:
+            observed[...] = False
+        else:
+            there, shown = self._source.read(down, across)
+            local = matrix - np.array([(0, 0, across.start), (0, 0, down.start)])
+            pixels[...] = _straightened(there, local, (width, height))
+            for (a, b, c), along, length in zip(matrix.tolist(), ends.T, self._size, strict=True):
+                if along.min() < -_HALF or along.max() > length - _HALF:
+                    # Of what is not turned one row, or one column, says it all.
+                    x = a * np.arange(width if a else 1)
+                    side = x + b * np.arange(height if b else 1)[:, None] + c
+                    observed &= (side >= -_HALF - _SLACK) & (side <= length - _HALF + _SLACK)
+            if not shown.all():
+                observed &= _straightened(shown.astype(np.float32), local, (width, height)) >= _ALL
         if not observed.all():
             pixels[~observed] = 0
 
@@ -220,8 +265,20 @@ def _remapped(image: npt.NDArray[Any], places: Float32) -> npt.NDArray[Any]:
     return np.asarray(cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
+def _straightened(image: npt.NDArray[Any], matrix: Float64, size: tuple[int, int]) -> npt.NDArray[Any]:
+    """Return an image as `_remapped` does, where a matrix, float64 (2, 3), leads to; `size` is (across, down)."""
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(image, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
+
+
+def _from(ends: Float64, length: int) -> slice:
+    """Return which of `length` source pixels along one side lie between places, with those around that count too."""
+    start, stop = int(np.floor(ends.min())) - 1, int(np.ceil(ends.max())) + 2
+    return slice(min(max(start, 0), length), max(min(stop, length), 0))
+
+
 def _under(places: Float32, origin: int, length: int) -> slice:
     """Return which of `length` source pixels along one side a window is made from; its extremes are at its border."""
-    border = np.concatenate([places[0], places[-1], places[:, 0], places[:, -1]])
-    start, stop = origin + int(np.floor(border.min())) - 1, origin + int(np.ceil(border.max())) + 2
-    return slice(min(max(start, 0), length), max(min(stop, length), 0))
+    return _from(
+        np.concatenate([places[0], places[-1], places[:, 0], places[:, -1]]).astype(np.float64) + origin, length
+    )

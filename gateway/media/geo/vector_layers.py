@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from itertools import chain, count
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import shapely
 from shapely.geometry import mapping
 
-from gateway.media.geo.georeference import GeoGrid
+from gateway.errors import GeometryUnsuitable
+from gateway.media.geo.georeference import GeoGrid, lon_lat_crs, transformed
 from gateway.media.geo.polygons import Shapes
 from gateway.media.geo.vectors import building_areas, lon_lat_outlines, outlines
 from gateway.vision.regions import Region
+
+if TYPE_CHECKING:
+    from rasterio.crs import CRS
 
 ColumnKind = Literal["text", "integer", "number", "truth"]
 
@@ -25,6 +30,18 @@ SENT = "source_"
 _DEGREE_DIGITS = 7
 _AREA_DIGITS = 2
 _BATCH = 512
+_MOST_COLUMNS = 200
+# What files call their own columns.
+_TAKEN = ("fid", "ogc_fid", "geom", "geometry")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table: values of one kind, None where there is none."""
+
+    name: str
+    kind: ColumnKind
+    values: Sequence[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +74,27 @@ class VectorLayer:
         if not self.sent:
             return own
         return own | {self.sent_name(name): value for name, value in self.sent[feature].items()}
+
+    def table(self) -> list[Column]:
+        """Return the columns of a table: the ids that were sent, ours, and what was sent.
+
+        Names differ by more than case. Of more properties than tables have columns for, one column has all of them as
+        JSON.
+        """
+        names = dict.fromkeys(name for properties in self.sent for name in properties)
+        columns = [Column("id", "text", [str(one) for one in self.ids])] if self.ids else []
+        columns += [
+            Column(name, kind, _texts(values) if kind == "text" else values)
+            for (name, kind), values in zip(self.kinds.items(), self.columns.values(), strict=True)
+        ]
+        if len(names) > _MOST_COLUMNS:
+            return [*columns, Column(f"{SENT}properties", "text", [json.dumps(one) for one in self.sent])]
+        taken = {*_TAKEN, *(column.name for column in columns)}
+        for name in names:
+            values = [properties.get(name) for properties in self.sent]
+            kind = _kind(values)
+            columns.append(Column(_free(name, taken), kind, _texts(values) if kind == "text" else values))
+        return columns
 
     def sent_name(self, name: str) -> str:
         """Return what a property that was sent is called beside ours."""
@@ -114,6 +152,53 @@ def feature_collection(layer: VectorLayer, members: Mapping[str, Any]) -> Iterat
         ]
         yield b"".join(pieces)
     yield b"\n]}\n"
+
+
+def placed(shapes: Shapes, crs: CRS) -> Shapes:
+    """Return polygons in longitude and latitude as multipolygons of a coordinate reference system.
+
+    Raises:
+        GeometryUnsuitable: some of them are where it has no places.
+    """
+    moved = shapely.transform(shapes, lambda places: transformed(lon_lat_crs(), crs, places)) if len(shapes) else shapes
+    if not np.isfinite(shapely.get_coordinates(moved)).all():
+        raise GeometryUnsuitable("The coordinate reference system has no places where some of the polygons are.")
+    several = np.empty(len(moved), object)
+    several[:] = [shapely.MultiPolygon([shape]) if shape.geom_type == "Polygon" else shape for shape in moved]
+    return several
+
+
+def _kind(values: Sequence[Any]) -> ColumnKind:
+    """Return what a column holds of these values."""
+    there = [value for value in values if value is not None]
+    if there and all(isinstance(value, bool) for value in there):
+        return "truth"
+    if there and all(_is_number(value) for value in there):
+        return "integer" if all(isinstance(value, int) for value in there) else "number"
+    return "text"
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether a value is a number that tables have room for."""
+    if isinstance(value, int):
+        return not isinstance(value, bool) and abs(value) < 1 << 63
+    return isinstance(value, float)
+
+
+def _texts(values: Sequence[Any]) -> list[str | None]:
+    return [
+        value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in values
+    ]
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """Return a name for a column that none of `taken` is, which it then is."""
+    # Without what SQLite and the formats end names at.
+    named = name.replace("\0", "") or "unnamed"
+    offered = chain((named, f"{SENT}{named}"), (f"{SENT}{named}_{number}" for number in count(2)))
+    found = next(one for one in offered if one.lower() not in taken)
+    taken.add(found.lower())
+    return found
 
 
 def _geometries(shapes: Shapes) -> Iterator[dict[str, Any]]:

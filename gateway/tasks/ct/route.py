@@ -186,7 +186,8 @@ def _archived(
     if study is None or series is None:
         missing = "study" if study is None else "series"
         raise ParameterInvalid("source=dicomweb takes study and series, by their UIDs.", pointer=f"/{missing}")
-    check_uid(study, "/study"), check_uid(series, "/series")
+    check_uid(study, "/study")
+    check_uid(series, "/series")
     check_scope(request.scope["state"]["caller"], "pacs")
     if services.pacs is None:
         raise PacsMissing("This gateway has no DICOMweb server; send the series itself.")

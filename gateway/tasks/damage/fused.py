@@ -133,6 +133,23 @@ async def grade_buildings(grader: Segmenter, boxes: B, cut: Callable[[B, float, 
     return scores
 
 
+async def grade_twice(
+    grader: Segmenter, boxes: Boxes, cut: Callable[[Boxes, float, int], Pixels]
+) -> tuple[Scores, Scores]:
+    """Return what `grade_buildings` does of crops and of what a mirror shows of them, on average.
+
+    Returns:
+        Means, and how far both are apart, float32 (n,), total variation distance.
+    """
+
+    def mirrored(some: Boxes, grow: float, size: int) -> Pixels:
+        return np.ascontiguousarray(cut(some, grow, size)[:, :, ::-1])
+
+    first, second = await grade_buildings(grader, boxes, cut), await grade_buildings(grader, boxes, mirrored)
+    apart = np.abs(first - second).sum(axis=1) / 2
+    return np.asarray((first + second) / 2, np.float32), np.asarray(apart, np.float32)
+
+
 def fuse(finder: Model, grader: Model) -> FusedModel:
     """Return both as one model of damage: background, and then the grader's classes."""
     background = finder.card.classes[0]

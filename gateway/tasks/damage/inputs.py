@@ -49,6 +49,21 @@ class SceneHints:
 
 
 @dataclass(frozen=True)
+class SceneWishes:
+    """What a caller wants of the answer about scenes.
+
+    Attributes:
+        output_crs: that of layers, ``source`` or a code of EPSG's; None: WGS 84.
+        uncertain_below: confidence under which a building is uncertain, 0–1.
+        twice: whether models look once more at everything as a mirror shows it.
+    """
+
+    output_crs: str | None = None
+    uncertain_below: float = 0.5
+    twice: bool = False
+
+
+@dataclass(frozen=True)
 class Pair:
     """Two decoded pictures, uint8 (H, W, 3), RGB, and what the caller should know of them."""
 
@@ -63,20 +78,23 @@ def check_formats(parts: Parts) -> None:
     Raises:
         UnsupportedMedia: one is not, pointing at the part.
     """
-    for name in PARTS:
+    for name in [*tiles_of(parts, "pre"), *tiles_of(parts, "post")]:
         with naming_part(name):
             # Of nothing at all something else is to be said.
             if len(parts[name]) and not (is_picture(parts[name]) or is_tiff(parts[name])):
                 raise UnsupportedMedia("Satellite images are read as GeoTIFF, PNG or JPEG; this is none of them.")
 
 
+def tiles_of(parts: Parts, name: str) -> list[str]:
+    """Return the names of the parts that are tiles of one image, the first of which has its name."""
+    return [part for part in parts if part == name or part.startswith(f"{name}/")]
+
+
 def is_scene(parts: Parts) -> bool:
-    """Return whether a body of parts that `check_formats` accepts has one that is TIFF, or polygons."""
-    return (
-        DISTRICTS in parts
-        or FOOTPRINTS in parts
-        or any(len(parts[name]) and not is_picture(parts[name]) for name in PARTS)
-    )
+    """Return whether a body of parts that `check_formats` accepts has one that is TIFF, or tiles, or polygons."""
+    if DISTRICTS in parts or FOOTPRINTS in parts or any(len(tiles_of(parts, name)) > 1 for name in PARTS):
+        return True
+    return any(len(parts[name]) and not is_picture(parts[name]) for name in PARTS)
 
 
 async def decode_pair(job: Job[Parts], model: Model) -> Pair:
@@ -102,5 +120,6 @@ def said_of(name: str, notices: tuple[str, ...]) -> list[str]:
 
 def digest_of_pair(job: Job[Parts]) -> str:
     """Return the SHA-256 over those of both images as they were sent."""
-    parts = b"".join(hashlib.sha256(job.body[name]).digest() for name in PARTS)
+    names = [part for name in PARTS for part in tiles_of(job.body, name)]
+    parts = b"".join(hashlib.sha256(job.body[name]).digest() for name in names)
     return f"sha256:{hashlib.sha256(parts).hexdigest()}"

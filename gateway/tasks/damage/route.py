@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
@@ -21,7 +21,7 @@ from gateway.http.uploads import read_parts
 from gateway.media.pictures.label_maps import encode_label_map, encode_overlay
 from gateway.scheduling.prices import Kind
 from gateway.tasks.damage.fused import FUSED, FusedModel, GradingModel, fuse, grading_alone
-from gateway.tasks.damage.inputs import SceneHints, check_formats, decode_pair, digest_of_pair, is_scene
+from gateway.tasks.damage.inputs import SceneHints, SceneWishes, check_formats, decode_pair, digest_of_pair, is_scene
 from gateway.tasks.damage.pipeline import DamageMap, DamageReport, map_damage, report_damage, segmenter_of
 from gateway.tasks.damage.scene_outputs import DIRECT, WHOLE, SceneForm
 from gateway.tasks.damage.scene_pairs import Align
@@ -34,7 +34,7 @@ router = APIRouter(tags=[TASK.name])
 # Background and two grades.
 _LEAST_CLASSES = 3
 
-_READ = partial(read_parts, TASK.required_parts, optional=TASK.optional_parts)
+_READ = partial(read_parts, TASK.required_parts, optional=TASK.optional_parts, several=TASK.several_parts)
 
 
 class DamageAnswer(LabelMapAnswer):
@@ -88,6 +88,24 @@ async def damage(
         str | None,
         Query(max_length=100, description="Property of the districts that is their name", examples=["ADM3_EN"]),
     ] = None,
+    output_crs: Annotated[
+        str | None,
+        Query(
+            description="GeoPackage, FlatGeobuf, GeoParquet: coordinate reference system of the answer, that of the "
+            "pre image (source) or EPSG's code; else WGS 84",
+            examples=["source"],
+        ),
+    ] = None,
+    uncertain_below: Annotated[
+        float, Query(ge=0, le=1, description="Scenes: confidence below which a building is `uncertain`")
+    ] = 0.5,
+    tta: Annotated[
+        Literal["flip"] | None,
+        Query(
+            description="Scenes: ask the models once more about everything as a mirror shows it; means count, and each "
+            "building has the `disagreement` of both. Takes twice as long"
+        ),
+    ] = None,
 ) -> Response:
     """Return the label map, the overlay, or the buildings of a pair.
 
@@ -103,7 +121,13 @@ async def damage(
     media_type = wished.check()
     chosen = choose_damage(services, wanted.name(services, TASK), wanted.version)
     hints = SceneHints(tuple(bands or ()), tuple(nodata or ()), tuple(crs or ()), district_name)
-    plain = media_type in (PNG, JSON) and set(wished.include) <= set(WHOLE) and align is None and not hints.of_images
+    wishes = SceneWishes(output_crs, uncertain_below, tta is not None)
+    plain = (
+        media_type in (PNG, JSON)
+        and set(wished.include) <= set(WHOLE)
+        and align is None
+        and not (hints.of_images or tta)
+    )
 
     limits = services.settings.limits
 
@@ -112,14 +136,15 @@ async def damage(
         model = settle_damage(chosen, known=FOOTPRINTS in job.body)
         if not plain or is_scene(job.body):
             async with job.turn():
-                return await answer_scene(job, model, wished, align, hints)
+                return await answer_scene(job, model, wished, align, hints, wishes)
         job.timeline.curtail(limits.deadline_seconds)
         async with job.turn():
             return await _answer_pictures(job, model, wished, media_type)
 
     # What comes may be a scene, until it is there.
     longest = max(limits.deadline_seconds, limits.scene_deadline_seconds)
-    return await serve_admitted(services, request, Kind(TASK.name, chosen.name), _READ, answer, longest)
+    kind = Kind(TASK.name, chosen.name if tta is None else f"{chosen.name} {tta}")
+    return await serve_admitted(services, request, kind, _READ, answer, longest)
 
 
 async def _answer_pictures(job: Job[Parts], model: Model, wished: Wish[SceneForm], media_type: str) -> Response:

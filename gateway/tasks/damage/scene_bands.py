@@ -34,11 +34,14 @@ class Band:
         window: the rows of both images that they are of.
         labels: uint8 (rows, width), class values, or `NOT_OBSERVED` where the ground is not seen.
         sureness: uint8 (rows, width), 255 times the probability of these values; 0 where the ground is not seen.
+        known: uint8 (n, values), what else is known of the n pixels of buildings, row by row: the probability of each
+            class, and where tiles were seen twice how far both views are apart; None: of single pixels nothing is.
     """
 
     window: Window
     labels: UInt8
     sureness: UInt8
+    known: UInt8 | None = None
 
 
 class Sink(Protocol):
@@ -93,7 +96,7 @@ class Buildings:
         """Take a band; see `Sink`."""
         # What is not observed is neither a building nor between two.
         labels = np.where(band.labels == NOT_OBSERVED, np.uint8(0), band.labels)
-        self._found += self.stream.add(labels, band.sureness)
+        self._found += self.stream.add(labels, band.sureness, band.known)
 
     def all(self) -> tuple[Region, ...]:
         """Return all buildings in reading order; nothing may be written any more."""
@@ -113,8 +116,14 @@ class Observation:
 
     def __init__(self, height: int, width: int) -> None:
         """Count from nothing."""
+        self._size = height, width
         self.side = max(1, -(-max(height, width) // _CELLS))
         self.seen = np.zeros((-(-height // self.side), -(-width // self.side)), np.int64)
+
+    def pixels(self) -> npt.NDArray[np.int64]:
+        """Return how many pixels each cell has, int64 (rows, columns): at the right and lower border fewer."""
+        down, across = (np.diff(np.append(np.arange(0, side, self.side), side)) for side in self._size)
+        return np.asarray(down[:, np.newaxis] * across, np.int64)
 
     def write(self, band: Band) -> None:
         """Count a band; see `Sink`."""
@@ -134,6 +143,7 @@ class GradedFootprints:
         scores: float32 (n, classes − 1), probability of each class above background, 0 where not assessed.
         pixels: int64 (n,), those that were seen.
         observed: float64 (n,), of each footprint the share that was seen, 0–1.
+        disagreement: float32 (n,), how far both views of each are apart, 0–1; None: there was one.
     """
 
     footprints: Footprints
@@ -141,3 +151,4 @@ class GradedFootprints:
     scores: npt.NDArray[np.float32]
     pixels: npt.NDArray[np.int64]
     observed: npt.NDArray[np.float64]
+    disagreement: npt.NDArray[np.float32] | None = None

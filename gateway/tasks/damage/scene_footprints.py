@@ -18,7 +18,7 @@ from gateway.inference.segmenter import Segmenter
 from gateway.media.geo.cog import NOT_OBSERVED
 from gateway.media.geo.footprints import Footprints
 from gateway.media.geo.rasters import Raster
-from gateway.tasks.damage.fused import GradingSegmenter, Scores, grade_buildings
+from gateway.tasks.damage.fused import GradingSegmenter, Scores, grade_buildings, grade_twice
 from gateway.tasks.damage.scene_bands import LEAST_OBSERVED, Band, GradedFootprints, Sink, Tally
 from gateway.tasks.damage.scene_grading import read_crops
 from gateway.tasks.damage.scene_pipeline import SceneMap, TileRow, TileRows
@@ -46,6 +46,7 @@ async def grade_footprints(
     *,
     judged: bool = True,
     pictured: bool = False,
+    twice: bool = False,
 ) -> SceneMap:
     """Return the damage of known buildings in a pair of scenes; other arguments and errors as of `map_scene`.
 
@@ -56,6 +57,7 @@ async def grade_footprints(
         footprints: on that grid too.
         sinks: what takes the label map, in which footprints are painted, smaller ones over larger ones.
         judged: as of `map_scene`.
+        twice: as of `map_scene`.
         pictured: whether sinks look at the post image, which is then read once more.
     """
     info, classes = pre.info, len(segmenter.model.card.classes)
@@ -64,14 +66,16 @@ async def grade_footprints(
     card = segmenter.model.card
     grid = plan(info.height, info.width, _STRIP, 0) if alone else plan(info.height, info.width, card.tile, card.overlap)
     reader = SceneReader(pre, post, grid, judged=judged)
-    measured = _Measured(footprints, 0 if alone else classes)
+    measured = _Measured(footprints, 0 if alone else classes + twice)
+    apart = None
     if isinstance(segmenter, GradingSegmenter):
         await _read(segmenter, reader, grid, measured)
-        scores = await _graded(segmenter, footprints, measured, post)
+        scores, apart = await _graded(segmenter, footprints, measured, post, twice=twice)
     else:
-        await _inferred(segmenter, reader, grid, measured)
-        scores = measured.scores()
-    graded = await segmenter.aside(_decided, measured, scores)
+        await _inferred(segmenter, TileRows(segmenter, grid, reader, twice=twice), grid, measured)
+        scores = measured.scores(classes)
+        apart = measured.apart() if twice else None
+    graded = await segmenter.aside(_decided, measured, scores, apart)
     tally = Tally(classes, info.grid)
     painter = _Painter(graded, measured, post if pictured else None)
     for top in range(0, info.height, _STRIP):
@@ -95,7 +99,7 @@ class _Measured:
 
     Args:
         footprints: of the scene.
-        classes: of the probabilities; 0: there are none.
+        values: of the model per pixel, as of `TileRows`; 0: there are none.
 
     Attributes:
         footprints: of the scene.
@@ -103,11 +107,11 @@ class _Measured:
         seen: int64 (n,), those of them that were seen.
     """
 
-    def __init__(self, footprints: Footprints, classes: int) -> None:
+    def __init__(self, footprints: Footprints, values: int) -> None:
         count = len(footprints.sent)
         self.footprints = footprints
         self.inside, self.seen = np.zeros((2, count), np.int64)
-        self._sums = np.zeros((count, classes), np.int64)
+        self._sums = np.zeros((count, values), np.int64)
         self._shown = np.zeros((footprints.height, -(-footprints.width // 8)), np.uint8)
 
     def add(self, window: Window, probabilities: UInt8 | None = None) -> None:
@@ -131,9 +135,13 @@ class _Measured:
         """Return the share of each footprint that was seen, float64 (n,)."""
         return self.seen / np.maximum(self.inside, 1) * self.footprints.shares_within
 
-    def scores(self) -> Scores:
+    def apart(self) -> Scores:
+        """Return how far both views are apart on average, the last of the values, float32 (n,)."""
+        return (self._sums[:, -1] / np.maximum(self.seen, 1) / 255).astype(np.float32)
+
+    def scores(self, classes: int) -> Scores:
         """Return the mean probability of each class above background, of all of these together."""
-        buildings = self._sums[:, 1:].astype(np.float32)
+        buildings = self._sums[:, 1:classes].astype(np.float32)
         total = buildings.sum(axis=1, keepdims=True)
         even = np.float32(1 / buildings.shape[1])
         # Where the model is certain that there is no building it has no preference.
@@ -183,10 +191,9 @@ async def _read(segmenter: GradingSegmenter, reader: SceneReader, grid: Grid, me
         segmenter.timeline.advance(row + 1, len(grid.rows))
 
 
-async def _inferred(segmenter: Segmenter, reader: SceneReader, grid: Grid, measured: _Measured) -> None:
+async def _inferred(segmenter: Segmenter, rows: TileRows, grid: Grid, measured: _Measured) -> None:
     """Infer the scene, and sum what the model says of each footprint."""
-    rows = TileRows(segmenter, grid, reader)
-    stitcher = Stitcher(grid, len(segmenter.model.card.classes))
+    stitcher = Stitcher(grid, rows.values)
     segmenter.timeline.advance(0, grid.tiles)
 
     def add(row: TileRow) -> None:
@@ -199,20 +206,26 @@ async def _inferred(segmenter: Segmenter, reader: SceneReader, grid: Grid, measu
     await in_order((partial(rows.infer, row) for row in range(len(grid.rows))), finish)
 
 
-async def _graded(segmenter: GradingSegmenter, footprints: Footprints, measured: _Measured, post: Raster) -> Scores:
-    """Return what the grader says of each footprint that something was seen of."""
-    shown = np.flatnonzero(measured.seen)
-    scores = np.zeros((len(footprints.sent), len(segmenter.grader.model.card.classes)), np.float32)
-    scores[shown] = await grade_buildings(segmenter.grader, footprints.boxes[shown], partial(read_crops, post))
-    return scores
+async def _graded(
+    segmenter: GradingSegmenter, footprints: Footprints, measured: _Measured, post: Raster, *, twice: bool
+) -> tuple[Scores, Scores | None]:
+    """Return what the grader says of each footprint that something was seen of, and how far two views are apart."""
+    shown, cut = np.flatnonzero(measured.seen), partial(read_crops, post)
+    count = len(footprints.sent)
+    scores, apart = np.zeros((count, len(segmenter.grader.model.card.classes)), np.float32), np.zeros(count, np.float32)
+    if not twice:
+        scores[shown] = await grade_buildings(segmenter.grader, footprints.boxes[shown], cut)
+        return scores, None
+    scores[shown], apart[shown] = await grade_twice(segmenter.grader, footprints.boxes[shown], cut)
+    return scores, apart
 
 
-def _decided(measured: _Measured, scores: Scores) -> GradedFootprints:
+def _decided(measured: _Measured, scores: Scores, apart: Scores | None) -> GradedFootprints:
     observed = measured.observed()
     lost = (measured.seen == 0) | (observed < LEAST_OBSERVED)
     values = np.where(lost, 0, scores.argmax(axis=1) + 1).astype(np.uint8)
     scores = np.where(lost[:, np.newaxis], np.float32(0), scores)
-    return GradedFootprints(measured.footprints, values, scores, measured.seen, observed)
+    return GradedFootprints(measured.footprints, values, scores, measured.seen, observed, apart)
 
 
 def _summed(spans: Spans, top: int, values: npt.NDArray[np.uint8] | Mask) -> Int64:

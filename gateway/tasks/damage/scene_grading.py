@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -10,10 +11,11 @@ import numpy as np
 
 from gateway.media.geo.cog import NOT_OBSERVED
 from gateway.media.geo.rasters import Raster
-from gateway.tasks.damage.fused import Boxes, FusedSegmenter
+from gateway.tasks.damage.fused import Boxes, FusedSegmenter, grade_twice
 from gateway.tasks.damage.scene_bands import Band, UInt8
 from gateway.tasks.damage.scene_reader import Window
 from gateway.vision.buildings import crop_window, cut_crop
+from gateway.vision.regions import Region
 from gateway.vision.streamed_grades import GradeStream
 
 T = TypeVar("T")
@@ -25,10 +27,13 @@ class Grading:
     Args:
         segmenter: of the request.
         post: after the disaster; each building is read from it by itself.
+        twice: whether each is graded once more as a mirror shows it.
     """
 
-    def __init__(self, segmenter: FusedSegmenter, post: Raster) -> None:
+    def __init__(self, segmenter: FusedSegmenter, post: Raster, *, twice: bool = False) -> None:
         """Begin above the first row."""
+        self._twice = twice
+        self._scores: dict[tuple[int, ...], tuple[float, ...]] = {}
         self._segmenter = segmenter
         self._post = post
         self._stream = GradeStream(post.info.width)
@@ -55,8 +60,22 @@ class Grading:
             return []
         return await self._graded(await self._aside(self._stream.end))
 
+    def told(self, buildings: Sequence[Region]) -> tuple[Region, ...]:
+        """Return regions of the label map with what the grader said of each, as `Band.known` has it.
+
+        Of one that was graded in parts it is not known.
+        """
+        return tuple(replace(building, means=self._scores.get(building.box)) for building in buildings)
+
     async def _graded(self, boxes: Boxes) -> list[Band]:
-        scores = await self._segmenter.grade(boxes, partial(read_crops, self._post))
+        cut = partial(read_crops, self._post)
+        if self._twice:
+            scores, apart = await grade_twice(self._segmenter.grader, boxes, cut)
+            rows = np.column_stack([scores, apart])
+        else:
+            rows = scores = await self._segmenter.grade(boxes, cut)
+        for box, row in zip(boxes.tolist(), rows.tolist(), strict=True):
+            self._scores[tuple(box)] = (0.0, *row)
         return self._bands(*await self._aside(self._stream.paint, scores))
 
     def _bands(self, labels: UInt8, sureness: UInt8) -> list[Band]:

@@ -10,18 +10,19 @@ from typing import Any
 import numpy as np
 
 from gateway.engines.base import Model
-from gateway.errors import GeographyMissing, PairMismatch, ParameterInvalid
+from gateway.errors import GeographyMissing, PairMismatch, ParameterInvalid, PartProblem
 from gateway.http.request_path import Job, Parts, decode_part, probe_parts
 from gateway.http.uploads import naming_part
 from gateway.media.geo.districts import DistrictLayer, DistrictLimits, read_districts
 from gateway.media.geo.footprints import FootprintLimits, Footprints, read_footprints
 from gateway.media.geo.geotiff import GeoTiff, is_tiff, open_geotiff
+from gateway.media.geo.mosaics import Mosaic
 from gateway.media.geo.picture_rasters import Picture
 from gateway.media.geo.rasters import RasterInfo
 from gateway.media.geo.reading import AS_DECLARED, Reading, parse_bands, parse_crs, parse_nodata
 from gateway.media.pictures.images import ImageLimits, probe
 from gateway.settings import LimitSettings
-from gateway.tasks.damage.inputs import PARTS, SceneHints, digest_of_pair, said_of
+from gateway.tasks.damage.inputs import PARTS, SceneHints, digest_of_pair, said_of, tiles_of
 from gateway.tasks.damage.pipeline import check_pair, segmenter_of, to_pre_grid
 from gateway.tasks.damage.scene_pairs import Align, ScenePair, pair_pictures, pair_scenes
 from gateway.tasks.damage.spec import DISTRICTS, FOOTPRINTS
@@ -58,15 +59,15 @@ class Opened:
     """The parts of a body before their pixels are read.
 
     Attributes:
-        pre: a TIFF image; None: another picture.
+        pre: a TIFF image, perhaps in tiles; None: another picture.
         post: the same.
         districts: None: none were sent.
         footprints: GeoJSON as it was sent; None: none was.
         digest: of both images as they were sent.
     """
 
-    pre: GeoTiff | None
-    post: GeoTiff | None
+    pre: GeoTiff | Mosaic | None
+    post: GeoTiff | Mosaic | None
     districts: DistrictLayer | None
     footprints: memoryview | None
     digest: str
@@ -94,17 +95,32 @@ async def open_parts(job: Job[Parts], held: ExitStack, hints: SceneHints) -> Ope
     limits = job.services.settings.limits
     readings = readings_of(hints)
 
-    def open_part(name: str) -> GeoTiff | None:
+    sizes = ImageLimits(limits.scene_pixels, limits.scene_side, limits.image_side_minimum)
+
+    def open_image(name: str) -> GeoTiff | Mosaic | None:
+        tiles = [open_part(part, readings[name]) for part in tiles_of(job.body, name)]
+        known = [tile for tile in tiles if tile is not None]
+        if len(tiles) == 1 or not known:
+            if len(tiles) > 1:
+                raise PartProblem("Several tiles of one image are GeoTIFF; these are pictures.", pointer=f"/{name}")
+            return tiles[0]
+        with naming_part(name):
+            if len(known) < len(tiles):
+                raise PairMismatch("Some tiles are GeoTIFF and others are not.", pointer="")
+            mosaic = Mosaic(known, sizes)
+        held.callback(mosaic.close)
+        return mosaic
+
+    def open_part(name: str, reading: Reading) -> GeoTiff | None:
         if not is_tiff(job.body[name]):
             # What is no image at all is to be told so, and not that it has no geography.
             with naming_part(name):
                 probe(job.body[name], _picture_limits(limits))
-                if readings[name] != AS_DECLARED and not any(is_tiff(job.body[other]) for other in PARTS):
+                if reading != AS_DECLARED and not any(is_tiff(job.body[other]) for other in PARTS):
                     raise ParameterInvalid("Bands, nodata and crs are said of TIFF files; these are none.")
             return None
-        sizes = ImageLimits(limits.scene_pixels, limits.scene_side, limits.image_side_minimum)
         with naming_part(name):
-            tiff = open_geotiff(job.body[name], sizes, readings[name])
+            tiff = open_geotiff(job.body[name], sizes, reading)
         held.callback(tiff.close)
         # It has a copy of its own.
         del job.body[name]
@@ -114,9 +130,9 @@ async def open_parts(job: Job[Parts], held: ExitStack, hints: SceneHints) -> Ope
         digest, districts = digest_of_pair(job), None
         if DISTRICTS in job.body:
             with naming_part(DISTRICTS):
-                sizes = DistrictLimits(limits.districts, limits.district_bytes)
-                districts = read_districts(job.body[DISTRICTS], sizes, hints.district_name)
-        return Opened(open_part("pre"), open_part("post"), districts, job.body.get(FOOTPRINTS), digest)
+                most = DistrictLimits(limits.districts, limits.district_bytes)
+                districts = read_districts(job.body[DISTRICTS], most, hints.district_name)
+        return Opened(open_image("pre"), open_image("post"), districts, job.body.get(FOOTPRINTS), digest)
 
     opened = await job.services.workers.run_to_end(job.timeline, "decode", open_all)
     _check_geography(opened)
@@ -163,7 +179,7 @@ async def take_pair(
     return pair, (*said_of("pre", pre.notices), *said_of("post", post.notices), *notices)
 
 
-async def _picture(job: Job[Parts], name: str, tiff: GeoTiff | None) -> Picture:
+async def _picture(job: Job[Parts], name: str, tiff: GeoTiff | Mosaic | None) -> Picture:
     """Return an image without geography, held in memory whole."""
     if tiff is None:
         (info,) = await probe_parts(job, (name,))

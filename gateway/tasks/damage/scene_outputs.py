@@ -2,36 +2,81 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from gateway import __version__
 from gateway.http.negotiation import PNG
-from gateway.media.geo.cog import NOT_OBSERVED, LabelMapFile
-from gateway.media.geo.districts import District
+from gateway.media.geo.cog import NO_CONFIDENCE, NOT_OBSERVED, CogFile
+from gateway.media.geo.districts import District, DistrictCount
+from gateway.media.geo.geopackage import geopackage
 from gateway.media.geo.georeference import GeoGrid
 from gateway.media.geo.rasters import Raster
+from gateway.media.geo.vector_files import flatgeobuf, geoparquet, lacks_flatgeobuf, lacks_geoparquet
 from gateway.media.geo.vector_layers import VectorLayer, feature_collection
 from gateway.media.pictures.label_maps import encode_label_map, encode_overlay
 from gateway.repository.card import Card
-from gateway.tasks.damage.scene_bands import Band
-from gateway.tasks.damage.scene_layers import building_layer, pixel_shapes
+from gateway.tasks.damage.scene_bands import Band, Observation
+from gateway.tasks.damage.scene_layers import (
+    alignment_layer,
+    building_layer,
+    district_layer,
+    observed_layer,
+    pixel_shapes,
+)
 from gateway.tasks.damage.scene_pipeline import SceneMap
 from gateway.tasks.damage.scene_schema import SceneAnswer, collection_members
+from gateway.tasks.damage.scene_styles import attribute_table, building_style, map_style
 from gateway.tasks.damage.xbd import xbd_document, xbd_metadata, xview2_zip
 from gateway.vision.quicklook import Quicklook
 
+if TYPE_CHECKING:
+    from rasterio.crs import CRS
+
 UInt8 = npt.NDArray[np.uint8]
 Picture = Literal["label_map", "overlay", "quicklook"]
-SceneForm = Literal[Picture, "geojson", "geotiff", "xbd", "xview2"]
+SceneForm = Literal[
+    Picture,
+    "geojson",
+    "geotiff",
+    "confidence",
+    "gpkg",
+    "flatgeobuf",
+    "geoparquet",
+    "geotiff_qml",
+    "geotiff_sld",
+    "geotiff_aux",
+    "xbd",
+    "xview2",
+]
 
 GEOJSON, TIFF, ZIP = "application/geo+json", "image/tiff", "application/zip"
-DIRECT: Mapping[str, SceneForm] = {PNG: "label_map", GEOJSON: "geojson", TIFF: "geotiff", ZIP: "xview2"}
+GPKG, FLATGEOBUF, GEOPARQUET = (
+    "application/geopackage+sqlite3",
+    "application/vnd.flatgeobuf",
+    "application/vnd.apache.parquet",
+)
+DIRECT: Mapping[str, SceneForm] = {
+    PNG: "label_map",
+    GEOJSON: "geojson",
+    TIFF: "geotiff",
+    ZIP: "xview2",
+    GPKG: "gpkg",
+    FLATGEOBUF: "flatgeobuf",
+    GEOPARQUET: "geoparquet",
+}
 """The forms that are answers by themselves."""
+
+TABLES: tuple[SceneForm, ...] = ("gpkg", "flatgeobuf", "geoparquet")
+"""Forms that may be in any coordinate reference system."""
+
+DISTRICTED: tuple[SceneForm, ...] = ("geojson", *TABLES)
+"""Forms that say in which district a building stands."""
 
 PICTURES: tuple[Picture, ...] = ("label_map", "overlay", "quicklook")
 WHOLE: tuple[Picture, ...] = ("label_map", "overlay")
@@ -42,6 +87,12 @@ WITHOUT_NODATA: tuple[SceneForm, ...] = (*PICTURES, "xview2")
 
 _ROWS = 512
 _DAMAGE = ("no-damage", "minor-damage", "major-damage", "destroyed")
+_ON_EARTH: Mapping[SceneForm, str] = {
+    "geojson": "GeoJSON",
+    "gpkg": "GeoPackage",
+    "flatgeobuf": "FlatGeobuf",
+    "geoparquet": "GeoParquet",
+}
 # What xBD calls buildings whose damage nobody could see.
 _UNCLASSIFIED = "un-classified"
 
@@ -56,9 +107,11 @@ def unfit(width: int, height: int, grid: GeoGrid | None, most_pixels: int, longe
         most_pixels: of a picture.
         longest: side of a picture.
     """
-    reasons: dict[SceneForm, str] = {}
+    lacking: dict[SceneForm, str | None] = {"flatgeobuf": lacks_flatgeobuf(), "geoparquet": lacks_geoparquet()}
+    reasons: dict[SceneForm, str] = {form: reason for form, reason in lacking.items() if reason}
     if grid is None:
-        reasons["geojson"] = "GeoJSON says where on Earth things are, and the images do not say where they lie."
+        for form, name in _ON_EARTH.items():
+            reasons[form] = f"{name} says where on Earth things are, and the images do not say where they lie."
     if width * height > most_pixels or max(width, height) > longest:
         for form in WHOLE:
             reasons[form] = (
@@ -72,11 +125,23 @@ def unfit(width: int, height: int, grid: GeoGrid | None, most_pixels: int, longe
 class MapSink:
     """Writes the label map; see `Sink`."""
 
-    file: LabelMapFile
+    file: CogFile
 
     def write(self, band: Band) -> None:
         """Write a band."""
         self.file.write(band.labels)
+
+
+@dataclass(frozen=True)
+class ConfidenceSink:
+    """Writes how sure the label map is; see `Sink`."""
+
+    file: CogFile
+
+    def write(self, band: Band) -> None:
+        """Write a band."""
+        # 0 stands for what was not observed.
+        self.file.write(np.where(band.window.seen, np.maximum(band.sureness, 1), NO_CONFIDENCE).astype(np.uint8))
 
 
 @dataclass(frozen=True)
@@ -101,8 +166,13 @@ class Scene:
         post: the post image, on the pre grid.
         grid: where that lies; None: nobody knows.
         label_map: the whole of it, 255 where not observed.
+        sureness: how sure that is, where it is wanted.
         quicklook: the small picture, where one is wanted.
         stands_in: the district of each building; None where it stands in none, or none were sent.
+        counts: what stands in each district; None: none were sent.
+        observation: where something was seen.
+        post_grid: where the post image lies, as its file has it; None: nobody knows.
+        output_crs: of GeoPackage and its like.
     """
 
     answer: SceneAnswer
@@ -110,9 +180,14 @@ class Scene:
     card: Card
     post: Raster
     grid: GeoGrid | None
-    label_map: LabelMapFile
+    label_map: CogFile
+    sureness: CogFile | None
     quicklook: Quicklook | None
     stands_in: Sequence[District | None]
+    counts: Sequence[DistrictCount] | None
+    observation: Observation
+    post_grid: GeoGrid | None
+    output_crs: CRS
 
     def encoded(self, form: SceneForm) -> bytes:
         """Return it in a form that it was granted."""
@@ -127,9 +202,24 @@ class Scene:
                     raise ValueError("no quicklook was drawn")
                 return encode_overlay(*self.quicklook.result(), self.card.palette())
             case "geojson":
-                if self.grid is None:
-                    raise ValueError("GeoJSON of images without geography")
-                return b"".join(feature_collection(self._layer(self.grid), collection_members(self.answer)))
+                return b"".join(feature_collection(self._layer(), collection_members(self.answer)))
+            case "confidence":
+                if self.sureness is None:
+                    raise ValueError("no confidence was written")
+                return self.sureness.geotiff((), {**self._tags(), "CONFIDENCE": "255 is certainty, 0 not observed"})
+            case "gpkg":
+                styles = {"buildings": building_style(self.card.classes)}
+                return geopackage(self._layers(), self.output_crs, styles, json.dumps(self._tags()))
+            case "flatgeobuf":
+                return flatgeobuf(self._layer(), self.output_crs)
+            case "geoparquet":
+                return geoparquet(self._layer(), self.output_crs)
+            case "geotiff_qml":
+                return map_style(self.card.classes).qml.encode()
+            case "geotiff_sld":
+                return map_style(self.card.classes).sld.encode()
+            case "geotiff_aux":
+                return attribute_table(self.card.classes, self.found.counts).encode()
             case "geotiff":
                 return self.label_map.geotiff([spec.name for spec in self.card.classes], self._tags())
             case "xbd":
@@ -143,10 +233,28 @@ class Scene:
         digest = self.answer.provenance.input_digest
         return xbd_document(*pixel_shapes(self.found), self.grid, subtypes, metadata, digest)
 
-    def _layer(self, grid: GeoGrid) -> VectorLayer:
+    def _layer(self) -> VectorLayer:
         """Return the buildings, with their districts where some were sent."""
-        stands_in = None if self.answer.districts is None else self.stands_in
-        return building_layer(self.found, grid, self.card.classes, stands_in)
+        stands_in = None if self.counts is None else self.stands_in
+        below = self.answer.uncertain_below
+        return building_layer(
+            self.found, self._placed(self.grid), self.card.classes, stands_in, below, twice=self.answer.seen_twice
+        )
+
+    def _layers(self) -> list[VectorLayer]:
+        """Return the buildings, and what else there is to be known of the scene on a map."""
+        grid, post = self._placed(self.grid), self._placed(self.post_grid)
+        return [
+            self._layer(),
+            *([] if self.counts is None else [district_layer(self.counts, self.card.classes)]),
+            observed_layer(self.observation, grid, self.answer.observed_share),
+            alignment_layer(self.answer.alignment, grid, post),
+        ]
+
+    def _placed(self, grid: GeoGrid | None) -> GeoGrid:
+        if grid is None:
+            raise ValueError("a layer of images without geography")
+        return grid
 
     def _tags(self) -> dict[str, str]:
         model = self.found.model

@@ -15,9 +15,10 @@ from shapely import Polygon
 from gateway.errors import PairApart, PairUnaligned
 from gateway.inference.run import together
 from gateway.inference.segmenter import Segmenter
-from gateway.media.geo.alignment import aligned, overlap
+from gateway.media.geo.alignment import overlap
 from gateway.media.geo.georeference import GeoGrid
 from gateway.media.geo.geotiff import GeoTiff
+from gateway.media.geo.mosaics import Mosaic, brought
 from gateway.media.geo.picture_rasters import Picture, shifted
 from gateway.media.geo.rasters import Raster
 from gateway.vision.buildings import SMALLEST_BUILDING
@@ -62,21 +63,21 @@ class ScenePair:
 
 
 async def pair_scenes(
-    segmenter: Segmenter, held: ExitStack, pre: GeoTiff, post: GeoTiff, align: Align = "auto"
+    segmenter: Segmenter, held: ExitStack, pre: GeoTiff | Mosaic, post: GeoTiff | Mosaic, align: Align = "auto"
 ) -> ScenePair:
     """Return two georeferenced images as a pair: post warped to the pre grid, a shift that remains undone where sure.
 
     Args:
         segmenter: of the request.
         held: what is opened is closed with it.
-        pre: before the disaster, with geography.
+        pre: before the disaster, with geography, perhaps in tiles.
         post: after it, with geography; resolution, coordinate reference system and extent may be others.
         align: ``off`` measures no shift, ``require`` insists on one that is sure.
 
     Raises:
         PairApart: they share too little ground. Like the next it tells the two footprints.
         PairUnaligned: `align` requires what the images do not let be measured.
-        MaskgateError: as `aligned` and `Raster.read`.
+        MaskgateError: as `brought` and `Raster.read`.
     """
     grid, other = pre.info.grid, post.info.grid
     if grid is None or other is None:
@@ -99,7 +100,7 @@ async def pair_scenes(
         )
 
     def warped(by: tuple[float, float]) -> Raster:
-        raster = aligned(post, grid, by)
+        raster = brought(post, grid, by)
         held.callback(raster.close)
         return raster
 

@@ -23,7 +23,7 @@ from gateway.tasks.damage.fused import FusedSegmenter
 from gateway.tasks.damage.scene_bands import Band, Buildings, GradedFootprints, Sink, Tally
 from gateway.tasks.damage.scene_grading import Grading
 from gateway.tasks.damage.scene_reader import SceneReader, Window
-from gateway.vision.labels import confidence, decide
+from gateway.vision.labels import both_views, confidence, decide
 from gateway.vision.regions import Region
 from gateway.vision.tiling import Grid, Stitcher, gather, plan
 
@@ -62,7 +62,13 @@ class SceneMap:
 
 
 async def map_scene(
-    segmenter: Segmenter, pre: Raster, post: Raster, sinks: Sequence[Sink] = (), *, judged: bool = True
+    segmenter: Segmenter,
+    pre: Raster,
+    post: Raster,
+    sinks: Sequence[Sink] = (),
+    *,
+    judged: bool = True,
+    twice: bool = False,
 ) -> SceneMap:
     """Return the damage in a pair of scenes, its label map handed to `sinks` on the way.
 
@@ -76,6 +82,7 @@ async def map_scene(
         post: after it, on that grid.
         sinks: what takes the label map.
         judged: whether ground counts as unseen where an image shows nothing; see `SceneReader`.
+        twice: whether models are asked of everything once more as a mirror shows it; means count.
 
     Raises:
         MaskgateError: as `Raster.read` and `Engine.infer`.
@@ -83,12 +90,13 @@ async def map_scene(
     info = pre.info
     finder, grading = segmenter, None
     if isinstance(segmenter, FusedSegmenter):
-        finder, grading = segmenter.finder, Grading(segmenter, post)
+        finder, grading = segmenter.finder, Grading(segmenter, post, twice=twice)
     card = finder.model.card
     grid = plan(info.height, info.width, card.tile, card.overlap)
     tally, buildings = Tally(len(segmenter.model.card.classes), info.grid), Buildings()
-    rows = TileRows(finder, grid, SceneReader(pre, post, grid, judged=judged))
-    finisher = _Finisher(Stitcher(grid, len(card.classes)), card.threshold, (tally, buildings, *sinks))
+    rows = TileRows(finder, grid, SceneReader(pre, post, grid, judged=judged), twice=twice)
+    stitcher = Stitcher(grid, rows.values)
+    finisher = _Finisher(stitcher, len(card.classes), card.threshold, (tally, buildings, *sinks))
     run = partial(segmenter.workers.run_to_end, segmenter.timeline, "finish")
     segmenter.timeline.advance(0, grid.tiles)
 
@@ -102,6 +110,8 @@ async def map_scene(
     if grading is not None:
         await run(finisher.hand_on, await grading.end())
     found = await segmenter.aside(buildings.all)
+    if grading is not None:
+        found = grading.told(found)
     if any(tally.counts):
         segmenter.publish_shares(tally.counts)
     return SceneMap(
@@ -117,7 +127,7 @@ async def map_scene(
 
 @dataclass(frozen=True)
 class TileRow:
-    """A row of tiles after the model: their probabilities, uint8 (tile, tile, classes) each."""
+    """A row of tiles after the model: their probabilities, uint8 (tile, tile, values) each."""
 
     window: Window
     probabilities: Sequence[UInt8]
@@ -130,10 +140,16 @@ class TileRows:
         segmenter: a model and its request.
         grid: of the tiles.
         reader: of both images on that grid.
+        twice: whether tiles are inferred once more as a mirror shows them; see `both_views`.
+
+    Attributes:
+        values: per pixel: the classes, and where tiles are seen twice one more.
     """
 
-    def __init__(self, segmenter: Segmenter, grid: Grid, reader: SceneReader) -> None:
+    def __init__(self, segmenter: Segmenter, grid: Grid, reader: SceneReader, *, twice: bool = False) -> None:
         """Infer nothing yet."""
+        self._twice = twice
+        self.values = len(segmenter.model.card.classes) + twice
         self.reader = reader
         self._segmenter = segmenter
         self._grid = grid
@@ -146,10 +162,9 @@ class TileRows:
             window = await segmenter.workers.run_to_end(segmenter.timeline, "decode", self.reader.take)
         shown = [number for number, x in enumerate(grid.columns) if window.seen[:, x : x + grid.tile].any()]
         unseen = [number for number in range(len(grid.columns)) if number not in set(shown)]
-        classes = len(segmenter.model.card.classes)
         # Replaced where something is shown. Tiles stay in the batches that they come in: one copy less of the most that
         # is held.
-        probabilities = [np.zeros((grid.tile, grid.tile, classes), np.uint8)] * len(grid.columns)
+        probabilities = [np.zeros((grid.tile, grid.tile, self.values), np.uint8)] * len(grid.columns)
         self._advance(len(unseen))
 
         async def keep(inferred: tuple[list[int], UInt8]) -> None:
@@ -172,7 +187,12 @@ class TileRows:
         batch = {
             spec.name: await segmenter.aside(gather, images[spec.name], part, 0) for spec in segmenter.model.card.inputs
         }
-        return numbers, await segmenter.infer(batch, "probabilities")
+        first = await segmenter.infer(batch, "probabilities")
+        if not self._twice:
+            return numbers, first
+        mirrored = {name: await segmenter.aside(_mirrored, tiles) for name, tiles in batch.items()}
+        second = await segmenter.infer(mirrored, "probabilities")
+        return numbers, await segmenter.aside(both_views, first, second[:, :, ::-1])
 
     def _advance(self, tiles: int) -> None:
         timeline = self._segmenter.timeline
@@ -182,8 +202,9 @@ class TileRows:
 class _Finisher:
     """Makes bands of rows of tiles, and hands them to the sinks."""
 
-    def __init__(self, stitcher: Stitcher, threshold: float | None, sinks: Sequence[Sink]) -> None:
+    def __init__(self, stitcher: Stitcher, classes: int, threshold: float | None, sinks: Sequence[Sink]) -> None:
         self._stitcher = stitcher
+        self._classes = classes
         self._threshold = threshold
         self._sinks = sinks
 
@@ -202,13 +223,20 @@ class _Finisher:
         bands = self._stitcher.add(row.probabilities)
         top, rows = bands[0][0], sum(len(band) for _, band in bands)
         labels, sureness = np.empty((2, rows, bands[0][1].shape[1]), np.uint8)
+        known = []
         for first, band in bands:
             for start in range(0, len(band), _ROWS):
-                part = band[start : start + _ROWS]
+                part = band[start : start + _ROWS, :, : self._classes]
                 place = slice(first - top + start, first - top + start + len(part))
                 labels[place] = decide(part, self._threshold)
                 sureness[place] = confidence(part, labels[place])
+                shown = row.window.part(top + place.start, top + place.stop).seen
+                known.append(band[start : start + _ROWS][(labels[place] > 0) & shown])
         window = row.window.part(top, top + rows)
         labels[~window.seen] = NOT_OBSERVED
         sureness[~window.seen] = 0
-        return Band(window, labels, sureness)
+        return Band(window, labels, sureness, np.concatenate(known))
+
+
+def _mirrored(tiles: UInt8) -> UInt8:
+    return np.ascontiguousarray(tiles[:, :, ::-1])

@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from starlette.responses import Response
@@ -15,7 +16,7 @@ from gateway.errors import PairUnobserved, ParameterInvalid
 from gateway.http.answers import model_headers, notice_headers, provenance
 from gateway.http.negotiation import JSON, Wish
 from gateway.http.request_path import Job, Parts
-from gateway.media.geo.cog import LabelMapFile
+from gateway.media.geo.cog import CogFile
 from gateway.media.geo.districts import (
     District,
     DistrictCount,
@@ -24,17 +25,21 @@ from gateway.media.geo.districts import (
     districts_of,
     meeting,
 )
-from gateway.tasks.damage.inputs import SceneHints
+from gateway.media.geo.georeference import GeoGrid, lon_lat_crs
+from gateway.media.geo.reading import parse_crs
+from gateway.tasks.damage.inputs import SceneHints, SceneWishes
 from gateway.tasks.damage.pipeline import segmenter_of
 from gateway.tasks.damage.scene_bands import LEAST_OBSERVED, GradedFootprints, Observation, Sink
 from gateway.tasks.damage.scene_footprints import grade_footprints
 from gateway.tasks.damage.scene_inputs import Opened, open_parts, read_known, take_pair
 from gateway.tasks.damage.scene_layers import standing
 from gateway.tasks.damage.scene_outputs import (
-    GEOJSON,
+    DISTRICTED,
     PICTURES,
+    TABLES,
     WHOLE,
     WITHOUT_NODATA,
+    ConfidenceSink,
     MapSink,
     QuicklookSink,
     Scene,
@@ -56,15 +61,24 @@ from gateway.tasks.damage.scene_schema import (
 from gateway.tasks.damage.spec import DISTRICTS
 from gateway.vision.quicklook import Quicklook
 
+if TYPE_CHECKING:
+    from rasterio.crs import CRS
+
 # Per pixel of one row of tiles, and of what is read ahead of it: three rows on their way, both images and the
 # probabilities of each, what blending holds of the last two, and the labels and regions of the last.
 _BYTES_PER_ROW_PIXEL, _ROWS_READ_AHEAD = 64, 512
 # Per pixel of a picture of the scene's size: its label map, what PNG makes of it, and under an overlay the image.
 _BYTES_PER_PICTURE_PIXEL = 6
+_SOURCE = "source"
 
 
 async def answer_scene(
-    job: Job[Parts], model: Model, wish: Wish[SceneForm], align: Align | None, hints: SceneHints
+    job: Job[Parts],
+    model: Model,
+    wish: Wish[SceneForm],
+    align: Align | None,
+    hints: SceneHints,
+    wishes: SceneWishes,
 ) -> Response:
     """Return what the caller wants of a pair of scenes.
 
@@ -74,6 +88,7 @@ async def answer_scene(
         wish: the form of the answer.
         align: None: as `pair_scenes` has it on Earth, and ``off`` elsewhere.
         hints: what the caller says of the files.
+        wishes: what else is wanted of the answer.
 
     Raises:
         MaskgateError: any of reading, aligning, inferring, or of the form wished for.
@@ -82,27 +97,53 @@ async def answer_scene(
         opened = await open_parts(job, held, hints)
         pair, notices = await take_pair(job, held, opened, model, align)
         media_type, forms = _granted(job, pair, opened, wish)
+        output_crs = _output_crs(wishes.output_crs, pair.pre.info.grid, forms)
         info = pair.pre.info
         job.reservation.expect(2 * info.width * info.height)
         _reserve(job, pair, model, forms)
-        label_map = held.enter_context(LabelMapFile(info.width, info.height, model.card.palette(), info.grid))
+        label_map = held.enter_context(CogFile(info.width, info.height, model.card.palette(), info.grid))
         quicklook = Quicklook(info.height, info.width) if "quicklook" in forms else None
         observation = Observation(info.height, info.width)
         sinks: list[Sink] = [MapSink(label_map), observation, *([QuicklookSink(quicklook)] if quicklook else [])]
+        sureness = None
+        if "confidence" in forms:
+            sureness = held.enter_context(CogFile(info.width, info.height, None, info.grid))
+            sinks.append(ConfidenceSink(sureness))
         segmenter = segmenter_of(job.inference, model)
         if opened.footprints is None:
-            found = await map_scene(segmenter, pair.pre, pair.post, sinks, judged=not opened.plain)
+            found = await map_scene(segmenter, pair.pre, pair.post, sinks, judged=not opened.plain, twice=wishes.twice)
         else:
             known = await read_known(job, opened.footprints, pair.pre.info)
             found = await grade_footprints(
-                segmenter, pair.pre, pair.post, known, sinks, judged=not opened.plain, pictured=quicklook is not None
+                segmenter,
+                pair.pre,
+                pair.post,
+                known,
+                sinks,
+                judged=not opened.plain,
+                pictured=quicklook is not None,
+                twice=wishes.twice,
             )
         _check_observed(found, pair, info.width * info.height)
         notices = (*notices, *_said_of(pair.alignment), *_said_of_map(found, info.width * info.height, forms))
         counted = await job.run("encode", _counted, opened, pair, found, observation)
         notices = (*notices, *counted.notices)
-        answer = await job.run("encode", _answer, job, opened, pair, found, counted, notices)
-        scene = Scene(answer, found, model.card, pair.post, info.grid, label_map, quicklook, counted.stands_in)
+        answer = await job.run("encode", _answer, job, opened, pair, found, counted, notices, wishes)
+        scene = Scene(
+            answer=answer,
+            found=found,
+            card=model.card,
+            post=pair.post,
+            grid=info.grid,
+            label_map=label_map,
+            sureness=sureness,
+            quicklook=quicklook,
+            stands_in=counted.stands_in,
+            counts=counted.counts,
+            observation=observation,
+            post_grid=None if opened.post is None else opened.post.info.grid,
+            output_crs=output_crs,
+        )
         body = await job.services.workers.run_to_end(job.timeline, "encode", _encoded, scene, media_type, forms)
     return Response(body, headers=model_headers(model) | notice_headers(notices), media_type=media_type)
 
@@ -114,11 +155,34 @@ def _granted(
     limits, info = job.services.settings.limits, pair.pre.info
     unfitting = unfit(info.width, info.height, info.grid, limits.image_pixels, limits.image_side)
     media_type, forms = wish.granted(unfitting, "overlay")
-    if opened.districts is not None and media_type not in (JSON, GEOJSON):
+    if opened.districts is not None and media_type != JSON and not set(forms) & set(DISTRICTED):
         raise ParameterInvalid(
-            "Only JSON and GeoJSON answers have room for districts; accept one of them.", pointer=f"/{DISTRICTS}"
+            "Only JSON, GeoJSON and the like have room for districts; accept one of them.", pointer=f"/{DISTRICTS}"
         )
     return media_type, forms
+
+
+def _output_crs(asked: str | None, grid: GeoGrid | None, forms: Sequence[SceneForm]) -> CRS:
+    """Return the coordinate reference system of GeoPackage and its like, WGS 84 where nothing is asked for.
+
+    Raises:
+        ParameterInvalid: it means nothing, or the answer has none of these forms.
+    """
+    if asked is None or grid is None:
+        return lon_lat_crs()
+    if asked != _SOURCE and not set(forms) & set(TABLES):
+        raise ParameterInvalid(
+            "GeoPackage, FlatGeobuf and GeoParquet can be in any coordinate reference system. GeoJSON is in WGS 84, "
+            "and the label map on the grid of the pre image.",
+            pointer="/output_crs",
+        )
+    if asked == _SOURCE:
+        return grid.crs
+    try:
+        return parse_crs(asked)
+    except ParameterInvalid as error:
+        error.pointer = "/output_crs"
+        raise
 
 
 def _reserve(job: Job[Parts], pair: ScenePair, model: Model, forms: tuple[SceneForm, ...]) -> None:
@@ -223,6 +287,7 @@ def _answer(
     found: SceneMap,
     counted: _Counted,
     notices: tuple[str, ...],
+    wishes: SceneWishes,
 ) -> SceneAnswer:
     info, classes = pair.pre.info, found.model.card.classes
     pixels = info.width * info.height
@@ -234,7 +299,9 @@ def _answer(
         alignment=AlignmentAnswer.of(pair.alignment),
         observed_share=round(sum(found.counts) / pixels, 6),
         featureless_share=round(found.featureless / pixels, 6),
-        classes=scene_classes(classes, found),
+        classes=scene_classes(classes, found, wishes.uncertain_below),
+        uncertain_below=wishes.uncertain_below,
+        seen_twice=wishes.twice,
         districts=None if counted.counts is None else district_answers(classes, counted.counts),
         regions=[],
         footprints=None,
@@ -250,11 +317,12 @@ def _encoded(scene: Scene, media_type: str, forms: tuple[SceneForm, ...]) -> byt
         (body,) = contents.values()
         return body
     graded, classes, districts = scene.found.graded, scene.card.classes, scene.stands_in
+    below = scene.answer.uncertain_below
     coded = {form: b64encode(content).decode() for form, content in contents.items()}
     answer = scene.answer.model_copy(
         update={
-            "regions": [] if graded else scene_regions(classes, scene.found.buildings, scene.grid, districts),
-            "footprints": graded and footprint_answers(classes, graded, scene.grid, districts),
+            "regions": [] if graded else scene_regions(classes, scene.found.buildings, scene.grid, districts, below),
+            "footprints": graded and footprint_answers(classes, graded, scene.grid, districts, below),
             "pictures": {form: text for form, text in coded.items() if form in PICTURES},
             "files": {form: text for form, text in coded.items() if form not in PICTURES},
         }

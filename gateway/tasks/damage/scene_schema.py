@@ -56,20 +56,35 @@ class SceneClass(ClassShare):
 
     area_m2: float | None = Field(description="On the ellipsoid; null: the images do not say", examples=[5149.87])
     buildings: int = Field(description="Buildings of this class", examples=[25])
+    uncertain: int = Field(description="Of them: those whose confidence is below `uncertain_below`", examples=[2])
 
 
-class SceneRegion(RegionAnswer):
+class Uncertainty(BaseModel):
+    """How sure a building's class is."""
+
+    scores: dict[str, float] | None = Field(
+        description="Probability of each class, of one and the same building; null: not assessed, or graded in parts",
+        examples=[{"no-damage": 0.11, "destroyed": 0.89}],
+    )
+    uncertain: bool = Field(description="Whether its confidence is below `uncertain_below`", examples=[False])
+    disagreement: float | None = Field(
+        description="With `tta`: how far what is said of it is from what is said of it in a mirror, 0 to 1, total "
+        "variation distance; null: else",
+        examples=[0.04],
+    )
+
+
+class SceneRegion(RegionAnswer, Uncertainty):
     """One building."""
 
     area_m2: float | None = Field(description="On the ellipsoid; null: the images do not say", examples=[194.4])
-
     district: str | int | None = Field(
         description="`id` of the district it stands in, the first of several; null: of none, or none were sent",
         examples=["north"],
     )
 
 
-class FootprintAnswer(BaseModel):
+class FootprintAnswer(Uncertainty):
     """One building whose footprint was sent."""
 
     id: str | int = Field(description="The feature's, else its number from 0", examples=["way/4711"])
@@ -77,10 +92,6 @@ class FootprintAnswer(BaseModel):
     name: str | None = Field(description="Of the class; null: not assessed", examples=["destroyed"])
     confidence: float | None = Field(
         description="Probability of the class, 0 to 1; null: not assessed", examples=[0.81]
-    )
-    scores: dict[str, float] | None = Field(
-        description="Probability of each class, of one and the same building; null: not assessed",
-        examples=[{"no-damage": 0.11, "destroyed": 0.89}],
     )
     observed_share: float = Field(description="Of the footprint: seen in both images, 0 to 1", examples=[1.0])
     not_assessed: bool = Field(description="Whether less than a hundredth of it was seen", examples=[False])
@@ -151,6 +162,8 @@ class SceneAnswer(BaseModel):
         "as clouds are",
         examples=[0.0],
     )
+    uncertain_below: float = Field(description="Confidence below which a building is uncertain", examples=[0.5])
+    seen_twice: bool = Field(description="Whether models looked at everything in a mirror too (`tta`)")
     classes: list[SceneClass]
     districts: list[DistrictAnswer] | None = Field(description="null: no districts were sent")
     regions: list[SceneRegion] = Field(
@@ -176,11 +189,13 @@ def geography(grid: GeoGrid) -> Geography:
     )
 
 
-def scene_classes(classes: Sequence[ClassSpec], found: SceneMap) -> list[SceneClass]:
+def scene_classes(classes: Sequence[ClassSpec], found: SceneMap, below: float) -> list[SceneClass]:
     """Return pixels, share, area and buildings per class."""
     seen = max(1, sum(found.counts))
     areas: Sequence[float | None] = found.areas_m2 or [None] * len(classes)
-    buildings = np.bincount(building_values(found), minlength=len(classes)).tolist()
+    values = building_values(found)
+    buildings = np.bincount(values, minlength=len(classes)).tolist()
+    uncertain = np.bincount(values[_confidences(found) < below], minlength=len(classes)).tolist()
     return [
         SceneClass(
             value=spec.value,
@@ -190,6 +205,7 @@ def scene_classes(classes: Sequence[ClassSpec], found: SceneMap) -> list[SceneCl
             share=round(pixels / seen, _SHARE_DIGITS),
             area_m2=None if area is None else round(area, _AREA_DIGITS),
             buildings=buildings[spec.value] if spec.value else 0,
+            uncertain=uncertain[spec.value] if spec.value else 0,
         )
         for spec, pixels, area in zip(classes, found.counts, areas, strict=True)
     ]
@@ -200,8 +216,9 @@ def scene_regions(
     buildings: Sequence[Region],
     grid: GeoGrid | None,
     stands_in: Sequence[District | None],
+    below: float,
 ) -> list[SceneRegion]:
-    """Return buildings as JSON shows them; `stands_in` has the district of each."""
+    """Return buildings as JSON shows them; `stands_in` has the district of each, `below` confidence is uncertain."""
     areas: Sequence[float | None] = [None] * len(buildings) if grid is None else building_areas(buildings, grid)
     return [
         SceneRegion.model_construct(
@@ -214,6 +231,7 @@ def scene_regions(
             box=building.box,
             area_m2=None if area is None else round(area, _AREA_DIGITS),
             district=None if district is None else district.id,
+            **region_uncertainty(classes, building, below),
         )
         for building, area, district in zip(buildings, areas, stands_in, strict=True)
     ]
@@ -226,6 +244,24 @@ def building_values(found: SceneMap) -> npt.NDArray[np.int64]:
     return np.array([building.value for building in found.buildings], np.int64)
 
 
+def region_uncertainty(classes: Sequence[ClassSpec], building: Region, below: float) -> dict[str, Any]:
+    """Return what `Uncertainty` has of a region; the members of `Region.means` are as of `Band.known`."""
+    means = building.means
+    said: dict[str, Any] = {"scores": None, "uncertain": (building.confidence or 0.0) < below, "disagreement": None}
+    if means is None:
+        return said
+    scores = np.array(means[1 : len(classes)], np.float32)
+    if scores.sum() > 0:
+        said |= {"scores": class_scores(classes, scores / scores.sum())}
+    return said | {"disagreement": means[len(classes)] if len(means) > len(classes) else None}
+
+
+def _confidences(found: SceneMap) -> npt.NDArray[np.float64]:
+    if found.graded is not None:
+        return np.asarray(found.graded.scores.max(axis=1, initial=0), np.float64)
+    return np.array([building.confidence or 0.0 for building in found.buildings], np.float64)
+
+
 def footprint_areas(graded: GradedFootprints, grid: GeoGrid) -> list[float | None]:
     """Return the area of each footprint on the ellipsoid, m²; None where it lies so far away that it has none."""
     areas = grid.plane_areas(np.array([one.shape for one in graded.footprints.sent], object))
@@ -233,9 +269,14 @@ def footprint_areas(graded: GradedFootprints, grid: GeoGrid) -> list[float | Non
 
 
 def footprint_answers(
-    classes: Sequence[ClassSpec], graded: GradedFootprints, grid: GeoGrid | None, stands_in: Sequence[District | None]
+    classes: Sequence[ClassSpec],
+    graded: GradedFootprints,
+    grid: GeoGrid | None,
+    stands_in: Sequence[District | None],
+    below: float,
 ) -> list[FootprintAnswer]:
-    """Return footprints as JSON shows them; `stands_in` has the district of each."""
+    """Return footprints as JSON shows them; the other arguments are those of `scene_regions`."""
+    apart = [None] * len(graded.values) if graded.disagreement is None else graded.disagreement
     areas = [None] * len(graded.values) if grid is None else footprint_areas(graded, grid)
     columns = (
         graded.footprints.sent,
@@ -246,6 +287,7 @@ def footprint_answers(
         areas,
         graded.footprints.boxes.tolist(),
         stands_in,
+        apart,
     )
     return [
         FootprintAnswer.model_construct(
@@ -254,6 +296,8 @@ def footprint_answers(
             name=classes[value].name if value else None,
             confidence=_probability(scores.max()) if value else None,
             scores=class_scores(classes, scores) if value else None,
+            uncertain=bool(value and scores.max() < below),
+            disagreement=_probability(apart) if value and apart is not None else None,
             observed_share=observed,
             not_assessed=not value,
             pixels=pixels,
@@ -262,7 +306,7 @@ def footprint_answers(
             district=None if district is None else district.id,
             properties=sent.properties,
         )
-        for sent, value, scores, observed, pixels, area, box, district in zip(*columns, strict=True)
+        for sent, value, scores, observed, pixels, area, box, district, apart in zip(*columns, strict=True)
     ]
 
 

@@ -47,12 +47,20 @@ TASK = TaskSpec(
     ),
     contracts={"damage": check, CROP_TASK: check_crop},
     parts=(
-        Part("pre", "Before the disaster: GeoTIFF, PNG or JPEG. Its pixel grid is the answer's.", media_types=_IMAGES),
+        Part(
+            "pre",
+            "Before the disaster: GeoTIFF, PNG or JPEG. Its pixel grid is the answer's. Of GeoTIFF there may be "
+            "several, tiles of one image; they are put together on the grid of the first.",
+            media_types=_IMAGES,
+            several=True,
+        ),
         Part(
             "post",
             "After it. GeoTIFF of the same place, in any coordinate reference system, resolution and extent, is warped "
-            "to the pre grid. PNG or JPEG of the same frame: another size of equal aspect is resized and said so.",
+            "to the pre grid, several too. PNG or JPEG of the same frame: another size of equal aspect is resized and "
+            "said so.",
             media_types=_IMAGES,
+            several=True,
         ),
         Part(
             DISTRICTS,
@@ -69,15 +77,25 @@ TASK = TaskSpec(
             media_types=("application/geo+json",),
         ),
     ),
-    formats=("image/png", "application/json", "application/geo+json", "image/tiff", "application/zip"),
+    formats=(
+        "image/png",
+        "application/json",
+        "application/geo+json",
+        "image/tiff",
+        "application/zip",
+        "application/geopackage+sqlite3",
+        "application/vnd.flatgeobuf",
+        "application/vnd.apache.parquet",
+    ),
     answer="label map",
     package="gateway.tasks.damage",
     texts=Texts(
         answer="By `Accept`: an indexed PNG of the pre image's size whose values are the classes of the "
         "model's card (default), or the overlay as an RGB PNG; the damage map in numbers; of GeoTIFF one GeoJSON "
-        "feature per building in WGS 84; the label map as Cloud-Optimised GeoTIFF, 255 where nothing was observed; or "
-        "a zip of the two PNGs of xView2. PNGs have no value for what was not observed: it is 0 there, and a notice "
-        "says how much that is.",
+        "feature per building in WGS 84; the label map as Cloud-Optimised GeoTIFF, 255 where nothing was observed; "
+        "a zip of the two PNGs of xView2; a GeoPackage of buildings, districts, what was observed, and alignment; or "
+        "the buildings as FlatGeobuf or GeoParquet. PNGs have no value for what was not observed: it is 0 there, and a "
+        "notice says how much that is.",
         model="One of the task's models, or `fused`: one finds buildings, another grades each. With `footprints` a "
         "model that grades single buildings may be named too, and is what `fused` then comes to",
         overlay="PNG: draw the classes over the post image",

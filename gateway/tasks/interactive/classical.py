@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gateway.errors import PromptInvalid
 from gateway.tasks.interactive.prompts import Intake, Point, Prompt, Stroke
-from gateway.tasks.interactive.selectors import InteractiveRun, Picture, Selection
+from gateway.tasks.interactive.selectors import InteractiveRun, Picture, Selection, said_of
 from gateway.vision.classical import (
     GRABCUT_PIXELS,
     WATERSHED_PIXELS,
@@ -20,6 +20,7 @@ from gateway.vision.classical import (
 )
 from gateway.vision.clicks import Pixels, Points, as_points
 from gateway.vision.masks import Mask, ObjectMask
+from gateway.vision.promises import honoured
 
 # How far a click or stroke reaches to each side: of a box for GrabCut, of the image for the watershed.
 _BOX_SHARE, _IMAGE_SHARE = 1 / 40, 1 / 200
@@ -57,7 +58,7 @@ def _grabcut(image: Pixels, prompt: Prompt) -> Selection:
     }
     radius = _radius(min(box.width, box.height), _BOX_SHARE)
     mask = grabcut(image, box, as_points(prompt.positive), as_points(prompt.negative), radius)
-    return _selection(mask, prompt, said)
+    return _selection(mask, prompt, said, radius)
 
 
 def _watershed(image: Pixels, prompt: Prompt) -> Selection:
@@ -65,7 +66,8 @@ def _watershed(image: Pixels, prompt: Prompt) -> Selection:
     said = {"the image was flooded at reduced size": height * width > WATERSHED_PIXELS}
     inside = _strokes(prompt.strokes.object, prompt.positive)
     outside = _strokes(prompt.strokes.background, prompt.negative)
-    return _selection(watershed(image, inside, outside, _radius(min(height, width), _IMAGE_SHARE)), prompt, said)
+    radius = _radius(min(height, width), _IMAGE_SHARE)
+    return _selection(watershed(image, inside, outside, radius), prompt, said, radius)
 
 
 def _polygon(image: Pixels, prompt: Prompt) -> Selection:
@@ -80,8 +82,10 @@ def _strokes(lines: Sequence[Stroke], dots: Sequence[Point]) -> list[Points]:
     return [as_points(line) for line in (*lines, *((dot,) for dot in dots))]
 
 
-def _selection(mask: Mask, prompt: Prompt, said: Mapping[str, bool]) -> Selection:
-    return Selection(ObjectMask.of(mask), prompt, tuple(notice for notice, applies in said.items() if applies))
+def _selection(mask: Mask, prompt: Prompt, said: Mapping[str, bool], radius: float = 0) -> Selection:
+    found = ObjectMask.of(honoured(mask, as_points(prompt.positive), as_points(prompt.negative), radius))
+    notices = (notice for notice, applies in said.items() if applies)
+    return Selection(found, prompt, (*notices, *said_of(found, prompt, found=bool(mask.any()))))
 
 
 _CLICKS = frozenset({"positive", "negative"})

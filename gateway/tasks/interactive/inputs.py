@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError
@@ -12,6 +13,8 @@ from gateway.http.uploads import naming_part
 from gateway.settings import LimitSettings
 from gateway.tasks.interactive.prompts import Prompt, Strokes, check_prompt
 from gateway.tasks.interactive.selectors import Selector
+from gateway.vision.clicks import inside_point
+from gateway.vision.outlines import read_run_lengths
 
 Pair = tuple[float, float]
 
@@ -19,17 +22,23 @@ BYTES_PER_PIXEL = 9
 """Three bytes decoded, the instance map, and for one object at a time either its probability and mask or, later, what
 finding outlines takes: a component map (int32) and a padded copy. Masks that are kept are counted as they come."""
 
+LEAST_SIDE = 2
+"""Shortest side of an image, in pixels: a crop shows black around a small one."""
+
 _FORMS = {
-    "box": "A box is [x0, y0, x1, y1]: two opposite corners",
+    "box": "A box is [x0, y0, x1, y1]: two opposite corners, the larger bounds a pixel beyond the last one",
     "positive": "Clicks are [[x, y], …]",
     "negative": "Clicks are [[x, y], …]",
     "extreme": "Extreme points are [[x, y], [x, y], [x, y], [x, y]]",
     "polygon": "A polygon is [[x, y], …]",
     "strokes": 'Strokes are {"object": [[[x, y], …], …], "background": [[[x, y], …], …]}, lines of points',
     "tight": "tight is true or false",
+    "mask": 'A mask is {"size": [height, width], "counts": …}, run lengths as COCO codes them and answers have them',
     "objects": "objects is a list of prompts, at least one, with no other key beside it",
 }
-_KEYS = "A prompt is an object of box, positive, negative, extreme, polygon, strokes and tight, or of objects alone"
+_KEYS = (
+    "A prompt is an object of box, positive, negative, extreme, polygon, strokes, mask and tight, or of objects alone"
+)
 
 
 class _Part(BaseModel):
@@ -43,6 +52,13 @@ class StrokesBody(_Part):
     background: tuple[Annotated[tuple[Pair, ...], Field(min_length=1)], ...] = ()
 
 
+class MaskBody(_Part):
+    """A mask of the object as an answer has it, which stands for a box and a click where these are not given."""
+
+    size: tuple[Annotated[int, Field(ge=1, le=1 << 16)], Annotated[int, Field(ge=1, le=1 << 16)]]
+    counts: str | tuple[Annotated[int, Field(ge=0)], ...]
+
+
 class PromptBody(_Part):
     """One object as a caller shows it; see `Prompt` for the meaning of the keys."""
 
@@ -52,10 +68,32 @@ class PromptBody(_Part):
     extreme: tuple[Pair, ...] = ()
     polygon: tuple[Pair, ...] = ()
     strokes: StrokesBody = StrokesBody()
-    tight: bool = False
+    mask: MaskBody | None = None
+    tight: bool = True
 
     def prompt(self) -> Prompt:
-        """Return what it says, unchecked."""
+        """Return what it says, unchecked but for its mask.
+
+        Raises:
+            PromptInvalid: the mask is none, or empty.
+        """
+        said = self._said()
+        if self.mask is None:
+            return said
+        height, width = size = self.mask.size
+        try:
+            found = read_run_lengths(self.mask.counts, height, width)
+        except ValueError as error:
+            raise PromptInvalid(f"{_FORMS['mask']}.", pointer="/mask") from error
+        if found.box is None:
+            raise PromptInvalid("The mask is empty.", pointer="/mask")
+        boxed = said if said.corners else said.boxed(found.box)
+        if not said.positive:
+            x, y = inside_point(found.inside)
+            boxed = replace(boxed, positive=((found.box.x0 + x, found.box.y0 + y),))
+        return replace(boxed, size=size)
+
+    def _said(self) -> Prompt:
         return Prompt(
             corners=None if self.box is None else (self.box[:2], self.box[2:]),
             positive=self.positive,
@@ -99,14 +137,22 @@ def read_prompts(text: memoryview, limits: LimitSettings) -> dict[str, Prompt]:
         with naming_part("prompt"):
             raise refusal(first["type"], first["loc"][1:]) from error
     if isinstance(body, PromptBody):
-        return {"prompt": body.prompt()}
+        return _read({"prompt": body})
     if len(body.objects) > limits.prompt_objects:
         raise PromptTooLarge(
             f"A prompt may have {limits.prompt_objects} objects.",
             limit=limits.prompt_objects,
             pointer="/prompt/objects",
         )
-    return {f"prompt/objects/{index}": part.prompt() for index, part in enumerate(body.objects)}
+    return _read({f"prompt/objects/{index}": part for index, part in enumerate(body.objects)})
+
+
+def _read(bodies: Mapping[str, PromptBody]) -> dict[str, Prompt]:
+    prompts = {}
+    for pointer, body in bodies.items():
+        with naming_part(pointer):
+            prompts[pointer] = body.prompt()
+    return prompts
 
 
 def refusal(kind: str, place: tuple[int | str, ...]) -> BadRequest | PromptInvalid:
@@ -124,8 +170,8 @@ def refusal(kind: str, place: tuple[int | str, ...]) -> BadRequest | PromptInval
 
 def check_prompts(
     prompts: Mapping[str, Prompt], selector: Selector, size: tuple[int, int], limits: LimitSettings
-) -> None:
-    """Let pass what makes sense in an image of the (width, height) `size`, and to `selector`.
+) -> dict[str, Prompt]:
+    """Return what makes sense in an image of the (width, height) `size`, and to `selector`; see `check_prompt`.
 
     Args:
         prompts: by JSON pointer without the first slash.
@@ -136,10 +182,12 @@ def check_prompts(
     Raises:
         PromptTooLarge, PromptInvalid, PromptUnsuitable: as `check_prompt` and `Intake.check`, pointing into the prompt.
     """
+    checked = {}
     for pointer, prompt in prompts.items():
         with naming_part(pointer):
-            check_prompt(prompt, *size, limits.prompt_points)
+            checked[pointer] = check_prompt(prompt, *size, limits.prompt_points)
             selector.intake.check(selector.name, prompt)
+    return checked
 
 
 def check_threshold(selector: Selector, threshold: float | None) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
 import cv2
 import numpy as np
-from fastapi import Response
+from fastapi import Depends, Query, Response
 
 from gateway import __version__
 from gateway.engines.base import Engine
@@ -20,7 +20,7 @@ from gateway.media.pictures.label_maps import encode_label_map, encode_overlay
 from gateway.tasks.interactive.schema import MaskAnswer, MaskProvenance, coco_document, object_answer
 from gateway.tasks.interactive.selectors import InteractiveRun, Picture, Selection, Selector
 from gateway.vision.clicks import Pixels
-from gateway.vision.masks import merge
+from gateway.vision.masks import filled, largest_part, merge, uncovered
 
 Extra = Literal["mask", "overlay", "coco"]
 
@@ -39,6 +39,7 @@ class Found:
         digest: of the image as it was sent, ``sha256:…``.
         selections: the objects, at most 255, in the order of the prompts.
         notices: what was done to the image.
+        object: in a session, number of the object that changed.
     """
 
     selector: Selector
@@ -47,6 +48,60 @@ class Found:
     digest: str
     selections: Sequence[Selection]
     notices: Sequence[str] = ()
+    object: int | None = None
+
+
+@dataclass(frozen=True)
+class Shaping:
+    """What becomes of masks before they are written, in every form alike.
+
+    Attributes:
+        simplify: pixels by which the outlines of JSON may be off; 0 encloses exactly the mask.
+        fill: whether holes are filled, but for those with a negative click.
+        largest: whether the largest part alone stays, with those that hold a positive click.
+        overlap: whether objects keep in JSON what later ones cover in the PNG.
+    """
+
+    simplify: float = 0
+    fill: bool = False
+    largest: bool = False
+    overlap: bool = False
+
+    def of(self, selections: Sequence[Selection], height: int, width: int) -> list[Selection]:
+        """Return the objects so shaped; `height` and `width` are the image's."""
+        masks = []
+        for selection in selections:
+            mask = selection.mask
+            if self.largest:
+                mask = largest_part(mask, selection.prompt.positive)
+            if self.fill:
+                mask = filled(mask, selection.prompt.negative)
+            masks.append(mask)
+        if not self.overlap and len(masks) > 1:
+            masks = uncovered(masks, height, width)
+        return [replace(selection, mask=mask) for selection, mask in zip(selections, masks, strict=True)]
+
+
+async def shaping(
+    simplify: Annotated[
+        float, Query(ge=0, le=100, description="JSON: pixels by which outlines may be off; 0: exactly the mask")
+    ] = 0,
+    holes: Annotated[
+        Literal["keep", "fill"], Query(description="fill: no holes, but for those with a negative click")
+    ] = "keep",
+    largest: Annotated[
+        bool, Query(description="The largest part of each object alone, and those with a positive click")
+    ] = False,
+    overlap: Annotated[
+        Literal["cut", "keep"],
+        Query(description="JSON: cut what later objects cover, as the PNG does, or keep objects whole"),
+    ] = "cut",
+) -> Shaping:
+    """Return what the parameters ask for; a coroutine function, since FastAPI would run another in a thread."""
+    return Shaping(simplify, holes == "fill", largest, overlap == "keep")
+
+
+InjectedShaping = Annotated[Shaping, Depends(shaping)]
 
 
 @dataclass(frozen=True)
@@ -56,16 +111,17 @@ class Form:
     media_type: str
     overlay: bool
     include: Sequence[Extra]
+    shaping: Shaping = Shaping()
 
     @classmethod
-    def wanted(cls, query: FormQuery[Extra]) -> Form:
-        """Return the form that `Accept`, `overlay=` and `include=` ask for.
+    def wanted(cls, query: FormQuery[Extra], shaping: Shaping) -> Form:
+        """Return the form that `Accept`, `overlay=`, `include=` and the parameters of shape ask for.
 
         Raises:
             MaskgateError: as `choose_form`.
         """
         media_type = choose_form(query.accept, overlay=query.overlay, include=query.include)
-        return cls(media_type, query.overlay, query.include)
+        return cls(media_type, query.overlay, query.include, shaping)
 
     @property
     def paints(self) -> bool:
@@ -82,13 +138,13 @@ async def respond(found: Found, form: Form, run: InteractiveRun) -> Response:
 
 def _encode(found: Found, form: Form, pixels: Pixels | None) -> bytes:
     if form.media_type == JSON:
-        return mask_answer(found, form.include, pixels).model_dump_json().encode()
-    return _png(found, pixels)
+        return mask_answer(found, form, pixels).model_dump_json().encode()
+    return _png(found, form.shaping.of(found.selections, found.picture.height, found.picture.width), pixels)
 
 
-def _png(found: Found, pixels: Pixels | None) -> bytes:
+def _png(found: Found, shaped: Sequence[Selection], pixels: Pixels | None) -> bytes:
     """Return the instance map, or the overlay over `pixels`."""
-    masks = [selection.mask for selection in found.selections]
+    masks = [selection.mask for selection in shaped]
     instances = merge(masks, found.picture.height, found.picture.width)
     if pixels is None:
         return encode_label_map(instances, _palette(len(masks)))
@@ -103,12 +159,16 @@ def _palette(objects: int) -> Pixels:
     return np.concatenate([np.zeros((1, 3), np.uint8), np.asarray(colours, np.uint8)])
 
 
-def mask_answer(found: Found, include: Sequence[Extra], pixels: Pixels | None) -> MaskAnswer:
-    """Return the objects in numbers, with extras; `pixels` are the image's, where `include` asks for an overlay."""
-    width, height = found.picture.width, found.picture.height
-    objects = [object_answer(value, selection) for value, selection in enumerate(found.selections, start=1)]
-    pictures = {name: _png(found, pixels if name == "overlay" else None) for name in include if name != "coco"}
+def mask_answer(found: Found, form: Form, pixels: Pixels | None) -> MaskAnswer:
+    """Return the objects in numbers, with extras; `pixels` are the image's, where `form` asks for an overlay."""
+    width, height, include = found.picture.width, found.picture.height, form.include
+    shaped = form.shaping.of(found.selections, height, width)
+    objects = [
+        object_answer(value, selection, form.shaping.simplify) for value, selection in enumerate(shaped, start=1)
+    ]
+    pictures = {name: _png(found, shaped, pixels if name == "overlay" else None) for name in include if name != "coco"}
     return MaskAnswer(
+        object=found.object,
         model=found.selector.name,
         width=width,
         height=height,

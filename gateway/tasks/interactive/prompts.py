@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from math import isfinite
 
 from gateway.errors import ClickOutside, PromptInvalid, PromptTooLarge, PromptUnsuitable
 from gateway.vision.classical import crosses_itself, encloses_nothing
 from gateway.vision.clicks import Box, as_points, box_around
+
+SLACK = 2
+"""Pixels by which a point may lie outside the image and is taken for its border: what scaled views are off by."""
 
 Point = tuple[float, float]
 Stroke = tuple[Point, ...]
@@ -27,13 +30,15 @@ class Prompt:
     """One object as a person shows it. Coordinates are (x, y) pixels of the upright image, also between pixels.
 
     Attributes:
-        corners: two opposite corners of a box around the object, of either diagonal and in either order.
+        corners: two opposite corners of a box around the object, of either diagonal and in either order; the larger
+            bounds lie a pixel beyond the last one, as in answers and in COCO.
         positive: clicks on the object, in the order they were made.
         negative: clicks beside it.
         extreme: its leftmost, topmost, rightmost and bottommost points, in any order.
         polygon: its outline; the last vertex is joined to the first.
         strokes: lines on the object and on what is not.
-        tight: the box touches the object, as one measured does; people click a little outside of it.
+        tight: whether the box touches the object; else it was drawn a little outside of it.
+        size: (height, width) of the mask that a box and a click were taken from; None where there was none.
     """
 
     corners: tuple[Point, Point] | None = None
@@ -42,16 +47,22 @@ class Prompt:
     extreme: tuple[Point, ...] = ()
     polygon: tuple[Point, ...] = ()
     strokes: Strokes = field(default=Strokes())
-    tight: bool = False
+    tight: bool = True
+    size: tuple[int, int] | None = None
 
     @property
     def box(self) -> Box:
         """The box in whole pixels, both bounds inclusive; a ValueError without corners."""
-        return box_around(as_points(self.corners or ()))
+        box = box_around(as_points(self.corners or ()))
+        return Box(box.x0, box.y0, box.x1 - 1, box.y1 - 1)
+
+    def boxed(self, box: Box) -> Prompt:
+        """Return the prompt with that box, which touches the object."""
+        return replace(self, corners=((box.x0, box.y0), (box.x1 + 1, box.y1 + 1)), tight=True)
 
     def given(self) -> frozenset[str]:
         """Return the keys of the prompt's JSON that hold something, `tight` apart."""
-        keys = {f.name for f in fields(self) if getattr(self, f.name)} - {"tight", "strokes", "corners"}
+        keys = {f.name for f in fields(self) if getattr(self, f.name)} - {"tight", "strokes", "corners", "size"}
         if self.corners is not None:
             keys.add("box")
         if self.strokes.object or self.strokes.background:
@@ -73,6 +84,29 @@ class Prompt:
             tight=boxed.tight,
         )
 
+    def clamped(self, width: int, height: int) -> Prompt:
+        """Return the prompt with every point that lies up to `SLACK` pixels outside the image moved to its border."""
+
+        def held(points: tuple[Point, ...], far: int = 1) -> tuple[Point, ...]:
+            return tuple((_held(x, width - far), _held(y, height - far)) for x, y in points)
+
+        def lines(strokes: tuple[Stroke, ...]) -> tuple[Stroke, ...]:
+            return tuple(map(held, strokes))
+
+        corners = None
+        if self.corners is not None:
+            first, second = held(self.corners, far=0)
+            corners = (first, second)
+        return replace(
+            self,
+            corners=corners,
+            positive=held(self.positive),
+            negative=held(self.negative),
+            extreme=held(self.extreme),
+            polygon=held(self.polygon),
+            strokes=Strokes(lines(self.strokes.object), lines(self.strokes.background)),
+        )
+
     def points(self) -> Iterator[tuple[str, Point]]:
         """Yield every point with the JSON pointer to it; a box's corners share the box's."""
         for corner in self.corners or ():
@@ -86,6 +120,12 @@ class Prompt:
                     yield f"/strokes/{kind}/{row}/{index}", point
 
 
+def _held(value: float, most: int) -> float:
+    """Return a coordinate, moved to the range from 0 to `most` where it is little outside."""
+    nearest = min(max(value, 0), most)
+    return nearest if abs(value - nearest) <= SLACK else value
+
+
 @dataclass(frozen=True)
 class Intake:
     """What one method takes of a prompt.
@@ -94,6 +134,7 @@ class Intake:
         says: the same in words, to follow "takes".
         needs: keys without which it cannot answer.
         also: keys it takes besides.
+        one_of: of these it needs one; empty: none.
         most_positive: clicks on the object it can use; None: any number.
         hint: where to go with more, as a sentence.
     """
@@ -103,6 +144,7 @@ class Intake:
     also: frozenset[str] = frozenset()
     most_positive: int | None = None
     hint: str = ""
+    one_of: frozenset[str] = frozenset()
 
     def check(self, method: str, prompt: Prompt) -> None:
         """Let pass what the method takes.
@@ -115,6 +157,8 @@ class Intake:
         foreign = sorted(given - self.needs - self.also)
         if missing := sorted(self.needs - given):
             pointer = f"/{missing[0]}"
+        elif self.one_of and not given & self.one_of:
+            pointer = f"/{min(self.one_of)}"
         elif foreign or too_many:
             pointer = f"/{foreign[0]}" if foreign else "/positive"
         else:
@@ -122,39 +166,42 @@ class Intake:
         raise PromptUnsuitable(f"{method} takes {self.says}.{self.hint and ' '}{self.hint}", pointer=pointer)
 
 
-def check_prompt(prompt: Prompt, width: int, height: int, most_points: int) -> None:
-    """Let pass what describes something in an image of the size given.
+def check_prompt(prompt: Prompt, width: int, height: int, most_points: int) -> Prompt:
+    """Return what describes something in an image of the size given, points little outside moved to the border.
 
     Raises:
         PromptTooLarge: it has more than `most_points` points.
-        ClickOutside: the pixel nearest to a point is not in the image.
+        ClickOutside: a point is farther outside the image than `SLACK`.
         PromptInvalid: it is empty, a coordinate is not a finite number, a box or outline encloses nothing, an outline
-            crosses itself, or extreme points are not four.
+            crosses itself, extreme points are not four, or a mask is of an image of another size.
     """
     if not prompt.given():
         raise PromptInvalid("The prompt is empty; it shows an object by clicks, a box, a polygon or strokes.")
     points = list(prompt.points())
     if len(points) > most_points:
         raise PromptTooLarge(f"A prompt may have {most_points:,} points.", limit=most_points)
-    image = Box(0, 0, width - 1, height - 1)
-    for pointer, (x, y) in points:
+    if prompt.size not in (None, (height, width)):
+        raise PromptInvalid(f"The mask is not of the image's size, {height} × {width}.", pointer="/mask")
+    clamped = prompt.clamped(width, height)
+    for pointer, (x, y) in clamped.points():
         if not (isfinite(x) and isfinite(y)):
             raise PromptInvalid("A coordinate is not a finite number.", pointer=pointer)
-        if not image.holds(x, y):
+        far = 0 if pointer == "/box" else 1
+        if not Box(0, 0, width - far, height - far).holds(x, y):
             raise ClickOutside(
-                f"A point is outside the image, whose pixels run from (0, 0) to ({image.x1}, {image.y1}).",
+                f"A point is outside the image, whose pixels run from (0, 0) to ({width - 1}, {height - 1}).",
                 pointer=pointer,
             )
-    _check_shapes(prompt)
+    _check_shapes(clamped)
+    return clamped
 
 
 def _check_shapes(prompt: Prompt) -> None:
     """Refuse boxes and outlines that enclose nothing.
 
-    A box of one row or column is taken for a slip of the hand, though its pixels would count as an area: it is what a
-    click without a drag leaves.
+    A box without an area is what a click without a drag leaves.
     """
-    if prompt.corners and 1 in (prompt.box.width, prompt.box.height):
+    if prompt.corners and min(prompt.box.width, prompt.box.height) < 1:
         raise PromptInvalid("The box has no area: its corners share a row or a column of pixels.", pointer="/box")
     if prompt.extreme:
         _check_extreme(prompt.extreme)

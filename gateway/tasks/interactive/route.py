@@ -12,8 +12,8 @@ from gateway.http.parameters import FormQuery, ModelQuery, form_query, model_que
 from gateway.http.request_path import InjectedServices, Job, Parts, decode_part, digest_of, probe_parts, serve_task
 from gateway.http.uploads import naming_part, read_parts
 from gateway.scheduling.prices import Kind
-from gateway.tasks.interactive.inputs import BYTES_PER_PIXEL, check_prompts, check_threshold, read_prompts
-from gateway.tasks.interactive.outputs import Extra, Form, Found, respond
+from gateway.tasks.interactive.inputs import BYTES_PER_PIXEL, LEAST_SIDE, check_prompts, check_threshold, read_prompts
+from gateway.tasks.interactive.outputs import Extra, Form, Found, InjectedShaping, respond
 from gateway.tasks.interactive.pipeline import choose_selector
 from gateway.tasks.interactive.schema import MaskAnswer
 from gateway.tasks.interactive.selectors import InteractiveRun, Picture
@@ -37,6 +37,7 @@ async def interactive(
     services: InjectedServices,
     wanted: Annotated[ModelQuery, model_query(TASK)],
     form: Annotated[FormQuery[Extra], form_query(TASK, Extra)],
+    shaped: InjectedShaping,
     threshold: Annotated[
         float | None, Query(gt=0, lt=1, description="Pixels of a probability above it are the object's")
     ] = None,
@@ -53,14 +54,14 @@ async def interactive(
         curl -F image=@photo.jpg -F 'prompt={"box": [218, 42, 370, 320], "positive": [[298, 144]]}' \\
              -H 'Accept: application/json' 'http://127.0.0.1:8080/v1/interactive?include=coco'
     """
-    shape = Form.wanted(form)
+    shape = Form.wanted(form, shaped)
     selector = choose_selector(services.engine, wanted.name(services, TASK), wanted.version)
     check_threshold(selector, threshold)
 
     async def answer(job: Job[Parts]) -> Response:
         prompts = await job.run("decode", read_prompts, job.body["prompt"], services.settings.limits)
-        (info,) = await probe_parts(job, ["image"])
-        await job.run("decode", check_prompts, prompts, selector, info.size, services.settings.limits)
+        (info,) = await probe_parts(job, ["image"], least=LEAST_SIDE)
+        prompts = await job.run("decode", check_prompts, prompts, selector, info.size, services.settings.limits)
         job.reservation.expect(len(prompts))
         job.reservation.grow(info.pixels * BYTES_PER_PIXEL)
         image = await decode_part(job, "image", info)

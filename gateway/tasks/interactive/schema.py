@@ -28,13 +28,25 @@ class RunLengths(BaseModel):
 
 
 class PolygonAnswer(BaseModel):
-    """One connected part of an object. Coordinates are (x, y) pixels, origin top left."""
+    """One part of an object, a valid polygon: a pixel (x, y) is the square from (x, y) to (x + 1, y + 1)."""
 
     polygon: Ring = Field(
-        description="Outline through the centres of border pixels", examples=[[[12, 40], [31, 40], [31, 66]]]
+        description="Outline along the edges of its pixels", examples=[[[12, 40], [32, 40], [32, 67], [12, 67]]]
     )
-    holes: list[Ring] = Field(description="Outlines of what it encloses, through its own pixels", examples=[[]])
+    holes: list[Ring] = Field(description="Outlines of what it encloses", examples=[[]])
     area: int = Field(description="Pixels", examples=[540])
+
+
+class CandidateAnswer(BaseModel):
+    """One of the things that a click without a box may mean."""
+
+    rle: RunLengths
+    box: Corners | None = Field(description="As of the object", examples=[(218, 42, 371, 321)])
+    area: int = Field(description="Pixels", examples=[21544])
+    score: float = Field(
+        description="How far the mask found again in its own box is the same, times its mean probability",
+        examples=[0.9012],
+    )
 
 
 class ObjectAnswer(BaseModel):
@@ -42,9 +54,13 @@ class ObjectAnswer(BaseModel):
 
     value: int = Field(description="Value in the PNG", examples=[1])
     rle: RunLengths
-    polygons: list[PolygonAnswer] = Field(description="To within a pixel, in reading order; `rle` is exact")
+    polygons: list[PolygonAnswer] = Field(
+        description="What `rle` says, to within the pixels of `simplify`; in reading order"
+    )
     box: Corners | None = Field(
-        description="x0, y0, x1, y1; x1 and y1 are exclusive; null: nothing was found", examples=[(218, 42, 371, 321)]
+        description="x0, y0, x1, y1, as a prompt takes it: x1 and y1 lie a pixel beyond the last one; "
+        "null: nothing was found",
+        examples=[(218, 42, 371, 321)],
     )
     area: int = Field(description="Pixels", examples=[21544])
     score: float | None = Field(
@@ -55,6 +71,10 @@ class ObjectAnswer(BaseModel):
         description="What the model was shown, as `box`; it may leave the image", examples=[(188, 12, 401, 351)]
     )
     notices: list[str] = Field(description="How the prompt was taken", examples=[[]])
+    candidates: list[CandidateAnswer] = Field(
+        default=[],
+        description="Of clicks without a box: what they may mean, the likeliest first, which is the object itself",
+    )
 
 
 class CocoImage(BaseModel):
@@ -109,6 +129,9 @@ class MaskAnswer(BaseModel):
     width: int = Field(examples=[481])
     height: int = Field(examples=[321])
     objects: list[ObjectAnswer] = Field(description="In the order of the prompts")
+    object: int | None = Field(
+        default=None, description="In a session: number of the object that changed", examples=[1]
+    )
     notices: list[str] = Field(description="What was done to the image")
     provenance: MaskProvenance
     pictures: dict[str, str] = Field(
@@ -117,15 +140,15 @@ class MaskAnswer(BaseModel):
     coco: CocoDocument | None = Field(default=None, description="Where `include` asked for it")
 
 
-def object_answer(value: int, selection: Selection) -> ObjectAnswer:
-    """Return one object as JSON shows it."""
+def object_answer(value: int, selection: Selection, simplify: float = 0) -> ObjectAnswer:
+    """Return one object as JSON shows it; see `outlines` for `simplify`."""
     mask = selection.mask
     return ObjectAnswer(
         value=value,
         rle=_run_lengths(mask),
         polygons=[
             PolygonAnswer.model_construct(polygon=part.polygon, holes=part.holes, area=part.area)
-            for part in outlines(mask)
+            for part in outlines(mask, simplify)
         ],
         box=_corners(mask.box),
         area=mask.area,
@@ -133,6 +156,10 @@ def object_answer(value: int, selection: Selection) -> ObjectAnswer:
         threshold=selection.threshold,
         crop=_corners(selection.crop.box if selection.crop else None),
         notices=list(selection.notices),
+        candidates=[
+            CandidateAnswer(rle=_run_lengths(each.mask), box=_corners(each.mask.box), area=each.mask.area, score=score)
+            for score, each in selection.candidates
+        ],
     )
 
 

@@ -30,6 +30,7 @@ class Selection:
         threshold: above which probability a pixel is the object's; None of a tool.
         crop: what a model was shown; None of a tool.
         probability: uint8 (crop.size, crop.size), the model's answer; None of a tool.
+        candidates: of clicks without a box, what they may mean, each after its score, the best first.
     """
 
     mask: ObjectMask
@@ -39,6 +40,19 @@ class Selection:
     threshold: float | None = None
     crop: Crop | None = None
     probability: Pixels | None = None
+    candidates: tuple[tuple[float, Selection], ...] = ()
+
+
+def said_of(mask: ObjectMask, prompt: Prompt, *, found: bool) -> tuple[str, ...]:
+    """Return what the caller should know of a mask: that nothing was `found`, or that it breaks a click's promise."""
+    if not found:
+        return ("nothing was found but the clicks themselves" if mask.box else "nothing was found",)
+    clicks = [(click, True) for click in prompt.positive] + [(click, False) for click in prompt.negative]
+    return tuple(
+        f"the click at ({x:g}, {y:g}) could not be honoured: another one says the contrary there"
+        for (x, y), wanted in clicks
+        if mask.holds(x, y) != wanted
+    )
 
 
 @dataclass(frozen=True)

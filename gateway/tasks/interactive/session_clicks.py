@@ -95,4 +95,5 @@ def written(prompt: Prompt) -> Mapping[str, Any]:
     keys = asdict(prompt)
     corners = keys.pop("corners")
     box = {} if corners is None else {"box": [*corners[0], *corners[1]]}
-    return {**box, **{key: value for key, value in keys.items() if value and key in (*prompt.given(), "tight")}}
+    told = {key: value for key, value in keys.items() if value and key in prompt.given()}
+    return {**box, **told, **({} if prompt.tight else {"tight": False})}

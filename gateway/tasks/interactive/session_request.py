@@ -15,13 +15,14 @@ from gateway.errors import DeadlineExceeded, ModelNotFound, PromptTooLarge, Sess
 from gateway.http.request_path import Job, Parts, Services, decode_part, digest_of, probe_parts
 from gateway.http.uploads import naming_part
 from gateway.sessions.store import Session, new_id
-from gateway.tasks.interactive.inputs import BYTES_PER_PIXEL, check_prompts, read_prompts
+from gateway.tasks.interactive.inputs import BYTES_PER_PIXEL, LEAST_SIDE, check_prompts, read_prompts
 from gateway.tasks.interactive.outputs import Form, Found, mask_answer, respond
 from gateway.tasks.interactive.pipeline import choose_selector
 from gateway.tasks.interactive.prompts import Prompt, check_prompt
 from gateway.tasks.interactive.schema import MaskAnswer
 from gateway.tasks.interactive.selectors import InteractiveRun, Memory, Picture, Selection, Selector
 from gateway.tasks.interactive.session_clicks import Click, prompts_of, written
+from gateway.vision.masks import ObjectMask
 
 _changing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 """By the session's id, held while a request of this process changes it."""
@@ -76,28 +77,32 @@ class Sitting:
                 limit=settings.sessions.clicks,
             )
         number = click.number(self.session, settings.limits)
-        prompt = await self.job.run("decode", self._joined, click, number)
+        added, prompt = await self.job.run("decode", self._joined, click, number)
         async with self._alone():
             async with self.job.turn():
                 selection = await self._select(prompt)
-                response = await self._respond([selection], form)
-            # The inside click found for a box is kept with it: what was seen from there is what further clicks mend.
-            added = click.prompt if prompt.positive else replace(click.prompt, positive=selection.prompt.positive)
+                response = await self._respond([selection], form, number)
+            # What was found for a box or a click is kept with it: what was seen from there is what further clicks mend.
+            if not prompt.positive:
+                added = replace(added, positive=selection.prompt.positive)
+            if prompt.corners is None:
+                added = replace(added, corners=selection.prompt.corners)
             return await self._keep(self.session.prompted(number, written(added)), response)
 
-    async def take_back(self, form: Form) -> Response:
-        """Return the object that was clicked before the last click, which is forgotten.
+    async def take_back(self, number: int | None, form: Form) -> Response:
+        """Return what is left of the object whose last click is forgotten: `number`, or the one clicked last.
 
         Raises:
             Conflict: there is no click.
             SessionChanged: another request was faster.
         """
-        changed = self.session.undone()
+        changed, number = self.session.undone(number)
         prompts = await self.job.run("decode", prompts_of, changed)
+        left = [prompt for prompt in prompts[number - 1 : number] if prompt.given()]
         async with self._alone():
             async with self.job.turn():
-                selections = [await self._select(prompts[event.object - 1]) for event in changed.events[-1:]]
-                response = await self._respond(selections, form)
+                selections = [await self._select(prompt) for prompt in left]
+                response = await self._respond(selections, form, number)
             return await self._keep(changed, response)
 
     @asynccontextmanager
@@ -139,35 +144,39 @@ class Sitting:
                 with naming_part(pointer):
                     selections.append(await self._select(prompt))
             pixels = await self.picture.pixels() if form.paints else None
-            answer = await self.job.run("encode", mask_answer, self._found(selections), form.include, pixels)
+            answer = await self.job.run("encode", mask_answer, self._found(selections), form, pixels)
         begun = self.session
         for number, selection in enumerate(selections, start=1):
             begun = begun.prompted(number, written(selection.prompt))
         await self.job.services.sessions.replace(self.session, begun)
         return begun, answer
 
-    def _joined(self, click: Click, number: int) -> Prompt:
-        """Return what the object's clicks add up to, after checks of the click and of the sum."""
+    def _joined(self, click: Click, number: int) -> tuple[Prompt, Prompt]:
+        """Return the click, and what the object's clicks add up to with it, after checks of both."""
         size, most = (self.session.width, self.session.height), self.job.services.settings.limits.prompt_points
-        check_prompt(click.prompt, *size, most)
+        added = check_prompt(click.prompt, *size, most)
         prompts = [*prompts_of(self.session), Prompt()]
-        prompt = prompts[number - 1].joined(click.prompt)
+        prompt = prompts[number - 1].joined(added)
         check_prompt(prompt, *size, most)
         self.selector.intake.check(self.selector.name, prompt)
-        return prompt
+        return added, prompt
 
     async def _select(self, prompt: Prompt) -> Selection:
+        if not prompt.given():
+            # All clicks of an object that is not the last were taken back: its number stays.
+            return Selection(ObjectMask.nothing(self.session.height, self.session.width), prompt)
         selection = await self.selector.select(self._run, self.picture, prompt, self.session.threshold)
         self.job.reservation.grow(selection.mask.inside.nbytes)
         return selection
 
-    async def _respond(self, selections: Sequence[Selection], form: Form) -> Response:
-        return await respond(self._found(selections), form, self._run)
+    async def _respond(self, selections: Sequence[Selection], form: Form, number: int | None = None) -> Response:
+        response = await respond(replace(self._found(selections), object=number), form, self._run)
+        if number is not None:
+            response.headers["Maskgate-Object"] = str(number)
+        return response
 
     async def _keep(self, changed: Session, response: Response) -> Response:
         await self.job.services.sessions.replace(self.session, changed)
-        if changed.events:
-            response.headers["Maskgate-Object"] = str(changed.events[-1].object)
         response.headers["Maskgate-Revision"] = str(changed.revision)
         return response
 
@@ -195,8 +204,8 @@ async def begin(
     async with job.turn():
         given = "prompt" in job.body
         prompts = await job.run("decode", read_prompts, job.body["prompt"], limits) if given else {}
-        (info,) = await probe_parts(job, ["image"])
-        await job.run("decode", check_prompts, prompts, selector, info.size, limits)
+        (info,) = await probe_parts(job, ["image"], least=LEAST_SIDE)
+        prompts = await job.run("decode", check_prompts, prompts, selector, info.size, limits)
         # The image itself is something to do too.
         job.reservation.expect(1 + len(prompts))
         job.reservation.grow(info.pixels * BYTES_PER_PIXEL)

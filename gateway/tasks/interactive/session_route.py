@@ -19,7 +19,7 @@ from gateway.scheduling.prices import Kind
 from gateway.sessions.store import Session
 from gateway.settings import LimitSettings
 from gateway.tasks.interactive.inputs import check_threshold
-from gateway.tasks.interactive.outputs import Extra, Form
+from gateway.tasks.interactive.outputs import Extra, Form, InjectedShaping
 from gateway.tasks.interactive.pipeline import choose_selector
 from gateway.tasks.interactive.schema import MaskAnswer, SessionAnswer, session_answer
 from gateway.tasks.interactive.session_clicks import read_click
@@ -29,7 +29,7 @@ from gateway.tasks.interactive.spec import TASK
 _MASK: dict[int | str, Documentation] = {
     200: {
         "description": "The object in question as `POST /v1/interactive` answers it; 1 is its value in the PNG. "
-        "`Maskgate-Object` has its number in the session, `Maskgate-Revision` the session's revision.",
+        "`Maskgate-Object` has the number in the session of what changed, `Maskgate-Revision` the session's revision.",
         "model": MaskAnswer,
         "content": {PNG: BINARY},
     },
@@ -89,9 +89,9 @@ router = APIRouter(
 )
 
 
-async def _form(query: Annotated[FormQuery[Extra], form_query(TASK, Extra)]) -> Form:
+async def _form(query: Annotated[FormQuery[Extra], form_query(TASK, Extra)], shaped: InjectedShaping) -> Form:
     # A plain function would be run in a thread.
-    return Form.wanted(query)
+    return Form.wanted(query, shaped)
 
 
 InjectedForm = Annotated[Form, Depends(_form)]
@@ -114,6 +114,7 @@ async def create(
     tenant: InjectedTenant,
     wanted: Annotated[ModelQuery, model_query(TASK)],
     form: Annotated[FormQuery[Extra], form_query(TASK, Extra, overlay=False)],
+    shaped: InjectedShaping,
     threshold: Annotated[
         float | None, Query(gt=0, lt=1, description="Pixels of a probability above it are the object's")
     ] = None,
@@ -127,7 +128,7 @@ async def create(
     check_threshold(selector, threshold)
 
     async def work(job: Job[Parts]) -> Response:
-        session, answer = await begin(job, tenant, selector, threshold, Form(JSON, False, form.include))
+        session, answer = await begin(job, tenant, selector, threshold, Form(JSON, False, form.include, shaped))
         encoded = await job.run("encode", _state, session, services, answer)
         headers = {"Location": f"{router.prefix}/{session.id}"} | notice_headers(session.notices)
         return Response(encoded, 201, headers, JSON)
@@ -166,12 +167,22 @@ async def click(
 
 @router.delete("/{session}/clicks/last", summary="Take the last click back", responses=_MASK, response_class=Response)
 async def undo(
-    request: Request, services: InjectedServices, tenant: InjectedTenant, form: InjectedForm, session: str
+    request: Request,
+    services: InjectedServices,
+    tenant: InjectedTenant,
+    form: InjectedForm,
+    session: str,
+    number: Annotated[
+        int | None, Query(alias="object", ge=1, description="Number of the object; without it the one clicked last")
+    ] = None,
 ) -> Response:
-    """Return the object that was clicked last before it; without any, nothing: a PNG of zeros, no objects."""
+    """Return what is left of the object whose click it was; of one without clicks a PNG of zeros, no objects.
+
+    `Maskgate-Object`, and `object` in JSON, name the object.
+    """
 
     async def work(job: Job[None]) -> Response:
-        return await (await Sitting.of(job, tenant, session)).take_back(form)
+        return await (await Sitting.of(job, tenant, session)).take_back(number, form)
 
     return await serve_admitted(services, request, _CLICKED, _read_nothing, work)
 

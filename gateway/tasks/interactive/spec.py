@@ -17,7 +17,7 @@ EXAMPLES: dict[str, Any] = {
     "extreme points": {"extreme": [[218, 200], [300, 42], [370, 180], [290, 320]]},
     "outline": {"polygon": [[218, 42], [370, 42], [290, 320]]},
     "strokes": {"strokes": {"object": [[[290, 100], [300, 250]]], "background": [[[10, 10], [470, 10]]]}},
-    "two objects": {"objects": [{"box": [10, 10, 90, 90]}, {"box": [60, 60, 200, 150], "tight": True}]},
+    "two objects": {"objects": [{"box": [10, 10, 90, 90]}, {"box": [60, 60, 200, 150]}]},
 }
 """Prompts, by what they show."""
 
@@ -70,10 +70,13 @@ TASK = TaskSpec(
         Part(
             "prompt",
             'One object, or several as `{"objects": […]}`, later ones on top. Coordinates are (x, y) pixels of '
-            'the upright image, origin at the centre of the top left pixel. A box is two opposite corners; `"tight": '
-            "true` says that it touches the object. click-lite0 takes a box and any clicks, iog a box and one positive "
-            "click; both find an inside click where none is given. dextr takes four extreme points, grabcut a box and "
-            "any clicks, watershed strokes or clicks of both kinds, polygon an outline.",
+            "the upright image, origin at the centre of the top left pixel; up to two pixels outside are taken for the "
+            "border. A box is two opposite corners, the larger bounds a pixel beyond the last one, as in answers and "
+            'in COCO; it touches the object, unless `"tight": false` says that it was drawn a little outside, which is '
+            "one to click-lite0. `mask`, run lengths of a former answer, stands for a box and a click. click-lite0 "
+            "takes a box or clicks or both, iog a box or one positive click or both; what is not given they find. "
+            "dextr takes four extreme points, grabcut a box and any clicks, watershed strokes or clicks of both kinds, "
+            "polygon an outline.",
             media_types=("application/json",),
             examples=tuple(json.dumps(example) for example in EXAMPLES.values()),
         ),

@@ -20,8 +20,12 @@ MODEL = "bd-siamunet"
 def request() -> InferenceRequest:
     # Its tensors are of floats, whatever their type.
     data = TensorData.parse_obj(TILES.astype(float).reshape(-1).tolist())
-    inputs = [RequestInput(name=n, shape=list(TILES.shape), datatype="UINT8", data=data) for n in ("pre", "post")]
-    return InferenceRequest(id="o-1", inputs=inputs, outputs=[RequestOutput(name="label_map")])
+    inputs = [
+        RequestInput(name=name, shape=list(TILES.shape), datatype="UINT8", data=data, parameters=None)
+        for name in ("pre", "post")
+    ]
+    asked = [RequestOutput(name="label_map", parameters=None)]
+    return InferenceRequest(id="o-1", inputs=inputs, outputs=asked, parameters=None)
 
 
 def labels(answer: Any) -> list[int]:
@@ -43,7 +47,7 @@ def main() -> None:
         told: dict[str, Any] = {
             "server": server.name,
             "extensions": list(server.extensions),
-            "inputs": [(tensor.name, tensor.datatype, list(tensor.shape)) for tensor in model.inputs],
+            "inputs": [(tensor.name, tensor.datatype, list(tensor.shape)) for tensor in model.inputs or ()],
             "version": client.read_model_version_metadata(MODEL, "1").name,
             "labels": labels(client.model_infer(MODEL, request=request())),
             "labels of a version": labels(client.model_version_infer(MODEL, "1", request=request())),

@@ -20,9 +20,9 @@ ROOT = Path(__file__).resolve().parents[3]
 
 GATEWAY, CLIENT, EXPORT = "maskgate-gateway", "maskgate", "python -m export"
 COMMANDS: Mapping[str, Sequence[str]] = {
-    GATEWAY: ("", "serve", "settings", "key"),
+    GATEWAY: ("", "serve", "settings", "key", "models", "models pull", "models push", "models verify"),
     CLIENT: ("", "example", "damage", "segment", "ct", "radiograph", "waste", "ask", "models"),
-    EXPORT: ("", "train", "build", "verify", "import", "evaluate", "list", "compare", "features"),
+    EXPORT: ("", "train", "build", "verify", "import", "evaluate", "list", "compare", "features", "hold-out"),
 }
 """Command → its subcommands; the help of "" lists them, so that a new one is noticed."""
 
@@ -65,7 +65,7 @@ def _main() -> None:
     helped: dict[str, Any] = {}
     for command, subcommands in COMMANDS.items():
         for subcommand in subcommands:
-            status, text = _said(command, [*([subcommand] if subcommand else []), "--help"])
+            status, text = _said(command, [*subcommand.split(), "--help"])
             helped[f"{command} {subcommand}".strip()] = {"exit": status, "says": normalised(text)}
     status, text = _said(GATEWAY, ["settings"])
     print(json.dumps({"help": helped, "settings": {"exit": status, "says": _portable(json.loads(text))}}))

@@ -7,6 +7,7 @@ import json
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from hashlib import sha256
 from io import BytesIO
 from typing import Any
 
@@ -94,6 +95,8 @@ CT: dict[str, Any] = {
     "slices": [
         {
             "number": 0,
+            "instance": "1.2.3",
+            "position": [-160.0, -160.0, 2.5],
             "imaged_pixels": 10,
             "lesions": [{"value": 1, "pixels": 5, "imaged_share": 0.5, "area_mm2": 2.1}],
         },
@@ -118,12 +121,18 @@ SCENE: dict[str, Any] = {
     "alignment": {"asked": "auto", "overlap": 0.5, "shift": [1.2, -0.7], "confidence": 0.67, "corrected": True},
     "observed_share": 0.5,
     "featureless_share": 0.1,
-    "classes": [entry | {"area_m2": 2.5, "buildings": entry["value"] // 4} for entry in REPORT["classes"]],
+    "classes": [
+        entry | {"area_m2": 2.5, "buildings": entry["value"] // 4, "uncertain": 0} for entry in REPORT["classes"]
+    ],
     "districts": [
         {"id": "n", "name": "North", "classes": [{"value": 4, "name": "destroyed", "buildings": 1, "area_m2": 0.72}]},
         {"id": None, "name": None, "classes": [{"value": 4, "name": "destroyed", "buildings": 0, "area_m2": 0.0}]},
     ],
-    "regions": [entry | {"area_m2": 0.72} for entry in REPORT["regions"]],
+    "regions": [
+        entry
+        | {"area_m2": 0.72, "district": "n", "scores": {"destroyed": 1.0}, "uncertain": False, "disagreement": 0.04}
+        for entry in REPORT["regions"]
+    ],
     "footprints": [
         {
             "id": "way/1",
@@ -131,6 +140,8 @@ SCENE: dict[str, Any] = {
             "name": "destroyed",
             "confidence": 0.75,
             "scores": {"no-damage": 0.25, "destroyed": 0.75},
+            "uncertain": True,
+            "disagreement": None,
             "observed_share": 1.0,
             "not_assessed": False,
             "pixels": 2,
@@ -225,6 +236,16 @@ TASKS: dict[str, Any] = {
             "answer": "masks",
         },
         {
+            "name": "ct",
+            "title": "Lesions in CT",
+            "default_model": "cogseg",
+            "parts": [
+                {"name": "image", "description": "DICOM", "required": True, "media_types": ["application/dicom"]}
+            ],
+            "formats": ["image/png", "application/json"],
+            "answer": "label map",
+        },
+        {
             "name": "count",
             "title": "How many there are",
             "default_model": "counter",
@@ -232,9 +253,19 @@ TASKS: dict[str, Any] = {
             "formats": ["application/json"],
             "answer": "number",
         },
+        {
+            "name": "waste",
+            "title": "Waste on photographs",
+            "default_model": "waste-fanet",
+            "parts": [{"name": "image", "description": "PNG", "required": True, "media_types": ["image/png"]}],
+            "formats": ["image/png", "application/json"],
+            "answer": "label map",
+        },
     ]
 }
-"""Tasks that a gateway of another day has, none of which this client knows by name but one."""
+"""Tasks that a gateway of another day has, most of which this client does not know by name."""
+RESULT = b"an answer"
+"""What each item of a job is answered with."""
 HEADERS = {
     "x-request-id": "r-1",
     "server-timing": "decode;dur=12.5, infer;dur=80",
@@ -270,6 +301,8 @@ class FakeGateway:
     instead: Callable[[httpx.Request], httpx.Response | None] = lambda _: None
     clicked: list[int] = field(default_factory=list)
     """The object of each click of the one session."""
+    left: int = 0
+    """Items of the one job."""
 
     @property
     def transport(self) -> httpx.MockTransport:
@@ -282,6 +315,8 @@ class FakeGateway:
     def _usual(self, request: httpx.Request) -> httpx.Response:
         if request.url.path.startswith("/v1/interactive"):
             return self._interactive(request)
+        if request.url.path.startswith(("/v1/jobs", "/v1/uploads")):
+            return self._jobs(request)
         model = {"name": "bd-siamunet", "state": "ready", "task": "damage", "version": 1, "digest": "sha256:00"}
         broken = {"name": "broken", "state": "failed", "reason": "no card.json"}
         match request.url.path:
@@ -317,7 +352,9 @@ class FakeGateway:
             case "/v1/ct" if request.headers["accept"] == "application/json":
                 wanted = request.url.params.get_list("include")
                 files = {name: b64encode(name.encode()).decode() for name in wanted}
-                return httpx.Response(200, headers=HEADERS, json=CT | {"files": files})
+                kept = [{"form": "dicom", "series": "1.2.4", "instance": "1.2.4.5"}]
+                stored = kept if "store" in request.url.params else []
+                return httpx.Response(200, headers=HEADERS, json=CT | {"files": files, "stored": stored})
             case "/v1/ct":
                 kind = request.headers["accept"]
                 return httpx.Response(200, headers=HEADERS | {"content-type": kind}, content=f"{kind}".encode())
@@ -343,6 +380,40 @@ class FakeGateway:
             where = "pictures" if name in ("label_map", "overlay", "quicklook") else "files"
             parts[where][name] = b64encode(contents[name]).decode()
         return httpx.Response(200, headers=HEADERS, json=SCENE | parts)
+
+    def _jobs(self, request: httpx.Request) -> httpx.Response:
+        match request.method, request.url.path.split("/")[2:]:
+            case "POST", ["uploads"]:
+                return httpx.Response(201, headers={"location": "/v1/uploads/u-1"})
+            case "PATCH", ["uploads", _]:
+                ends = int(request.headers["upload-offset"]) + len(request.read())
+                return httpx.Response(204, headers={"upload-offset": str(ends)})
+            case "POST", ["jobs"]:
+                self.left = len(json.loads(request.read())["items"])
+                return httpx.Response(202, json=self._job())
+            case "GET", ["jobs"]:
+                return httpx.Response(200, json={"jobs": [self._job()]})
+            case "GET", ["jobs", "j-1"]:
+                return httpx.Response(200, json=self._job() | {"items": self._items(), "more": None})
+            case "GET", ["jobs", "j-1", "results", _]:
+                return httpx.Response(200, content=RESULT)
+            case "DELETE", ["jobs", "j-1"]:
+                return httpx.Response(204)
+        return problem(404, "job-not-found")
+
+    def _job(self) -> dict[str, Any]:
+        counts = dict.fromkeys(("waiting", "running", "failed", "cancelled"), 0)
+        times = {"created": "2026-01-01T00:00:00Z", "ended": "2026-01-01T00:00:01Z", "expires": "2026-01-08T00:00:00Z"}
+        return {"id": "j-1", "task": "waste", "state": "done", "total": self.left, "done": self.left, **counts, **times}
+
+    def _items(self) -> list[dict[str, Any]]:
+        digest = f"sha256:{sha256(RESULT).hexdigest()}"
+        told = {"media_type": "image/png", "bytes": len(RESULT), "digest": digest, "headers": {}}
+        nothing = {"name": "", "state": "done", "tries": 1, "problem": None, "progress": None}
+        return [
+            {"number": number, "result": {"url": f"/v1/jobs/j-1/results/{number}", **told}, **nothing}
+            for number in range(self.left)
+        ]
 
     def _interactive(self, request: httpx.Request) -> httpx.Response:
         match request.method, request.url.path.removeprefix("/v1/interactive").split("/")[1:]:

@@ -85,7 +85,7 @@ def test_snippets_run_one_after_the_other(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_options_that_are_named_exist(capsys: pytest.CaptureFixture[str]) -> None:
-    commands = ("example", "damage", "segment", "ct", "radiograph", "waste", "ask", "models")
+    commands = ("example", "damage", "segment", "ct", "radiograph", "waste", "ask", "batch", "models")
     for command in commands:
         with pytest.raises(SystemExit):
             main([command, "--help"])

@@ -85,6 +85,17 @@ def test_a_series_is_asked_for_as_it_was_stored_and_its_parts_come_back() -> Non
     assert request.headers["Authorization"] == "Bearer t0ken"
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        'multipart/related; type="application/dicom"; boundary="drawn"',
+        'Multipart/Related; start="<1>"; boundary=drawn; type="application/dicom; transfer-syntax=1.2.840.10008.1.2.1"',
+    ],
+)
+def test_servers_write_the_type_in_several_ways(kind: str) -> None:
+    assert run(fetched(server(answering(content=enclosed([b"one", b"two"]), kind=kind)))) == [b"one", b"two"]
+
+
 def test_a_user_has_a_password() -> None:
     def handle(request: httpx.Request) -> httpx.Response:
         assert request.headers["Authorization"] == "Basic bWU6c2VjcmV0"

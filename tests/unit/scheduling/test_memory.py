@@ -5,7 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import rasterio
 
 from gateway.scheduling import memory
 
@@ -165,6 +167,62 @@ asyncio.run(main())
 def test_a_picture_that_there_is_no_memory_for_is_not_called_unreadable() -> None:
     found = said(PICTURES, str(64 << 20)).split()
     assert found == ["overloaded"] * 3 + ["decoded", "image-unreadable"]
+
+
+# A TIFF of one tile, which GDAL holds whole.
+RASTER = """
+import asyncio, sys, warnings
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+from gateway.errors import MaskgateError
+from gateway.media.gdal import reading_raster
+from gateway.scheduling.memory import bound_memory
+from gateway.scheduling.timeline import Timeline
+from gateway.scheduling.workers import Workers
+
+def written(side):
+    from rasterio.io import MemoryFile
+    form = dict(driver="GTiff", width=side, height=side, count=3, dtype="uint8", compress="deflate")
+    with MemoryFile() as file:
+        with file.open(**form, tiled=True, blockxsize=side, blockysize=side) as raster:
+            raster.write(np.full((3, side, side), 7, np.uint8))
+        return bytes(file.read())
+
+def read(data):
+    from rasterio.io import MemoryFile
+    from rasterio.windows import Window
+    with reading_raster("The raster cannot be read."), MemoryFile(data) as file, file.open() as raster:
+        return raster.read(1, window=Window(0, 0, 64, 64))
+
+async def main():
+    workers = Workers(ThreadPoolExecutor(1))
+    for data in rasters:
+        try:
+            await workers.run(Timeline(60), "decode", read, data)
+            print("read")
+        except MaskgateError as error:
+            print(error.code)
+
+warnings.simplefilter("ignore")
+small, damaged = written(64), bytearray(written(256))
+damaged[len(damaged) // 2 :] = bytes(len(damaged) - len(damaged) // 2)
+rasters = [open(sys.argv[1], "rb").read(), small, bytes(damaged)]
+read(small)
+(data,) = (line.split()[1] for line in open("/proc/self/status") if line.startswith("VmData"))
+if bound_memory(int(data) * 1024 + (48 << 20)) is None:
+    sys.exit("other C library")
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone bounds what a process may write")
+def test_so_is_a_raster(tmp_path: Path) -> None:
+    form = {"driver": "GTiff", "width": 6000, "height": 6000, "count": 3, "dtype": "uint8", "compress": "deflate"}
+    tile = {"tiled": True, "blockxsize": 6000, "blockysize": 6000}
+    path = tmp_path / "large.tif"
+    with rasterio.open(path, "w", **form, **tile) as raster:
+        raster.write(np.full((3, 6000, 6000), 7, np.uint8))
+    assert said(RASTER, str(path)).split() == ["overloaded", "read", "image-unreadable"]
 
 
 def test_the_bound_is_shared_out_and_follows_the_control_group(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -38,8 +38,8 @@ export function paint(context, scale, state, underway) {
   if (underway.cursor) cross(context, scale, underway.cursor, state.negative);
 }
 
-/** @param {[Point, Point]} box @returns {number[]} centres of its corner pixels */
-export const corners = ([a, b]) => [a.x - 0.5, a.y - 0.5, b.x - 0.5, b.y - 0.5];
+/** @param {[Point, Point]} box @returns {number[]} its edges, the far ones beyond its last pixels, as prompts have them */
+export const corners = ([a, b]) => [Math.min(a.x, b.x), Math.min(a.y, b.y), Math.max(a.x, b.x), Math.max(a.y, b.y)];
 
 /** @param {CanvasRenderingContext2D} context @param {number} scale @param {Selected} object @param {boolean} active */
 function mask(context, scale, { found, colour }, active) {
@@ -70,7 +70,7 @@ function marks(context, scale, event, pending) {
   if (event.box) {
     const [x0, y0, x1, y1] = event.box;
     context.setLineDash(pending ? [5 / scale, 4 / scale] : []);
-    stroked(context, scale, () => context.strokeRect(x0 + 0.5, y0 + 0.5, x1 - x0, y1 - y0), "#fff", 1.5);
+    stroked(context, scale, () => context.strokeRect(x0, y0, x1 - x0, y1 - y0), "#fff", 1.5);
     context.setLineDash([]);
   }
   for (const [x, y] of event.positive ?? []) mark(context, scale, x, y, "+", pending);

@@ -35,9 +35,22 @@ from maskgate_client.errors import (
     Unreachable,
 )
 from maskgate_client.images import ImageInput
+from maskgate_client.jobs.answers import JobItem, JobResult, JobStatus
+from maskgate_client.jobs.handle import AsyncJob, Job
 from maskgate_client.progress import Progress
 from maskgate_client.service import Task, TaskPart
-from maskgate_client.tasks.ct.answers import CtForm, CtInput, CtReport, CtSlice, Lesion, SliceLesion, Spacing
+from maskgate_client.tasks.ct.answers import (
+    CtForm,
+    CtInput,
+    CtReport,
+    CtSlice,
+    Lesion,
+    PacsSeries,
+    SliceLesion,
+    Spacing,
+    StoredFile,
+    StoredForm,
+)
 from maskgate_client.tasks.damage.answers import (
     Align,
     Alignment,
@@ -52,8 +65,10 @@ from maskgate_client.tasks.damage.answers import (
     SceneFile,
     SceneForm,
     SceneReport,
+    Tta,
 )
 from maskgate_client.tasks.interactive.answers import (
+    Candidate,
     MaskProvenance,
     MaskReport,
     ObjectMask,
@@ -72,8 +87,10 @@ __all__ = [
     "Align",
     "Alignment",
     "AsyncClient",
+    "AsyncJob",
     "AsyncSession",
     "Busy",
+    "Candidate",
     "ClassShare",
     "Client",
     "Conflict",
@@ -92,6 +109,10 @@ __all__ = [
     "FilmVerdict",
     "Footprint",
     "ImageInput",
+    "Job",
+    "JobItem",
+    "JobResult",
+    "JobStatus",
     "LabelMapReport",
     "Lesion",
     "MaskProvenance",
@@ -101,6 +122,7 @@ __all__ = [
     "ModelStatus",
     "ObjectMask",
     "Origin",
+    "PacsSeries",
     "Part",
     "Problem",
     "Progress",
@@ -122,8 +144,11 @@ __all__ = [
     "SessionState",
     "SliceLesion",
     "Spacing",
+    "StoredFile",
+    "StoredForm",
     "Task",
     "TaskPart",
+    "Tta",
     "UnexpectedAnswer",
     "Unreachable",
     "WasteReport",

@@ -35,6 +35,8 @@ class Call(Generic[T]):
         params: query.
         files: multipart parts: name → (file name, bytes, media type).
         json: the body, where it is JSON.
+        content: the body, where it is bytes.
+        headers: beside those that every call has.
         statuses: the statuses that are answers and not problems.
         progress: is told how far it is, while it waits.
         seconds: how long the answer may take; None: as long as the client waits for others.
@@ -49,6 +51,8 @@ class Call(Generic[T]):
     params: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     files: Mapping[str, Part] | None = None
     json: Mapping[str, Any] | None = None
+    content: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     statuses: tuple[int, ...] = (200,)
     progress: Tell | None = None
     seconds: float | None = None

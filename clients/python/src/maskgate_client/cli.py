@@ -18,6 +18,7 @@ from maskgate_client.command import MisuseError, Parents, align, describe, fail,
 from maskgate_client.connection import DEFAULT_URL, is_key
 from maskgate_client.errors import MaskgateError, Unreachable
 from maskgate_client.images import png_bytes
+from maskgate_client.jobs import command as jobs
 from maskgate_client.scenes import SMALLEST, draw_scene
 from maskgate_client.tasks.ct import command as ct
 from maskgate_client.tasks.damage import command as damage
@@ -95,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
         "--model-version", type=number(1, 999_999_999), metavar="N", help="default: the newest that is ready"
     )
     _add_example(commands)
-    for task in (damage, interactive, ct, radiograph, waste, generic):
+    for task in (damage, interactive, ct, radiograph, waste, generic, jobs):
         task.add(commands, Parents(remote, model))
     models = commands.add_parser("models", parents=[remote], help="list the gateway's models")
     models.set_defaults(run=_models)

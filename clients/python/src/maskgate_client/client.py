@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
@@ -15,6 +16,8 @@ from maskgate_client import service
 from maskgate_client.call import Call
 from maskgate_client.connection import DEFAULT_URL, Retry, arguments, options, unreachable
 from maskgate_client.errors import Busy, MaskgateError
+from maskgate_client.jobs import protocol as job_calls
+from maskgate_client.jobs.handle import AsyncJob, Job, submitting, submitting_async
 from maskgate_client.methods import awaited, blocking
 from maskgate_client.progress import PATIENCE, Progress, followed, followed_async
 from maskgate_client.tasks.ct import protocol as ct_calls
@@ -69,9 +72,15 @@ class Client:
     waste = blocking(waste_calls.waste)
     tasks = blocking(service.tasks)
     ask = blocking(generic_calls.ask)
+    submit = submitting(job_calls.submit)
+    jobs = blocking(job_calls.jobs)
     models = blocking(service.models)
     card = blocking(service.card)
     ready = blocking(service.ready)
+
+    def job(self, id: str) -> Job:
+        """Return a job that was left before, perhaps by another program; nothing is sent yet."""
+        return Job(self, id)
 
     def close(self) -> None:
         """Close the connections."""
@@ -100,6 +109,17 @@ class Client:
         with suppress(httpx.RequestError, MaskgateError):
             return asked.result(self._http.request(**arguments(asked), timeout=PATIENCE))
         return None
+
+    @contextmanager
+    def _lines(self, call: Call[None]) -> Iterator[Iterator[str]]:
+        try:
+            with self._http.stream(**arguments(call)) as response:
+                if response.status_code != 200:
+                    response.read()
+                call.result(response)
+                yield response.iter_lines()
+        except httpx.RequestError as error:
+            raise unreachable(self._http.base_url, error) from error
 
     def _carry(self, call: Call[T]) -> T:
         attempt = 1
@@ -148,9 +168,15 @@ class AsyncClient:
     waste = awaited(waste_calls.waste)
     tasks = awaited(service.tasks)
     ask = awaited(generic_calls.ask)
+    submit = submitting_async(job_calls.submit)
+    jobs = awaited(job_calls.jobs)
     models = awaited(service.models)
     card = awaited(service.card)
     ready = awaited(service.ready)
+
+    def job(self, id: str) -> AsyncJob:
+        """Return a job that was left before, perhaps by another program; nothing is sent yet."""
+        return AsyncJob(self, id)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -179,6 +205,17 @@ class AsyncClient:
         with suppress(httpx.RequestError, MaskgateError):
             return asked.result(await self._http.request(**arguments(asked), timeout=PATIENCE))
         return None
+
+    @asynccontextmanager
+    async def _lines(self, call: Call[None]) -> AsyncIterator[AsyncIterator[str]]:
+        try:
+            async with self._http.stream(**arguments(call)) as response:
+                if response.status_code != 200:
+                    await response.aread()
+                call.result(response)
+                yield response.aiter_lines()
+        except httpx.RequestError as error:
+            raise unreachable(self._http.base_url, error) from error
 
     async def _carry(self, call: Call[T]) -> T:
         attempt = 1

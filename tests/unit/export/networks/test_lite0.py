@@ -27,7 +27,7 @@ def test_the_encoder_has_the_published_number_of_parameters() -> None:
     assert encoder.channels == (16, 24, 40, 112, 320)
 
 
-@pytest.mark.parametrize(("architecture", "parameters"), [("click_unet", 3_999_121)])
+@pytest.mark.parametrize(("architecture", "parameters"), [("click_unet", 3_999_121), ("siamese_lite0", 3_690_701)])
 def test_networks_on_the_encoder_have_the_documented_number_of_parameters(architecture: str, parameters: int) -> None:
     with torch.device("meta"):
         assert size_of(build_network(architecture)) == parameters

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rio_cogeo.cogeo import cog_validate
 
 from gateway.media.gdal import contained
-from gateway.media.geo.cog import NOT_OBSERVED, LabelMapFile
+from gateway.media.geo.cog import NOT_OBSERVED, CogFile
 from gateway.media.geo.georeference import GeoGrid
 from tests.support.geotiffs import gdal, grid
 
@@ -35,7 +35,7 @@ def labels(height: int, width: int) -> UInt8:
 
 def cog(drawn: UInt8, place: GeoGrid | None) -> bytes:
     height, width = drawn.shape
-    with LabelMapFile(width, height, PALETTE, place) as file:
+    with CogFile(width, height, PALETTE, place) as file:
         for y in range(0, height, 77):
             file.write(drawn[y : y + 77])
         return file.geotiff(NAMES, {"model": "bd-siamunet", "version": "1"})
@@ -96,7 +96,7 @@ def test_gdals_own_tools_open_it(tmp_path: Path) -> None:
 def test_rows_may_come_in_bands_of_any_height(heights: list[int], width: int) -> None:
     height = sum(heights)
     drawn = np.random.default_rng(height).integers(0, 5, (height, width), np.uint8)
-    with LabelMapFile(width, height, PALETTE, None) as file:
+    with CogFile(width, height, PALETTE, None) as file:
         for end, rows in zip(np.cumsum(heights), heights, strict=True):
             file.write(drawn[end - rows : end])
         assert (file.read(slice(0, height), slice(0, width)) == drawn).all()
@@ -109,7 +109,7 @@ def test_nothing_touches_the_disk_and_memory_is_given_back(tmp_path: Path, monke
     cog(labels(1100, 1300), grid(1300, 1100))
     assert list(tmp_path.iterdir()) == []
     assert _held() == before
-    with LabelMapFile(1300, 1100, PALETTE, None):
+    with CogFile(1300, 1100, PALETTE, None):
         assert len(_held()) == len(before) + 3
 
 

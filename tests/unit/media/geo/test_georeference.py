@@ -10,7 +10,7 @@ from rasterio.io import MemoryFile
 from shapely import Polygon
 
 from gateway.media.gdal import contained
-from gateway.media.geo.cog import LabelMapFile
+from gateway.media.geo.cog import CogFile
 from gateway.media.geo.geography import old_datum
 from gateway.media.geo.georeference import GeoGrid
 from tests.support.geotiffs import grid, opened, smooth, write
@@ -106,7 +106,7 @@ def test_heights_are_no_part_of_an_images_reference_system(code: int) -> None:
     expected = grid(64, 64)
     assert found.gsd == pytest.approx(expected.gsd)
     np.testing.assert_allclose(found.to_lon_lat([(3, 9)]), expected.to_lon_lat([(3, 9)]), atol=1e-9)
-    with LabelMapFile(64, 64, np.zeros((2, 3), np.uint8), found) as labels:
+    with CogFile(64, 64, np.zeros((2, 3), np.uint8), found) as labels:
         labels.write(np.zeros((64, 64), np.uint8))
         content = labels.geotiff(["a", "b"], {})
     with contained(), MemoryFile(content) as memory, memory.open() as file:

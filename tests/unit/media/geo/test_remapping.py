@@ -10,7 +10,7 @@ from affine import Affine
 from gateway.media.gdal import contained
 from gateway.media.geo.alignment import AlignedRaster, aligned, warped
 from gateway.media.geo.georeference import GeoGrid, applied
-from gateway.media.geo.remapping import CLOSE, RemappedRaster, coordinates
+from gateway.media.geo.remapping import CLOSE, Coordinates, RemappedRaster, coordinates
 from tests.support.geotiffs import grid, ground, opened, whole, write
 
 SIZE = 700
@@ -53,6 +53,42 @@ def test_coordinates_are_within_a_twentieth_of_a_pixel(source: GeoGrid, target: 
         # OpenCV rounds to 1/32 pixel besides.
         assert off <= CLOSE
         assert off + 1 / 64 < 0.05
+
+
+@pytest.mark.parametrize("shift", [(0.0, 0.0), (3.4, -2.2)])
+@pytest.mark.parametrize("step", [0.5, 0.47, 0.21])
+@pytest.mark.parametrize("turn", [0, -20])
+def test_one_matrix_does_what_coordinates_of_all_pixels_do(
+    monkeypatch: pytest.MonkeyPatch, shift: tuple[float, float], step: float, turn: float
+) -> None:
+    corner = Affine.translation(366_640.3, 4_104_470.1) @ Affine.rotation(turn) @ Affine.scale(step, -step)
+    place = grid(600, 500, affine=corner)
+    pixels = ground(place).copy()
+    pixels[100:140, 200:260] = 0
+    post = opened(write(pixels, place, nodata=0))
+    straight = aligned(post, PRE, shift)
+    assert isinstance(straight, RemappedRaster)
+    found, seen = whole(straight)
+    part, _ = straight.read(slice(101, 340), slice(77, 500))
+    monkeypatch.setattr(Coordinates, "affine", None)
+    expected, expected_seen = whole(aligned(post, PRE, shift))
+    assert 0.05 < seen.mean() < 1
+    # On the very border rounding says.
+    assert np.count_nonzero(seen != expected_seen) < 100
+    both = seen & expected_seen
+    difference = np.abs(found.astype(int) - expected)[both]
+    assert (difference.max() <= 3, difference.mean() < 0.1) == (True, True)
+    np.testing.assert_allclose(part, found[101:340, 77:500], atol=1)
+
+
+def test_a_matrix_stands_for_what_is_straight_alone() -> None:
+    for where in ("the same system", "turned"):
+        found = coordinates(POST[where], PRE, (0, 0))
+        assert found is not None
+        assert found.affine is not None
+    wide = coordinates(WIDE, COARSE, (0, 0))
+    assert wide is not None
+    assert wide.affine is None
 
 
 @pytest.mark.parametrize("where", POST)

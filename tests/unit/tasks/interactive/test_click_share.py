@@ -18,7 +18,7 @@ PIXELS = ClickSpec(prompt="iog", size=256, margin=30, sigma=5, push=5)
 
 def prompt(scale: int, *, tight: bool = False) -> Prompt:
     """Return a box of 80 x 40 pixels with two clicks, at a scale."""
-    corners = ((100.0 * scale, 60.0 * scale), (180.0 * scale - 1, 100.0 * scale - 1))
+    corners = ((100.0 * scale, 60.0 * scale), (180.0 * scale, 100.0 * scale))
     return Prompt(
         corners=corners,
         positive=((140.0 * scale, 80.0 * scale),),

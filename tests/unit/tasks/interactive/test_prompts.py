@@ -13,7 +13,7 @@ from gateway.vision.clicks import Box
 SQUARE = ((10.0, 10.0), (50.0, 10.0), (50.0, 50.0), (10.0, 50.0))
 GOOD = (
     Prompt(corners=((10, 10), (40, 30))),
-    Prompt(corners=((40, 10), (10, 30)), positive=((20, 20),), negative=((99.4, -0.5),), tight=True),
+    Prompt(corners=((40, 10), (10, 30)), positive=((20, 20),), negative=((99.4, -0.5),), tight=False),
     Prompt(extreme=SQUARE),
     Prompt(polygon=SQUARE[:3]),
     Prompt(strokes=Strokes(object=(((5, 5), (9, 9)),), background=(((70, 70),),))),
@@ -29,21 +29,21 @@ def test_what_describes_something_passes(prompt: Prompt) -> None:
 def test_a_box_is_the_same_from_either_diagonal_in_either_order(corners: list[Point], other: bool) -> None:
     (x0, y0), (x1, y1) = corners
     prompt = Prompt(corners=((x0, y1), (x1, y0)) if other else ((x0, y0), (x1, y1)))
-    assert prompt.box == Box(7, 3, 30, 22)
+    assert prompt.box == Box(7, 3, 29, 21)
 
 
 @pytest.mark.parametrize(
     ("prompt", "error", "pointer"),
     [
         (Prompt(), PromptInvalid, None),
-        (Prompt(tight=True), PromptInvalid, None),
+        (Prompt(tight=False), PromptInvalid, None),
         (Prompt(positive=((nan, 3),)), PromptInvalid, "/positive/0"),
         (Prompt(positive=((3, 3),), negative=((3, 3), (4, -inf))), PromptInvalid, "/negative/1"),
         (Prompt(positive=((1e300, 3),)), ClickOutside, "/positive/0"),
-        (Prompt(positive=((99.6, 3),)), ClickOutside, "/positive/0"),
-        (Prompt(positive=((3, -0.6),)), ClickOutside, "/positive/0"),
-        (Prompt(corners=((3, 3), (100, 9))), ClickOutside, "/box"),
-        (Prompt(strokes=Strokes(background=(((1, 1),), ((2, 2), (3, 80))))), ClickOutside, "/strokes/background/1/1"),
+        (Prompt(positive=((101.1, 3),)), ClickOutside, "/positive/0"),
+        (Prompt(positive=((3, -2.1),)), ClickOutside, "/positive/0"),
+        (Prompt(corners=((3, 3), (103, 9))), ClickOutside, "/box"),
+        (Prompt(strokes=Strokes(background=(((1, 1),), ((2, 2), (3, 82))))), ClickOutside, "/strokes/background/1/1"),
         (Prompt(corners=((3, 3), (3, 3))), PromptInvalid, "/box"),
         (Prompt(corners=((3, 3), (3.4, 9))), PromptInvalid, "/box"),
         (Prompt(corners=((3, 9), (30, 9.2))), PromptInvalid, "/box"),
@@ -62,6 +62,30 @@ def test_what_describes_nothing_is_refused(prompt: Prompt, error: type[MaskgateE
     assert type(caught.value) is error
     assert caught.value.pointer == pointer
     assert caught.value.detail.endswith(".")
+
+
+def test_points_little_outside_are_taken_for_the_border() -> None:
+    prompt = Prompt(
+        corners=((-2, 3), (102, 82)),
+        positive=((100, 79.4), (101, 80.5)),
+        negative=((-1.5, 3),),
+        strokes=Strokes(object=(((-2, -2), (50, 81)),)),
+    )
+    checked = check_prompt(prompt, 100, 80, 1000)
+    assert checked.box == Box(0, 3, 99, 79)
+    assert checked.positive == ((99, 79), (99, 79))
+    assert checked.negative == ((0, 3),)
+    assert checked.strokes.object == (((0, 0), (50, 79)),)
+    inside = Prompt(corners=((0, 0), (100, 80)), positive=((3.3, 4.4),))
+    assert check_prompt(inside, 100, 80, 1000) == inside
+
+
+def test_a_mask_of_another_image_is_refused() -> None:
+    prompt = Prompt(corners=((1, 1), (9, 9)), size=(80, 100))
+    assert check_prompt(prompt, 100, 80, 1000) == prompt
+    with pytest.raises(PromptInvalid) as caught:
+        check_prompt(prompt, 99, 80, 1000)
+    assert caught.value.pointer == "/mask"
 
 
 def test_the_limit_is_told_and_reached() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from maskgate_client import CtReport, Lesion, Progress, SliceLesion, Spacing
+from maskgate_client import CtReport, Lesion, PacsSeries, Progress, SliceLesion, Spacing, StoredFile
 from maskgate_client.cli import main
 
 DICOM = bytes(128) + b"DICM" + b"and so on"
@@ -45,6 +45,7 @@ def test_a_report_says_what_the_gateway_said(ask: Any, gateway: Any) -> None:
     [
         ("dicom", "application/dicom", {}),
         ("nifti", "application/x-nifti", {}),
+        ("nrrd", "application/x-nrrd", {}),
         ("label_map", "image/png", {}),
         ("overlay", "image/png", {"overlay": "true"}),
     ],
@@ -64,6 +65,56 @@ def test_of_a_folder_only_dicom_files_leave_and_none_of_the_names(ask: Any, gate
             "000000": DICOM + b"1",
             "000001": DICOM + b"2",
         }
+
+
+def test_files_without_preamble_or_meta_information_are_dicom_too(ask: Any, gateway: Any, tmp_path: Path) -> None:
+    """Element (0002,0000) or (0008,0005) comes first: explicit, implicit, of big endian."""
+    bare = [
+        b"\x02\0\0\0UL\x04\0 and so on",
+        b"\x08\0\x05\0CS\x0a\0 and so on",
+        b"\x08\0\x05\0\x0a\0\0\0 and so on",
+        b"\0\x08\0\x05CS\0\x0a and so on",
+    ]
+    others = [b"", b"\x08", b"\x08\0\x05\0XX\xff\xff and so on", b"\0\x08\0\x05\0\0\0\x0a and so on", b"DICM"]
+    for number, content in enumerate([DICOM, *bare, *others]):
+        (tmp_path / str(number)).write_bytes(content)
+    report = ask("ct", tmp_path)
+    with zipfile.ZipFile(io.BytesIO(uploaded(gateway.requests[0]))) as archive:
+        assert [archive.read(name) for name in archive.namelist()] == [DICOM, *bare]
+    assert report.notices[-1] == "5 files of the folder do not begin as DICOM does and were not sent"
+
+
+def test_a_series_in_the_pacs_is_named_and_nothing_is_sent(ask: Any, gateway: Any) -> None:
+    report = ask("ct", PacsSeries("1.2", "1.2.3"), store=["report"], body_part="chest", model="m")
+    (request,) = gateway.requests
+    assert dict(request.url.params) == {
+        "source": "dicomweb",
+        "study": "1.2",
+        "series": "1.2.3",
+        "store": "report",
+        "body_part": "chest",
+        "model": "m",
+    }
+    assert request.read() == b""
+    assert report.stored == (StoredFile("dicom", "1.2.4", "1.2.4.5"),)
+    assert ask("ct_segmentation", PacsSeries("1.2", "1.2.3"), "dicom") == b"application/dicom"
+
+
+def test_what_a_caller_knows_better_is_said(ask: Any, gateway: Any) -> None:
+    ask("ct", NIFTI, scale=2, offset=-1024.0, series="7")
+    assert dict(gateway.requests[0].url.params) == {"scale": "2", "offset": "-1024.0", "series": "7"}
+
+
+def test_a_report_is_no_file_of_its_own(ask: Any, gateway: Any) -> None:
+    with pytest.raises(ValueError, match="not alone"):
+        ask("ct_segmentation", DICOM, "report")
+    assert gateway.requests == []
+
+
+def test_a_slice_is_known_by_its_file_and_place(ask: Any) -> None:
+    first, second = ask("ct", DICOM).slices
+    assert (first.instance, first.position) == ("1.2.3", (-160.0, -160.0, 2.5))
+    assert (second.instance, second.position) == (None, None)
 
 
 def test_a_folder_without_dicom_files_is_not_sent(ask: Any, gateway: Any, tmp_path: Path) -> None:
@@ -150,3 +201,35 @@ def test_the_command_names_a_file_that_is_not_there(
     assert "No such file" in capsys.readouterr().err
     assert main(["ct", str(tmp_path)], transport=gateway.transport) == 1
     assert "there is no DICOM file in it" in capsys.readouterr().err
+
+
+def test_the_command_takes_a_series_in_the_pacs(
+    gateway: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["ct", "--study", "1.2", "--series", "1.2.3", "--store", "dicom", "--out", str(tmp_path)]
+    assert main(arguments, transport=gateway.transport) == 0
+    (request,) = gateway.requests
+    assert request.url.params.get_list("store") == ["dicom"]
+    assert request.url.params.get_list("include") == []
+    assert [path.name for path in tmp_path.iterdir()] == ["1.2.3_ct.json"]
+    assert "Stored in the PACS: dicom 1.2.4.5" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--study", "1.2"], ["slice.dcm", "--study", "1.2"], ["slice.dcm", "--store", "dicom"]]
+)
+def test_the_command_takes_a_file_or_a_series_in_the_pacs(
+    gateway: Any, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert main(["ct", *arguments], transport=gateway.transport) == 2
+    assert "--study" in capsys.readouterr().err
+    assert gateway.requests == []
+
+
+def test_the_command_tells_of_files_that_were_left_out(
+    gateway: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, content in (("1", DICOM), ("2", b"Dear")):
+        (tmp_path / name).write_bytes(content)
+    assert main(["ct", str(tmp_path), "--out", str(tmp_path / "out")], transport=gateway.transport) == 0
+    assert "note: 1 files of the folder do not begin as DICOM does" in capsys.readouterr().err

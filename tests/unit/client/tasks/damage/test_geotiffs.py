@@ -47,7 +47,9 @@ def test_a_report_says_what_the_gateway_said(ask: Any, gateway: Any) -> None:
     assert report.footprints is not None
     known = report.footprints[0]
     assert (known.id, known.value, known.box, known.properties) == ("way/1", 4, (1, 1, 3, 2), {"building": "school"})
+    assert (known.uncertain, known.disagreement) == (True, None)
     assert report.buildings[0].area_m2 == 0.72
+    assert (report.buildings[0].district, report.buildings[0].disagreement) == ("n", 0.04)
     assert report.buildings[0].box == (1, 1, 3, 2)
     assert report.counts() == {"no-damage": 0, "destroyed": 1}
     assert (report.pictures, report.files) == ({"quicklook": b"quicklook"}, {"geotiff": b"geotiff"})
@@ -69,11 +71,27 @@ def test_a_report_says_what_the_gateway_said(ask: Any, gateway: Any) -> None:
 
 @pytest.mark.parametrize(
     ("form", "accept"),
-    [("geojson", "application/geo+json"), ("geotiff", "image/tiff"), ("xview2", "application/zip")],
+    [
+        ("geojson", "application/geo+json"),
+        ("geotiff", "image/tiff"),
+        ("xview2", "application/zip"),
+        ("gpkg", "application/geopackage+sqlite3"),
+        ("flatgeobuf", "application/vnd.flatgeobuf"),
+        ("geoparquet", "application/vnd.apache.parquet"),
+    ],
 )
 def test_a_file_is_asked_for_by_its_media_type(ask: Any, gateway: Any, form: str, accept: str) -> None:
-    assert ask("damage_file", TIFF, TIFF, form, align="require") == accept.encode()
-    assert dict(gateway.requests[0].url.params) == {"align": "require"}
+    assert ask("damage_file", TIFF, TIFF, form, align="require", output_crs="source") == accept.encode()
+    assert dict(gateway.requests[0].url.params) == {"align": "require", "output_crs": "source"}
+
+
+def test_tiles_are_parts_of_one_name(ask: Any, gateway: Any) -> None:
+    told: list[Progress] = []
+    for progress in (None, told.append):
+        ask("damage_scene", [TIFF, TIFF + b"2"], TIFF, progress=progress)
+        body = gateway.requests[-1].read()
+        assert [body.count(f'name="{name}"; filename="{name}"'.encode()) for name in ("pre", "post")] == [2, 1]
+        assert TIFF + b"2" in body
 
 
 def test_progress_is_told(ask: Any) -> None:
@@ -82,14 +100,19 @@ def test_progress_is_told(ask: Any) -> None:
     assert told[-1] == Progress("send", 2 * len(TIFF), 2 * len(TIFF))
 
 
-@pytest.mark.parametrize("name", ["town.geojson", "town.gpkg", "town.tif", "TOWN.TIFF", "town.fgb"])
+@pytest.mark.parametrize(
+    "name", ["town.geojson", "town.gpkg", "town.tif", "TOWN.TIFF", "town.fgb", "town.parquet", "town.shp"]
+)
 def test_the_command_saves_the_file_named_and_a_small_picture(
     gateway: Any, pair: list[str], tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "new" / name
     assert main(["damage", *pair, "--out", str(out)], transport=gateway.transport) == 0
-    stem = Path(name).stem
-    assert sorted(path.name for path in out.parent.iterdir()) == sorted([name, f"{stem}_quicklook.png", f"{stem}.json"])
+    stem, ending = Path(name).stem, Path(name).suffix.lower()
+    beside = {".tif": [f"{stem}.qml", f"{stem}.sld", f"{name}.aux.xml"], ".shp": [f"{stem}{x}" for x in SHP]}
+    beside[".tiff"] = beside[".tif"]
+    expected = [name, f"{stem}_quicklook.png", f"{stem}.json", *beside.get(ending, [])]
+    assert sorted(path.name for path in out.parent.iterdir()) == sorted(expected)
     assert (out.parent / f"{stem}_quicklook.png").read_bytes() == b"quicklook"
     assert json.loads((out.parent / f"{stem}.json").read_text())["observed_share"] == 0.5
     shown = capsys.readouterr()
@@ -98,13 +121,33 @@ def test_the_command_saves_the_file_named_and_a_small_picture(
     assert "post image moved" in shown.err
 
 
-def test_a_geopackage_holds_the_features(gateway: Any, pair: list[str], tmp_path: Path) -> None:
+SHP = (".cpg", ".dbf", ".prj", ".shx")
+
+
+@pytest.mark.parametrize(("name", "form"), [("a.gpkg", "gpkg"), ("a.fgb", "flatgeobuf"), ("a.parquet", "geoparquet")])
+def test_what_the_gateway_writes_is_saved_as_it_comes(
+    gateway: Any, pair: list[str], tmp_path: Path, name: str, form: str
+) -> None:
+    for _ in range(2):  # the second time over the first
+        arguments = ["damage", *pair, "--out", str(tmp_path / name), "--output-crs", "source"]
+        assert main(arguments, transport=gateway.transport) == 0
+    assert (tmp_path / name).read_bytes() == form.encode()
+    assert gateway.requests[-1].url.params["output_crs"] == "source"
+
+
+def test_a_map_is_saved_with_its_styles(gateway: Any, pair: list[str], tmp_path: Path) -> None:
+    assert main(["damage", *pair, "--out", str(tmp_path / "town.tif")], transport=gateway.transport) == 0
+    for name, form in (("town.qml", "geotiff_qml"), ("town.sld", "geotiff_sld"), ("town.tif.aux.xml", "geotiff_aux")):
+        assert (tmp_path / name).read_bytes() == form.encode()
+
+
+def test_another_layer_holds_the_features(gateway: Any, pair: list[str], tmp_path: Path) -> None:
     from pyogrio.raw import read
 
-    out = tmp_path / "town.gpkg"
+    out = tmp_path / "town.shp"
     for _ in range(2):  # the second time over the first
         assert main(["damage", *pair, "--out", str(out)], transport=gateway.transport) == 0
-    meta, _, geometry, columns = read(out, layer="buildings")
+    meta, _, geometry, columns = read(out)
     assert meta["crs"] == "EPSG:4326"
     assert dict(zip(meta["fields"], (column[0] for column in columns), strict=True)) == {
         "class": "destroyed",
@@ -120,7 +163,7 @@ EMPTY = json.dumps({"type": "FeatureCollection", "districts": None, "features": 
 COLUMNS = ["class", "value", "confidence", "area_m2", "pixels"]
 
 
-@pytest.mark.parametrize("ending", ["gpkg", "fgb", "shp"])
+@pytest.mark.parametrize("ending", ["fgb", "shp"])
 def test_a_layer_of_no_building_keeps_its_columns(tmp_path: Path, ending: str) -> None:
     from pyogrio.raw import read
 
@@ -134,7 +177,7 @@ def test_a_layer_of_no_building_keeps_its_columns(tmp_path: Path, ending: str) -
     assert meta["crs"] == "EPSG:4326"
 
 
-@pytest.mark.parametrize("ending", ["gpkg", "fgb", "shp", "gml"])
+@pytest.mark.parametrize("ending", ["fgb", "shp", "gml"])
 def test_any_vector_format_holds_the_buildings(tmp_path: Path, ending: str) -> None:
     square = [[[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]]]
     properties = {"class": "destroyed", "value": 4, "confidence": None, "area_m2": 0.72, "pixels": 2, "district": 7}
@@ -165,11 +208,11 @@ def test_a_folder_may_have_a_dot(gateway: Any, pair: list[str], tmp_path: Path) 
         assert list((tmp_path / name).glob("*.geojson"))
 
 
-def test_without_its_library_a_geopackage_is_refused_before_anything_is_sent(
+def test_without_its_library_a_shapefile_is_refused_before_anything_is_sent(
     gateway: Any, pair: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyogrio", None)
-    assert main(["damage", *pair, "--out", str(tmp_path / "a.gpkg")], transport=gateway.transport) == 1
+    assert main(["damage", *pair, "--out", str(tmp_path / "a.shp")], transport=gateway.transport) == 1
     assert "maskgate-client[geo]" in capsys.readouterr().err
     assert [request.url.path for request in gateway.requests] == ["/readyz"]
 
@@ -182,11 +225,22 @@ def test_a_folder_of_geotiffs_becomes_a_folder_of_layers(gateway: Any, tmp_path:
     arguments = ["damage", str(tmp_path), "--out", str(out), "--format", "tif", "--align", "off"]
     assert main(arguments, transport=gateway.transport) == 0
     assert sorted(path.name for path in out.iterdir()) == [
-        f"flood_0000000{number}{ending}" for number in (1, 2) for ending in (".json", ".tif", "_quicklook.png")
+        f"flood_0000000{number}{ending}"
+        for number in (1, 2)
+        for ending in (".json", ".qml", ".sld", ".tif", ".tif.aux.xml", "_quicklook.png")
     ]
     sent = [request for request in gateway.requests if request.url.path == "/v1/damage"]
     assert {request.url.params["align"] for request in sent} == {"off"}
     assert all(b"flood" not in request.read() for request in sent), "file names stay at home"
+
+
+def test_tiles_are_sent_as_one_image(gateway: Any, pair: list[str], tmp_path: Path, capsys: Any) -> None:
+    arguments = ["--post-tile", pair[0], "--post-tile", pair[1], "--out", str(tmp_path / "a.geojson")]
+    assert main(["damage", *pair, *arguments], transport=gateway.transport) == 0
+    body = gateway.requests[-1].read()
+    assert [body.count(f'name="{name}"; filename'.encode()) for name in ("pre", "post")] == [1, 3]
+    assert main(["damage", str(tmp_path), "--pre-tile", pair[0]], transport=gateway.transport) == 2
+    assert "tiles are of two images" in capsys.readouterr().err
 
 
 def test_districts_are_sent_along(gateway: Any, pair: list[str], tmp_path: Path) -> None:

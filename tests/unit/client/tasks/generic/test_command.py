@@ -133,3 +133,12 @@ def test_misuse_says_what_there_is(
 def test_a_parameter_is_a_name_and_a_value(setting: str) -> None:
     with pytest.raises(SystemExit):
         main(["ask", "rust", "a.png", "--set", setting])
+
+
+def test_a_ct_is_told_by_its_lesions(
+    gateway: Any, photo: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main(["ask", "ct", photo, "--include", "nifti", "--out", str(out)], transport=gateway.transport) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["my photo_ct.json", "my photo_nifti"]
+    assert capsys.readouterr().out.splitlines()[1] == "ground-glass  0.01  25.00%       5       1"

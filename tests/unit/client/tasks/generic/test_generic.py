@@ -9,6 +9,7 @@ import httpx
 import numpy as np
 import pytest
 from maskgate_client import (
+    CtReport,
     LabelMapReport,
     MaskReport,
     Prompt,
@@ -59,6 +60,13 @@ def test_a_label_map_is_read_without_knowing_the_task(ask: Any, gateway: Any) ->
     assert b"Content-Type: image/jpeg" in body
 
 
+def test_a_ct_is_read_as_one(ask: Any, gateway: Any) -> None:
+    report = ask("ask", "ct", PHOTO, include=["nifti"], body_part="chest")
+    assert type(report) is CtReport
+    assert (report.lesions[0].volume_ml, report.files) == (0.00525, {"nifti": b"nifti"})
+    assert dict(gateway.requests[1].url.params) == {"include": "nifti", "body_part": "chest"}
+
+
 def test_a_task_that_is_described_already_is_not_asked_for(ask: Any, gateway: Any) -> None:
     rust, *_ = ask("tasks")
     ask("ask", rust, image=PHOTO)
@@ -101,7 +109,7 @@ def test_optional_parts_are_sent_as_what_they_are(ask: Any, gateway: Any) -> Non
 
 
 def test_no_such_task_says_which_there_are(ask: Any, gateway: Any) -> None:
-    with pytest.raises(ValueError, match="no task 'moss'; it has rust, breed, interactive, count"):
+    with pytest.raises(ValueError, match="no task 'moss'; it has rust, breed, interactive, ct, count"):
         ask("ask", "moss", PHOTO)
     assert len(gateway.requests) == 1
 

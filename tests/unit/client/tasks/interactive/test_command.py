@@ -23,18 +23,20 @@ def test_an_object_is_saved_as_mask_overlay_and_report(
     gateway: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "new" / "objects"
-    shown = ["--box", "0,0,3,2", "--click", "2,1", "--click", "1.5,1", "--not", "0,0", "--tight"]
-    chosen = ["--model", "m", "--model-version", "3", "--threshold", "0.25"]
+    shown = ["--box", "0,0,3,2", "--click", "2,1", "--click", "1.5,1", "--not", "0,0", "--no-tight"]
+    chosen = ["--model", "m", "--model-version", "3", "--threshold", "0.25", "--simplify", "2", "--largest"]
     command = ["segment", str(photo(tmp_path)), *shown, *chosen, "--out", str(out)]
     assert main(command, transport=gateway.transport) == 0
     (request,) = gateway.requests
     assert (
-        b'{"box": [0.0, 0.0, 3.0, 2.0], "positive": [[2.0, 1.0], [1.5, 1.0]], "negative": [[0.0, 0.0]], "tight": true}'
+        b'{"box": [0.0, 0.0, 3.0, 2.0], "positive": [[2.0, 1.0], [1.5, 1.0]], "negative": [[0.0, 0.0]], "tight": false}'
     ) in request.read()
     assert dict(request.url.params) | {"include": ""} == {
         "model": "m",
         "version": "3",
         "threshold": "0.25",
+        "simplify": "2.0",
+        "largest": "true",
         "include": "",
     }
     assert (out / "my photo_mask.png").read_bytes() == b"mask"
@@ -110,12 +112,12 @@ def test_nothing_shown_is_misuse(
 
 
 def test_several_prompts_are_several_objects(gateway: Any, tmp_path: Path) -> None:
-    more = '{"box": [0, 0, 2, 2], "strokes": {"object": [[[1, 1]]]}, "tight": true}'
+    more = '{"box": [0, 0, 2, 2], "strokes": {"object": [[[1, 1]]]}, "tight": false}'
     command = ["segment", str(photo(tmp_path)), "--click", "1,1", "--prompt", more, "--out", str(tmp_path)]
     assert main(command, transport=gateway.transport) == 0
     assert (
         b'{"objects": [{"positive": [[1.0, 1.0]]}, {"box": [0.0, 0.0, 2.0, 2.0], "strokes": {"object": [[[1.0, 1.0]]], '
-        b'"background": []}, "tight": true}]}'
+        b'"background": []}, "tight": false}]}'
     ) in gateway.requests[0].read()
 
 
@@ -159,15 +161,13 @@ def test_boxes_of_a_file_go_with_their_images(
     if form == "csv":
         file.write_text("image,x0,y0,x1,y1,label\nimages/b.png,0,0,2,1,cat\nb.png,1,0,3,2,dog\nd.png,0,0,1,1,cat\n")
     else:
-        boxes = [(7, [0, 0, 3, 2]), (7, [1, 0, 3, 3]), (9, [0, 0, 2, 2])]
+        boxes = [(7, [0, 0, 2, 1]), (7, [1, 0, 2, 2]), (9, [0, 0, 1, 1])]
         annotations = [{"image_id": image, "bbox": box} for image, box in boxes]
         images = [{"id": 7, "file_name": "images/b.png"}, {"id": 9, "file_name": "d.png"}]
         file.write_text(json.dumps({"images": images, "annotations": annotations}))
-    command = ["segment", str(photos(tmp_path)), "--boxes", str(file), "--tight", "--out", str(tmp_path / "out")]
+    command = ["segment", str(photos(tmp_path)), "--boxes", str(file), "--out", str(tmp_path / "out")]
     assert main(command, transport=gateway.transport) == 1, "d.png is not there"
-    assert prompts_sent(gateway) == [
-        b'{"objects": [{"box": [0.0, 0.0, 2.0, 1.0], "tight": true}, {"box": [1.0, 0.0, 3.0, 2.0], "tight": true}]}'
-    ]
+    assert prompts_sent(gateway) == [b'{"objects": [{"box": [0.0, 0.0, 2.0, 1.0]}, {"box": [1.0, 0.0, 3.0, 2.0]}]}']
     assert f"d.png: {file} has boxes of it, but it is not there" in capsys.readouterr().err
 
 

@@ -19,6 +19,7 @@ from maskgate_client import (
     Prompt,
     Rejected,
     Retry,
+    RunLengths,
     SessionLost,
     UnexpectedAnswer,
     Unreachable,
@@ -100,8 +101,8 @@ def test_one_request_answers_with_masks_and_what_they_were_made_from(ask: Any, g
 
 
 def test_several_prompts_are_several_objects(ask: Any, gateway: Any) -> None:
-    ask("segment", PIXELS, Prompt(box=(0, 0, 3, 2), tight=True), Prompt(extreme=[(0, 0), (1, 1), (2, 2), (3, 3)]))
-    assert b'{"objects": [{"box": [0.0, 0.0, 3.0, 2.0], "tight": true}, {"extreme": ' in gateway.requests[0].read()
+    ask("segment", PIXELS, Prompt(box=(0, 0, 3, 2), tight=False), Prompt(extreme=[(0, 0), (1, 1), (2, 2), (3, 3)]))
+    assert b'{"objects": [{"box": [0.0, 0.0, 3.0, 2.0], "tight": false}, {"extreme": ' in gateway.requests[0].read()
 
 
 def test_a_request_names_what_it_wants(ask: Any, gateway: Any) -> None:
@@ -155,12 +156,12 @@ def test_a_session_sends_the_image_once_and_each_click_alone(play: Play, gateway
 def test_clicks_beside_the_object_are_negative(gateway: Any) -> None:
     with Client(transport=gateway.transport) as client, client.interactive(PIXELS) as session:
         assert (session.started.width, session.started.model, session.started.clicks) == (4, "click-lite0", 0)
-        session.box(0, 0, 3, 2, tight=True)
+        session.box(0, 0, 3, 2, tight=False)
         session.click(0, 0, positive=False)
         session.stroke((0, 0), positive=False)
         assert session.state().clicks == 3
     assert bodies(gateway) == [
-        {"box": [0, 0, 3, 2], "tight": True},
+        {"box": [0, 0, 3, 2], "tight": False},
         {"negative": [[0, 0]]},
         {"strokes": {"object": [], "background": [[[0, 0]]]}},
     ]
@@ -302,3 +303,17 @@ def test_an_answer_that_is_lost_is_unreachable_and_not_asked_for_again(play: Pla
     with pytest.raises(Unreachable):
         play(("click", 1, 1))
     assert len(bodies(gateway)) == 1
+
+
+def test_a_former_mask_goes_as_run_lengths(ask: Any, gateway: Any) -> None:
+    mask = np.zeros((3, 4), np.bool_)
+    mask[0, 0] = mask[1:, 2] = True
+    ask("segment", PIXELS, Prompt(mask=mask))
+    assert b'{"mask": {"size": [3, 4], "counts": [0, 1, 6, 2, 3]}}' in gateway.requests[0].read()
+    ask("segment", PIXELS, Prompt(mask=RunLengths(3, 4, "07M:", ())))
+    assert b'{"mask": {"size": [3, 4], "counts": "07M:"}}' in gateway.requests[1].read()
+
+
+def test_shapes_of_masks_are_asked_for(ask: Any, gateway: Any) -> None:
+    ask("segment", PIXELS, Prompt(positive=[(1, 1)]), simplify=0.5, holes="fill", largest=True, overlap="keep")
+    assert gateway.requests[0].url.query == b"simplify=0.5&holes=fill&largest=true&overlap=keep"

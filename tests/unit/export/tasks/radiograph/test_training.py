@@ -98,6 +98,7 @@ def test_samples_are_repeatable_and_of_both_classes(films: Path, changes: str) -
 
 def test_jitter_changes_little_and_keeps_the_film_in_place(films: Path) -> None:
     [film, *_] = loaded(films)
+    assert film.value is not None
     plain = cv2.GaussianBlur(to_square(film.pixels, 64), (0, 0), 3).astype(np.float32)
     sampler = Sampler([film, Film(film.pixels, 1 - film.value)], 64, Draw(8, changes="jitter"), seed=0)
     for sample in sampler.batch(0).films:

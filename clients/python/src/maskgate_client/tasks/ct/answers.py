@@ -9,11 +9,25 @@ from typing import Any, Literal
 from maskgate_client.answers import ClassShare, Provenance
 from maskgate_client.images import ImageInput
 
-CtInput = ImageInput
-"""As `ImageInput`: DICOM, the zip of a series, NIfTI, PNG or JPEG; also the path of a folder of DICOM files."""
 
-CtForm = Literal["label_map", "overlay", "nifti", "dicom"]
-"""A segmentation as an indexed PNG or an overlay, both of single slices, as NIfTI or as DICOM SEG."""
+@dataclass(frozen=True)
+class PacsSeries:
+    """A series in the DICOMweb server that the gateway has, by its StudyInstanceUID and SeriesInstanceUID."""
+
+    study: str
+    series: str
+
+
+CtInput = ImageInput | PacsSeries
+"""As `ImageInput`: DICOM, the zip of a series, NIfTI, PNG or JPEG; also the path of a folder of DICOM files, or a
+series in the gateway's DICOMweb server."""
+
+CtForm = Literal["label_map", "overlay", "nifti", "nrrd", "dicom", "report"]
+"""A segmentation as an indexed PNG or an overlay, both of single slices, as NIfTI, NRRD or DICOM SEG; or a DICOM report
+of what was measured, which comes with the SEG."""
+
+StoredForm = Literal["dicom", "report"]
+"""What the gateway can store beside a `PacsSeries`."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +70,30 @@ class SliceLesion:
 
 @dataclass(frozen=True)
 class CtSlice:
-    """One slice: its number from 0, the pixels in the scanner's field of view, and every lesion class."""
+    """One slice.
+
+    Attributes:
+        number: from 0.
+        imaged_pixels: in the scanner's field of view.
+        lesions: every class.
+        instance: SOPInstanceUID of its DICOM file; None: it came in none.
+        position: of its first pixel, in mm to the patient's left, back and head; None: not known.
+    """
 
     number: int
     imaged_pixels: int
     lesions: tuple[SliceLesion, ...]
+    instance: str | None = None
+    position: tuple[float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A result that the gateway stored: which form, and its SeriesInstanceUID and SOPInstanceUID."""
+
+    form: str
+    series: str
+    instance: str
 
 
 @dataclass(frozen=True)
@@ -79,6 +112,7 @@ class CtReport:
         provenance: weights, engine and input.
         files: the segmentations by form, those that were asked for.
         document: the JSON answer without its files.
+        stored: what the gateway stored in its DICOMweb server.
     """
 
     model: str
@@ -92,3 +126,4 @@ class CtReport:
     provenance: Provenance
     files: Mapping[CtForm, bytes]
     document: Mapping[str, Any]
+    stored: tuple[StoredFile, ...] = ()

@@ -62,10 +62,30 @@ class DamageReport(LabelMapReport):
 Align = Literal["auto", "off", "require"]
 """Whether a shift that the images themselves show is undone: where it is sure, never, or else refuse."""
 
-SceneForm = Literal["label_map", "overlay", "quicklook", "geojson", "geotiff", "xbd", "xview2"]
-"""Pictures (PNG) of the scene's size, and a small one; features; the label map as COG; xBD's JSON; a zip for xView2."""
+Tta = Literal["flip"]
+"""Augmentation at the time of the test: models look at everything in a mirror too."""
 
-SceneFile = Literal["geojson", "geotiff", "xview2"]
+SceneForm = Literal[
+    "label_map",
+    "overlay",
+    "quicklook",
+    "geojson",
+    "geotiff",
+    "confidence",
+    "gpkg",
+    "flatgeobuf",
+    "geoparquet",
+    "geotiff_qml",
+    "geotiff_sld",
+    "geotiff_aux",
+    "xbd",
+    "xview2",
+]
+"""Pictures (PNG) of the scene's size, and a small one; features; the label map and its confidence as COG; more
+formats of features; beside the COG the style of QGIS, that of the OGC, and GDAL's table of classes; xBD's JSON; a zip
+for xView2."""
+
+SceneFile = Literal["geojson", "geotiff", "xview2", "gpkg", "flatgeobuf", "geoparquet"]
 """What can be had as a file of its own."""
 
 
@@ -90,17 +110,33 @@ class Alignment:
 
 @dataclass(frozen=True)
 class SceneClass(ClassShare):
-    """How much of what both images show is of one class; `area_m2` is None where they do not say where they lie."""
+    """How much of what both images show is of one class; `area_m2` is None where they do not say where they lie.
+
+    Of its `buildings` some are `uncertain`.
+    """
 
     area_m2: float | None
     buildings: int
+    uncertain: int
 
 
 @dataclass(frozen=True)
 class SceneBuilding(Region):
-    """One building; `area_m2` is None where the images do not say where they lie."""
+    """One building.
+
+    Attributes:
+        area_m2: None where the images do not say where they lie.
+        district: id of the district it stands in; None of none.
+        scores: probability of each class by its name; None where it was graded in parts.
+        uncertain: whether its confidence is below the threshold.
+        disagreement: how far what is said of it is from what is said of it in a mirror, from 0 to 1; None without.
+    """
 
     area_m2: float | None
+    district: str | int | None
+    scores: Mapping[str, float] | None
+    uncertain: bool
+    disagreement: float | None
 
 
 @dataclass(frozen=True)
@@ -113,6 +149,8 @@ class Footprint:
         name: of the class.
         confidence: probability of the class, from 0 to 1.
         scores: probability of each class by its name.
+        uncertain: whether its confidence is below the threshold.
+        disagreement: how far what is said of it is from what is said of it in a mirror, from 0 to 1; None without.
         observed_share: of the footprint what both images show, from 0 to 1.
         not_assessed: whether that is less than a hundredth.
         pixels: of the footprint, that both images show.
@@ -127,6 +165,8 @@ class Footprint:
     name: str | None
     confidence: float | None
     scores: Mapping[str, float] | None
+    uncertain: bool
+    disagreement: float | None
     observed_share: float
     not_assessed: bool
     pixels: int

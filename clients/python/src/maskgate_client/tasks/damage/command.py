@@ -39,11 +39,14 @@ def add(commands: Any, parents: Parents) -> None:
         type=Path,
         default=Path("damage"),
         metavar="DIR | FILE",
-        help="default: ./damage; a FILE.geojson, FILE.tif, FILE.gpkg, or of another format that pyogrio writes, is for "
-        "two GeoTIFFs",
+        help="default: ./damage; a FILE.geojson, FILE.tif, FILE.gpkg, FILE.fgb, FILE.parquet, or of another format "
+        "that pyogrio writes, is for two GeoTIFFs",
     )
     damage.add_argument(
-        "--format", choices=("geojson", "gpkg", "tif"), default="geojson", help="of GeoTIFFs saved in a folder"
+        "--format",
+        choices=("geojson", "gpkg", "fgb", "parquet", "tif"),
+        default="geojson",
+        help="of GeoTIFFs saved in a folder",
     )
     damage.add_argument(
         "--align",
@@ -53,11 +56,36 @@ def add(commands: Any, parents: Parents) -> None:
     damage.add_argument(
         "--districts", type=Path, metavar="GEOJSON", help="polygons; the report of GeoTIFFs counts buildings in each"
     )
+    for when in ("pre", "post"):
+        damage.add_argument(
+            f"--{when}-tile",
+            type=Path,
+            action="append",
+            default=[],
+            metavar="TIF",
+            help=f"another tile of the {when} image, of two GeoTIFFs; may be given several times",
+        )
     damage.add_argument(
         "--footprints",
         type=Path,
         metavar="GEOJSON",
         help="polygons of buildings, which are graded in the place of those that a model finds",
+    )
+    damage.add_argument(
+        "--output-crs",
+        metavar="CRS",
+        help="of .gpkg, .fgb and .parquet: that of the pre image (source) or EPSG's code, as EPSG:32633; else WGS 84",
+    )
+    damage.add_argument(
+        "--uncertain-below",
+        type=float,
+        metavar="P",
+        help="confidence below which buildings of GeoTIFFs are uncertain (default 0.5)",
+    )
+    damage.add_argument(
+        "--tta",
+        choices=("flip",),
+        help="have GeoTIFFs seen in a mirror too, which takes twice as long: buildings tell how far both views differ",
     )
     damage.add_argument("--json", action="store_true", help="print one line of JSON per pair, not a table")
     damage.set_defaults(run=_run)
@@ -69,11 +97,14 @@ def _run(client: Client, options: argparse.Namespace) -> int:
         fail(f"{stray.path}: {stray.reason}")
     if names_file(options.out) and not can_be_saved(options.out):
         raise MisuseError(
-            f"{options.out.suffix} is no format that scenes are saved in: .geojson, .tif, .gpkg, .fgb, .shp or another "
-            "that pyogrio writes polygons in; a folder has no ending"
+            f"{options.out.suffix} is no format that scenes are saved in: .geojson, .tif, .gpkg, .fgb, .parquet, .shp "
+            "or another that pyogrio writes polygons in; a folder has no ending"
         )
     if names_file(options.out) and len(options.paths) != 2:
         raise MisuseError("a file to save to is for two images; for a folder give a folder, and --format")
+    tiles = {"pre": tuple(options.pre_tile), "post": tuple(options.post_tile)}
+    if any(tiles.values()) and len(options.paths) != 2:
+        raise MisuseError("tiles are of two images, not of a folder")
     if not pairs:
         raise MisuseError(
             f"no pairs in {options.paths[0]}: images are found by names like flood_00000001_pre_disaster.png"
@@ -87,6 +118,10 @@ def _run(client: Client, options: argparse.Namespace) -> int:
         options.align,
         options.districts.read_bytes() if options.districts else None,
         options.footprints.read_bytes() if options.footprints else None,
+        options.output_crs,
+        options.uncertain_below,
+        options.tta,
+        tiles,
     )
     # One cheap question first: better one clear line than the same failure for every pair.
     client.ready()

@@ -7,14 +7,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-LAYER = "buildings"
-
 _FIELDS = {"class": "object", "value": "int32", "confidence": "float64", "area_m2": "float64", "pixels": "int64"}
 _DISTRICT = "district"
 # Tables have no room for polygons, and .json is the report's.
 _UNFIT = frozenset({".csv", ".tsv", ".xlsx", ".xls", ".ods", ".json"})
-# The newest GeoPackage that GIS of some years ago reads without complaint; nothing of later ones is used.
-_OPTIONS = {"GPKG": {"VERSION": "1.2"}}
 
 
 class PyogrioMissing(RuntimeError):
@@ -22,7 +18,7 @@ class PyogrioMissing(RuntimeError):
 
     def __init__(self) -> None:
         """Say how to have it."""
-        super().__init__("GeoPackage is written by pyogrio: pip install 'maskgate-client[geo]'")
+        super().__init__("layers of this format are written by pyogrio: pip install 'maskgate-client[geo]'")
 
 
 def require_pyogrio() -> None:
@@ -38,14 +34,15 @@ def require_pyogrio() -> None:
 
 
 def writable(path: Path) -> bool:
-    """Return whether a file of this ending can be a layer of polygons; without pyogrio, whether it is a GeoPackage."""
+    """Return whether pyogrio, where it is there, writes a layer of polygons into a file of this ending."""
     ending = path.suffix.lower()
     if ending in _UNFIT:
         return False
     try:
         from pyogrio import detect_write_driver
     except ImportError:
-        return ending == ".gpkg"
+        # What it would write is not known; that it is needed is said before the work begins.
+        return True
     try:
         return bool(detect_write_driver(f"a{ending}"))
     except ValueError:
@@ -69,32 +66,36 @@ def write_layer(geojson: bytes, path: Path) -> None:
 
     collection: dict[str, Any] = json.loads(geojson)
     features = collection["features"]
-    fields = dict(_FIELDS)
-    if collection.get("districts") is not None:
-        fields[_DISTRICT] = "object"
-    # What is no buildings has no geometry to be read.
-    geometry = read(BytesIO(geojson), columns=[])[2] if features else np.array([], object)
-    columns = [np.array([_value(one, name) for one in features], kind) for name, kind in fields.items()]
+    fields = dict.fromkeys(_FIELDS) | ({} if collection.get("districts") is None else {_DISTRICT: None})
+    geometry: Any = np.array([], object)
+    if features:
+        # What is no buildings has no geometry to be read.
+        meta, _, geometry, columns = read(BytesIO(geojson))
+        fields |= dict(zip(meta["fields"], columns, strict=True))
+    # Columns of nothing but null are text to whoever reads GeoJSON.
+    for name, kind in (_FIELDS | {_DISTRICT: "object"}).items():
+        if name in fields:
+            fields[name] = np.array([_value(one, name) for one in features], kind)
     driver = detect_write_driver(f"a{path.suffix.lower()}")
     path.unlink(missing_ok=True)
     try:
         write(
             str(path),
             geometry,
-            columns,
+            list(fields.values()),
             list(fields),
-            layer=LAYER if driver == "GPKG" else None,
             driver=driver,
             geometry_type="MultiPolygon",
             promote_to_multi=True,
             crs="EPSG:4326",
-            dataset_options=_OPTIONS.get(driver),
         )
     except (DataSourceError, DataLayerError, FeatureError, FieldError, GeometryError) as error:
         raise OSError(f"{path} cannot be written") from error
 
 
 def _value(feature: dict[str, Any], name: str) -> Any:
-    """Return a property; of a district its id as text, whether it is one or a number."""
+    """Return a property; of a district its id as text, whether it is one or a number; 0 for no number."""
     value = feature["properties"].get(name)
-    return str(value) if name == _DISTRICT and value is not None else value
+    if name == _DISTRICT and value is not None:
+        return str(value)
+    return 0 if value is None and _FIELDS.get(name, "").startswith("int") else value

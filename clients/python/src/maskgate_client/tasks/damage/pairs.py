@@ -13,11 +13,23 @@ from maskgate_client.client import Client
 from maskgate_client.command import describe, save, text
 from maskgate_client.errors import MaskgateError
 from maskgate_client.progress import Tell
-from maskgate_client.tasks.damage.answers import Align, SceneFile
+from maskgate_client.tasks.damage.answers import Align, SceneFile, SceneForm, Tta
 from maskgate_client.tasks.damage.layers import PyogrioMissing, require_pyogrio, writable, write_layer
 
-_AS_THEY_COME: Mapping[str, SceneFile] = {".geojson": "geojson", ".tif": "geotiff", ".tiff": "geotiff"}
+_AS_THEY_COME: Mapping[str, SceneFile] = {
+    ".geojson": "geojson",
+    ".tif": "geotiff",
+    ".tiff": "geotiff",
+    ".gpkg": "gpkg",
+    ".fgb": "flatgeobuf",
+    ".parquet": "geoparquet",
+}
 """What is saved as the gateway answers, by the ending of the file; other endings are layers made of GeoJSON."""
+
+_BESIDE: Mapping[SceneFile, Mapping[str, SceneForm]] = {
+    "geotiff": {".qml": "geotiff_qml", ".sld": "geotiff_sld", "{}.aux.xml": "geotiff_aux"}
+}
+"""What GIS look for beside a file: in the place of its ending, or after its name."""
 
 # Of files; folders may have dates and versions behind a dot.
 _ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]*")
@@ -113,6 +125,10 @@ class Sending:
         align: of scenes; None: the gateway's choice.
         districts: GeoJSON to count the buildings of scenes by.
         footprints: GeoJSON of buildings to be graded.
+        output_crs: of formats that may be in any; None: WGS 84.
+        uncertain_below: confidence below which buildings are uncertain; None: the gateway's choice.
+        tta: whether models look at everything in a mirror too.
+        tiles: of the ``pre`` and the ``post`` image of a single pair of scenes, more than the first.
     """
 
     client: Client
@@ -123,6 +139,10 @@ class Sending:
     align: Align | None = None
     districts: bytes | None = None
     footprints: bytes | None = None
+    output_crs: str | None = None
+    uncertain_below: float | None = None
+    tta: Tta | None = None
+    tiles: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
 
     @property
     def one_file(self) -> bool:
@@ -155,17 +175,21 @@ class Sending:
         target = self.out if self.one_file else self.out / f"{pair.name}{self.ending}"
         form = _AS_THEY_COME.get(target.suffix.lower(), "geojson")
         packed = target.suffix.lower() not in _AS_THEY_COME
+        beside = _BESIDE.get(form, {})
         if packed:
             require_pyogrio()
         report = self.client.damage_scene(
-            pair.pre,
-            pair.post,
+            [pair.pre, *self.tiles.get("pre", ())],
+            [pair.post, *self.tiles.get("post", ())],
             districts=self.districts,
             footprints=self.footprints,
             align=self.align,
             model=self.model,
             version=self.version,
-            include=(form, "quicklook"),
+            output_crs=self.output_crs,
+            uncertain_below=self.uncertain_below,
+            tta=self.tta,
+            include=(form, "quicklook", *beside.values()),
             progress=progress,
         )
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -173,6 +197,7 @@ class Sending:
             write_layer(report.files[form], target)
         contents = {
             **({} if packed else {target: report.files[form]}),
+            **{_beside(target, ending): report.files[each] for ending, each in beside.items()},
             target.with_name(f"{target.stem}_quicklook.png"): report.pictures["quicklook"],
             target.with_name(f"{target.stem}.json"): text(report.document),
         }
@@ -183,6 +208,10 @@ class Sending:
 def names_file(path: Path) -> bool:
     """Return whether a path is that of a file to be written, by its ending, and of no folder."""
     return bool(_ENDING.fullmatch(path.suffix)) and not path.is_dir()
+
+
+def _beside(target: Path, ending: str) -> Path:
+    return target.with_name(ending.format(target.name)) if "{}" in ending else target.with_suffix(ending)
 
 
 def can_be_saved(path: Path) -> bool:

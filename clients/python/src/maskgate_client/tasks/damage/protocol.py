@@ -37,12 +37,16 @@ from maskgate_client.tasks.damage.answers import (
     SceneFile,
     SceneForm,
     SceneReport,
+    Tta,
 )
 
 T = TypeVar("T")
 
 Polygons = str | PathLike[str] | bytes
 """The path of a GeoJSON file of polygons, or its bytes."""
+
+SceneInput = ImageInput | list[ImageInput] | tuple[ImageInput, ...]
+"""An image, or several GeoTIFFs that are tiles of one."""
 
 _SCENE_SECONDS = 4 * 3600 + 30.0
 """How long an answer about scenes may take: a little more than the gateway itself takes at most."""
@@ -52,6 +56,9 @@ _MEDIA_TYPES: Mapping[SceneFile, str] = {
     "geojson": "application/geo+json",
     "geotiff": "image/tiff",
     "xview2": "application/zip",
+    "gpkg": "application/geopackage+sqlite3",
+    "flatgeobuf": "application/vnd.flatgeobuf",
+    "geoparquet": "application/vnd.apache.parquet",
 }
 
 
@@ -82,12 +89,15 @@ def damage_overlay(
 
 
 def damage_scene(
-    pre: ImageInput,
-    post: ImageInput,
+    pre: SceneInput,
+    post: SceneInput,
     *,
     districts: Polygons | None = None,
     footprints: Polygons | None = None,
     align: Align | None = None,
+    output_crs: str | None = None,
+    uncertain_below: float | None = None,
+    tta: Tta | None = None,
     model: str | None = None,
     version: int | None = None,
     include: Sequence[SceneForm] = (),
@@ -95,12 +105,22 @@ def damage_scene(
 ) -> Call[SceneReport]:
     """Return the buildings of a pair of GeoTIFFs, and the files to `include`.
 
-    Of other pictures it is the same, without places. Of `districts` the buildings in each are counted. Where
-    `footprints` are given no buildings are looked for: each of these is graded. `progress` is told of the bytes sent
-    and then of the tiles.
+    Either image may be several tiles. Of other pictures it is the same, without places. Of `districts` the buildings in
+    each are counted. Where `footprints` are given no buildings are looked for: each of these is graded. `output_crs`,
+    ``source`` or a code of EPSG's, is what GeoPackage and its like are in. Buildings of less confidence than
+    `uncertain_below` are uncertain. With `tta` models are asked once more about everything as a mirror shows it.
+    `progress` is told of the bytes sent and then of the tiles.
     """
     # `align` is asked for by name, so that pictures too are answered as scenes are.
-    params = query(align=align or "auto", include=include, model=model, version=version)
+    params = query(
+        align=align or "auto",
+        output_crs=output_crs,
+        uncertain_below=uncertain_below,
+        tta=tta,
+        include=include,
+        model=model,
+        version=version,
+    )
     return _damage(
         JSON,
         _read_scene,
@@ -112,19 +132,29 @@ def damage_scene(
 
 
 def damage_file(
-    pre: ImageInput,
-    post: ImageInput,
+    pre: SceneInput,
+    post: SceneInput,
     form: SceneFile,
     *,
     districts: Polygons | None = None,
     footprints: Polygons | None = None,
     align: Align | None = None,
+    output_crs: str | None = None,
+    uncertain_below: float | None = None,
+    tta: Tta | None = None,
     model: str | None = None,
     version: int | None = None,
     progress: Tell | None = None,
 ) -> Call[bytes]:
     """Return one file about a pair: features and the label map of GeoTIFFs, or a zip for xView2 of any pair."""
-    params = query(align=align or "auto", model=model, version=version)
+    params = query(
+        align=align or "auto",
+        output_crs=output_crs,
+        uncertain_below=uncertain_below,
+        tta=tta,
+        model=model,
+        version=version,
+    )
     return _damage(
         _MEDIA_TYPES[form],
         content,
@@ -146,12 +176,21 @@ def _damage(
     return Call("POST", "/v1/damage", accept, read, params, files, progress=progress, seconds=seconds)
 
 
-def _pair(pre: ImageInput, post: ImageInput, **layers: Polygons | None) -> dict[str, Part]:
-    files = image_part("pre", pre) | image_part("post", post)
+def _pair(pre: SceneInput, post: SceneInput, **layers: Polygons | None) -> dict[str, Part]:
+    files = _tiles("pre", pre) | _tiles("post", post)
     for name, layer in layers.items():
         if layer is not None:
             text = layer if isinstance(layer, bytes) else Path(layer).read_bytes()
             files[name] = (name, text, _MEDIA_TYPES["geojson"])
+    return files
+
+
+def _tiles(name: str, image: SceneInput) -> dict[str, Part]:
+    """Return the parts of an image: the first tile has its name, the others a number behind it."""
+    first, *others = image if isinstance(image, list | tuple) else [image]
+    files = image_part(name, first)
+    for number, tile in enumerate(others, 1):
+        (files[f"{name}/{number}"],) = image_part(name, tile).values()
     return files
 
 
@@ -216,11 +255,13 @@ def _read_scene(response: httpx.Response) -> SceneReport:
 
 
 def _read_class(entry: Mapping[str, Any]) -> SceneClass:
-    return SceneClass(**vars(read_class(entry)), area_m2=entry["area_m2"], buildings=entry["buildings"])
+    more = {name: entry[name] for name in ("area_m2", "buildings", "uncertain")}
+    return SceneClass(**vars(read_class(entry)), **more)
 
 
 def _read_building(entry: Mapping[str, Any]) -> SceneBuilding:
-    return SceneBuilding(**vars(read_region(entry)), area_m2=entry["area_m2"])
+    more = {name: entry[name] for name in ("area_m2", "district", "scores", "uncertain", "disagreement")}
+    return SceneBuilding(**vars(read_region(entry)), **more)
 
 
 def _read_footprint(entry: Mapping[str, Any]) -> Footprint:

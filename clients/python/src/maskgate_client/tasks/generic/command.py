@@ -15,6 +15,8 @@ from maskgate_client.client import Client
 from maskgate_client.command import MisuseError, Parents, align, note, save, targets, text
 from maskgate_client.errors import Rejected
 from maskgate_client.service import Task
+from maskgate_client.tasks.ct.answers import CtReport
+from maskgate_client.tasks.ct.command import lesion_rows
 from maskgate_client.tasks.generic.protocol import Answer
 from maskgate_client.tasks.interactive.answers import MaskReport
 
@@ -40,7 +42,7 @@ def add(commands: Any, parents: Parents) -> None:
         "--include", action="append", default=[], metavar="NAME", help="what the report brings along; may be repeated"
     )
     ask.add_argument(
-        "--set", action="append", default=[], type=_setting, metavar="NAME=VALUE", help="a parameter; may be repeated"
+        "--set", action="append", default=[], type=setting, metavar="NAME=VALUE", help="a parameter; may be repeated"
     )
     ask.add_argument("--out", type=Path, default=Path("answers"), metavar="DIR", help="default: ./answers")
     ask.add_argument("--force", action="store_true", help="replace files that are there already")
@@ -70,9 +72,10 @@ def _run(client: Client, options: argparse.Namespace) -> int:
         save({main_file: answer})
         print(json.dumps({"files": [str(main_file)]}) if options.json else f"Saved {main_file}")
         return 0
-    endings = [f"_{which}{'.png' if content.startswith(_PNG) else ''}" for which, content in answer.pictures.items()]
+    pictures = answer.files if isinstance(answer, CtReport) else answer.pictures
+    endings = [f"_{which}{'.png' if content.startswith(_PNG) else ''}" for which, content in pictures.items()]
     paths = targets(options.out, name, endings, force=options.force)
-    contents = dict(zip(paths, answer.pictures.values(), strict=True)) | {main_file: text(answer.document)}
+    contents = dict(zip(paths, pictures.values(), strict=True)) | {main_file: text(answer.document)}
     files = save(contents)
     if options.json:
         print(json.dumps(answer.document, ensure_ascii=False))
@@ -103,8 +106,10 @@ def _answer(client: Client, task: Task, options: argparse.Namespace) -> Answer:
         return ask(())
 
 
-def _rows(report: LabelMapReport | ScoreReport | MaskReport) -> list[list[str]]:
+def _rows(report: LabelMapReport | CtReport | ScoreReport | MaskReport) -> list[list[str]]:
     """Return what a report says in the main, as the rows of a table."""
+    if isinstance(report, CtReport):
+        return lesion_rows(report)
     if isinstance(report, ScoreReport):
         rows = [[name, f"{score:.4f}", "*" if name == report.label else ""] for name, score in report.scores.items()]
         return [["class", "score", "label"], *rows]
@@ -118,7 +123,8 @@ def _rows(report: LabelMapReport | ScoreReport | MaskReport) -> list[list[str]]:
     ]
 
 
-def _setting(text: str) -> tuple[str, str]:
+def setting(text: str) -> tuple[str, str]:
+    """Return the name and the value that an option gives a parameter."""
     name, equals, value = text.partition("=")
     if not name.isidentifier() or not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")

@@ -13,12 +13,13 @@ from maskgate_client.call import JSON, Call, content, query
 from maskgate_client.call import Part as Upload
 from maskgate_client.images import media_type
 from maskgate_client.service import Task, TaskPart, tasks
-from maskgate_client.tasks.ct.protocol import ct_bytes
+from maskgate_client.tasks.ct.answers import CtReport
+from maskgate_client.tasks.ct.protocol import ct_bytes, read_report
 from maskgate_client.tasks.interactive.answers import MaskReport
 from maskgate_client.tasks.interactive.prompts import Prompt
 from maskgate_client.tasks.interactive.protocol import read_masks
 
-Answer = LabelMapReport | ScoreReport | MaskReport | bytes
+Answer = LabelMapReport | CtReport | ScoreReport | MaskReport | bytes
 """A report by what the task says that its answers are, or a file where another media type than JSON is asked for."""
 
 
@@ -81,13 +82,19 @@ def _upload(part: TaskPart, value: Any) -> Upload:
         document = value.document() if isinstance(value, Prompt) else value
         kind = next((known for known in part.media_types if known.endswith("json")), JSON)
         return part.name, json.dumps(document, allow_nan=False).encode(), kind
-    data = ct_bytes(value)
+    data, _ = ct_bytes(value)
     kind = media_type(data)
     return part.name, data, next((known for known in (kind, *part.media_types) if known in part.media_types), kind)
 
 
+def _read_label_map(response: httpx.Response) -> LabelMapReport | CtReport:
+    """Read a report on a label map; one that is of slices and lesions is a CT's."""
+    document = response.json()
+    return read_report(response) if "lesions" in document else LabelMapReport(**read_label_map(document))
+
+
 _READERS: Mapping[str, Callable[[httpx.Response], Answer]] = {
-    "label map": lambda response: LabelMapReport(**read_label_map(response.json())),
+    "label map": _read_label_map,
     "scores": lambda response: ScoreReport(**read_scores(response.json())),
     "masks": read_masks,
 }

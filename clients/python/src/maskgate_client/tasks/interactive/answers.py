@@ -73,11 +73,28 @@ def _decompress(counts: str) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Part:
-    """One connected part of an object, to within a pixel: its outline, those of its holes, and its pixels."""
+    """One part of an object: its outline along the edges of its pixels, those of its holes, and its pixels."""
 
     polygon: Ring
     holes: tuple[Ring, ...]
     area: int
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One of the things that a click without a box may mean.
+
+    Attributes:
+        rle: its mask.
+        box: as of the object.
+        area: pixels.
+        score: how likely it is one object, 0 to 1.
+    """
+
+    rle: RunLengths
+    box: Corners | None
+    area: int
+    score: float
 
 
 @dataclass(frozen=True)
@@ -94,6 +111,7 @@ class ObjectMask:
         threshold: above which probability a pixel is the object's; None of a tool.
         crop: what the model was shown, as `box`, perhaps beyond the image; None of a tool.
         notices: how the prompt was taken.
+        candidates: of clicks without a box, what they may mean, the likeliest first, which is the object itself.
     """
 
     value: int
@@ -105,6 +123,7 @@ class ObjectMask:
     threshold: float | None
     crop: Corners | None
     notices: tuple[str, ...]
+    candidates: tuple[Candidate, ...] = ()
 
     @cached_property
     def mask(self) -> NDArray[np.bool_]:

@@ -26,12 +26,11 @@ def read_boxes(path: Path, *, tight: bool) -> dict[str, tuple[Prompt, ...]]:
     """Return a prompt per box, by the name of its image without folders, in the order of the file.
 
     A CSV file has a head and the columns ``image`` (or ``file_name``) and ``x0, y0, x1, y1`` (or ``xmin`` …): two
-    opposite corners, as of `Prompt`. COCO's ``bbox`` is left, top, width and height, and its far corner lies a pixel
-    beyond the object's last one, which is taken off.
+    opposite corners, as of `Prompt`. COCO's ``bbox`` is left, top, width and height.
 
     Args:
         path: of the file; what ends in ``.json`` is COCO.
-        tight: the boxes touch their objects, as measured ones do.
+        tight: whether the boxes touch their objects, as measured ones do.
 
     Raises:
         OSError: it cannot be read.
@@ -82,8 +81,7 @@ def _annotated(annotation: Mapping[str, Any], names: Mapping[Any, str], where: s
         name = names[annotation["image_id"]]
     except (KeyError, TypeError, ValueError) as error:
         raise BoxesInvalidError(f"{where} has no bbox of four numbers, or no image") from error
-    # Corners are the centres of pixels; a box of COCO ends at the edge of its last ones.
-    return _checked(name, (x, y, x + max(width - 1, 0), y + max(height - 1, 0)), where)
+    return _checked(name, (x, y, x + width, y + height), where)
 
 
 def _checked(name: str, box: Box, where: str) -> tuple[str, Box]:

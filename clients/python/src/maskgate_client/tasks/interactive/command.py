@@ -43,7 +43,12 @@ def add(commands: Any, parents: Parents) -> None:
     shown = segment.add_argument_group("the object")
     several = partial(shown.add_argument, action="append", default=[])
     shown.add_argument("--box", type=_points(2, 2), metavar="X,Y,X,Y", help="two opposite corners around it")
-    shown.add_argument("--tight", action="store_true", help="the box touches it, as a measured one does")
+    shown.add_argument(
+        "--tight",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="the box touches it (default), or was drawn a little outside",
+    )
     several("--click", type=_points(1, 1), metavar="X,Y", help="a click on it; may be repeated")
     several("--not", dest="beside", type=_points(1, 1), metavar="X,Y", help="a click beside it")
     shown.add_argument("--extreme", type=_points(4, 4), metavar="X,Y,…", help="its four extreme points, in any order")
@@ -68,6 +73,9 @@ def add(commands: Any, parents: Parents) -> None:
     segment.add_argument(
         "--threshold", type=share, metavar="P", help="least probability of its pixels; default: the model's"
     )
+    segment.add_argument("--simplify", type=float, metavar="N", help="pixels by which outlines may be off; default: 0")
+    segment.add_argument("--fill-holes", action="store_true", help="no holes, but for those with a click beside")
+    segment.add_argument("--largest", action="store_true", help="the largest part of each object alone")
     segment.add_argument("--out", type=Path, default=Path("objects"), metavar="DIR", help="default: ./objects")
     segment.add_argument("--force", action="store_true", help="replace files that are there already")
     segment.add_argument("--coco", action="store_true", help="save a COCO annotation file too")
@@ -129,6 +137,9 @@ def _cut(
         model=options.model,
         version=options.model_version,
         threshold=options.threshold,
+        simplify=options.simplify,
+        holes="fill" if options.fill_holes else None,
+        largest=options.largest or None,
         include=("mask", "overlay", "coco") if options.coco else ("mask", "overlay"),
     )
     contents = [report.pictures["mask"], report.pictures["overlay"], text(report.document)]

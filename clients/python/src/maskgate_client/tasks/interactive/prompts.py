@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, SupportsFloat
 
+import numpy as np
 from numpy.typing import NDArray
+
+from maskgate_client.tasks.interactive.answers import RunLengths
 
 Point = Sequence[SupportsFloat] | NDArray[Any]
 """x and y in pixels of the upright image, origin at the centre of the top left pixel."""
@@ -20,14 +23,17 @@ class Prompt:
     """One object as a person shows it, or a part of that. Which of it a model takes, the gateway says.
 
     Attributes:
-        box: x0, y0, x1, y1: two opposite corners around the object.
+        box: x0, y0, x1, y1: two opposite corners around the object, the larger bounds a pixel beyond its last one, as
+            answers and COCO have them.
         positive: clicks on the object.
         negative: clicks beside it.
         extreme: its leftmost, topmost, rightmost and bottommost points, in any order.
         polygon: its outline.
         strokes: lines drawn on the object, each through its points; one of a single point is a dot.
         background_strokes: lines drawn beside it.
-        tight: the box touches the object, as a measured one does; people click a little outside of it.
+        mask: a former mask of the object, bool (height, width) of the image, or as an answer has it. It stands for a
+            box and a click where these are not given.
+        tight: whether the box touches the object; else it was drawn a little outside of it.
     """
 
     box: Point | None = None
@@ -37,7 +43,8 @@ class Prompt:
     polygon: Points = ()
     strokes: Sequence[Points] = ()
     background_strokes: Sequence[Points] = ()
-    tight: bool = False
+    mask: RunLengths | NDArray[np.bool_] | None = None
+    tight: bool = True
 
     def document(self) -> dict[str, Any]:
         """Return what is given as the gateway reads it."""
@@ -51,8 +58,18 @@ class Prompt:
                 if any(lines.values())
                 else {}
             ),
-            **({"tight": True} if self.tight else {}),
+            **({} if self.mask is None else {"mask": _run_lengths(self.mask)}),
+            **({} if self.tight else {"tight": False}),
         }
+
+
+def _run_lengths(mask: RunLengths | NDArray[np.bool_]) -> dict[str, Any]:
+    if isinstance(mask, RunLengths):
+        return {"size": [mask.height, mask.width], "counts": mask.counts}
+    height, width = mask.shape
+    columns = np.asarray(mask, np.bool_).T.ravel()
+    turns = np.flatnonzero(np.diff(columns, prepend=False))
+    return {"size": [height, width], "counts": np.diff(turns, prepend=0, append=columns.size).tolist()}
 
 
 def _points(points: Points) -> list[list[float]]:

@@ -15,6 +15,7 @@ from maskgate_client.answers import read_fields, read_ring, take_files
 from maskgate_client.call import JSON, Call, image_part, query
 from maskgate_client.images import ImageInput
 from maskgate_client.tasks.interactive.answers import (
+    Candidate,
     Corners,
     Extra,
     MaskProvenance,
@@ -39,16 +40,31 @@ def segment(
     version: int | None = None,
     threshold: float | None = None,
     include: Sequence[Extra] = (),
+    simplify: float | None = None,
+    holes: Literal["keep", "fill"] | None = None,
+    largest: bool | None = None,
+    overlap: Literal["cut", "keep"] | None = None,
 ) -> Call[MaskReport]:
     """Return the objects that `prompts` show in an image, and the pictures or the COCO file to `include`.
 
-    Pixels of a probability above `threshold` are an object's; by default the model's own counts.
+    Pixels of a probability above `threshold` are an object's; by default the model's own counts. `simplify` are the
+    pixels by which outlines may be off, `holes` may be filled, the `largest` part alone be kept, and where objects
+    overlap, each be kept whole.
     """
     documents = [prompt.document() for prompt in prompts]
     document = documents[0] if len(documents) == 1 else {"objects": documents}
     text = json.dumps(document, allow_nan=False).encode()
     files = image_part("image", image) | {"prompt": ("prompt", text, JSON)}
-    params = query(model=model, version=version, threshold=threshold, include=include)
+    params = query(
+        model=model,
+        version=version,
+        threshold=threshold,
+        include=include,
+        simplify=simplify,
+        holes=holes,
+        largest=largest,
+        overlap=overlap,
+    )
     return Call("POST", "/v1/interactive", JSON, read_masks, params, files)
 
 
@@ -69,9 +85,9 @@ def add(session: str, prompt: Prompt, which: Which) -> Call[ObjectMask]:
     return Call("POST", f"{_address(session)}/clicks", JSON, _read_object, json=body)
 
 
-def undo(session: str) -> Call[ObjectMask | None]:
-    """Take back what was added last; the answer is the object that was clicked before it, if any."""
-    return Call("DELETE", f"{_address(session)}/clicks/last", JSON, _read_last)
+def undo(session: str, value: int | None = None) -> Call[ObjectMask | None]:
+    """Take back what was added last, or to an object; the answer is what is left of that object, if anything."""
+    return Call("DELETE", f"{_address(session)}/clicks/last", JSON, _read_last, query(object=value))
 
 
 def reset(session: str) -> Call[None]:
@@ -120,7 +136,7 @@ def _read_object(response: httpx.Response) -> ObjectMask:
 
 
 def _read_last(response: httpx.Response) -> ObjectMask | None:
-    """Read the object that was clicked before, if any is left."""
+    """Read what is left of the object that a step was taken back of, if anything."""
     return _read_object(response) if response.json()["objects"] else None
 
 
@@ -137,6 +153,18 @@ def _read_entry(entry: Mapping[str, Any]) -> ObjectMask:
         box=_read_corners(entry["box"]),
         crop=_read_corners(entry["crop"]),
         notices=tuple(entry["notices"]),
+        # A gateway before 0.2.0 has none.
+        candidates=tuple(map(_read_candidate, entry.get("candidates", ()))),
+    )
+
+
+def _read_candidate(entry: Mapping[str, Any]) -> Candidate:
+    height, width = entry["rle"]["size"]
+    return Candidate(
+        rle=RunLengths.read(height, width, entry["rle"]["counts"]),
+        box=_read_corners(entry["box"]),
+        area=entry["area"],
+        score=entry["score"],
     )
 
 

@@ -38,8 +38,8 @@ class _Steps:
         """Return the object with this added to its prompt; several parts at once cost one answer."""
         return self._forgetting(protocol.add(self.started.id, prompt, self.which))
 
-    def box(self, x0: float, y0: float, x1: float, y1: float, *, tight: bool = False) -> Call[ObjectMask]:
-        """Return the object in the box of two opposite corners; `tight`: the box touches it."""
+    def box(self, x0: float, y0: float, x1: float, y1: float, *, tight: bool = True) -> Call[ObjectMask]:
+        """Return the object in the box of two opposite corners; not `tight`: it was drawn a little outside."""
         return self.add(Prompt(box=(x0, y0, x1, y1), tight=tight))
 
     def click(self, x: float, y: float, *, positive: bool = True) -> Call[ObjectMask]:
@@ -58,9 +58,9 @@ class _Steps:
         """Return the object after a line is drawn on it, or beside it."""
         return self.add(Prompt(strokes=[points]) if positive else Prompt(background_strokes=[points]))
 
-    def undo(self) -> Call[ObjectMask | None]:
-        """Take the last step back; return the object of the one before, with which it goes on, or None without one."""
-        return self._forgetting(protocol.undo(self.started.id))
+    def undo(self, value: int | None = None) -> Call[ObjectMask | None]:
+        """Take the last step back, or that of the object of a number; return what is left of its object, or None."""
+        return self._forgetting(protocol.undo(self.started.id, value))
 
     def reset(self) -> Call[None]:
         """Take all steps back; the image stays."""

@@ -1,0 +1,1 @@
+"""Maskgate in CVAT: functions for `cvat-cli`, and an interactor for its serverless platform."""

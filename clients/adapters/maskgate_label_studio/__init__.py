@@ -1,0 +1,1 @@
+"""Maskgate as a machine learning backend of Label Studio."""

@@ -1,0 +1,1 @@
+"""Jobs: work that is left with the gateway, and fetched later."""

@@ -1,0 +1,1 @@
+"""Jobs: work that callers leave, fetch later, and lose to no crash."""

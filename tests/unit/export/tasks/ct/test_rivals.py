@@ -1,0 +1,72 @@
+"""Each network that CogSeg is compared with learns, passes the parity gate, and is served as any model of CT."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from export.build import build
+from export.checkpoints.files import read_checkpoint
+from export.registry import specs_of
+from export.tasks.ct import train as loop
+from export.tasks.ct.losses import LossWeights, cogseg_terms
+from export.tasks.ct.recipe import RIVALS, SliceRecipe
+from export.tasks.ct.samples import Draw
+from export.training.recipe import RunOptions, recipe_of
+from export.verify import verify, verify_source
+from gateway.repository.store import scan
+from tests.support.checkpoints import depths_of
+
+SIZE = 64
+
+
+def tiny(network: str) -> SliceRecipe:
+    return SliceRecipe(
+        network=network,
+        name="tiny",
+        width=1 / 16,
+        depths=depths_of(network) if recipe_of(network, "demo").depths else "",
+        draw=Draw(2),
+        loss=LossWeights(dice=1.0),
+        steps=2,
+        learning_rate=1e-3,
+        threshold=0.5,
+        size=SIZE,
+    )
+
+
+@pytest.mark.parametrize("network", sorted(RIVALS.keys() - {"ct_unet"}))
+def test_a_rival_is_trained_built_verified_and_measured(network: str, slices: Path, tmp_path: Path) -> None:
+    file = loop.train(tiny(network), slices, tmp_path / "run", RunOptions())
+    checkpoint = read_checkpoint(file)
+    assert checkpoint.depths == tiny(network).depths
+    root = tmp_path / "models"
+    build(file, specs_of(network), root)
+    repository = scan(root)
+    assert list(repository.models) == [specs_of(network)[0].name]
+    assert verify_source(repository, file) == ()
+    assert verify(repository) == ()
+
+
+def test_ablations_of_the_paper_leave_out_one_term_after_the_other() -> None:
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator)
+
+    logits, labels, fine = drawn(1, 4, 32, 32), torch.zeros(1, 32, 32, dtype=torch.long), drawn(1, 1, 32, 32)
+    labels[:, 8:20, 8:20] = 1
+    stages, others = ([drawn(1, 2, side, side) for side in (4, 8, 16, 32)] for _ in range(2))
+
+    def terms(name: str) -> dict[str, Tensor]:
+        return cogseg_terms([*stages, logits], [*others, fine], labels, fine, recipe_of("cogseg", name).loss)
+
+    finest, all_four, plain, guided = map(terms, ("paper-sr1", "paper-sr4", "paper-rmi", "paper"))
+    assert finest.keys() == all_four.keys() == {"entropy", "sharpness", "agreement"}
+    assert finest["agreement"] == 0.5 * F.l1_loss(stages[-1], others[-1])
+    assert all_four["agreement"] == guided["agreement"] > finest["agreement"]
+    assert plain["edges"] != guided["edges"]
