@@ -125,6 +125,8 @@ def _answer(name: str, request: Request) -> Response:
         "Content-Type": file.kind,
         "ETag": file.tag,
         "Vary": "Accept-Encoding",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
         "Content-Security-Policy": POLICY,
     }
     known = request.headers.get("if-none-match", "")
