@@ -83,7 +83,7 @@ def untrained(architecture: str, seed: int = 0) -> nn.Module:
     network = build_network(architecture, width_of(architecture), depths_of(architecture)).eval()
     if architecture == "fanet":
         return _settled(network)
-    if architecture in FILMS:
+    if architecture in architectures_of("radiograph"):
         return with_statistics(network, torch.from_numpy(draw_films(8)))
     if architecture in INTERACTIVE:
         return _normed(network, architecture)
@@ -223,7 +223,7 @@ def checkpoint(architecture: str, *, seed: int = 0, threshold: float | None = 0.
         data="2 drawn scenes",
         hyperparameters={"learning_rate": 0.001},
         depths=depths_of(architecture),
-        size=FILM_SIZE if architecture in FILMS else SIZE,
+        size=FILM_SIZE if architecture in architectures_of("radiograph") else SIZE,
         untrained=UNTRAINED.get(architecture, ()),
         classes="zerowaste",
     )

@@ -38,8 +38,16 @@ export function paint(context, scale, state, underway) {
   if (underway.cursor) cross(context, scale, underway.cursor, state.negative);
 }
 
-/** @param {[Point, Point]} box @returns {number[]} its edges, the far ones beyond its last pixels, as prompts have them */
-export const corners = ([a, b]) => [Math.min(a.x, b.x), Math.min(a.y, b.y), Math.max(a.x, b.x), Math.max(a.y, b.y)];
+/**
+ * @param {[Point, Point]} box two opposite corners
+ * @returns {number[]} the box around both pixels; its far bounds are a pixel beyond the last one, as prompts have them
+ */
+export const corners = ([a, b]) => [
+  Math.floor(Math.min(a.x, b.x)),
+  Math.floor(Math.min(a.y, b.y)),
+  Math.floor(Math.max(a.x, b.x)) + 1,
+  Math.floor(Math.max(a.y, b.y)) + 1,
+];
 
 /** @param {CanvasRenderingContext2D} context @param {number} scale @param {Selected} object @param {boolean} active */
 function mask(context, scale, { found, colour }, active) {
