@@ -92,7 +92,7 @@ coverage: override WITH = $(COVER)
 define PYTESTS
 echo '── pytest, in two processes side by side: what needs servers, and all else, which is told of afterwards'; \
 units=$$(mktemp); exports=$$(mktemp -d); failed=0; \
-export OMP_NUM_THREADS=1 MASKGATE_TEST_EXPORTS=$$exports; \
+export OMP_NUM_THREADS=1 TESTS_EXPORTS=$$exports; \
 COVERAGE_FILE=$(CURDIR)/.coverage.units $(DEV)/bin/python -m pytest $(WITH) $(UNITS) >$$units 2>&1 & pid=$$!; \
 COVERAGE_FILE=$(CURDIR)/.coverage.others $(DEV)/bin/python -m pytest $(WITH) $(OTHERS) || failed=1; \
 wait $$pid || failed=1; cat $$units; rm -r $$units $$exports; exit $$failed
@@ -101,7 +101,7 @@ endef
 test-processors: $(DEV)/.project ## Run the tests of training, parity and golden answers as on other processors
 	@echo '── pytest -m processors, two settings side by side, each told of when it ends'
 	@exports=$$(mktemp -d); failed=0; \
-	MASKGATE_TEST_EXPORTS=$$exports $(MAKE) --no-print-directory --keep-going -j2 $(PROCESSORS) || failed=1; \
+	TESTS_EXPORTS=$$exports $(MAKE) --no-print-directory --keep-going -j2 $(PROCESSORS) || failed=1; \
 	rm -r $$exports; exit $$failed
 
 # What decides in sums of floats is which instructions add up, and how many threads. torch has two switches, OpenCV,

@@ -38,7 +38,7 @@ def refinement() -> IOGRefine:
     return network
 
 
-KEPT = os.environ.get("MASKGATE_TEST_EXPORTS")
+KEPT = os.environ.get("TESTS_EXPORTS")
 """A folder that processes share exported files in; unset: none."""
 
 _files: dict[str, bytes] = {}
