@@ -145,7 +145,8 @@ def test_sixty_items_outlive_whatever_is_killed(house: House) -> None:
             job = ended(client, left, 240)
             assert (job["state"], job["done"], job["failed"]) == ("done", ITEMS, 0)
             items = whole(client, left)
-            assert max(item["tries"] for item in items) <= 4
+            # Each of five kills may meet the same item.
+            assert max(item["tries"] for item in items) <= 6
             for item, post in zip(items, posts, strict=True):
                 kept = client.get(item["result"]["url"]).json()
                 online = client.post("/v1/damage", files={"pre": pre, "post": post}, headers=JSON).json()

@@ -17,11 +17,13 @@ from export.networks.cogseg import CogSeg
 from export.networks.colours import normalise
 from export.networks.dahitra import Hierarchy
 from export.networks.fanet import FANetUPer
-from export.parity.inputs import draw_clicked, draw_tiles
+from export.parity.inputs import draw_clicked, draw_slices, draw_tiles
 from export.registry import CATALOG, TASKS, specs_of
 from export.task import ModelSpec
+from export.tasks.ct.graph import windowed
 from export.tasks.damage.spec import DamageSpec
 from export.tasks.interactive.spec import CLICKED
+from gateway.vision.windowing import LUNG
 
 Field = NDArray[np.float32]
 
@@ -106,6 +108,10 @@ def untrained(architecture: str, seed: int = 0) -> nn.Module:
         with_statistics(network, *torch.randn(2, 4, 3, 64, 64))
     heads = [network.get_submodule(name) for name in _HEADS.get(architecture, ("head",))]
     images = torch.rand(2, 1, 64, 64) if architecture in CT else torch.randn(2, 3, 64, 64)
+    if architecture in CT and architecture != "ct_unet":
+        # Deep and narrow, they tell nothing apart but what their statistics are of.
+        images = windowed(torch.from_numpy(draw_slices("natural", 8, SIZE)), LUNG)
+        with_statistics(network, images)
     _balanced(*heads, answer=lambda: network(images, images.flip(0)) if architecture in _PAIRED else network(images))
     return network
 
