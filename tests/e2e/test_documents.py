@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -140,11 +141,16 @@ def test_make_has_every_target_that_is_named() -> None:
 def test_export_knows_every_option_that_is_named() -> None:
     lines = [line for line in commands("README.md", "export/README.md") if "-m export" in line]
     assert lines
+
+    # A command imports torch, so each is asked once.
+    @cache
+    def help_of(command: str) -> str:
+        asked = [sys.executable, "-m", "export", command, "--help"]
+        return subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
     for line in lines:
         _, _, asked = line.partition("-m export ")
         command, *arguments = shlex.split(asked, comments=True)
-        help_text = subprocess.run(
-            [sys.executable, "-m", "export", command, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
-        ).stdout
+        help_text = help_of(command)
         for option in (word for word in arguments if word.startswith("--")):
             assert option in help_text, f"{option} of {line}"
