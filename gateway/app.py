@@ -86,7 +86,7 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
 
     server, tenants, quotas = settings.server, Tenants(settings.auth.by_tenant()), Quotas()
     desk = Desk(settings.jobs, settings.auth.by_tenant()) if settings.jobs.folder else None
-    tasks_alone = _tasks_alone(services)
+    tasks_alone = _tasks_alone(services) if desk is not None else None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -97,7 +97,7 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
             if place:
                 tasks.append(asyncio.create_task(follow(together.refreshes, services.engine.refresh), name="follow"))
                 await asyncio.wait({loading})
-            if desk is not None:
+            if desk is not None and tasks_alone is not None:
                 tasks.append(asyncio.create_task(_foreman(desk, services, tasks_alone).run(), name="jobs"))
             async with rpc.serving(services, tenants, quotas) if server.grpc_port else nullcontext():
                 yield
