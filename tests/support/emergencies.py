@@ -29,6 +29,10 @@ class Emergencies:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Ask no more, and return once the last answer is there."""
         self._over.set()
         self._thread.join()
 
