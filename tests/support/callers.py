@@ -88,7 +88,7 @@ class Callers:
 def difference(content: bytes, expected: Sequence[bytes], n: int) -> str:
     """Return where a label map differs from the nth one expected, and which of the others it is there.
 
-    Empty where only the files differ. The same pixels came in other bytes twice, for a reason that was not found (55,000
+    Empty where only the files differ. The same pixels came in other bytes twice; why was not found (55,000
     encodings in six threads gave one file per map); what is asked here is whether somebody is given another's pixels.
     """
     found, own = decode(content), decode(expected[n])
