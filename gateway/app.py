@@ -99,7 +99,7 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
                 await asyncio.wait({loading})
             if desk is not None and tasks_alone is not None:
                 tasks.append(asyncio.create_task(_foreman(desk, services, tasks_alone).run(), name="jobs"))
-            async with rpc.serving(services, tenants, quotas) if server.grpc_port else nullcontext():
+            async with rpc.serving(services, tenants, quotas, tracer) if server.grpc_port else nullcontext():
                 yield
             for task in tasks:
                 task.cancel()

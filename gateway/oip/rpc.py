@@ -41,15 +41,15 @@ from gateway.http.edges import key_of
 from gateway.http.middleware import REQUEST_ID, AuditEntry, record
 from gateway.http.request_path import Job, Services, deadline_of, lane_of
 from gateway.observability import logs
+from gateway.observability.tracing import Tracer
 from gateway.oip import messages, served
-from gateway.oip.rpc_calls import METHODS, Call, Method, leaving_callers
+from gateway.oip.rpc_calls import METHODS, SERVICE, Call, Method, leaving_callers, traced
 from gateway.scheduling.prices import Kind
 from gateway.scheduling.timeline import Timeline
 from gateway.settings import LimitSettings, ServerSettings
 
 _log = logging.getLogger(__name__)
 
-_SERVICE = "inference.GRPCInferenceService"
 _RECEIVED_AT_ONCE = 8
 _LONGEST = 64 * 1024
 """Bytes of a message that is none of inference."""
@@ -79,10 +79,12 @@ class InferenceRpc:
         services: of the app.
         tenants: whose keys are known.
         quotas: what each has asked for, by HTTP too.
+        tracer: of what is asked for with a key; None: of nothing.
     """
 
-    def __init__(self, services: Services, tenants: Tenants, quotas: Quotas) -> None:
+    def __init__(self, services: Services, tenants: Tenants, quotas: Quotas, tracer: Tracer | None) -> None:
         """Answer nothing yet."""
+        self._tracer = tracer
         self._services = services
         self._tenants = tenants
         self._quotas = quotas
@@ -103,7 +105,7 @@ class InferenceRpc:
 
         handlers = {name: handle(name, m.needed, self._answering(m)) for name, m in METHODS.items()}
         handlers["ModelInfer"] = handle("ModelInfer", "infer", self._infer)
-        return grpc.method_handlers_generic_handler(_SERVICE, handlers)
+        return grpc.method_handlers_generic_handler(SERVICE, handlers)
 
     async def _serve(
         self, name: str, needed: str | None, answer: Callable[[Call], Awaitable[None]], context: Any
@@ -118,6 +120,7 @@ class InferenceRpc:
         try:
             with ExitStack() as counted:
                 if needed is not None:
+                    counted.enter_context(traced(self._tracer, call, name))
                     call.caller = caller = self._tenants.of(key_of(headers))
                     check_scope(caller, needed)
                     if costs(needed):
@@ -266,7 +269,7 @@ def longest_message(limits: LimitSettings) -> int:
 
 
 @asynccontextmanager
-async def serving(services: Services, tenants: Tenants, quotas: Quotas) -> AsyncIterator[None]:
+async def serving(services: Services, tenants: Tenants, quotas: Quotas, tracer: Tracer | None) -> AsyncIterator[None]:
     """Answer calls on the port of the settings while inside; calls under way then have their grace.
 
     Raises:
@@ -287,7 +290,7 @@ async def serving(services: Services, tenants: Tenants, quotas: Quotas) -> Async
             ("grpc.compression_enabled_algorithms_bitset", 1),
         ),
     )
-    server.add_generic_rpc_handlers((InferenceRpc(services, tenants, quotas).handler(),))
+    server.add_generic_rpc_handlers((InferenceRpc(services, tenants, quotas, tracer).handler(),))
     _listen(server, settings)
     await server.start()
     try:
@@ -330,7 +333,7 @@ def _entry(call: Call, name: str, needed: str | None, seconds: float) -> AuditEn
         tenant=call.caller.tenant if call.caller else None,
         scope=needed,
         method="POST",
-        route=f"/{_SERVICE}/{name}",
+        route=f"/{SERVICE}/{name}",
         model=call.model,
         status=call.status,
         reason=call.reason,

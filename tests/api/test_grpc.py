@@ -19,8 +19,11 @@ from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from gateway.access.keys import digest_of
+from gateway.app import create_app
 from gateway.oip import rpc
-from tests.support.app_client import AppClient
+from gateway.settings import Settings
+from tests.support.app_client import AppClient, running
+from tests.support.collector import children, collector
 from tests.support.trivial import label_table, probability_table, write_trivial_model
 
 Start = Any
@@ -342,6 +345,24 @@ def test_calls_are_counted_and_audited(served: AppClient, stub: Any, caplog: pyt
 
 
 # Time and room
+
+
+def test_calls_are_traced_and_probes_are_not(repository: Path) -> None:
+    with collector() as traces:
+        groups: dict[str, Any] = {"server": {"grpc_port": free_port()}, "tracing": {"endpoint": traces.url}}
+        with running(create_app(Settings(models={"repository": repository}, **groups))) as client:
+            stub = stub_of(client)
+            stub.ServerLive(service_pb2.ServerLiveRequest())
+            stub.ModelInfer(message(), metadata=[("traceparent", f"00-{'ab' * 16}-{'cd' * 8}-01")])
+            refused(stub.ModelInfer, message(model_name="none"))
+    calls = [span for span in traces.spans if span.name == "inference.GRPCInferenceService/ModelInfer"]
+    served, missing = sorted(calls, key=lambda span: span.start)
+    told = {"rpc.system": "grpc", "rpc.service": "inference.GRPCInferenceService", "rpc.method": "ModelInfer"}
+    assert (served.trace_id, served.parent_id, served.attributes, served.failed) == ("ab" * 16, "cd" * 8, told, False)
+    failed = {"maskgate.problem": "model-not-found", "error.type": "ModelNotFound"}
+    assert {span.name for span in children(traces.spans, served)} >= {"receive", "decode", "infer", "encode", "send"}
+    assert (missing.attributes, missing.failed) == (told | failed, True)
+    assert not [span for span in traces.spans if "ServerLive" in span.name]
 
 
 def test_deadlines_are_kept(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
