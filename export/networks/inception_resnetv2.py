@@ -14,6 +14,7 @@ from export.networks.keras_layers import (
     ConvNorm,
     FilmNetwork,
     ShiftNorm,
+    inception_stem,
     pooled,
     repeated,
     scaled,
@@ -51,18 +52,7 @@ class _Backbone(nn.Module):
     def __init__(self, width: float, depth: float) -> None:
         super().__init__()
         self._width, self._depth = width, depth
-        narrow, stem, wide = self._of(32), self._of(64), self._of(192)
-        bottleneck = self._of(80)
-        self.stem = nn.Sequential(
-            ConvNorm(3, narrow, 3, stride=2, same=False),
-            ConvNorm(narrow, narrow, 3, same=False),
-            ConvNorm(narrow, stem, 3),
-            nn.MaxPool2d(3, stride=2),
-            ConvNorm(stem, bottleneck, 1, same=False),
-            ConvNorm(bottleneck, wide, 3, same=False),
-            nn.MaxPool2d(3, stride=2),
-        )
-        self.channels = wide
+        self.stem, self.channels = inception_stem(width)
         self.mixed_5b = self._mixed_5b()
         self.blocks_35 = self._blocks("block35")
         self.mixed_6a = self._mixed_6a()

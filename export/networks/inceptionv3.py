@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from export.networks.architecture import Architecture
-from export.networks.keras_layers import FILM_DEPTHS, Branches, ConvNorm, FilmNetwork, pooled, scaled
+from export.networks.keras_layers import FILM_DEPTHS, Branches, ConvNorm, FilmNetwork, inception_stem, pooled, scaled
 
 
 class InceptionV3(FilmNetwork):
@@ -21,18 +21,7 @@ class _Backbone(nn.Module):
     def __init__(self, width: float) -> None:
         super().__init__()
         self._width = width
-        narrow, stem, wide = self._of(32), self._of(64), self._of(192)
-        bottleneck = self._of(80)
-        self.stem = nn.Sequential(
-            ConvNorm(3, narrow, 3, stride=2, same=False),
-            ConvNorm(narrow, narrow, 3, same=False),
-            ConvNorm(narrow, stem, 3),
-            nn.MaxPool2d(3, stride=2),
-            ConvNorm(stem, bottleneck, 1, same=False),
-            ConvNorm(bottleneck, wide, 3, same=False),
-            nn.MaxPool2d(3, stride=2),
-        )
-        self.channels = wide
+        self.stem, self.channels = inception_stem(width)
         fine = [self._fine(pool) for pool in (32, 64, 64)]
         middle = [self._shrunk_fine(), *(self._middle(inner) for inner in (128, 160, 160, 192))]
         self.mixed = nn.Sequential(*fine, *middle, self._shrunk_middle(), self._coarse(), self._coarse())

@@ -89,6 +89,21 @@ def pooled(before: int, after: int) -> nn.Sequential:
     return nn.Sequential(nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False), ConvNorm(before, after, 1))
 
 
+def inception_stem(width: float) -> tuple[nn.Sequential, int]:
+    """Return what both Inception networks begin with, which leaves an eighth of the size; and its channels."""
+    narrow, bottleneck, middle, wide = (scaled(channels, width) for channels in (32, 80, 64, 192))
+    stem = nn.Sequential(
+        ConvNorm(3, narrow, 3, stride=2, same=False),
+        ConvNorm(narrow, narrow, 3, same=False),
+        ConvNorm(narrow, middle, 3),
+        nn.MaxPool2d(3, stride=2),
+        ConvNorm(middle, bottleneck, 1, same=False),
+        ConvNorm(bottleneck, wide, 3, same=False),
+        nn.MaxPool2d(3, stride=2),
+    )
+    return stem, wide
+
+
 def preactivated(channels: int) -> nn.BatchNorm2d:
     """Return batch normalisation as ResNetV2 and DenseNet have it."""
     return nn.BatchNorm2d(channels, eps=1.001e-5)
