@@ -51,7 +51,7 @@ PROCESSORS := processors-as-is processors-avx2 processors-avx512 processors-olde
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve triton pacs pacs-test jobs-test test coverage test-qgis test-processors $(PROCESSORS) compose deploy-test check format bench bench-peers load soak fuzz perf plugins console-vendor clean lock
+.PHONY: help serve triton pacs pacs-test jobs-test test coverage test-qgis test-processors $(PROCESSORS) compose deploy-test check format bench bench-peers regression load soak fuzz perf plugins console-vendor clean lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -157,6 +157,9 @@ bench: $(DEV)/.project ## Time the stages of a request, the gateway's throughput
 	@$(DEV)/bin/python -m tests.load.ct --record $(RESULTS)
 	@$(DEV)/bin/python -m tests.load.scenes --record $(RESULTS)
 	@$(DEV)/bin/python -m tests.load.overload --record $(RESULTS)
+
+regression: $(DEV)/.project ## Set the processor time of a request beside that of another commit; more by 5 % fails (AGAINST=HEAD~1)
+	@$(DEV)/bin/python -m tests.load.regression --record $(RESULTS) $(if $(AGAINST),--against $(AGAINST))
 
 load: $(DEV)/.project ## Load the gateway for a minute and write build/load/report.html (URL= RATE= ARRIVALS=step OPTIONS=)
 	@$(LOCUST) $(DEV)/bin/python -m tests.load.load --record $(RESULTS) $(RUNNING) $(if $(RATE),--rate $(RATE)) \

@@ -33,18 +33,22 @@ class GatewayProcess:
 
 
 @contextmanager
-def gateway(models: Path, **settings: str) -> Iterator[GatewayProcess]:
+def gateway(models: Path, *, root: Path | None = None, **settings: str) -> Iterator[GatewayProcess]:
     """Run a gateway on a free port until the context ends.
 
     Args:
         models: its repository.
+        root: the checkout whose code it runs; None: this one.
         settings: environment variables without their prefix, e.g. ``WORK_THREADS="2"``.
     """
     environment = os.environ | {f"MASKGATE_{key}": value for key, value in settings.items()}
+    if root is not None:
+        environment["PYTHONPATH"] = str(root)
     command = [sys.executable, "-m", "gateway.cli", "serve", "--port", "0", "--models", str(models)]
     # A session of its own: Ctrl-C in a terminal is for us, who end it when we have finished with it.
     process = subprocess.Popen(
         command,
+        cwd=root,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
