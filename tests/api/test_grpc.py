@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from gateway.oip import rpc
 from gateway.settings import Settings
 from tests.support.app_client import AppClient, running
 from tests.support.collector import children, collector
+from tests.support.ports import free_port
 from tests.support.trivial import label_table, probability_table, write_trivial_model
 
 Start = Any
@@ -38,13 +38,6 @@ KEYS = {
     "once": {"digest": digest_of("once"), "requests_per_minute": 1},
 }
 INFER = "/inference.GRPCInferenceService/ModelInfer"
-
-
-def free_port() -> int:
-    with socket.socket() as each:
-        each.bind(("127.0.0.1", 0))
-        port: int = each.getsockname()[1]
-        return port
 
 
 def stub_of(client: AppClient) -> Any:

@@ -19,7 +19,8 @@ from gateway.sessions.features import FeatureKey, Shelf
 from gateway.sessions.redis_link import RedisLink
 from gateway.sessions.redis_store import RedisFeatures, RedisSessions
 from gateway.sessions.store import Session, new_id
-from tests.support.redis_server import RedisServer, free_port, redis_server
+from tests.support.ports import free_port
+from tests.support.redis_server import RedisServer, redis_server
 
 pytestmark = pytest.mark.e2e
 BUDGET = 64 * 1024 * 1024

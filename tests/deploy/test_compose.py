@@ -26,7 +26,7 @@ import yaml
 
 from tests.support.containers import Containers
 from tests.support.places import ROOT
-from tests.support.redis_server import free_port
+from tests.support.ports import free_port
 
 SERVICES = ("redis", "gateway-1", "gateway-2", "envoy", "prometheus")
 STOOD_IN = ("envoy", "redis", "prometheus")

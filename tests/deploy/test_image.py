@@ -19,8 +19,8 @@ from tests.support.cts import series
 from tests.support.films import chest
 from tests.support.pictures import encode
 from tests.support.places import ROOT
+from tests.support.ports import free_port
 from tests.support.processes import gateway
-from tests.support.redis_server import free_port
 
 LARGEST = 450_000_000
 LIBRARIES = [

@@ -18,7 +18,7 @@ import gateway
 from gateway.cli import main
 from tests.support.containers import Containers
 from tests.support.places import ROOT
-from tests.support.redis_server import free_port
+from tests.support.ports import free_port
 
 CHART = ROOT / "deploy" / "helm" / "maskgate"
 EXAMPLES = sorted((ROOT / "deploy" / "helm" / "examples").glob("*.yaml"))

@@ -19,7 +19,7 @@ from tests.support.places import ROOT
 from tests.support.processes import GatewayProcess, gateway
 from tests.support.triton import triton
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = pytest.mark.e2e
 REPOSITORY = ROOT / "model_repository"
 MODELS = ("cogseg", "ct-unet")
 COUNT = 3

@@ -23,6 +23,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from gateway.access.keys import digest_of
 from tests.support.crew import until
 from tests.support.pictures import encode, noise
+from tests.support.ports import free_port
 from tests.support.processes import gateway
 from tests.support.trivial import write_trivial_model
 
@@ -53,13 +54,6 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
         except FileNotFoundError:
             pytest.skip("no openssl to make a certificate with")
     return folder
-
-
-def free_port() -> int:
-    with socket.socket() as each:
-        each.bind(("127.0.0.1", 0))
-        port: int = each.getsockname()[1]
-        return port
 
 
 def over(path: str) -> httpx.Client:

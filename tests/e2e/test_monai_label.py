@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -42,6 +41,7 @@ from tests.support.cts import (
 from tests.support.dicoms import SERIES, STRAIGHT, ct, saved
 from tests.support.orthanc import orthanc, store
 from tests.support.places import ROOT
+from tests.support.ports import free_port
 from tests.support.processes import gateway
 from tests.support.trivial_ct import write_trivial_ct
 from tests.support.trivial_interactive import write_trivial_interactive
@@ -76,9 +76,7 @@ def adapter(gateway_address: str, folder: Path, *options: str, **environment: st
     while httpx.get(f"{gateway_address}/readyz").status_code != 200:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "maskgate_monai_label", "--gateway", gateway_address, "--port", str(port)]
     paths = {"PYTHONPATH": os.pathsep.join(sys.path)}
     with (folder / "adapter.log").open("wb") as log:

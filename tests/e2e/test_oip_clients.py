@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -25,6 +24,7 @@ from tritonclient.utils import InferenceServerException
 
 from gateway.access.keys import digest_of
 from tests.support.crew import until
+from tests.support.ports import free_port
 from tests.support.processes import gateway
 from tests.support.trivial import label_table, probability_table, write_trivial_model
 
@@ -46,13 +46,6 @@ class Server:
 
     http: str
     grpc: str
-
-
-def free_port() -> int:
-    with socket.socket() as each:
-        each.bind(("127.0.0.1", 0))
-        port: int = each.getsockname()[1]
-        return port
 
 
 def started(root: Path, workers: int) -> Iterator[Server]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import pytest
 
 from tests.support.pictures import encode, noise
 from tests.support.places import ROOT
+from tests.support.ports import free_port
 from tests.support.processes import gateway
 from tests.support.trivial import write_trivial_model
 
@@ -61,9 +61,7 @@ def prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
     (folder / "prometheus.yml").write_text(configuration)
     for file in ("rules.yml", "alerts.yml"):
         shutil.copy(FOLDER / file, folder)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = ["prometheus", f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(

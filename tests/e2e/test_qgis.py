@@ -29,7 +29,6 @@ SIDE = 300
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.slow,
     pytest.mark.skipif(QGIS is None, reason="no qgis_process: apt-get install qgis python3-qgis"),
 ]
 

@@ -36,7 +36,6 @@ def peak(server: GatewayProcess) -> int:
     return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")))
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 def test_memory_does_not_follow_the_area(models: Path, tmp_path: Path) -> None:
     """Of 23 and 46 megapixels; decoded, the larger pair would take 138 MB more, and its probabilities another 115."""

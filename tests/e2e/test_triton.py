@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from tritonclient.utils import InferenceServerException
 from gateway.engines.triton.shared_memory import FOLDER, PREFIX
 from tests.support.callers import Callers
 from tests.support.pictures import encode, noise
+from tests.support.ports import free_port
 from tests.support.processes import GatewayProcess, gateway
 from tests.support.triton import TritonProcess, triton
 from tests.support.trivial import label_table, write_trivial_model
@@ -64,9 +64,7 @@ def regions(process: GatewayProcess, server: TritonProcess) -> tuple[list[str], 
 
 @pytest.mark.parametrize(("share", "transport"), TRANSPORTS)
 def test_by_grpc_too(models: Path, server: TritonProcess, share: str, transport: str) -> None:
-    with socket.socket() as each:
-        each.bind(("127.0.0.1", 0))
-        port = str(each.getsockname()[1])
+    port = str(free_port())
     tiles = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
     inputs = [InferInput(name, tiles.shape, "UINT8") for name in ("pre", "post")]
     for tensor in inputs:

@@ -16,9 +16,10 @@ import pytest
 
 from tests.support.crew import until
 from tests.support.emergencies import Emergencies
-from tests.support.job_engines import BUCKET, Killable, free_port, s3, temporal, worker
+from tests.support.job_engines import BUCKET, Killable, s3, temporal, worker
 from tests.support.jobs import ended, standing, upload
 from tests.support.pictures import encode, noise
+from tests.support.ports import free_port
 from tests.support.processes import gateway
 from tests.support.trivial import write_trivial_model
 from tests.support.trivial_waste import write_trivial_waste

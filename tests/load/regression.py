@@ -55,7 +55,7 @@ def main() -> None:
     with ExitStack() as stack:
         other = stack.enter_context(checkout(options.against))
         models = write_trivial_repository(Path(stack.enter_context(tempfile.TemporaryDirectory())))
-        servers = [stack.enter_context(gateway(models, root=root, **SETTINGS)) for root in (ROOT, other)]
+        servers = [stack.enter_context(gateway(models, root, **SETTINGS)) for root in (ROOT, other)]
         results = [_measure(kind, request, servers, options) for kind, request in drawn_requests().items()]
     print(f"\nProcessor time of a request in ms, against {options.against}")
     print(f"{'request':<24}{'here':>9}{'there':>9}{'ratio':>8}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ import pytest
 
 from tests.support.cts import drawn_chest
 from tests.support.dicoms import SERIES, STUDY, ct, saved
+from tests.support.ports import free_port
 
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 USER, PASSWORD = "gateway", "drawn-not-secret"
@@ -66,7 +66,7 @@ def orthanc(port: int = 0) -> Iterator[Orthanc]:
     if server is None:
         pytest.skip("no Orthanc with DICOMweb: apt-get install orthanc orthanc-dicomweb")
     with tempfile.TemporaryDirectory() as folder:
-        port = port or _free_port()
+        port = port or free_port()
         settings = {
             "Name": "drawn",
             "StorageDirectory": f"{folder}/store",
@@ -130,13 +130,6 @@ def drawn_series(count: int = _COUNT, side: int = 256) -> list[bytes]:
         )
         files.append(saved(slice_))
     return files
-
-
-def _free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-        return port
 
 
 def _wait(archive: Orthanc, log: Path) -> None:

@@ -33,7 +33,7 @@ class GatewayProcess:
 
 
 @contextmanager
-def gateway(models: Path, *, root: Path | None = None, **settings: str) -> Iterator[GatewayProcess]:
+def gateway(models: Path, root: Path | None = None, /, **settings: str) -> Iterator[GatewayProcess]:
     """Run a gateway on a free port until the context ends.
 
     Args:

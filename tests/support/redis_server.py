@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,6 +12,8 @@ from dataclasses import dataclass
 import pytest
 from redis import Redis
 from redis.exceptions import AuthenticationError, RedisError
+
+from tests.support.ports import free_port
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,6 @@ def redis_server(*options: str, port: int = 0) -> Iterator[RedisServer]:
     finally:
         process.kill()
         process.wait(10)
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
 
 
 def _wait(server: RedisServer) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.redis_server import free_port
+from tests.support.ports import free_port
 
 BUCKET = "maskgate"
 _LISTENERS = ("master", "volume", "filer", "s3", "webdav", "admin")

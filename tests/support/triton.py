@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import pytest
 
 from gateway.engines.triton.shared_memory import FOLDER
 from tests.support.places import ROOT
+from tests.support.ports import free_ports
 
 ENVIRONMENT = ROOT / ".venv" / "triton"
 
@@ -37,7 +37,7 @@ class TritonProcess:
         self._models = models
         self._log = log
         self._options = options
-        self.http, self.grpc, self.metrics = _free_ports(3)
+        self.http, self.grpc, self.metrics = free_ports(3)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -159,11 +159,3 @@ def unavailable() -> str:
         check=False,
     )
     return f"Triton cannot be installed: {made.stderr.strip() or made.stdout.strip()}" if made.returncode else ""
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import httpx
 from tests.load.bench import Request
 from tests.load.peers.sender import PeerMissing
 from tests.load.peers.services.work import REPOSITORY
+from tests.support.ports import free_port
 
 ENVIRONMENTS = Path(".venv/peers")
 _SERVICES = "tests.load.peers.services"
@@ -94,7 +94,7 @@ def serving(peer: Peer, python: Path, repository: Path, request: Request) -> Ite
     Raises:
         PeerMissing: it ended, or did not answer in time; the last line that it wrote says why.
     """
-    url = f"http://127.0.0.1:{_free_port()}{peer.path}"
+    url = f"http://127.0.0.1:{free_port()}{peer.path}"
     command = [str(python), *(part.format(port=httpx.URL(url).port) for part in peer.command)]
     environment = os.environ | {
         "PYTHONPATH": str(Path.cwd()),
@@ -146,10 +146,3 @@ def _last_line(log: Path, otherwise: str) -> str:
     lines = log.read_text(errors="replace").split("\n") if log.is_file() else []
     said = [line.strip() for line in lines if line.strip()]
     return said[-1][:300] if said else otherwise
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
