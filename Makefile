@@ -33,9 +33,11 @@ DEPLOY := .venv/deploy
 LOCKS := deploy/locks
 PROJECTS := pyproject.toml clients/python/pyproject.toml
 
-# Each takes about as long on a core of its own.
-UNITS := tests/unit tests/api tests/fuzz
-OTHERS := tests/contract tests/e2e
+# What `make test` and `make training-test` each run in two processes; both take about as long on a core of its own.
+UNITS := tests/unit tests/api tests/fuzz tests/contract
+OTHERS := tests/e2e
+TRAINED := tests/unit/export/tasks
+EXPORTED := $(addprefix tests/unit/export/,checkpoints graphs networks parity) tests/contract
 COVER = --cov --cov-report= --cov-fail-under=0
 
 # Twice quiet: errors are shown, warnings about the machine's own package sources are not. A lock is whole, so nothing is
@@ -51,7 +53,7 @@ PROCESSORS := processors-as-is processors-avx2 processors-avx512 processors-olde
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve triton pacs pacs-test jobs-test test coverage test-qgis test-processors $(PROCESSORS) compose deploy-test check format bench bench-peers regression load soak fuzz perf plugins console-vendor clean lock
+.PHONY: help serve triton pacs pacs-test jobs-test test training-test coverage test-qgis test-processors $(PROCESSORS) compose deploy-test check format bench bench-peers regression load soak fuzz perf plugins console-vendor clean lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,27 +77,30 @@ jobs-test: $(DEV)/.project ## Run jobs on a real Temporal and a real S3, and kil
 	@$(MAKE) --no-print-directory --silent $(JOB_SERVERS)/.locked || echo 'Temporal or SeaweedFS cannot be had here; their tests are skipped'
 	@PATH=$(CURDIR)/$(JOB_SERVERS)/bin:$$PATH OMP_NUM_THREADS=1 $(DEV)/bin/python -m pytest -q -rs tests/jobs
 
-test: check ## Run every check and every test
+test: check ## Run every check and every test, but for what trains and exports networks
 	@$(MAKE) --no-print-directory perf || echo 'perf_analyzer cannot be had here; its test is skipped'
 	@$(MAKE) --no-print-directory plugins || echo 'The plug-in of MONAI Label cannot be had here; its tests are skipped'
-	@$(PYTESTS)
+	@$(call side-by-side,$(OTHERS) -m 'not training',$(UNITS) -m 'not training')
+
+training-test: $(DEV)/.project ## Train, export and compare every network at tiny width, and run the exports on both engines
+	@$(call side-by-side,$(EXPORTED) -m training,$(TRAINED) -m training)
 
 # Counting lines makes Python a third slower, so it is not part of `make test`.
 coverage: $(DEV)/.project ## Run every test again, counting lines: 90 % at least
 	@$(DEV)/bin/coverage erase
-	@$(PYTESTS)
+	@$(call side-by-side,$(OTHERS),$(UNITS))
 	@$(DEV)/bin/coverage combine -q && $(DEV)/bin/coverage report
 coverage: override WITH = $(COVER)
 
 # Two processes for two cores: threads of one sum that wait for each other would only take turns. Exported files are
 # made once for both.
-define PYTESTS
-echo '── pytest, in two processes side by side: what needs servers, and all else, which is told of afterwards'; \
-units=$$(mktemp); exports=$$(mktemp -d); failed=0; \
+define side-by-side
+echo '── pytest, in two processes side by side; the second is told of afterwards: $(2)'; \
+second=$$(mktemp); exports=$$(mktemp -d); failed=0; \
 export OMP_NUM_THREADS=1 TESTS_EXPORTS=$$exports; \
-COVERAGE_FILE=$(CURDIR)/.coverage.units $(DEV)/bin/python -m pytest $(WITH) $(UNITS) >$$units 2>&1 & pid=$$!; \
-COVERAGE_FILE=$(CURDIR)/.coverage.others $(DEV)/bin/python -m pytest $(WITH) $(OTHERS) || failed=1; \
-wait $$pid || failed=1; cat $$units; rm -r $$units $$exports; exit $$failed
+COVERAGE_FILE=$(CURDIR)/.coverage.second $(DEV)/bin/python -m pytest $(WITH) $(2) >$$second 2>&1 & pid=$$!; \
+COVERAGE_FILE=$(CURDIR)/.coverage.first $(DEV)/bin/python -m pytest $(WITH) $(1) || failed=1; \
+wait $$pid || failed=1; cat $$second; rm -r $$second $$exports; exit $$failed
 endef
 
 test-processors: $(DEV)/.project ## Run the tests of training, parity and golden answers as on other processors

@@ -25,7 +25,7 @@ from tests.support.places import ROOT
 from tests.support.triton import Tritons
 from tests.support.unproven import write_unproven
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.training]
 SHIPPED = ROOT / "model_repository"
 BATCHES = (1, 2, 3, 9)
 """One item, as many as there are lanes, one more, and one more than most of the models take at once."""

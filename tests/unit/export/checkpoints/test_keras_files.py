@@ -21,6 +21,8 @@ from export.errors import CheckpointError
 from export.networks import build_network
 from export.networks.keras_layers import FilmNetwork, keras_names
 
+pytestmark = pytest.mark.training
+
 WIDTH = 1 / 32
 Variables = list[tuple[str, NDArray[np.float32]]]
 Layers = dict[str, Variables]

@@ -29,7 +29,7 @@ from tests.support.checkpoints import small_entries, untrained
 from tests.support.exports import onnx_once
 from tests.support.places import ROOT
 
-pytestmark = pytest.mark.processors
+pytestmark = [pytest.mark.processors, pytest.mark.training]
 
 ROLES = {"fcn": ("pre",), "siamunet": ("pre", "post")}
 TILE = 64

@@ -25,6 +25,8 @@ from gateway.repository.card import read_card
 from tests.support.checkpoints import checkpoint, small_entries, small_entry, untrained, write
 from tests.support.places import ROOT
 
+pytestmark = pytest.mark.training
+
 
 class Street:
     """A pair of 96 x 80 pixels in which bright squares are buildings; the second stands no more."""

@@ -33,7 +33,7 @@ from gateway.repository.store import scan
 from tests.support.checkpoints import WIDTH, checkpoint, small_entry, untrained, write
 from tests.support.exports import exported, graph
 
-pytestmark = pytest.mark.processors
+pytestmark = [pytest.mark.processors, pytest.mark.training]
 
 
 @pytest.mark.parametrize(("architecture", "parameters"), [("dahitra", 13_078_733), ("cnn", 23_516_228)])

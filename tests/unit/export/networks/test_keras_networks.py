@@ -15,7 +15,7 @@ from export.networks.keras_layers import FilmNetwork, keras_names, keras_size
 from export.training.recipe import recipe_of
 from tests.support.checkpoints import FILMS
 
-pytestmark = pytest.mark.processors
+pytestmark = [pytest.mark.processors, pytest.mark.training]
 
 SIZES = {
     "inceptionv3": (21_802_784, 22_065_826, (5, 2048)),
@@ -69,7 +69,6 @@ def test_layers_have_names_of_their_own(architecture: str) -> None:
     assert len(names) == len(weighted)
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # What Keras and its parts warn of is not ours.
 @pytest.mark.parametrize("architecture", FILMS)
 def test_the_networks_answer_as_keras_does(architecture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from gateway.vision.clicks import as_points, click_map
 from tests.support.checkpoints import SIZE, checkpoint, small_entries, untrained
 from tests.support.exports import exported, graph, refinement
 
-pytestmark = pytest.mark.processors
+pytestmark = [pytest.mark.processors, pytest.mark.training]
 
 FORMATS: tuple[FileFormat, ...] = ("onnx", "torchscript")
 

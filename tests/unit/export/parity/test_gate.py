@@ -19,7 +19,7 @@ from export.tasks.damage.spec import DamageSpec
 from tests.support.checkpoints import small_entries, untrained
 from tests.support.exports import onnx_once
 
-pytestmark = pytest.mark.processors
+pytestmark = [pytest.mark.processors, pytest.mark.training]
 
 TILE = 64
 

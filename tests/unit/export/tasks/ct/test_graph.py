@@ -29,7 +29,7 @@ from gateway.vision.windowing import Window
 from tests.support.checkpoints import SIZE, checkpoint, small_entry, untrained, write
 from tests.support.exports import onnx_once
 
-pytestmark = pytest.mark.processors
+pytestmark = [pytest.mark.processors, pytest.mark.training]
 
 LABELLING = {"cogseg": "cogseg", "ct-unet": "ct_unet"}
 

@@ -21,6 +21,8 @@ from export.verify import verify, verify_source
 from gateway.repository.store import scan
 from tests.support.checkpoints import depths_of
 
+pytestmark = pytest.mark.training
+
 SIZE = 64
 
 

@@ -31,7 +31,7 @@ from gateway.repository.card import read_card
 from gateway.vision.windowing import LUNG, from_windowed
 from tests.support.checkpoints import write
 
-pytestmark = pytest.mark.processors
+pytestmark = [pytest.mark.processors, pytest.mark.training]
 
 SIZE = 64
 TINY = SliceRecipe(

@@ -20,6 +20,8 @@ from export.tasks.damage.train import PairRun
 from export.training.recipe import RunOptions, recipe_of
 from tests.support.checkpoints import checkpoint, small_entry, untrained
 
+pytestmark = pytest.mark.training
+
 TINY = PairRecipe(
     network="siamese_lite0",
     name="tiny",

@@ -24,7 +24,7 @@ from export.training import augment
 from export.training.recipe import RunOptions, recipe_of
 from export.training.schedule import learning_rate
 
-pytestmark = pytest.mark.processors
+pytestmark = [pytest.mark.processors, pytest.mark.training]
 
 TINY = PairRecipe(
     network="siamunet",

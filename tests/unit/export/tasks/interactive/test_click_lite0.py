@@ -31,6 +31,8 @@ from gateway.repository.store import scan
 from gateway.vision.clicks import Box
 from tests.support.checkpoints import click_inputs, small_entries, small_entry, untrained, write
 
+pytestmark = pytest.mark.training
+
 PAIR = ("click-lite0", "click-lite0-encoder")
 GEOMETRY = Geometry(size=64, margin=0, sigma=5, push=0, share=0.25)
 TINY = ClickRecipe(

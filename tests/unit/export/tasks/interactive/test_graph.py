@@ -19,7 +19,7 @@ from export.tasks.interactive.spec import FEATURES, InteractiveSpec
 from tests.support.checkpoints import SIZE, checkpoint, click_inputs, small_entry, untrained
 from tests.support.exports import exported, graph
 
-pytestmark = pytest.mark.processors
+pytestmark = [pytest.mark.processors, pytest.mark.training]
 
 NAMES = tuple(name for name, entry in CATALOG.items() if isinstance(entry, InteractiveSpec))
 IOG_FEATURES = tuple(zip((16, 32, 64, 128), (4, 8, 16, 16), strict=True))

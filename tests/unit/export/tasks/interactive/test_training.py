@@ -27,7 +27,7 @@ from export.training.recipe import RunOptions, recipe_of
 from gateway.repository.card import read_card
 from tests.support.trivial_interactive import write_trivial_interactive
 
-pytestmark = pytest.mark.processors
+pytestmark = [pytest.mark.processors, pytest.mark.training]
 
 GEOMETRY = Geometry(size=64, margin=10, sigma=5, push=2)
 TINY = ClickRecipe(

@@ -26,6 +26,8 @@ from export.tasks.radiograph.train import RadiographRun, train
 from export.training.recipe import RunOptions, recipe_of
 from tests.support.checkpoints import small_entry, with_statistics
 
+pytestmark = pytest.mark.training
+
 SIZE = 64
 TINY = RadiographRecipe(
     network="film_lite0",

@@ -27,7 +27,7 @@ from gateway.repository.store import scan
 from tests.support.checkpoints import FILM_SIZE, FILMS, checkpoint, small_entries, untrained
 from tests.support.exports import onnx_once
 
-pytestmark = pytest.mark.processors
+pytestmark = [pytest.mark.processors, pytest.mark.training]
 
 
 def all_active(architecture: str) -> Checkpoint:
@@ -113,7 +113,6 @@ def test_dropout_is_inactive_and_films_of_a_batch_do_not_matter_to_each_other() 
     assert (saliency[1:2].int() - alone[1].int()).abs().max() <= 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("architecture", FILMS)
 def test_both_formats_pass_the_gate_and_others_do_not(architecture: str) -> None:
     made, [entry] = all_active(architecture), small_entries(architecture)

@@ -25,7 +25,7 @@ from gateway.repository.card import read_card
 from gateway.vision.radiographs import to_square
 from tests.support.checkpoints import FILM_SIZE, FILMS, checkpoint
 
-pytestmark = pytest.mark.processors
+pytestmark = [pytest.mark.processors, pytest.mark.training]
 
 TINY = RadiographRecipe(
     network="resnet101v2",
@@ -245,7 +245,6 @@ def test_what_cannot_be_trained_or_measured_is_said(
         assert reason in capsys.readouterr().err, arguments
 
 
-@pytest.mark.slow
 def test_train_build_and_evaluate_what_was_built(
     films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

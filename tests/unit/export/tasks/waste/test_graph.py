@@ -30,7 +30,7 @@ from export.tasks.waste.spec import LABEL_SETS
 from gateway.vision.labels import decide
 from tests.support.checkpoints import FANET_WIDTH, SIZE, UNTRAINED, WIDTH, checkpoint, small_entry, untrained
 
-pytestmark = pytest.mark.processors
+pytestmark = [pytest.mark.processors, pytest.mark.training]
 
 Weights = dict[str, Tensor]
 MODELS = {"waste-fanet": "fanet", "waste-fcn": "waste_fcn"}

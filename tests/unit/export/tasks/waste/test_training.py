@@ -28,7 +28,7 @@ from export.training.schedule import learning_rate
 from gateway.repository.card import read_card
 from tests.support.checkpoints import FANET_WIDTH, write
 
-pytestmark = pytest.mark.processors
+pytestmark = [pytest.mark.processors, pytest.mark.training]
 
 SIZE = 64
 TINY = WasteRecipe(

@@ -28,7 +28,7 @@ from gateway.repository.card import read_card
 from tests.support.trivial_crops import write_trivial_crops
 from tests.unit.export.tasks.damage.test_data import document, square
 
-pytestmark = pytest.mark.processors
+pytestmark = [pytest.mark.processors, pytest.mark.training]
 
 TINY = CropRecipe(
     network="cnn",
