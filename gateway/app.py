@@ -24,7 +24,7 @@ from gateway.http.parameters import only_declared
 from gateway.http.request_path import Services
 from gateway.http.tracing import Tracing
 from gateway.jobs import route as jobs
-from gateway.jobs import uploads
+from gateway.jobs import tiles, uploads
 from gateway.jobs.desk import Desk
 from gateway.jobs.foreman import Foreman
 from gateway.jobs.runner import Runner
@@ -148,7 +148,7 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         app.add_middleware(Tracing, tracer=tracer)
     problems.install(app)
     protocol = (management.router, oip.router)
-    left = (jobs.router, uploads.router)
+    left = (jobs.router, tiles.router, uploads.router)
     service = (progress.router, health.router, refresh.router, problems.router, description.router, console.router)
     for router in (*settings.registry.routers(), *protocol, *left, *service):
         app.include_router(router, dependencies=[Depends(only_declared)])
