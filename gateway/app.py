@@ -24,7 +24,7 @@ from gateway.http.parameters import only_declared
 from gateway.http.request_path import Services
 from gateway.http.tracing import Tracing
 from gateway.jobs import route as jobs
-from gateway.jobs import uploads
+from gateway.jobs import tiles, uploads
 from gateway.jobs.desk import Desk
 from gateway.jobs.foreman import Foreman
 from gateway.jobs.runner import Runner
@@ -40,15 +40,19 @@ from gateway.scheduling.memory import keep_freed
 from gateway.scheduling.prices import Prices
 from gateway.scheduling.queue import Queue
 from gateway.scheduling.timeline import ProgressBoard
-from gateway.scheduling.workers import LanedPool, Workers
+from gateway.scheduling.workers import LanedPool, MeteredPool, Workers
 from gateway.sessions.features import FeatureStore, MemoryFeatures, Shelf
 from gateway.sessions.redis_link import RedisLink
 from gateway.sessions.redis_store import RedisFeatures, RedisSessions
 from gateway.sessions.store import MemorySessions, SessionStore
 from gateway.settings import SessionSettings, Settings
+from gateway.stores.ranges import Stores
 
 # What FastAPI by itself would tell a collector has paths, queries and the words of exceptions in it.
 _SILENT: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+
+# They mostly wait for stores.
+_STORE_THREADS = 4
 
 
 def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
@@ -82,6 +86,7 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         progress=ProgressBoard(),
         refreshes=together.refreshes,
         pacs=None if settings.pacs.url is None else Dicomweb(settings.pacs),
+        stores=Stores(settings.jobs.stores, MeteredPool("store", max(_STORE_THREADS, work.threads), telemetry)),
     )
 
     server, tenants, quotas = settings.server, Tenants(settings.auth.by_tenant()), Quotas()
@@ -110,6 +115,7 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
             await services.sessions.close()
             if services.pacs is not None:
                 await services.pacs.close()
+            await services.stores.close()
             services.workers.close()
             if tracer is not None:
                 await tracer.close()
@@ -142,7 +148,7 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         app.add_middleware(Tracing, tracer=tracer)
     problems.install(app)
     protocol = (management.router, oip.router)
-    left = (jobs.router, uploads.router)
+    left = (jobs.router, tiles.router, uploads.router)
     service = (progress.router, health.router, refresh.router, problems.router, description.router, console.router)
     for router in (*settings.registry.routers(), *protocol, *left, *service):
         app.include_router(router, dependencies=[Depends(only_declared)])

@@ -64,6 +64,7 @@
     │   ├── PromptUnsuitable (422)   another model would take it
     │   ├── KeyReused (422)          an idempotency key that stood for another request
     │   ├── InputForbidden (422)     an address of no store that inputs may come from
+    │   ├── ReferenceInvalid (422)   what is to name a file in a store, and names none
     │   └── ParameterInvalid (422)
     ├── UploadBusy (423)
     ├── QuotaExceeded (429)          the caller's own limit, not the gateway's
@@ -516,9 +517,15 @@ class KeyReused(Unprocessable):
 
 
 class InputForbidden(Unprocessable):
-    """The address is of no store that the inputs of jobs may come from, or leads out of it."""
+    """The address is of no store that inputs may come from, or leads out of it."""
 
     code, title = "input-forbidden", "Input is of no allowed store"
+
+
+class ReferenceInvalid(Unprocessable):
+    """What stands in the place of an image names no file: it is no reference, or leads to no asset of a STAC item."""
+
+    code, title = "reference-invalid", "Reference names no file"
 
 
 class UploadBusy(MaskgateError):
@@ -568,7 +575,7 @@ class JobsOff(MaskgateError):
 
 
 class InputUnreachable(MaskgateError):
-    """A store does not give out an input of a job, or more of it than is read."""
+    """A store does not give out an input, or not as it was asked for, or more of it than is read."""
 
     status, code, title, retryable = 502, "input-unreachable", "Input unreachable", True
 

@@ -44,6 +44,7 @@ class Part:
         media_types: what it may be; what it is, its bytes say.
         examples: texts that it may be, of parts that are text.
         several: whether there may be more than one of it; they are ``name``, ``name/1``, ``name/2`` and so on.
+        by_reference: whether it may be JSON that names files in stores; see `gateway/stores/references.py`.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Part:
     media_types: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
     several: bool = False
+    by_reference: bool = False
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from gateway.scheduling.workers import Workers
 from gateway.sessions.features import FeatureStore
 from gateway.sessions.store import SessionStore
 from gateway.settings import LimitSettings, Settings
+from gateway.stores.ranges import Stores
 
 ASKED_WHETHER = "asked_whether"
 """In the state of a request that only asks whether one of its parameters would be taken; it is not admitted."""
@@ -62,6 +63,7 @@ class Services:
     progress: ProgressBoard
     refreshes: Tally
     pacs: Dicomweb | None
+    stores: Stores
     statistics: Statistics = field(default_factory=Statistics)
 
 

@@ -15,7 +15,7 @@ from gateway import __version__
 JobState = Literal["queued", "running", "done", "cancelled"]
 ItemState = Literal["waiting", "running", "done", "failed", "cancelled"]
 ITEM_STATES: tuple[ItemState, ...] = get_args(ItemState)
-SourceKind = Literal["upload", "url", "text"]
+SourceKind = Literal["upload", "url", "text", "reference"]
 
 _ID = re.compile(r"[A-Za-z0-9_-]{32}")
 
@@ -41,7 +41,8 @@ class Source:
 
     Attributes:
         kind: which of them `value` is.
-        value: the id of an upload, an address in a store, or the text itself.
+        value: the id of an upload, an address in a store, or the text itself, which may be references that the task
+            reads by.
     """
 
     kind: SourceKind
@@ -172,8 +173,10 @@ def key_of(request: Request, models: Sequence[tuple[str, int, str]], digests: Ma
     Args:
         request: the item's parameters among them.
         models: name, version and digest of all that may answer: which of them does, the route decides.
-        digests: of the parts, by name. What an item without parts depends on is nowhere here, so its result is its own.
+        digests: of the parts, by name. What an item without parts depends on, or one with references, is nowhere here,
+            so its result is its own.
         item: the item.
     """
-    said = [__version__, *vars(request).values(), models, digests or [item.job, item.number]]
+    alone = not digests or any(source.kind == "reference" for source in item.sources.values())
+    said = [__version__, *vars(request).values(), models, [item.job, item.number] if alone else digests]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

@@ -42,7 +42,9 @@ _MOST_CHANGES = 200
 _CURSOR = re.compile(r"([0-9]{1,15})\.([0-9]{1,15})")
 _NOT_STORED = {"Cache-Control": "private, no-store"}
 _OFF = {501: "The gateway keeps no jobs."}
-_NOT_FOUND = {404: "No such job of this caller.", **_OFF}
+NOT_FOUND = {404: "No such job of this caller.", **_OFF}
+"""What every address of a job may answer."""
+
 _KEY = {
     "name": IDEMPOTENCY_KEY,
     "in": "header",
@@ -98,7 +100,7 @@ async def _job(desk: InjectedDesk, tenant: InjectedTenant, job: str) -> Job:
 InjectedJob = Annotated[Job, Depends(_job)]
 
 
-@router.get("/v1/jobs/{job}", summary="How does a job stand, and each of its items?", responses=problems(_NOT_FOUND))
+@router.get("/v1/jobs/{job}", summary="How does a job stand, and each of its items?", responses=problems(NOT_FOUND))
 async def standing(
     desk: InjectedDesk,
     job: InjectedJob,
@@ -119,7 +121,7 @@ async def standing(
     "/v1/jobs/{job}/events",
     summary="Follow a job as it goes on",
     response_class=EventSourceResponse,
-    responses=problems(_NOT_FOUND),
+    responses=problems(NOT_FOUND),
 )
 async def events(
     services: InjectedServices,
@@ -159,7 +161,7 @@ async def events(
         },
         206: {"description": "A range of it."},
         304: {"description": "The caller has it already."},
-        **problems({**_NOT_FOUND, 404: "No such job of this caller, or no result of such an item."}),
+        **problems({**NOT_FOUND, 404: "No such job of this caller, or no result of such an item."}),
     },
 )
 async def result(desk: InjectedDesk, job: InjectedJob, number: int, request: Request) -> Response:
@@ -175,7 +177,7 @@ async def result(desk: InjectedDesk, job: InjectedJob, number: int, request: Req
         "Repr-Digest": f"sha-256=:{b64encode(bytes.fromhex(kept.digest)).decode()}:",
         "Cache-Control": "private, max-age=86400, immutable",
     }
-    if etag in (tag.strip() for tag in request.headers.get("if-none-match", "").split(",")):
+    if has_already(request, etag):
         return Response(status_code=304, headers=headers)
     return FileResponse(desk.files.body(job.tenant, item.key), headers=headers, media_type=kept.media_type)
 
@@ -187,7 +189,7 @@ async def result(desk: InjectedDesk, job: InjectedJob, number: int, request: Req
     responses={
         200: {"model": JobAnswer, "description": "It is cancelled: no item begins any more, and those that run end."},
         204: {"description": "It had ended; it and its results are forgotten."},
-        **problems(_NOT_FOUND),
+        **problems(NOT_FOUND),
     },
 )
 async def cancel(desk: InjectedDesk, job: InjectedJob) -> Response:
@@ -196,6 +198,11 @@ async def cancel(desk: InjectedDesk, job: InjectedJob) -> Response:
         return JSONResponse(job_answer(await desk.cancel(job.tenant, job.id)).model_dump(mode="json"))
     await desk.clear(await desk.books(desk.store.forget, job.tenant, job.id))
     return Response(status_code=204)
+
+
+def has_already(request: Request, etag: str) -> bool:
+    """Return whether a caller says that it has what has this tag."""
+    return etag in (tag.strip() for tag in request.headers.get("if-none-match", "").split(","))
 
 
 def _cursor(event: str | None) -> tuple[int, int]:

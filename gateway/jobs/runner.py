@@ -31,8 +31,8 @@ from gateway.jobs.files import BODY, digest_of_file, new_file
 from gateway.jobs.foreman import Foreman
 from gateway.jobs.model import Item, Job, Request, Result, Source, joined, key_of
 from gateway.jobs.records import problem_of
-from gateway.jobs.references import fetch
 from gateway.observability import logs
+from gateway.stores.access import fetch
 
 _log = logging.getLogger(__name__)
 
@@ -178,7 +178,7 @@ class Runner(Foreman):
 
     async def _part(self, name: str, source: Source, folder: Path) -> PartFile:
         """Return a part of an item, fetched where it lies elsewhere."""
-        if source.kind == "text":
+        if source.kind in ("text", "reference"):
             return PartFile(name, source.value.encode())
         if source.kind == "upload":
             return PartFile(name, self._desk.files.upload(source.value))

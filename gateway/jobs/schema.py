@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -25,11 +26,17 @@ class SourceGiven(_Given):
         None, max_length=4096, description="In one of the stores that the gateway is set up for, https:// or s3://"
     )
     document: Any = Field(None, alias="json", description="The part itself, where it is JSON: a prompt, districts")
+    reference: Any = Field(
+        None,
+        description="Files in these stores, of which no more is read than is needed, or a list of them, tiles of one "
+        "image; of damage alone",
+        examples=[{"url": "s3://archive/pre.tif"}, {"stac": "https://data.example/item.json", "asset": "visual"}],
+    )
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
-        if sum(value is not None for value in (self.upload, self.url, self.document)) != 1:
-            raise ValueError("a part has one of upload, url and json")
+        if sum(value is not None for value in (self.upload, self.url, self.document, self.reference)) != 1:
+            raise ValueError("a part has one of upload, url, json and reference")
         return self
 
 
@@ -116,11 +123,19 @@ class JobsAnswer(BaseModel):
     jobs: list[JobAnswer]
 
 
-def source_of(given: SourceGiven, text: str) -> Source:
-    """Return where a part comes from; `text` is its document as JSON."""
+def source_of(given: SourceGiven) -> Source:
+    """Return where a part comes from.
+
+    Raises:
+        ValueError: what is given as JSON holds a number that JSON has not.
+    """
     if given.upload is not None:
         return Source("upload", given.upload)
-    return Source("text", text) if given.url is None else Source("url", given.url)
+    if given.url is not None:
+        return Source("url", given.url)
+    if given.reference is not None:
+        return Source("reference", json.dumps(given.reference, allow_nan=False))
+    return Source("text", json.dumps(given.document, allow_nan=False))
 
 
 def job_answer(job: Job) -> JobAnswer:

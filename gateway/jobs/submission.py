@@ -16,17 +16,18 @@ from starlette.types import ASGIApp
 from gateway.access.keys import Caller
 from gateway.errors import BadRequest, BodyTooLarge, JobTooLarge, ParameterInvalid, UploadUnfinished
 from gateway.http.request_path import Services
-from gateway.http.uploads import declared_length, read_body, read_only_part, read_parts
+from gateway.http.uploads import declared_length, naming_part, read_body, read_only_part, read_parts
 from gateway.jobs.asking import Asking
 from gateway.jobs.desk import Desk, check_jobs
 from gateway.jobs.model import Job, Request, Source, Wanted, joined
-from gateway.jobs.references import check_address
 from gateway.jobs.schema import JobGiven, Parameters, source_of
 from gateway.jobs.store import Order
 from gateway.registry import TaskSpec
 from gateway.scheduling.admission import Reservation
 from gateway.scheduling.prices import Kind
 from gateway.scheduling.timeline import Timeline
+from gateway.stores.access import check_address
+from gateway.stores.references import is_reference, read_references
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 _KIND = Kind("jobs", "submission", "request")
@@ -107,9 +108,14 @@ class Submission:
             if known is not None:
                 return known, False
             await self._check(request)
-            uploads = {name: await self._put(part) for name, part in parts.items()}
+            named = {part.name for part in task.parts if part.by_reference and is_reference(parts.get(part.name, b""))}
+            uploads = {name: await self._put(part) for name, part in parts.items() if name not in named}
             try:
                 sources = {name: Source("upload", upload) for name, upload in uploads.items()}
+                for name in named:
+                    with naming_part(name):
+                        read_references(bytes(parts[name]), self.desk.settings.stores)
+                    sources[name] = Source("reference", bytes(parts[name]).decode())
                 return await self._add(request, [Wanted(sources)], asked, checked=True)
             except BaseException:
                 for upload in uploads.values():
@@ -218,6 +224,7 @@ def _items(job: JobGiven, task: TaskSpec, stores: Sequence[str]) -> list[Wanted]
         InputForbidden: an address is of no store.
     """
     known = {part.name for part in task.parts}
+    by_reference = {part.name for part in task.parts if part.by_reference}
     items: list[Wanted] = []
     for number, item in enumerate(job.items):
         at = f"/items/{number}/parts"
@@ -228,9 +235,14 @@ def _items(job: JobGiven, task: TaskSpec, stores: Sequence[str]) -> list[Wanted]
             raise ParameterInvalid(f"The parts are {' and '.join(known)}.", pointer=f"{at}/{strange[0]}")
         sources: dict[str, Source] = {}
         for name, given in item.parts.items():
-            source = source_of(given, json.dumps(given.document, allow_nan=False))
+            source = source_of(given)
             if source.kind == "url":
                 check_address(source.value, stores, pointer=f"{at}/{name}/url")
+            if source.kind == "reference":
+                if name not in by_reference:
+                    raise ParameterInvalid("This part is not taken by reference.", pointer=f"{at}/{name}/reference")
+                with naming_part(f"{at[1:]}/{name}/reference"):
+                    read_references(source.value.encode(), stores)
             sources[name] = source
         items.append(Wanted(sources, item.name, _query(item.parameters)))
     return items

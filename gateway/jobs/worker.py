@@ -31,9 +31,9 @@ from gateway.jobs.files import digest_of_file, new_file
 from gateway.jobs.model import Item, Request, Result, Source, joined, key_of
 from gateway.jobs.objects import Objects, chunk_of, done_of, input_of
 from gateway.jobs.records import problem_of
-from gateway.jobs.references import fetch
 from gateway.observability.logs import silence_addresses
 from gateway.settings import Settings
+from gateway.stores.access import fetch
 
 _log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class ItemWorker:
 
     async def _part(self, job: str, name: str, source: Source, folder: Path) -> Path:
         path = folder / name
-        if source.kind == "text":
+        if source.kind in ("text", "reference"):
             path.write_text(source.value)
         elif source.kind == "upload":
             await self._objects.fetch(input_of(job, source.value), path)

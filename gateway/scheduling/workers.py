@@ -32,7 +32,7 @@ class MeteredPool(ThreadPoolExecutor):
 
     def __init__(
         self,
-        name: Literal["worker", "lane", "worker-emergency", "lane-emergency"],
+        name: Literal["worker", "lane", "worker-emergency", "lane-emergency", "store"],
         threads: int,
         telemetry: Telemetry,
     ) -> None:

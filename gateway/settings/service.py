@@ -174,9 +174,10 @@ class JobSettings(Group):
     """How long an item that the gateway has no room for, or no model, is tried again before it fails."""
 
     stores: tuple[str, ...] = ()
-    """Where inputs may be fetched from, as a JSON list of addresses that they begin with, each to the end of a step of
-    its path: ``https://host/path/`` or ``s3://bucket/path/``. Needs the extra `jobs`. For S3 the variables of the AWS
-    tools hold: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT`."""
+    """Where inputs may be fetched from, or read by ranges, as a JSON list of addresses that they begin with, each to
+    the end of a step of its path: ``https://host/path/`` or ``s3://bucket/path/``. Without a folder too. Needs the
+    extra `jobs`. For S3 the variables of the AWS tools hold: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
+    `AWS_REGION`, `AWS_ENDPOINT`."""
 
     engine: Literal["embedded", "temporal"] = "embedded"
     """Who works items off: this gateway, or workers (`maskgate-gateway worker`) that a Temporal server hands them to,

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from gateway.errors import InputForbidden
 from gateway.jobs import runner
-from gateway.jobs.references import check_address
 from gateway.settings import JobSettings
+from gateway.stores.access import check_address
 from tests.support.app_client import AppClient
 from tests.support.jobs import ended
 from tests.support.pictures import encode, noise

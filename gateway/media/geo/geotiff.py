@@ -1,7 +1,8 @@
-"""GeoTIFF, read window by window out of the upload's bytes."""
+"""GeoTIFF, read window by window out of the upload's bytes, or out of those that were fetched of a file elsewhere."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,8 @@ from gateway.media.geo.datasets import DatasetPool
 from gateway.media.geo.geography import read_grid, said_of_datum
 from gateway.media.geo.rasters import RasterInfo
 from gateway.media.geo.reading import AS_DECLARED, Reading
-from gateway.media.geo.tiff_header import DAMAGED, read_tiff
+from gateway.media.geo.sparse import SparseBlocks, SparseFile
+from gateway.media.geo.tiff_header import DAMAGED, TiffInfo, read_tiff
 from gateway.media.geo.validity import declared_validity, guessed_fills
 from gateway.media.pictures.images import ImageLimits
 
@@ -39,12 +41,11 @@ class GeoTiff:
         info: what is known of it.
         samples: how its samples become RGB.
         collar: what of it is not of the image.
-        name: what GDAL finds it by.
     """
 
     def __init__(
         self,
-        name: str,
+        opened: Callable[[ExitStack], DatasetReader],
         pool: DatasetPool,
         info: RasterInfo,
         samples: Samples,
@@ -55,7 +56,7 @@ class GeoTiff:
         self.info = info
         self.samples = samples
         self.collar = collar
-        self.name = name
+        self._opened = opened
         self._pool = pool
         self._closing = closing
 
@@ -76,11 +77,15 @@ class GeoTiff:
         return self.collar is None and self.samples.validity.everywhere and np.dtype(self.info.dtype).kind != "f"
 
     def dataset(self, stack: ExitStack) -> DatasetReader:
-        """Return another of GDAL's datasets of it, which `stack` closes."""
-        return _opened(self.name, stack)
+        """Return another of GDAL's datasets of it, which `stack` closes, and whose whole file is here.
+
+        Raises:
+            MaskgateError: as `SparseFile.need`.
+        """
+        return self._opened(stack)
 
     def close(self) -> None:
-        """Give back what it holds, its copy of the upload included."""
+        """Give back what it holds, its copy of the file included."""
         with contained():
             self._closing.close()
 
@@ -90,7 +95,7 @@ def is_tiff(data: bytes | memoryview) -> bool:
     return bytes(data[:4]) in SIGNATURES
 
 
-def open_geotiff(data: bytes | memoryview, limits: ImageLimits, reading: Reading = AS_DECLARED) -> GeoTiff:
+def open_geotiff(data: bytes | memoryview | SparseFile, limits: ImageLimits, reading: Reading = AS_DECLARED) -> GeoTiff:
     """Open a TIFF image for reading by windows.
 
     No more is decoded than the corners, and where samples have more than 8 bits or there is alpha some places all over
@@ -98,7 +103,8 @@ def open_geotiff(data: bytes | memoryview, limits: ImageLimits, reading: Reading
     values are looked for where neither the file nor the caller says where something is shown.
 
     Args:
-        data: the file. `bytes` are read where they lie, another buffer is copied once: let go of it afterwards.
+        data: the file. `bytes` are read where they lie, another buffer is copied once: let go of it afterwards. What
+            lies elsewhere stays open as long as what is returned.
         limits: what sizes are served.
         reading: what the caller says of the file.
 
@@ -111,41 +117,65 @@ def open_geotiff(data: bytes | memoryview, limits: ImageLimits, reading: Reading
         ImageUnsuitable: too small, turned, or compressed in pieces too large.
         BandsUnsuitable: not an image in RGB or grey.
         GeometryUnsuitable: its geography is broken, or of a kind that is not served; see `read_grid`.
+        MaskgateError: as `SparseFile.need`.
     """
-    if not is_tiff(data):
+    if not is_tiff(bytes(data[:4])):
         raise UnsupportedMedia("The image is not TIFF.")
-    header = read_tiff(memoryview(data), limits)
-    with reading_raster(DAMAGED):
-        from rasterio.io import MemoryFile
+    if isinstance(data, SparseFile):
+        header = read_tiff(data, limits, scans=False)
+    else:
+        header = read_tiff(memoryview(data), limits)
+    with reading_raster(DAMAGED), ExitStack() as closing:
+        windows, whole = _openers(data, header, closing)
+        pool = DatasetPool(windows)
+        closing.callback(pool.close)
+        with pool.lend() as dataset:
+            grid = read_grid(dataset, reading.crs)
+            validity = declared_validity(dataset, reading.nodata)
+            bands = choose_bands(dataset, reading.bands, validity.alpha)
+            notices = (*bands.notices, *validity.notices, *(said_of_datum(grid) if grid else ()))
+            collar = None
+            if not validity.declared:
+                if fills := guessed_fills(dataset, bands.numbers):
+                    validity = replace(validity, fills=fills)
+                    told = " and ".join(f"{fill:g}" for fill in fills)
+                    notices = (*notices, f"{told} is taken for nothing observed, which the file does not declare")
+                collar = find_collar(
+                    dataset,
+                    bands.numbers,
+                    lossy=header.lossy,
+                    zero_is_black=bands.colours in ("rgb", "grey"),
+                    fills=validity.fills,
+                )
+            samples, said = choose_samples(dataset, bands, validity, collar)
+            notices = (*notices, *said, *([collar.said] if collar else []))
+            dtype = dataset.dtypes[bands.numbers[0] - 1]
+            info = RasterInfo(*header.size, dataset.count, dtype, grid, notices)
+        return GeoTiff(whole, pool, info, samples, collar, closing.pop_all())
 
-        with ExitStack() as closing:
-            memory = MemoryFile(data)
-            closing.callback(memory.close)
-            pool = DatasetPool(lambda stack: _opened(memory.name, stack))
-            closing.callback(pool.close)
-            with pool.lend() as dataset:
-                grid = read_grid(dataset, reading.crs)
-                validity = declared_validity(dataset, reading.nodata)
-                bands = choose_bands(dataset, reading.bands, validity.alpha)
-                notices = (*bands.notices, *validity.notices, *(said_of_datum(grid) if grid else ()))
-                collar = None
-                if not validity.declared:
-                    if fills := guessed_fills(dataset, bands.numbers):
-                        validity = replace(validity, fills=fills)
-                        told = " and ".join(f"{fill:g}" for fill in fills)
-                        notices = (*notices, f"{told} is taken for nothing observed, which the file does not declare")
-                    collar = find_collar(
-                        dataset,
-                        bands.numbers,
-                        lossy=header.lossy,
-                        zero_is_black=bands.colours in ("rgb", "grey"),
-                        fills=validity.fills,
-                    )
-                samples, said = choose_samples(dataset, bands, validity, collar)
-                notices = (*notices, *said, *([collar.said] if collar else []))
-                dtype = dataset.dtypes[bands.numbers[0] - 1]
-                info = RasterInfo(*header.size, dataset.count, dtype, grid, notices)
-            return GeoTiff(memory.name, pool, info, samples, collar, closing.pop_all())
+
+_Opener = Callable[[ExitStack], Any]
+
+
+def _openers(data: bytes | memoryview | SparseFile, header: TiffInfo, closing: ExitStack) -> tuple[_Opener, _Opener]:
+    """Return what opens a file for reading by windows, and what for whatever GDAL likes."""
+    if isinstance(data, SparseFile):
+        path, blocks = data.path, SparseBlocks(data, header.layers)
+
+        def whole(stack: ExitStack) -> Any:
+            blocks.whole()
+            return _opened(path, stack)
+
+        return lambda stack: blocks.dataset(_opened(path, stack)), whole
+    from rasterio.io import MemoryFile
+
+    memory = MemoryFile(data)
+    closing.callback(memory.close)
+
+    def opened(stack: ExitStack) -> Any:
+        return _opened(memory.name, stack)
+
+    return opened, opened
 
 
 def _opened(name: str, stack: ExitStack) -> Any:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gateway.media.geo.sparse import SparseDataset
+
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
@@ -16,9 +18,14 @@ _PLACES, _PLACE_SIDE = 12, 96
 
 def places(dataset: DatasetReader) -> Iterator[tuple[slice, slice]]:
     """Yield rows and columns of places spread evenly over an image, its corners among them."""
-    for y in _starts(dataset.height):
-        for x in _starts(dataset.width):
-            yield slice(y, min(y + _PLACE_SIDE, dataset.height)), slice(x, min(x + _PLACE_SIDE, dataset.width))
+    found = [
+        (slice(y, min(y + _PLACE_SIDE, dataset.height)), slice(x, min(x + _PLACE_SIDE, dataset.width)))
+        for y in _starts(dataset.height)
+        for x in _starts(dataset.width)
+    ]
+    if isinstance(dataset, SparseDataset):
+        dataset.expect(*found)
+    yield from found
 
 
 def _starts(length: int) -> list[int]:

@@ -7,7 +7,7 @@ warped to it. Where tiles overlap the first that shows something counts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, floor
 from typing import Any
 
@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 from affine import Affine
 
-from gateway.errors import GeographyMissing
+from gateway.errors import GeographyMissing, ParameterInvalid
 from gateway.media.geo.alignment import BorrowedRaster, aligned, overlap
 from gateway.media.geo.georeference import GeoGrid
 from gateway.media.geo.geotiff import GeoTiff
 from gateway.media.geo.rasters import Raster, RasterInfo
+from gateway.media.geo.reading import Box
 from gateway.media.pictures.images import ImageLimits
 
 UInt8 = npt.NDArray[np.uint8]
@@ -27,6 +28,8 @@ Bool = npt.NDArray[np.bool_]
 
 # Of a pixel: by how much a tile may be off the grid of the first, over all of it, to be read as it is.
 _OFF = 0.01
+# Of a box: points along each side, which may be bent in another coordinate reference system.
+_STEPS = 16
 # Pixels around what a tile covers by its outline that it may yet have something in, once warped.
 _MARGIN = 2
 
@@ -99,6 +102,34 @@ def brought(image: GeoTiff | Mosaic, grid: GeoGrid, shift: tuple[float, float] =
     info = RasterInfo(grid.width, grid.height, said.bands, said.dtype, grid, said.notices)
     found = [_warped(tile, grid, shift) for tile in image.tiles]
     return TiledRaster(info, [tile for tile in found if tile is not None])
+
+
+def cropped(image: GeoTiff | Mosaic, box: Box, limits: ImageLimits) -> Raster:
+    """Return the part of an image that reaches around a box; the image stays open as long as that.
+
+    Raises:
+        GeographyMissing: the image does not say where it lies.
+        ParameterInvalid: it lies elsewhere.
+        ImageUnsuitable: the part is smaller than `limits` have it.
+    """
+    grid = image.info.grid
+    if grid is None:
+        raise GeographyMissing("The image does not say where on Earth it lies, and a part of it is asked for by that.")
+    west, south, east, north = box
+    east += 360 * (east < west)
+    along, up = np.linspace(west, east, _STEPS), np.linspace(south, north, _STEPS)
+    outline = [[x, y] for y in (south, north) for x in along] + [[x, y] for x in (west, east) for y in up]
+    places = grid.from_lon_lat(outline)
+    places = places[np.isfinite(places).all(axis=1)].clip(0, (grid.width, grid.height))
+    (left, top), (right, bottom) = (places.min(axis=0), places.max(axis=0)) if len(places) else ((0, 0), (0, 0))
+    x, y = floor(left + _OFF), floor(top + _OFF)
+    width, height = ceil(right - _OFF) - x, ceil(bottom - _OFF) - y
+    if width <= 0 or height <= 0:
+        raise ParameterInvalid("Nothing of the pre image lies in the box.")
+    limits.check(width, height)
+    part = GeoGrid(grid.crs, grid.affine @ Affine.translation(x, y), width, height)
+    whole = _Tile(BorrowedRaster(image), slice(0, height), slice(0, width), -y, -x)
+    return TiledRaster(replace(image.info, width=width, height=height, grid=part), [whole])
 
 
 @dataclass(frozen=True)

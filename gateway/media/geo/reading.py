@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 _BANDS = re.compile(r"\d{1,2}(?:,\d{1,2}){0,3}")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?")
+_BOX = re.compile(rf"(?:{_NUMBER.pattern},){{3}}{_NUMBER.pattern}")
 _EPSG = re.compile(r"(?:EPSG:)?(\d{4,6})", re.IGNORECASE)
+
+
+Box = tuple[float, float, float, float]
+"""West, south, east and north in degrees of WGS 84; west is above east where the antimeridian lies between."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,18 @@ def parse_nodata(text: str) -> float:
     if not _NUMBER.fullmatch(text):
         raise ParameterInvalid("Nodata is one number, or nan.")
     return float(text)
+
+
+def parse_box(text: str) -> Box:
+    """Return the box of a text such as ``-94.53,37.04,-94.51,37.06``.
+
+    Raises:
+        ParameterInvalid: not four numbers, or none of degrees from west to east and south to north.
+    """
+    west, south, east, north = map(float, text.split(",")) if _BOX.fullmatch(text) else (0.0, 0.0, 0.0, 0.0)
+    if not (-180 <= west <= 180 and -180 <= east <= 180 and west != east and -90 <= south < north <= 90):
+        raise ParameterInvalid("A box is west,south,east,north in degrees, as in -94.53,37.04,-94.51,37.06.")
+    return west, south, east, north
 
 
 def parse_crs(text: str) -> CRS:

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from struct import unpack_from
+from struct import calcsize, unpack
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +57,47 @@ _BLOCK_BYTES = 64 * 1024 * 1024
 DAMAGED = "The TIFF image is cut short or damaged."
 
 
+class Octets(Protocol):
+    """The bytes of a file, wherever they are."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def __getitem__(self, part: slice, /) -> bytes | memoryview:
+        """Return some of them; `part` has a start and a stop, within the file."""
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """Where the strips or tiles of an image lie.
+
+    Attributes:
+        side: (across, down) of each, in pixels.
+        across: how many there are side by side.
+        down: how many one below the other; the bands of a file that keeps them apart follow each other.
+        starts: int64 (n,), bytes from the beginning of the file.
+        sizes: int64 (n,), bytes; 0 where there is nothing.
+        jpeg: whether each is one.
+    """
+
+    side: tuple[int, int]
+    across: int
+    down: int
+    starts: Int64
+    sizes: Int64
+    jpeg: bool
+
+    def under(self, rows: slice, columns: slice) -> Int64:
+        """Return the numbers of the blocks that a window has pixels of, int64 (k,)."""
+        wide, high = self.side
+        y = np.arange(rows.start // high, min(-(-rows.stop // high), self.down))
+        x = np.arange(columns.start // wide, min(-(-columns.stop // wide), self.across))
+        plane = self.across * self.down
+        first = np.arange(0, len(self.starts) - plane + 1, plane)
+        numbers: Int64 = (first[:, None, None] + y[:, None] * self.across + x).ravel()
+        return numbers
+
+
 @dataclass(frozen=True)
 class TiffInfo:
     """What a TIFF file says of its first image.
@@ -63,14 +105,22 @@ class TiffInfo:
     Attributes:
         size: (width, height) in pixels.
         lossy: whether its compression changes samples.
+        layers: the blocks of the image, and of what has its size: its mask.
     """
 
     size: tuple[int, int]
     lossy: bool
+    layers: tuple[Blocks, ...]
 
 
-def read_tiff(data: memoryview, limits: ImageLimits) -> TiffInfo:
+def read_tiff(data: Octets, limits: ImageLimits, *, scans: bool = True) -> TiffInfo:
     """Read all directories of a TIFF file, and judge the first image, its overviews and its masks.
+
+    Args:
+        data: the file.
+        limits: what sizes are served.
+        scans: whether pieces in JPEG are gone over, which takes all of their bytes; without it whoever has them decoded
+            does so before.
 
     Raises:
         ImageTooLarge: as `limits` says of the first image.
@@ -94,18 +144,19 @@ def read_tiff(data: memoryview, limits: ImageLimits) -> TiffInfo:
     size = _one(first, _WIDTH, 0), _one(first, _HEIGHT, 0)
     limits.check(*size)
     for directory in directories:
-        _check_pixels(directory, data)
-    return TiffInfo(size, _one(first, _COMPRESSION, _UNCOMPRESSED) in (_JPEG, _WEBP))
+        _check_pixels(directory, data, scans=scans)
+    same = [one for one in directories if (_one(one, _WIDTH, 0), _one(one, _HEIGHT, 0)) == size]
+    return TiffInfo(size, _one(first, _COMPRESSION, _UNCOMPRESSED) in (_JPEG, _WEBP), tuple(map(_blocks, same)))
 
 
-def _directories(data: memoryview) -> Iterator[Directory]:
+def _directories(data: Octets) -> Iterator[Directory]:
     """Yield the directories of the file's chain.
 
     Raises:
         ImageUnreadable: one lies beyond the end of the file, or there are too many, or their values are more than it.
     """
     order = "<" if bytes(data[:2]) == b"II" else ">"
-    big = unpack_from(order + "H", data, 2)[0] == 43 if len(data) >= 8 else False
+    big = _number(data, order + "H", 2) == 43 if len(data) >= 8 else False
     # BigTIFF: numbers of entries, values and offsets have eight bytes, and two words say so.
     count_format, offset_format, at = ("Q", "Q", 8) if big else ("H", "I", 4)
     count_bytes, offset_bytes = (8, 8) if big else (2, 4)
@@ -131,11 +182,12 @@ def _directories(data: memoryview) -> Iterator[Directory]:
     raise ImageUnreadable(f"The TIFF file holds more than {_MAX_DIRECTORIES} images.")
 
 
-def _entry(data: memoryview, at: int, order: str, offset_format: str) -> tuple[int, Directory]:
+def _entry(data: Octets, at: int, order: str, offset_format: str) -> tuple[int, Directory]:
     """Return the bytes of an entry's values that lie elsewhere, and the values by their tag where they are needed."""
     if at + 4 + 2 * (offset_bytes := 4 if offset_format == "I" else 8) > len(data):
         raise ImageUnreadable(DAMAGED)
-    tag, kind, count = unpack_from(order + "HH" + offset_format, data, at)
+    head = order + "HH" + offset_format
+    tag, kind, count = unpack(head, data[at : at + calcsize(head)])
     if kind not in _BYTES or count == 0:
         return 0, {}
     start, size = at + 4 + offset_bytes, count * _BYTES[kind]
@@ -144,11 +196,12 @@ def _entry(data: memoryview, at: int, order: str, offset_format: str) -> tuple[i
         start = _number(data, order + offset_format, start)
     if start + size > len(data):
         raise ImageUnreadable(DAMAGED)
+    value = data[start : start + size]
     if tag not in _READ or kind not in _TYPES:
         return elsewhere, {}
     if count > _MOST_VALUES and (tag not in _MANY or kind == 1):
         raise ImageUnreadable(DAMAGED)
-    return elsewhere, {tag: np.frombuffer(data, order + _TYPES[kind], count, start).astype(np.int64)}
+    return elsewhere, {tag: np.frombuffer(value, order + _TYPES[kind], count).astype(np.int64)}
 
 
 def _check_blocks(directory: Directory, length: int) -> None:
@@ -187,17 +240,17 @@ def _check_blocks(directory: Directory, length: int) -> None:
         raise ImageUnreadable("The TIFF image is cut short: some of its pixels would lie beyond its end.")
 
 
-def _check_pixels(directory: Directory, data: memoryview) -> None:
+def _check_pixels(directory: Directory, data: Octets, *, scans: bool) -> None:
     """Refuse an image, its blocks judged before, whose pixels are fewer than it declares, or too much work."""
     compression = _one(directory, _COMPRESSION, _UNCOMPRESSED)
     tiled = _TILE_WIDTH in directory
     sizes = _many(directory, _TILE_BYTES if tiled else _STRIP_BYTES)
     if compression == _UNCOMPRESSED and ((sizes < _bytes_of_blocks(directory, len(sizes))) & (sizes > 0)).any():
         raise ImageUnreadable("The TIFF image holds fewer pixels than it declares.")
-    if compression == _JPEG:
+    if compression == _JPEG and scans:
         offsets = _many(directory, _TILES if tiled else _STRIPS)
         for start, size in set(zip(offsets.tolist(), sizes.tolist(), strict=True)):
-            check_scans(data[start : start + size])
+            check_scans(memoryview(data[start : start + size]))
 
 
 def _bytes_of_blocks(directory: Directory, blocks: int) -> Int64:
@@ -212,6 +265,19 @@ def _bytes_of_blocks(directory: Directory, blocks: int) -> Int64:
         strips = -(-height // down)
         least[strips - 1 :: strips] = row * (height - (strips - 1) * down)
     return least
+
+
+def _blocks(directory: Directory) -> Blocks:
+    """Return where the blocks of an image lie that was judged before."""
+    (wide, high), tiled = _block(directory), _TILE_WIDTH in directory
+    return Blocks(
+        (wide, high),
+        -(-_one(directory, _WIDTH, 0) // wide),
+        -(-_one(directory, _HEIGHT, 0) // high),
+        _many(directory, _TILES if tiled else _STRIPS),
+        _many(directory, _TILE_BYTES if tiled else _STRIP_BYTES),
+        _one(directory, _COMPRESSION, _UNCOMPRESSED) == _JPEG,
+    )
 
 
 def _block(directory: Directory) -> tuple[int, int]:
@@ -232,7 +298,7 @@ def _many(directory: Directory, tag: int) -> Int64:
     return directory.get(tag, np.ones(1 if tag == _BITS else 0, np.int64))
 
 
-def _number(data: memoryview, form: str, at: int) -> int:
-    if not 0 <= at <= len(data) - (8 if form.endswith("Q") else 4 if form.endswith("I") else 2):
+def _number(data: Octets, form: str, at: int) -> int:
+    if not 0 <= at <= len(data) - calcsize(form):
         raise ImageUnreadable(DAMAGED)
-    return int(unpack_from(form, data, at)[0])
+    return int(unpack(form, data[at : at + calcsize(form)])[0])

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.access.keys import Caller, check_scope
 from gateway.engines.base import Model
 from gateway.errors import UnsupportedMedia
 from gateway.http.request_path import Job, Parts, decode_part, probe_parts
 from gateway.http.uploads import naming_part
 from gateway.media.geo.geotiff import is_tiff
 from gateway.media.pictures.images import is_picture
+from gateway.stores.ranges import Allowance, StoredFile
+from gateway.stores.references import is_reference, open_references, read_references
 from gateway.tasks.damage.pipeline import check_pair
 from gateway.tasks.damage.spec import DISTRICTS, FOOTPRINTS
 
 PARTS = ("pre", "post")
+
+Referred = Mapping[str, Sequence[StoredFile]]
+"""Files in stores, by the names of the parts in the place of which they are."""
+
 # Per pre pixel: three bytes decoded, three of the post image on its grid, label map, confidence map, and
 # what finding regions takes: a component map (int32) and a padded copy of the label map.
 _BYTES_PER_PRE_PIXEL = 13
@@ -35,17 +44,19 @@ class SceneHints:
         nodata: sample of what was not observed.
         crs: code of EPSG's.
         district_name: property of districts that is their name; None: the first of the usual ones.
+        bbox: which part of the pre image is meant: west, south, east, north; None: all of it.
     """
 
     bands: tuple[str, ...] = ()
     nodata: tuple[str, ...] = ()
     crs: tuple[str, ...] = ()
     district_name: str | None = None
+    bbox: str | None = None
 
     @property
     def of_images(self) -> bool:
-        """Whether anything is said of how an image is to be read."""
-        return bool(self.bands or self.nodata or self.crs)
+        """Whether anything is said of how an image is to be read, or what of it."""
+        return bool(self.bands or self.nodata or self.crs or self.bbox)
 
 
 @dataclass(frozen=True)
@@ -81,7 +92,7 @@ def check_formats(parts: Parts) -> None:
     for name in [*tiles_of(parts, "pre"), *tiles_of(parts, "post")]:
         with naming_part(name):
             # Of nothing at all something else is to be said.
-            if len(parts[name]) and not (is_picture(parts[name]) or is_tiff(parts[name])):
+            if len(parts[name]) and not (is_picture(parts[name]) or is_tiff(parts[name]) or is_reference(parts[name])):
                 raise UnsupportedMedia("Satellite images are read as GeoTIFF, PNG or JPEG; this is none of them.")
 
 
@@ -95,6 +106,26 @@ def is_scene(parts: Parts) -> bool:
     if DISTRICTS in parts or FOOTPRINTS in parts or any(len(tiles_of(parts, name)) > 1 for name in PARTS):
         return True
     return any(len(parts[name]) and not is_picture(parts[name]) for name in PARTS)
+
+
+async def open_referred(job: Job[Parts], caller: Caller) -> tuple[Job[Parts], Referred]:
+    """Return the files that parts name in the place of an image; and the job, in threads of its own where there are.
+
+    Raises:
+        Forbidden: the caller's key does not open stores, which the scope ``jobs`` does.
+        MaskgateError: as `read_references` and `open_references`, pointing at the part.
+    """
+    stores, found = job.services.stores, dict[str, Sequence[StoredFile]]()
+    allowance = Allowance(job.services.settings.limits.body_bytes, job.reservation.grow)
+    for image in PARTS:
+        for name in tiles_of(job.body, image):
+            if not is_reference(job.body[name]):
+                continue
+            check_scope(caller, "jobs")
+            with naming_part(name):
+                references = await job.run("decode", read_references, bytes(job.body[name]), stores.allowed)
+                found[name] = await open_references(stores, references, allowance, image)
+    return (replace(job, services=replace(job.services, workers=stores.workers)) if found else job), found
 
 
 async def decode_pair(job: Job[Parts], model: Model) -> Pair:
@@ -118,8 +149,16 @@ def said_of(name: str, notices: tuple[str, ...]) -> list[str]:
     return [f"{name} image: {notice}" for notice in notices]
 
 
-def digest_of_pair(job: Job[Parts]) -> str:
-    """Return the SHA-256 over those of both images as they were sent."""
+def digest_of_pair(job: Job[Parts], referred: Referred = MappingProxyType({})) -> str:
+    """Return the SHA-256 over those of both images as they were sent.
+
+    What lies elsewhere is not read to the end: of it address, length and version count.
+    """
     names = [part for name in PARTS for part in tiles_of(job.body, name)]
-    parts = b"".join(hashlib.sha256(job.body[name]).digest() for name in names)
+    sent = [content for name in names for content in _contents(job, referred, name)]
+    parts = b"".join(hashlib.sha256(content).digest() for content in sent)
     return f"sha256:{hashlib.sha256(parts).hexdigest()}"
+
+
+def _contents(job: Job[Parts], referred: Referred, name: str) -> list[bytes | memoryview]:
+    return [file.identity for file in referred[name]] if name in referred else [job.body[name]]

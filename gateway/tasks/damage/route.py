@@ -21,7 +21,15 @@ from gateway.http.uploads import read_parts
 from gateway.media.pictures.label_maps import encode_label_map, encode_overlay
 from gateway.scheduling.prices import Kind
 from gateway.tasks.damage.fused import FUSED, FusedModel, GradingModel, fuse, grading_alone
-from gateway.tasks.damage.inputs import SceneHints, SceneWishes, check_formats, decode_pair, digest_of_pair, is_scene
+from gateway.tasks.damage.inputs import (
+    SceneHints,
+    SceneWishes,
+    check_formats,
+    decode_pair,
+    digest_of_pair,
+    is_scene,
+    open_referred,
+)
 from gateway.tasks.damage.pipeline import DamageMap, DamageReport, map_damage, report_damage, segmenter_of
 from gateway.tasks.damage.scene_outputs import DIRECT, WHOLE, SceneForm
 from gateway.tasks.damage.scene_pairs import Align
@@ -88,6 +96,14 @@ async def damage(
         str | None,
         Query(max_length=100, description="Property of the districts that is their name", examples=["ADM3_EN"]),
     ] = None,
+    bbox: Annotated[
+        str | None,
+        Query(
+            max_length=200,
+            description="TIFF: the part of the pre image that is meant: west,south,east,north in degrees of WGS 84",
+            examples=["-94.53,37.04,-94.51,37.06"],
+        ),
+    ] = None,
     output_crs: Annotated[
         str | None,
         Query(
@@ -120,7 +136,7 @@ async def damage(
     wished = Wish(form.accept, form.overlay, form.include, DIRECT)
     media_type = wished.check()
     chosen = choose_damage(services, wanted.name(services, TASK), wanted.version)
-    hints = SceneHints(tuple(bands or ()), tuple(nodata or ()), tuple(crs or ()), district_name)
+    hints = SceneHints(tuple(bands or ()), tuple(nodata or ()), tuple(crs or ()), district_name, bbox)
     wishes = SceneWishes(output_crs, uncertain_below, tta is not None)
     plain = (
         media_type in (PNG, JSON)
@@ -135,8 +151,9 @@ async def damage(
         check_formats(job.body)
         model = settle_damage(chosen, known=FOOTPRINTS in job.body)
         if not plain or is_scene(job.body):
+            job, referred = await open_referred(job, request.scope["state"]["caller"])
             async with job.turn():
-                return await answer_scene(job, model, wished, align, hints, wishes)
+                return await answer_scene(job, model, wished, align, hints, wishes, referred)
         job.timeline.curtail(limits.deadline_seconds)
         async with job.turn():
             return await _answer_pictures(job, model, wished, media_type)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,13 +16,14 @@ from gateway.http.uploads import naming_part
 from gateway.media.geo.districts import DistrictLayer, DistrictLimits, read_districts
 from gateway.media.geo.footprints import FootprintLimits, Footprints, read_footprints
 from gateway.media.geo.geotiff import GeoTiff, is_tiff, open_geotiff
-from gateway.media.geo.mosaics import Mosaic
+from gateway.media.geo.mosaics import Mosaic, cropped
 from gateway.media.geo.picture_rasters import Picture
-from gateway.media.geo.rasters import RasterInfo
-from gateway.media.geo.reading import AS_DECLARED, Reading, parse_bands, parse_crs, parse_nodata
+from gateway.media.geo.rasters import Raster, RasterInfo
+from gateway.media.geo.reading import AS_DECLARED, Reading, parse_bands, parse_box, parse_crs, parse_nodata
+from gateway.media.geo.sparse import SparseFile
 from gateway.media.pictures.images import ImageLimits, probe
 from gateway.settings import LimitSettings
-from gateway.tasks.damage.inputs import PARTS, SceneHints, digest_of_pair, said_of, tiles_of
+from gateway.tasks.damage.inputs import PARTS, Referred, SceneHints, digest_of_pair, said_of, tiles_of
 from gateway.tasks.damage.pipeline import check_pair, segmenter_of, to_pre_grid
 from gateway.tasks.damage.scene_pairs import Align, ScenePair, pair_pictures, pair_scenes
 from gateway.tasks.damage.spec import DISTRICTS, FOOTPRINTS
@@ -59,14 +60,14 @@ class Opened:
     """The parts of a body before their pixels are read.
 
     Attributes:
-        pre: a TIFF image, perhaps in tiles; None: another picture.
-        post: the same.
+        pre: a TIFF image, perhaps in tiles, or the part of it that is asked for; None: another picture.
+        post: the same, whole.
         districts: None: none were sent.
         footprints: GeoJSON as it was sent; None: none was.
         digest: of both images as they were sent.
     """
 
-    pre: GeoTiff | Mosaic | None
+    pre: Raster | None
     post: GeoTiff | Mosaic | None
     districts: DistrictLayer | None
     footprints: memoryview | None
@@ -83,22 +84,28 @@ class Opened:
         return all(tiff is not None and tiff.info.grid is not None for tiff in (self.pre, self.post))
 
 
-async def open_parts(job: Job[Parts], held: ExitStack, hints: SceneHints) -> Opened:
+async def open_parts(job: Job[Parts], held: ExitStack, hints: SceneHints, referred: Referred) -> Opened:
     """Open what is TIFF, and read the districts; what is opened is closed with `held`.
+
+    Args:
+        job: the request.
+        held: see there.
+        hints: what the caller says of the files.
+        referred: what `open_referred` returned.
 
     Raises:
         PairMismatch: one of the images has geography and the other has none.
-        GeographyMissing: there are districts, and images without geography.
+        GeographyMissing: there are districts, or a box, and images without geography.
         ParameterInvalid: `hints` mean nothing, or are of images that are no TIFF.
         MaskgateError: as `open_geotiff` and `read_districts`, pointing at the part.
     """
     limits = job.services.settings.limits
     readings = readings_of(hints)
-
+    plain = not referred and not any(is_tiff(job.body[name]) for name in PARTS)
     sizes = ImageLimits(limits.scene_pixels, limits.scene_side, limits.image_side_minimum)
 
     def open_image(name: str) -> GeoTiff | Mosaic | None:
-        tiles = [open_part(part, readings[name]) for part in tiles_of(job.body, name)]
+        tiles = [tile for part in tiles_of(job.body, name) for tile in open_part(part, readings[name])]
         known = [tile for tile in tiles if tile is not None]
         if len(tiles) == 1 or not known:
             if len(tiles) > 1:
@@ -111,28 +118,47 @@ async def open_parts(job: Job[Parts], held: ExitStack, hints: SceneHints) -> Ope
         held.callback(mosaic.close)
         return mosaic
 
-    def open_part(name: str, reading: Reading) -> GeoTiff | None:
+    def open_tiff(name: str, data: memoryview | SparseFile, reading: Reading) -> GeoTiff:
+        with naming_part(name):
+            tiff = open_geotiff(data, sizes, reading)
+        held.callback(tiff.close)
+        return tiff
+
+    def open_part(name: str, reading: Reading) -> Sequence[GeoTiff | None]:
+        if name in referred:
+            files = [SparseFile(file) for file in referred[name]]
+            for file in files:
+                held.callback(file.close)
+            return [open_tiff(name, file, reading) for file in files]
         if not is_tiff(job.body[name]):
             # What is no image at all is to be told so, and not that it has no geography.
             with naming_part(name):
                 probe(job.body[name], _picture_limits(limits))
-                if reading != AS_DECLARED and not any(is_tiff(job.body[other]) for other in PARTS):
+                if reading != AS_DECLARED and plain:
                     raise ParameterInvalid("Bands, nodata and crs are said of TIFF files; these are none.")
-            return None
-        with naming_part(name):
-            tiff = open_geotiff(job.body[name], sizes, reading)
-        held.callback(tiff.close)
+            return [None]
+        tiff = open_tiff(name, job.body[name], reading)
         # It has a copy of its own.
         del job.body[name]
-        return tiff
+        return [tiff]
+
+    def open_pre() -> Raster | None:
+        image = open_image("pre")
+        if hints.bbox is None:
+            return image
+        with naming_part("bbox"):
+            box = parse_box(hints.bbox)
+            if image is None:
+                raise GeographyMissing("A picture lies nowhere on Earth, and a part of it is asked for by that.")
+            return cropped(image, box, sizes)
 
     def open_all() -> Opened:
-        digest, districts = digest_of_pair(job), None
+        digest, districts = digest_of_pair(job, referred), None
         if DISTRICTS in job.body:
             with naming_part(DISTRICTS):
                 most = DistrictLimits(limits.districts, limits.district_bytes)
                 districts = read_districts(job.body[DISTRICTS], most, hints.district_name)
-        return Opened(open_image("pre"), open_image("post"), districts, job.body.get(FOOTPRINTS), digest)
+        return Opened(open_pre(), open_image("post"), districts, job.body.get(FOOTPRINTS), digest)
 
     opened = await job.services.workers.run_to_end(job.timeline, "decode", open_all)
     _check_geography(opened)
@@ -179,7 +205,7 @@ async def take_pair(
     return pair, (*said_of("pre", pre.notices), *said_of("post", post.notices), *notices)
 
 
-async def _picture(job: Job[Parts], name: str, tiff: GeoTiff | Mosaic | None) -> Picture:
+async def _picture(job: Job[Parts], name: str, tiff: Raster | None) -> Picture:
     """Return an image without geography, held in memory whole."""
     if tiff is None:
         (info,) = await probe_parts(job, (name,))

@@ -63,7 +63,7 @@ class ScenePair:
 
 
 async def pair_scenes(
-    segmenter: Segmenter, held: ExitStack, pre: GeoTiff | Mosaic, post: GeoTiff | Mosaic, align: Align = "auto"
+    segmenter: Segmenter, held: ExitStack, pre: Raster, post: GeoTiff | Mosaic, align: Align = "auto"
 ) -> ScenePair:
     """Return two georeferenced images as a pair: post warped to the pre grid, a shift that remains undone where sure.
 

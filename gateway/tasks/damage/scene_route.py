@@ -27,7 +27,7 @@ from gateway.media.geo.districts import (
 )
 from gateway.media.geo.georeference import GeoGrid, lon_lat_crs
 from gateway.media.geo.reading import parse_crs
-from gateway.tasks.damage.inputs import SceneHints, SceneWishes
+from gateway.tasks.damage.inputs import Referred, SceneHints, SceneWishes
 from gateway.tasks.damage.pipeline import segmenter_of
 from gateway.tasks.damage.scene_bands import LEAST_OBSERVED, GradedFootprints, Observation, Sink
 from gateway.tasks.damage.scene_footprints import grade_footprints
@@ -79,6 +79,7 @@ async def answer_scene(
     align: Align | None,
     hints: SceneHints,
     wishes: SceneWishes,
+    referred: Referred,
 ) -> Response:
     """Return what the caller wants of a pair of scenes.
 
@@ -89,12 +90,13 @@ async def answer_scene(
         align: None: as `pair_scenes` has it on Earth, and ``off`` elsewhere.
         hints: what the caller says of the files.
         wishes: what else is wanted of the answer.
+        referred: files in stores that stand in the place of images.
 
     Raises:
         MaskgateError: any of reading, aligning, inferring, or of the form wished for.
     """
     with ExitStack() as held:
-        opened = await open_parts(job, held, hints)
+        opened = await open_parts(job, held, hints, referred)
         pair, notices = await take_pair(job, held, opened, model, align)
         media_type, forms = _granted(job, pair, opened, wish)
         output_crs = _output_crs(wishes.output_crs, pair.pre.info.grid, forms)

@@ -50,17 +50,20 @@ TASK = TaskSpec(
         Part(
             "pre",
             "Before the disaster: GeoTIFF, PNG or JPEG. Its pixel grid is the answer's. Of GeoTIFF there may be "
-            "several, tiles of one image; they are put together on the grid of the first.",
+            "several, tiles of one image; they are put together on the grid of the first. Or JSON that names GeoTIFFs "
+            "in the stores of the settings.",
             media_types=_IMAGES,
             several=True,
+            by_reference=True,
         ),
         Part(
             "post",
             "After it. GeoTIFF of the same place, in any coordinate reference system, resolution and extent, is warped "
             "to the pre grid, several too. PNG or JPEG of the same frame: another size of equal aspect is resized and "
-            "said so.",
+            "said so. Or JSON, as of pre.",
             media_types=_IMAGES,
             several=True,
+            by_reference=True,
         ),
         Part(
             DISTRICTS,

@@ -1,0 +1,1 @@
+"""Files that lie elsewhere, in the stores that the operator names."""
