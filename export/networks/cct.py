@@ -50,17 +50,6 @@ class Encoder(nn.Module):
         return mixed
 
 
-class Decoder(nn.Sequential):
-    """A classifier, and three times the labels' pixels doubled by convolution; 2,920 parameters of 512 channels."""
-
-    def __init__(self, channels: int, classes: int) -> None:
-        """Build the layers."""
-        doublings: list[nn.Module] = []
-        for _ in range(int(log2(STRIDE))):
-            doublings += [nn.Conv2d(classes, 4 * classes, kernel_size=1), nn.ReLU(inplace=True), nn.PixelShuffle(2)]
-        super().__init__(nn.Conv2d(channels, classes, kernel_size=1, bias=False), *doublings)
-
-
 class CCT(nn.Module):
     """46,708,520 parameters that are served, at full width on ResNet-50 with 5 classes, and 30 decoders for training.
 
@@ -75,22 +64,31 @@ class CCT(nn.Module):
         """Build the layers."""
         super().__init__()
         self.encoder = Encoder(width, depths)
-        self.main_decoder = Decoder(self.encoder.channels, classes)
+        self.main_decoder = _decoder(self.encoder.channels, classes)
         self.disturbances = tuple(name for name, count in decoders.items() for _ in range(count))
-        self.auxiliary = nn.ModuleList(Decoder(self.encoder.channels, classes) for _ in self.disturbances)
+        self.auxiliary = nn.ModuleList(_decoder(self.encoder.channels, classes) for _ in self.disturbances)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, classes, H, W) of normalised images (N, 3, H, W), multiples of 8."""
         logits: Tensor = self.main_decoder(self.encoder(images))
         return logits
 
-    def others(self) -> list[tuple[str, Decoder]]:
+    def others(self) -> list[tuple[str, nn.Sequential]]:
         """Return the auxiliary decoders, each after how the features that it sees are disturbed."""
-        return list(zip(self.disturbances, cast(Iterable[Decoder], self.auxiliary), strict=True))
+        return list(zip(self.disturbances, cast(Iterable[nn.Sequential], self.auxiliary), strict=True))
 
     def labelling(self) -> nn.Module:
         """Return this network without the decoders that are not served; layers are shared."""
         return nn.Sequential(self.encoder, self.main_decoder)
+
+
+def _decoder(channels: int, classes: int) -> nn.Sequential:
+    """Return a classifier, and convolutions that double the labels' pixels three times; 2,920 parameters of 512
+    channels."""
+    doublings: list[nn.Module] = []
+    for _ in range(int(log2(STRIDE))):
+        doublings += [nn.Conv2d(classes, 4 * classes, kernel_size=1), nn.ReLU(inplace=True), nn.PixelShuffle(2)]
+    return nn.Sequential(nn.Conv2d(channels, classes, kernel_size=1, bias=False), *doublings)
 
 
 def _built(width: float, depths: tuple[int, ...], classes: int) -> CCT:

@@ -62,7 +62,7 @@ class FocalModulation(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, H, W, C) of the same."""
         query, context, gates = torch.split(
-            self.f(x).permute(0, 3, 1, 2), (self.channels, self.channels, self.levels + 1), dim=1
+            self.f(x).permute(0, 3, 1, 2), [self.channels, self.channels, self.levels + 1], dim=1
         )
         gathered = torch.zeros_like(context)
         for level, layer in enumerate(self.focal_layers):

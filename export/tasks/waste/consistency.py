@@ -6,10 +6,10 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from export.networks.cct import CCT, STRIDE, Decoder
+from export.networks.cct import CCT, STRIDE
 from export.tasks.waste.losses import LossWeights, terms
 from export.tasks.waste.samples import IGNORED
 
@@ -66,7 +66,7 @@ def inconsistency(network: CCT, features: Tensor, logits: Tensor) -> Tensor:
     return torch.stack(differences).mean()
 
 
-def disturbed(kind: str, features: Tensor, waste: Tensor, decoder: Decoder, likely: Tensor) -> Tensor:
+def disturbed(kind: str, features: Tensor, waste: Tensor, decoder: nn.Module, likely: Tensor) -> Tensor:
     """Return features (N, C, h, w) as a decoder is to see them.
 
     Args:
@@ -110,7 +110,7 @@ def _without_a_piece(waste: Tensor) -> Tensor:
     return kept
 
 
-def _adversary(features: Tensor, decoder: Decoder, likely: Tensor) -> Tensor:
+def _adversary(features: Tensor, decoder: nn.Module, likely: Tensor) -> Tensor:
     """Return the change of features, of a fixed length, that moves the decoder's answer most (virtual adversary)."""
     fixed = features.detach().float()
     probe = (_PROBE * _unit(torch.rand_like(fixed) - 0.5)).requires_grad_()
@@ -121,4 +121,5 @@ def _adversary(features: Tensor, decoder: Decoder, likely: Tensor) -> Tensor:
 
 
 def _unit(change: Tensor) -> Tensor:
-    return change / (change.flatten(1).norm(dim=1).view(-1, 1, 1, 1) + 1e-8)
+    unit: Tensor = change / (change.flatten(1).norm(dim=1).view(-1, 1, 1, 1) + 1e-8)
+    return unit
