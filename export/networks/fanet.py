@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from export.networks.architecture import Architecture
-from export.networks.fanet_blocks import SCM_GROUPS, WHOLE, Block, Parts
-from export.networks.uperhead import AuxiliaryHead, UPerHead
+from export.networks.fanet_blocks import ABLATIONS, SCM_GROUPS, WHOLE, Block, Parts
+from export.networks.uperhead import UPerNet
 
 DIMS = (96, 192, 384, 768)
 """Channels of the four stages at full width; their strides are 4, 8, 16 and 32."""
@@ -29,6 +29,7 @@ HEAD_CHANNELS = 256
 
 IMAGENET_CLASSES = 1000
 
+_SIZES = {"fanet_b": FANET_B, "fanet_s": FANET_S}
 _KERNELS = (5, 5, 3, 3)
 # Half of a block's channels go through convolutions of four groups.
 _MULTIPLE = 2 * SCM_GROUPS
@@ -88,8 +89,8 @@ class FANetClassifier(FANet):
         return logits
 
 
-class FANetUPer(nn.Module):
-    """The network for waste: backbone, UPerHead, and a second head on the third stage that only training asks.
+class FANetUPer(UPerNet):
+    """The network for waste.
 
     Args:
         width: multiplier on all channels of backbone and heads.
@@ -98,29 +99,14 @@ class FANetUPer(nn.Module):
         parts: see `Parts`.
     """
 
+    backbone: FANet
+
     def __init__(
         self, width: float = 1.0, depths: Sequence[int] = FANET_B, classes: int = 5, parts: Parts = WHOLE
     ) -> None:
         """Build the layers."""
-        super().__init__()
-        dims, channels = stage_dims(width), max(8, round(width * HEAD_CHANNELS))
-        self.backbone = FANet(width, depths, parts)
-        self.decode_head = UPerHead(dims, channels, classes)
-        self.auxiliary_head = AuxiliaryHead(dims[2], channels, classes)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Return logits (N, classes, H / 4, W / 4) of normalised images (N, 3, H, W); H and W are multiples of 32."""
-        logits: Tensor = self.decode_head(self.backbone(image))
-        return logits
-
-    def with_auxiliary(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return those logits, and the second head's (N, classes, H / 16, W / 16)."""
-        features = self.backbone(image)
-        return self.decode_head(features), self.auxiliary_head(features[2])
-
-    def labelling(self) -> nn.Module:
-        """Return this network without the second head, which is not served; layers are shared."""
-        return nn.Sequential(self.backbone, self.decode_head)
+        channels = max(8, round(width * HEAD_CHANNELS))
+        super().__init__(FANet(width, depths, parts), stage_dims(width), channels, classes)
 
 
 def stage_dims(width: float) -> tuple[int, ...]:
@@ -151,9 +137,15 @@ ARCHITECTURES = (
     Architecture(
         "fanet",
         lambda width, depths, classes: FANetUPer(width, depths, classes),
-        {"fanet_b": FANET_B, "fanet_s": FANET_S},
+        _SIZES,
         stages=(r"backbone\.stages\.([0-3])\.(\d+)\.", "0123"),
         label_bias="decode_head.conv_seg.bias",
         adopted=_whole,
+    ),
+    Architecture(
+        "fanet_parts",
+        lambda width, ablation, classes: FANetUPer(width, ablation[0], classes, ablation[1]),
+        {f"{size}_{name}": (depths, parts) for size, depths in _SIZES.items() for name, parts in ABLATIONS.items()},
+        label_bias="decode_head.conv_seg.bias",
     ),
 )

@@ -38,6 +38,15 @@ class Parts:
 WHOLE = Parts()
 """The paper's network."""
 
+ABLATIONS = {
+    "base": Parts(scm=False, frm_high=False, frm_low=False),
+    "scm": Parts(frm_high=False, frm_low=False),
+    "high": Parts(scm=False, frm_low=False),
+    "low": Parts(scm=False, frm_high=False),
+    "frm": Parts(scm=False),
+}
+"""The rows of the paper's ablation but the last, which is the whole."""
+
 
 class ChannelNorm(nn.LayerNorm):
     """Layer normalisation of the channels at each pixel."""
@@ -137,15 +146,25 @@ class Block(nn.Module):
         self.layer_norm1, self.layer_norm2 = ChannelNorm(channels), ChannelNorm(channels)
         self.attn = FeatureEnhancement(channels, kernel, parts)
         self.mlp = PerceptronMixing(channels)
-        self.drop = drop
+        self.drop = StochasticDepth(drop)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, C, H, W) of the same."""
-        x = x + self._kept(self.attn(self.layer_norm1(x)))
-        return x + self._kept(self.mlp(self.layer_norm2(x)))
+        x = x + self.drop(self.attn(self.layer_norm1(x)))
+        kept: Tensor = x + self.drop(self.mlp(self.layer_norm2(x)))
+        return kept
 
-    def _kept(self, branch: Tensor) -> Tensor:
-        """Return a branch, in training without some of the samples, the others so much stronger (stochastic depth)."""
+
+class StochasticDepth(nn.Module):
+    """Leaves a branch out for some of the samples, in training alone, and makes the others so much stronger."""
+
+    def __init__(self, drop: float) -> None:
+        """Set the share of samples that go without."""
+        super().__init__()
+        self.drop = drop
+
+    def forward(self, branch: Tensor) -> Tensor:
+        """Return a branch (N, …) of the same shape."""
         if not self.training or not self.drop:
             return branch
         keep = 1 - self.drop

@@ -103,6 +103,7 @@ class ResNet(nn.Module):
         dilations: of each stage's bottlenecks: one for all of them, or one each.
         stride_first: whether a stage's stride is in the first 1×1 convolution (Caffe) or in the 3×3 (torchvision).
         width: multiplier on all channels; 1.0 is the paper's size.
+        deep_stem: whether three 3×3 convolutions, which give twice the channels, stand for the one of 7×7.
     """
 
     def __init__(
@@ -114,11 +115,17 @@ class ResNet(nn.Module):
         *,
         stride_first: bool,
         width: float = 1.0,
+        deep_stem: bool = False,
     ) -> None:
         """Build the layers."""
         super().__init__()
         channels = max(1, round(width * STEM))
-        self.conv1 = nn.Conv2d(in_channels, channels, kernel_size=7, stride=2, padding=3, bias=False)
+        self.conv1: nn.Module
+        if deep_stem:
+            self.conv1 = _deep_stem(in_channels, channels)
+            channels *= 2
+        else:
+            self.conv1 = nn.Conv2d(in_channels, channels, kernel_size=7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
@@ -154,3 +161,16 @@ class ResNet(nn.Module):
 def stage_channels(width: float) -> tuple[int, ...]:
     """Return the channels that the four stages give at `width`."""
     return tuple(EXPANSION * max(1, round(width * planes)) for planes in PLANES)
+
+
+def _deep_stem(in_channels: int, channels: int) -> nn.Sequential:
+    """Return three 3×3 convolutions, the first of stride 2, the last to twice the channels and not yet normalised."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, channels, kernel_size=3, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(channels, channels, kernel_size=3, padding=1, bias=False),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(channels, 2 * channels, kernel_size=3, padding=1, bias=False),
+    )

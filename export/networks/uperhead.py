@@ -1,4 +1,4 @@
-"""UPerHead (Xiao et al., 2018) and the auxiliary head beside it, named as mmsegmentation's."""
+"""UPerNet (Xiao et al., 2018): UPerHead and the auxiliary head beside it, named as mmsegmentation's."""
 
 from __future__ import annotations
 
@@ -75,6 +75,31 @@ class AuxiliaryHead(nn.Module):
         """Return logits (N, classes, h, w) of features (N, in_channels, h, w)."""
         logits: Tensor = self.conv_seg(self.dropout(self.convs(x)))
         return logits
+
+
+class UPerNet(nn.Module):
+    """A backbone of four levels, UPerHead, and a second head on the third level that only training asks."""
+
+    def __init__(self, backbone: nn.Module, dims: Sequence[int], channels: int, classes: int) -> None:
+        """Build the heads for a `backbone` that gives `dims` channels, the finest first."""
+        super().__init__()
+        self.backbone = backbone
+        self.decode_head = UPerHead(dims, channels, classes)
+        self.auxiliary_head = AuxiliaryHead(dims[2], channels, classes)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return logits (N, classes, H / 4, W / 4) of normalised images (N, 3, H, W); H and W are multiples of 32."""
+        logits: Tensor = self.decode_head(self.backbone(image))
+        return logits
+
+    def with_auxiliary(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return those logits, and the second head's (N, classes, H / 16, W / 16)."""
+        features = self.backbone(image)
+        return self.decode_head(features), self.auxiliary_head(features[2])
+
+    def labelling(self) -> nn.Module:
+        """Return this network without the second head, which is not served; layers are shared."""
+        return nn.Sequential(self.backbone, self.decode_head)
 
 
 def _resized(x: Tensor, like: Tensor) -> Tensor:

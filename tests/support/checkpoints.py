@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from export.checkpoints.files import Checkpoint, write_checkpoint
 from export.networks import ARCHITECTURES, build_network
+from export.networks.cct import CCT
 from export.networks.cogseg import CogSeg
 from export.networks.colours import normalise
 from export.networks.dahitra import Hierarchy
-from export.networks.fanet import FANetUPer
+from export.networks.uperhead import UPerNet
 from export.parity.inputs import draw_clicked, draw_slices, draw_tiles
 from export.registry import CATALOG, TASKS, specs_of
 from export.task import ModelSpec
@@ -83,8 +84,10 @@ def untrained(architecture: str, seed: int = 0) -> nn.Module:
     """Return a network whose answers vary over any picture: its logits are balanced around zero."""
     torch.manual_seed(seed)
     network = build_network(architecture, width_of(architecture), depths_of(architecture)).eval()
-    if architecture == "fanet":
+    if isinstance(network, UPerNet):
         return _settled(network)
+    if isinstance(network, CCT):
+        return _bent(network)
     if architecture in architectures_of("radiograph"):
         return with_statistics(network, torch.from_numpy(draw_films(8)))
     if architecture in INTERACTIVE:
@@ -106,6 +109,8 @@ def untrained(architecture: str, seed: int = 0) -> nn.Module:
         return network
     if architecture == "siamese_lite0":
         with_statistics(network, *torch.randn(2, 4, 3, 64, 64))
+    if architecture in ("deeplabv3plus", "reco"):
+        with_statistics(network, torch.randn(8, 3, 64, 64))
     heads = [network.get_submodule(name) for name in _HEADS.get(architecture, ("head",))]
     images = torch.rand(2, 1, 64, 64) if architecture in CT else torch.randn(2, 3, 64, 64)
     if architecture in CT and architecture != "ct_unet":
@@ -119,6 +124,7 @@ def untrained(architecture: str, seed: int = 0) -> nn.Module:
 _HEADS = {
     "unet_plus_plus": ("heads.3",),
     "deeplabv2": tuple(f"aspp.{number}" for number in range(4)),
+    "reco": ("network.head",),
     "fcn8s": ("score_fully", "score_pool3", "score_pool4"),
 }
 """The layers whose answers a network sums, where it has no `head`."""
@@ -126,18 +132,33 @@ _HEADS = {
 
 def width_of(architecture: str) -> float:
     """Return the width of a small network."""
-    return FANET_WIDTH if architecture == "fanet" else WIDTH
+    return FANET_WIDTH if architecture in ("fanet", "fanet_parts") else WIDTH
 
 
-def _settled(network: nn.Module) -> nn.Module:
-    """Take the statistics of FANet's heads from noise, and balance what they answer."""
+def _bent(network: CCT) -> nn.Module:
+    """Take statistics from noise, and make each of the last features positive somewhere: a ReLU is behind them."""
+    images = torch.randn(8, 3, 64, 64)
+    with_statistics(network, images)
+    for number in (1, 4, 7):
+        layer = network.main_decoder[number]
+        assert isinstance(layer, nn.Conv2d)
+        assert layer.bias is not None
+        with torch.no_grad():
+            features = network.main_decoder[: number + 1](network.encoder(images))
+            spread, middle = features.std(dim=(0, 2, 3)), features.mean(dim=(0, 2, 3))
+            layer.weight /= spread.view(-1, 1, 1, 1)
+            layer.bias.copy_((layer.bias - middle) / spread)
+    return network
+
+
+def _settled(network: UPerNet) -> nn.Module:
+    """Take the statistics of both heads from noise, and balance what they answer."""
     norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
     images = torch.randn(4, 3, 64, 64)
     with torch.no_grad():
         for norm in norms:
             norm.momentum = 1.0
         network.train()
-        assert isinstance(network, FANetUPer)
         network.with_auxiliary(images)
         for norm in norms:
             norm.momentum = 0.1

@@ -11,10 +11,16 @@ from export.checkpoints.files import Checkpoint
 from export.graphs.contract import Graph
 from export.graphs.framing import Framing
 from export.graphs.served import ServedModel
-from export.networks.fanet import FANetUPer
+from export.networks.cct import CCT
+from export.networks.deeplabv3plus import DeepLabV3Plus
+from export.networks.reco import ReCo
+from export.networks.uperhead import UPerNet
 from export.parity.cases import Case, Files, case, label_faults, labels_differ
 from export.parity.inputs import draw_images
 from export.tasks.waste.spec import LABEL_SETS, WasteSpec
+
+_WITHIN = UPerNet | DeepLabV3Plus | ReCo | CCT
+"""Networks of which a part is served, or that answer on a coarser grid."""
 
 
 def at_size(logits: Tensor, size: Sequence[int]) -> Tensor:
@@ -47,7 +53,7 @@ class ServedPhoto(ServedModel):
 
 def serve_photo(network: nn.Module, threshold: float | None) -> ServedPhoto:
     """Return a network of waste wrapped for its tiles, without a head that only training asks."""
-    labelling = AtImageSize(network.labelling()) if isinstance(network, FANetUPer) else network
+    labelling = AtImageSize(network.labelling()) if isinstance(network, _WITHIN) else network
     return ServedPhoto(labelling, Framing(threshold=threshold))
 
 

@@ -37,6 +37,10 @@ class Photo:
     image: UInt8
     labels: UInt8
 
+    def without_labels(self) -> Photo:
+        """Return it as one that nobody labelled: crops of it are not chosen by what it shows."""
+        return Photo(self.image, np.full_like(self.labels, IGNORED))
+
 
 @dataclass(frozen=True)
 class Light:
@@ -109,9 +113,17 @@ def load_photo(photo: LabelledPhoto, short: int, long: int, classes: int) -> Pho
 
 
 class Sampler:
-    """Takes batches of randomly changed crops."""
+    """Takes batches of randomly changed crops.
 
-    def __init__(self, photos: Sequence[Photo], draw: Draw, seed: int) -> None:
+    Args:
+        photos: with labels.
+        draw: how samples are made.
+        seed: of all of them.
+        bare: photographs without labels; where there are any, a batch has as many samples of them again, which come
+            last and whose labels are all 255.
+    """
+
+    def __init__(self, photos: Sequence[Photo], draw: Draw, seed: int, bare: Sequence[Photo] = ()) -> None:
         """Keep the photographs.
 
         Raises:
@@ -119,17 +131,20 @@ class Sampler:
         """
         if not photos:
             raise ValueError("nothing to train on: no photograph of the split train")
-        self._photos, self._draw, self._seed = list(photos), draw, seed
+        self._photos, self._draw, self._seed, self._bare = list(photos), draw, seed, list(bare)
 
     def batch(self, step: int) -> Batch:
         """Return the batch of that step."""
-        rngs = (np.random.default_rng((self._seed, step, index)) for index in range(self._draw.batch))
-        images, labels = (np.stack(part) for part in zip(*map(self._sample, rngs), strict=True))
+        drawn = [self._photos] * self._draw.batch + ([self._bare] * self._draw.batch if self._bare else [])
+        rngs = (np.random.default_rng((self._seed, step, index)) for index in range(len(drawn)))
+        images, labels = (np.stack(part) for part in zip(*map(self._sample, rngs, drawn), strict=True))
+        if self._bare:
+            labels[self._draw.batch :] = IGNORED
         return Batch(images, labels)
 
-    def _sample(self, rng: Generator) -> tuple[UInt8, UInt8]:
+    def _sample(self, rng: Generator, photos: Sequence[Photo]) -> tuple[UInt8, UInt8]:
         draw = self._draw
-        photo = self._photos[int(rng.integers(len(self._photos)))]
+        photo = photos[int(rng.integers(len(photos)))]
         if rng.random() < draw.letterboxed:
             places = _whole(rng, draw, photo)
             image = _warped(photo.image, places, draw.crop, cv2.INTER_LINEAR, _WHITE)

@@ -99,29 +99,46 @@ _LIMITATIONS = (
     "waste of other kinds and on single items; loose rubbish that nobody labelled counts as background."
 )
 
+
+def _model(name: str, title: str, summary: str, architecture: str) -> WasteSpec:
+    return WasteSpec(
+        name=name,
+        title=f"Waste on photographs, {title}",
+        summary=summary,
+        architecture=architecture,
+        classes=BAGS,
+        licence=_LICENCE,
+        intended_use=_USE,
+        limitations=_LIMITATIONS,
+        label_sets=tuple(LABEL_SETS.values()),
+    )
+
+
+_COMPARED = "A network that FANet is compared with, with the same classes and the same contract."
+
 WASTE = (
-    WasteSpec(
-        name="waste-fanet",
-        title="Waste on photographs, FANet with UPerHead",
-        summary="Outlines waste on a photograph and says of which kind it is.",
-        architecture="fanet",
-        classes=BAGS,
-        licence=_LICENCE,
-        intended_use=_USE,
-        limitations=_LIMITATIONS,
-        label_sets=tuple(LABEL_SETS.values()),
+    _model(
+        "waste-fanet",
+        "FANet with UPerHead",
+        "Outlines waste on a photograph and says of which kind it is.",
+        "fanet",
     ),
-    WasteSpec(
-        name="waste-fcn",
-        title="Waste on photographs, FCN",
-        summary="The baseline that FANet is compared with, with the same classes and the same contract.",
-        architecture="waste_fcn",
-        classes=BAGS,
-        licence=_LICENCE,
-        intended_use=_USE,
-        limitations=_LIMITATIONS,
-        label_sets=tuple(LABEL_SETS.values()),
+    _model(
+        "waste-fcn",
+        "FCN",
+        "The baseline that FANet is compared with, with the same classes and the same contract.",
+        "waste_fcn",
     ),
+    _model(
+        "waste-fanet-parts",
+        "FANet without some of its parts",
+        "A row of FANet's ablation, with the same classes and the same contract.",
+        "fanet_parts",
+    ),
+    _model("waste-deeplabv3plus", "DeepLabv3+", _COMPARED, "deeplabv3plus"),
+    _model("waste-focalnet", "FocalNet with UPerHead", _COMPARED, "focalnet"),
+    _model("waste-cct", "CCT", _COMPARED, "cct"),
+    _model("waste-reco", "ReCo", _COMPARED, "reco"),
 )
 
 TASK = ExportTask(

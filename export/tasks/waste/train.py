@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +14,14 @@ from export.checkpoints.files import Checkpoint, load, read_checkpoint
 from export.checkpoints.importing import weights_in
 from export.evaluation.engine import Bench, of_checkpoint
 from export.networks import build_network
+from export.networks.cct import CCT
 from export.networks.colours import normalise
-from export.networks.fanet import FANetUPer, is_backbone_alone
-from export.tasks.waste.data import read_photos
+from export.networks.fanet import is_backbone_alone
+from export.networks.reco import ReCo
+from export.networks.uperhead import UPerNet
+from export.tasks.waste.consistency import consistency_terms
+from export.tasks.waste.contrast import contrast_terms
+from export.tasks.waste.data import LabelledPhoto, read_photos
 from export.tasks.waste.evaluate import count, metrics
 from export.tasks.waste.losses import terms
 from export.tasks.waste.recipe import WasteRecipe
@@ -48,10 +54,19 @@ class WasteRun(Run[WasteRecipe, Batch]):
         torch.manual_seed((self.seed << 32) + self.step)
         # bfloat16 halves a step on processors and GPUs that have it; the losses are computed in float32.
         with torch.autocast(self.device, torch.bfloat16):
-            logits = _heads(network, images)
-        found = terms(logits, labels.long(), self.recipe.loss)
+            found = self._terms(network, images, labels.long())
         self.descend(*found.values())
         return {name: float(term.detach()) for name, term in found.items()}
+
+    def _terms(self, network: nn.Module, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Return the losses that the network's authors train it with."""
+        loss = self.recipe.loss
+        if isinstance(network, ReCo):
+            return contrast_terms(network, self.average, images, labels, loss)
+        if isinstance(network, CCT):
+            return consistency_terms(network, images, labels, loss, self.progress)
+        logits = network.with_auxiliary(images) if isinstance(network, UPerNet) else (network(images),)
+        return terms(logits, labels, loss)
 
     def kept(self) -> nn.Module:
         """Return the averaged network, its normalisation folded away."""
@@ -83,14 +98,19 @@ def train(recipe: WasteRecipe, data: Path, out: Path, options: RunOptions, start
     training, validation = photos.of("train"), photos.of("val")
     names = tuple(spec.name for spec in LABEL_SETS[photos.label_set])
     scale = scale_of(recipe.size)
-    loaded = [load_photo(each, scale.short, scale.long, len(names)) for each in training]
-    sampler = Sampler(loaded, recipe.draw, options.seed)
+    known, unknown = _parted(training, recipe.labelled)
+    loaded, bare = (
+        [load_photo(each, scale.short, scale.long, len(names)) for each in part] for part in (known, unknown)
+    )
+    sampler = Sampler(loaded, recipe.draw, options.seed, [each.without_labels() for each in bare])
     run = WasteRun(recipe, photos.label_set, options)
     if start is not None:
         run.start_from(*starting_weights(start))
     label_maps = [each.labels for each in loaded]
     run.untrained = unshown(label_maps, names)
     run.data = words_of(label_maps, names, "photographs", "none with waste")
+    if bare:
+        run.data += f", and {len(bare)} without labels"
 
     def figures(checkpoint: Checkpoint) -> dict[str, float]:
         with Bench(of_checkpoint(checkpoint, device=options.device)) as bench:
@@ -120,10 +140,13 @@ def starting_weights(path: Path) -> tuple[Mapping[str, Tensor], str]:
     return weights, "another program's model"
 
 
+def _parted(photos: Sequence[LabelledPhoto], share: float) -> tuple[list[LabelledPhoto], list[LabelledPhoto]]:
+    """Return the photographs whose labels are learnt from, `share` of them evenly spread, and the others."""
+    known = [math.floor((number + 1) * share) > math.floor(number * share) for number in range(len(photos))]
+    pairs = list(zip(photos, known, strict=True))
+    return [photo for photo, chosen in pairs if chosen], [photo for photo, chosen in pairs if not chosen]
+
+
 def _build(recipe: WasteRecipe, classes: int) -> nn.Module:
     network = build_network(recipe.network, recipe.width, recipe.depths, classes)
     return normalised(network) if recipe.normalised else network
-
-
-def _heads(network: nn.Module, images: Tensor) -> tuple[Tensor, ...]:
-    return network.with_auxiliary(images) if isinstance(network, FANetUPer) else (network(images),)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from export.networks import build_network
+from export.networks.cct import CCT
 from export.networks.fcn8s import FCN8s
+from export.networks.focalnet import LAYOUTS, FocalNet
 from export.networks.unet_plus_plus import UNetPlusPlus
-from tests.support.checkpoints import depths_of
+from export.networks.uperhead import UPerNet
+from tests.support.checkpoints import CT, depths_of
 
 SIZES = [
     ("unet_plus_plus", 1.0, None, 9_163_248),
@@ -22,24 +26,65 @@ SIZES = [
     ("hrnet", 1.0, "w48", 65_848_564),
     ("hrnet", 1.0, "w18", 9_637_054),
     ("hrnet", 1.0, "w18-small", 1_919_942),
+    ("deeplabv3plus", 1.0, "resnet101", 59_463_717),
+    ("deeplabv3plus", 0.25, "resnet26", 1_939_021),
+    ("reco", 1.0, "resnet101", 59_516_581),
 ]
+SERVED = [
+    ("cct", 1.0, "resnet50", 46_708_520),
+    ("cct", 0.25, "resnet26", 2_329_624),
+    ("focalnet", 1.0, "focalnet_t", 60_575_061),
+    ("focalnet", 1.0, "focalnet_b", 124_433_381),
+    ("focalnet", 0.25, "focalnet_small", 2_427_701),
+    ("fanet_parts", 1.0, "fanet_b_base", 35_117_221),
+]
+"""Those of which a part is served: it alone is counted."""
 
 
-@pytest.mark.parametrize(("architecture", "width", "depths", "parameters"), SIZES)
+@pytest.mark.parametrize(("architecture", "width", "depths", "parameters"), [*SIZES, *SERVED])
 def test_a_network_has_the_documented_number_of_parameters(
     architecture: str, width: float, depths: str | None, parameters: int
 ) -> None:
     # Without memory: only shapes are asked for.
     with torch.device("meta"):
         network = build_network(architecture, width, depths)
-    assert sum(p.numel() for p in network.parameters()) == parameters
+        counted = network.labelling() if isinstance(network, UPerNet | CCT) else network
+    assert size(counted) == parameters
 
 
-@pytest.mark.parametrize("architecture", dict.fromkeys(name for name, *_ in SIZES))
+def size(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def test_focalnets_classifiers_have_the_sizes_that_paper_002_states() -> None:
+    for layout, parameters in (("focalnet_t", 28_647_928), ("focalnet_b", 88_749_768)):
+        with torch.device("meta"):
+            network = FocalNet(1.0, LAYOUTS[layout], kernels=(3, 5, 7))
+            head = nn.Linear(network.dims[-1], 1000)
+        # A classifier normalises the last of the four outputs alone.
+        assert size(network) - sum(map(size, network.norms[:3])) + size(head) == parameters
+
+
+def test_cct_learns_with_thirty_decoders_of_the_documented_size() -> None:
+    with torch.device("meta"):
+        network = build_network("cct")
+    assert isinstance(network, CCT)
+    assert [size(decoder) for _, decoder in network.others()] == [2_920] * 30
+
+
+@pytest.mark.parametrize("architecture", dict.fromkeys(name for name, *_ in SIZES if name in CT))
 def test_labels_lie_on_the_grid_of_the_slice(architecture: str) -> None:
     network = build_network(architecture, 1 / 16, depths_of(architecture)).eval()
     logits = network(torch.rand(2, 1, 96, 64))
     assert logits.shape == (2, 4, 96, 64)
+    assert logits.isfinite().all()
+
+
+@pytest.mark.parametrize(("architecture", "stride"), [("deeplabv3plus", 4), ("reco", 4), ("cct", 1), ("focalnet", 4)])
+def test_labels_of_a_photograph_lie_on_a_grid_as_fine_as_the_authors(architecture: str, stride: int) -> None:
+    network = build_network(architecture, 1 / 16, depths_of(architecture), 3).eval()
+    logits = network(torch.randn(2, 3, 96, 64))
+    assert logits.shape == (2, 3, 96 // stride, 64 // stride)
     assert logits.isfinite().all()
 
 

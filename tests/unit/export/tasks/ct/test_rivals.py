@@ -9,17 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from export.build import build
-from export.checkpoints.files import read_checkpoint
-from export.registry import specs_of
-from export.tasks.ct import train as loop
 from export.tasks.ct.losses import LossWeights, cogseg_terms
 from export.tasks.ct.recipe import RIVALS, SliceRecipe
 from export.tasks.ct.samples import Draw
-from export.training.recipe import RunOptions, recipe_of
-from export.verify import verify, verify_source
-from gateway.repository.store import scan
+from export.training.recipe import recipe_of
 from tests.support.checkpoints import depths_of
+from tests.support.rivals import from_training_to_answers
 
 pytestmark = pytest.mark.training
 
@@ -43,15 +38,7 @@ def tiny(network: str) -> SliceRecipe:
 
 @pytest.mark.parametrize("network", sorted(RIVALS.keys() - {"ct_unet"}))
 def test_a_rival_is_trained_built_verified_and_measured(network: str, slices: Path, tmp_path: Path) -> None:
-    file = loop.train(tiny(network), slices, tmp_path / "run", RunOptions())
-    checkpoint = read_checkpoint(file)
-    assert checkpoint.depths == tiny(network).depths
-    root = tmp_path / "models"
-    build(file, specs_of(network), root)
-    repository = scan(root)
-    assert list(repository.models) == [specs_of(network)[0].name]
-    assert verify_source(repository, file) == ()
-    assert verify(repository) == ()
+    from_training_to_answers(tiny(network), slices, tmp_path)
 
 
 def test_ablations_of_the_paper_leave_out_one_term_after_the_other() -> None:

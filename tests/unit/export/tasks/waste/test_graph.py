@@ -23,7 +23,7 @@ from export.networks.colours import IMAGENET
 from export.networks.fanet import FANet, FANetUPer
 from export.parity.gate import prove
 from export.parity.inputs import draw_tiles
-from export.registry import CATALOG, specs_of, task_of
+from export.registry import CATALOG, TASKS, specs_of, task_of
 from export.repository.cards import stated
 from export.tasks.waste.graph import cases_of
 from export.tasks.waste.spec import LABEL_SETS
@@ -33,7 +33,7 @@ from tests.support.checkpoints import FANET_WIDTH, SIZE, UNTRAINED, WIDTH, check
 pytestmark = [pytest.mark.processors, pytest.mark.training]
 
 Weights = dict[str, Tensor]
-MODELS = {"waste-fanet": "fanet", "waste-fcn": "waste_fcn"}
+MODELS = {spec.name: spec.architecture for spec in TASKS["waste"].models}
 
 
 @pytest.mark.parametrize("name", MODELS)
