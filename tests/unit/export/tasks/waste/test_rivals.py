@@ -24,7 +24,7 @@ from export.training.recipe import RunOptions, recipe_of
 from tests.support.checkpoints import depths_of, width_of
 from tests.support.rivals import from_training_to_answers
 
-pytestmark = pytest.mark.processors
+pytestmark = [pytest.mark.processors, pytest.mark.training]
 
 SIZE = 64
 
