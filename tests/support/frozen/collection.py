@@ -19,6 +19,7 @@ from tests.support.trivial import write_trivial_model
 from tests.support.trivial_crops import write_trivial_crops
 from tests.support.trivial_ct import write_trivial_ct
 from tests.support.trivial_interactive import write_trivial_interactive
+from tests.support.trivial_land import write_trivial_land
 from tests.support.trivial_radiograph import write_trivial_radiograph
 from tests.support.trivial_waste import write_trivial_waste
 
@@ -106,4 +107,5 @@ def _write_models(root: Path) -> None:
     write_trivial_radiograph(root, "cxr-even")
     write_trivial_radiograph(root, "cxr-bright", size=48, cells=6, shift=0.25, threshold=0.25)
     write_trivial_waste(root)
+    write_trivial_land(root)
     (write_trivial_model(root, "no-file") / "1" / "model.onnx").unlink()
