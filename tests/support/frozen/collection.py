@@ -14,7 +14,7 @@ from gateway.settings import Settings
 from tests.support.app_client import AppClient, running
 from tests.support.frozen import commands, surfaces
 from tests.support.frozen.answers import Recorder
-from tests.support.frozen.asked import ct, damage, interactive, radiograph, service, tensors, waste
+from tests.support.frozen.asked import ct, damage, interactive, land, radiograph, service, tensors, waste
 from tests.support.trivial import write_trivial_model
 from tests.support.trivial_crops import write_trivial_crops
 from tests.support.trivial_ct import write_trivial_ct
@@ -80,6 +80,7 @@ DOCUMENTS: Mapping[str, Callable[[Seen], Any]] = {
     "ct": lambda seen: ct.answers(seen.recorder),
     "radiograph": lambda seen: radiograph.answers(seen.recorder),
     "waste": lambda seen: waste.answers(seen.recorder),
+    "land": lambda seen: land.answers(seen.recorder),
     "interactive": lambda seen: interactive.answers(seen.recorder),
     "sessions": lambda seen: interactive.session(seen.recorder),
     "tensors": lambda seen: tensors.answers(seen.recorder),
