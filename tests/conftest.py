@@ -33,3 +33,12 @@ def waste_seg() -> Path:
     if not folder.is_dir():
         pytest.skip("no real samples: ../shared/data/waste_seg is not there")
     return folder
+
+
+@pytest.fixture(scope="session")
+def roadmap_samples() -> Path:
+    """Folder of real road photographs and plots of trees; as `building_damage` beside the project or nowhere."""
+    folder = SAMPLES / "roadmap_samples"
+    if not folder.is_dir():
+        pytest.skip("no real samples: ../shared/data/roadmap_samples is not there")
+    return folder

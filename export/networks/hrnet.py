@@ -39,6 +39,7 @@ LAYOUTS = {
     "w18-small": Layout(18, 32, 1, (1, 1, 1), 2),
 }
 _STEM = 64
+_LAND_CLASSES = 5
 
 
 class Exchange(nn.Module):
@@ -92,7 +93,7 @@ class Widening(nn.Module):
 
 
 class HRNet(nn.Module):
-    """W48 has 65,848,564 parameters with 3 channels in and 4 classes, W18 9,637,054."""
+    """W48 has 65,848,564 parameters with 3 channels in and 4 classes, W18 9,637,054; W32 with 7 classes 29,540,743."""
 
     def __init__(self, width: float, layout: Layout, in_channels: int = 3, classes: int = 4) -> None:
         """Build the layers with every hidden width scaled by ``width``; a one-channel picture is repeated."""
@@ -163,4 +164,10 @@ def _way(channels: Sequence[int], source: int, target: int) -> nn.Module:
 
 ARCHITECTURES = (
     Architecture("hrnet", lambda width, layout, _classes: HRNet(width, layout), depths=LAYOUTS, usual="w48"),
+    Architecture(
+        "land_hrnet",
+        lambda width, layout, _classes: HRNet(width, layout, classes=_LAND_CLASSES),
+        depths=LAYOUTS,
+        usual="w32",
+    ),
 )

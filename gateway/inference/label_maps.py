@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from gateway.engines.base import Model
 from gateway.inference.segmenter import Segmenter
+from gateway.vision.labels import confidence, decide
 from gateway.vision.regions import Region, regions_of_classes
+from gateway.vision.resizing import Size, from_scale
 
 Pixels = NDArray[np.uint8]
 
@@ -40,6 +42,22 @@ async def map_image(segmenter: Segmenter, image: Pixels) -> LabelMap:
     """
     labels, sureness = await segmenter.label_map_and_confidence({"image": image})
     return LabelMap(segmenter.model, await segmenter.count(labels), labels, sureness)
+
+
+def decided_at(blended: Pixels, size: Size, threshold: float | None) -> tuple[Pixels, Pixels]:
+    """Return label map and confidence, uint8 (H, W) each, at another size than that of the probabilities.
+
+    Args:
+        blended: probabilities, uint8 (h, w, C), at the model's scale.
+        size: (H, W) of the image; the decision is taken there.
+        threshold: of the model's card.
+    """
+    labels, sureness = np.empty((2, *size), np.uint8)
+    for top, band in from_scale(blended, size):
+        rows = slice(top, top + len(band))
+        labels[rows] = decide(band, threshold)
+        sureness[rows] = confidence(band, labels[rows])
+    return labels, sureness
 
 
 async def find_regions(segmenter: Segmenter, found: LabelMap, min_area: int) -> tuple[Region, ...]:

@@ -102,6 +102,11 @@ def _scenes() -> Iterator[Seed]:
     yield Seed("geojson districts", "/v1/damage", parts, "districts", mutators.text, {"Accept": "application/json"})
     parts = {"pre": plain, "post": plain, "footprints": layer}
     yield Seed("geojson footprints", "/v1/damage", parts, "footprints", mutators.text, {"Accept": "application/json"})
+    yield Seed("tiff: land", "/v1/land", {"image": plain}, "image", mutators.mutated, {"Accept": "image/tiff"})
+    graded = {**district, "properties": {"class": "destroyed"}}
+    houses = json.dumps({"type": "FeatureCollection", "features": [graded, {**graded, "id": "b"}]}).encode()
+    parts = {"image": plain, "buildings": houses, "districts": layer}
+    yield Seed("geojson buildings", "/v1/land", parts, "buildings", mutators.text, {"Accept": "application/json"})
 
 
 def _polygon(ring: list[Any]) -> dict[str, Any]:

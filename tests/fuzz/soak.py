@@ -23,6 +23,7 @@ from tests.support.app_client import AppClient, running
 from tests.support.trivial import write_trivial_model
 from tests.support.trivial_ct import write_trivial_ct
 from tests.support.trivial_interactive import write_trivial_interactive
+from tests.support.trivial_land import write_trivial_land
 from tests.support.trivial_radiograph import write_trivial_radiograph
 from tests.support.trivial_waste import write_trivial_waste
 
@@ -53,6 +54,7 @@ def write_repository(root: Path) -> None:
     """Write a small model of each task."""
     write_trivial_model(root, "trivial")
     write_trivial_interactive(root)
+    write_trivial_land(root)
     write_trivial_ct(root)
     write_trivial_waste(root)
     write_trivial_radiograph(root, "cxr-even")

@@ -34,7 +34,7 @@ def architectures_of(task: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(spec.architecture for spec in TASKS[task].models))
 
 
-INTERACTIVE, CROPS, CT, WASTE = map(architectures_of, ("interactive", "building", "ct", "waste"))
+INTERACTIVE, CROPS, CT, WASTE, LAND = map(architectures_of, ("interactive", "building", "ct", "waste", "land"))
 FILMS = tuple(name for name in architectures_of("radiograph") if ARCHITECTURES[name].keras)
 """Keras' architectures of radiographs."""
 
@@ -116,6 +116,10 @@ def untrained(architecture: str, seed: int = 0) -> nn.Module:
     if architecture in CT and architecture != "ct_unet":
         # Deep and narrow, they tell nothing apart but what their statistics are of.
         images = windowed(torch.from_numpy(draw_slices("natural", 8, SIZE)), LUNG)
+        with_statistics(network, images)
+    if architecture in LAND:
+        [tiles] = draw_tiles("natural", 1, 8, SIZE)
+        images = normalise(tiles, "cpu")
         with_statistics(network, images)
     _balanced(*heads, answer=lambda: network(images, images.flip(0)) if architecture in _PAIRED else network(images))
     return network
@@ -240,7 +244,7 @@ def checkpoint(architecture: str, *, seed: int = 0, threshold: float | None = 0.
         state_dict=untrained(architecture, seed).state_dict(),
         architecture=architecture,
         width=width_of(architecture),
-        reduction=1 if architecture in (*INTERACTIVE, *CROPS, *CT, *WASTE, *FILMS, FIXED) else 2,
+        reduction=1 if architecture in (*INTERACTIVE, *CROPS, *CT, *WASTE, *LAND, *FILMS, FIXED) else 2,
         threshold=threshold,
         recipe="demo",
         steps=3,

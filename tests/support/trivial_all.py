@@ -7,6 +7,7 @@ from pathlib import Path
 from tests.support.trivial import write_trivial_model
 from tests.support.trivial_ct import write_trivial_ct
 from tests.support.trivial_interactive import write_trivial_interactive
+from tests.support.trivial_land import write_trivial_land
 from tests.support.trivial_radiograph import write_trivial_radiograph
 from tests.support.trivial_waste import write_trivial_waste
 
@@ -21,4 +22,5 @@ def write_trivial_repository(root: Path) -> Path:
     write_trivial_interactive(root)
     write_trivial_radiograph(root, size=64)
     write_trivial_waste(root, tile=256, short=256, long=1024)
+    write_trivial_land(root, tile=256, overlap=64)
     return root

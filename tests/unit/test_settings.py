@@ -57,6 +57,7 @@ def test_each_task_has_a_default_model_under_its_name(monkeypatch: pytest.Monkey
         "ensemble",
         "click-lite0",
         "waste-fanet",
+        "land-hrnet",
     }
     monkeypatch.setenv("MASKGATE_MODELS_WASTE", "other")
     monkeypatch.setenv("MASKGATE_MODELS_FUSED_GRADER", "third")

@@ -6,11 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.engines.base import Model
-from gateway.inference.label_maps import LabelMap, untrained_notices
+from gateway.inference.label_maps import LabelMap, decided_at, untrained_notices
 from gateway.inference.segmenter import Segmenter
 from gateway.repository.card import ResizeSpec
-from gateway.vision.labels import confidence, decide
-from gateway.vision.resizing import Size, aligned, fitted, from_scale, to_scale
+from gateway.vision.resizing import Size, aligned, fitted, to_scale
 
 Pixels = NDArray[np.uint8]
 
@@ -49,18 +48,8 @@ async def map_waste(segmenter: Segmenter, photo: Pixels) -> LabelMap:
     scaled = await segmenter.aside(to_scale, photo, spec.short, spec.long, spec.multiple)
     blended = await segmenter.probabilities({"image": scaled})
     size = (photo.shape[0], photo.shape[1])
-    labels, sureness = await segmenter.aside(_decided, blended, size, segmenter.model.card.threshold)
+    labels, sureness = await segmenter.aside(decided_at, blended, size, segmenter.model.card.threshold)
     return LabelMap(segmenter.model, await segmenter.count(labels), labels, sureness)
-
-
-def _decided(blended: Pixels, size: Size, threshold: float | None) -> tuple[Pixels, Pixels]:
-    """Return label map and confidence, uint8 (H, W) each, of probabilities at the model's scale."""
-    labels, sureness = np.empty((2, *size), np.uint8)
-    for top, band in from_scale(blended, size):
-        rows = slice(top, top + len(band))
-        labels[rows] = decide(band, threshold)
-        sureness[rows] = confidence(band, labels[rows])
-    return labels, sureness
 
 
 def _resize_of(model: Model) -> ResizeSpec:

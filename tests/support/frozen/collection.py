@@ -14,11 +14,12 @@ from gateway.settings import Settings
 from tests.support.app_client import AppClient, running
 from tests.support.frozen import commands, surfaces
 from tests.support.frozen.answers import Recorder
-from tests.support.frozen.asked import ct, damage, interactive, radiograph, service, tensors, waste
+from tests.support.frozen.asked import ct, damage, interactive, land, radiograph, service, tensors, waste
 from tests.support.trivial import write_trivial_model
 from tests.support.trivial_crops import write_trivial_crops
 from tests.support.trivial_ct import write_trivial_ct
 from tests.support.trivial_interactive import write_trivial_interactive
+from tests.support.trivial_land import write_trivial_land
 from tests.support.trivial_radiograph import write_trivial_radiograph
 from tests.support.trivial_waste import write_trivial_waste
 
@@ -79,6 +80,7 @@ DOCUMENTS: Mapping[str, Callable[[Seen], Any]] = {
     "ct": lambda seen: ct.answers(seen.recorder),
     "radiograph": lambda seen: radiograph.answers(seen.recorder),
     "waste": lambda seen: waste.answers(seen.recorder),
+    "land": lambda seen: land.answers(seen.recorder),
     "interactive": lambda seen: interactive.answers(seen.recorder),
     "sessions": lambda seen: interactive.session(seen.recorder),
     "tensors": lambda seen: tensors.answers(seen.recorder),
@@ -106,4 +108,5 @@ def _write_models(root: Path) -> None:
     write_trivial_radiograph(root, "cxr-even")
     write_trivial_radiograph(root, "cxr-bright", size=48, cells=6, shift=0.25, threshold=0.25)
     write_trivial_waste(root)
+    write_trivial_land(root)
     (write_trivial_model(root, "no-file") / "1" / "model.onnx").unlink()

@@ -203,6 +203,22 @@ WASTE: dict[str, Any] = {
     "notices": ["alpha channel dropped"],
     "provenance": REPORT["provenance"] | {"model": "waste-fanet"},
 }
+LAND: dict[str, Any] = {
+    **WASTE,
+    "model": "land-hrnet",
+    "classes": [
+        {"value": 0, "name": "open ground", "colour": [0, 0, 0], "pixels": 3, "share": 0.5, "area_m2": 0.75},
+        {"value": 2, "name": "road", "colour": [255, 255, 0], "pixels": 3, "share": 0.5, "area_m2": 0.75},
+    ],
+    "resolution": [0.5, 0.5],
+    "observed_share": 1.0,
+    "roads": {"length_m": 120.5, "near_length_m": 20.0},
+    "near": {"near": 20.0, "near_class": "destroyed", "buildings": 1, "sent": 2},
+    "districts": [
+        {"id": 0, "name": "North", "length_m": 120.5, "near_length_m": 20.0},
+        {"id": None, "name": None, "length_m": 0.0, "near_length_m": 0.0},
+    ],
+}
 TASKS: dict[str, Any] = {
     "tasks": [
         {
@@ -363,6 +379,11 @@ class FakeGateway:
                 drawn = {name: b64encode(name.encode()).decode() for name in wanted}
                 shown = request.url.params.get("saliency_class", "NORMAL") if wanted else None
                 return httpx.Response(200, json=RADIOGRAPH | {"pictures": drawn, "saliency_class": shown})
+            case "/v1/land" if request.headers["accept"] == "image/tiff":
+                return httpx.Response(200, headers=HEADERS | {"content-type": "image/tiff"}, content=b"II*")
+            case "/v1/land":
+                drawn = {name: b64encode(name.encode()).decode() for name in request.url.params.get_list("include")}
+                return httpx.Response(200, headers=HEADERS, json=LAND | {"pictures": drawn})
             case "/v1/waste":
                 wanted = request.url.params.get_list("include")
                 drawn = {name: b64encode(name.encode()).decode() for name in wanted}

@@ -46,7 +46,8 @@ def desk(gateway: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("film.dcm", "slice.dcm", "series/0", "series/1"):
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).write_bytes(_DICOM)
-    Path("districts.geojson").write_text("{}")
+    for name in ("districts.geojson", "town.geojson"):
+        Path(name).write_text("{}")
     Path("boxes.csv").write_text("image,x0,y0,x1,y1\none.jpg,1,1,5,5\ntwo.png,0,0,3,3\n")
 
 
@@ -85,7 +86,7 @@ def test_snippets_run_one_after_the_other(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_options_that_are_named_exist(capsys: pytest.CaptureFixture[str]) -> None:
-    commands = ("example", "damage", "segment", "ct", "radiograph", "waste", "ask", "batch", "models")
+    commands = ("example", "damage", "segment", "ct", "radiograph", "waste", "land", "ask", "batch", "models")
     for command in commands:
         with pytest.raises(SystemExit):
             main([command, "--help"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from maskgate_client.scenes import SMALLEST, draw_scene
+from maskgate_client.scenes import SMALLEST, draw_cover, draw_scene
 from maskgate_client.scenes.paint import draw_ground, draw_look, paint
 from maskgate_client.scenes.plan import draw_plan
 from maskgate_client.scenes.storm import calm, footprints
@@ -83,3 +83,15 @@ def test_the_calm_before_harms_nothing_and_the_storm_changes_what_it_destroys() 
     assert destroyed
     for scene, mask in destroyed:
         assert roughness(scene.post, mask) > roughness(scene.pre, mask)
+
+
+def test_the_cover_is_that_of_the_ground_as_it_is_drawn() -> None:
+    scene, cover = draw_scene(7, 512), draw_cover(7, 512)
+    assert cover.shape == (512, 512)
+    assert set(np.unique(cover)) <= set(range(5))
+    np.testing.assert_array_equal(cover == 1, scene.labels > 0)
+    road, tree = (scene.pre[cover == value].astype(int) for value in (2, 3))
+    assert np.median(np.ptp(road, axis=1)) < 30, "asphalt is grey"
+    assert np.median(tree.sum(axis=1)) < np.median(road.sum(axis=1)), "crowns are dark"
+    with pytest.raises(ValueError, match="at least 64"):
+        draw_cover(1, SMALLEST - 1)

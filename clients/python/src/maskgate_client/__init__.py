@@ -78,6 +78,7 @@ from maskgate_client.tasks.interactive.answers import (
 )
 from maskgate_client.tasks.interactive.prompts import Prompt
 from maskgate_client.tasks.interactive.sessions import AsyncSession, Session
+from maskgate_client.tasks.land.protocol import DistrictRoads, LandForm, LandReport, LandShare, Roads
 from maskgate_client.tasks.radiograph.protocol import FilmPicture, FilmProvenance, FilmReport, FilmVerdict
 from maskgate_client.tasks.waste.protocol import WasteReport
 from maskgate_client.version import __version__
@@ -102,6 +103,7 @@ __all__ = [
     "DamageReport",
     "District",
     "DistrictClass",
+    "DistrictRoads",
     "Failed",
     "FilmPicture",
     "FilmProvenance",
@@ -114,6 +116,9 @@ __all__ = [
     "JobResult",
     "JobStatus",
     "LabelMapReport",
+    "LandForm",
+    "LandReport",
+    "LandShare",
     "Lesion",
     "MaskProvenance",
     "MaskReport",
@@ -131,6 +136,7 @@ __all__ = [
     "Region",
     "Rejected",
     "Retry",
+    "Roads",
     "RunLengths",
     "SceneBuilding",
     "SceneClass",

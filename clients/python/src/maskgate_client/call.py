@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from os import PathLike
+from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 from uuid import uuid4
 
@@ -16,6 +18,9 @@ from maskgate_client.progress import Tell
 JSON = "application/json"
 
 Part = tuple[str, bytes, str]
+Polygons = str | PathLike[str] | bytes
+"""The path of a GeoJSON file of polygons, or its bytes."""
+
 Query = dict[str, str | Sequence[str]]
 S = TypeVar("S")
 T = TypeVar("T")
@@ -99,6 +104,16 @@ def image_part(name: str, image: ImageInput) -> dict[str, Part]:
     """Return the part of a body that is an image; the user's file name stays at home."""
     data = image_bytes(image)
     return {name: (name, data, media_type(data))}
+
+
+def polygon_parts(layers: Mapping[str, Polygons | None]) -> dict[str, Part]:
+    """Return the parts of a body that are polygons, of those layers that there are."""
+    texts = {
+        name: layer if isinstance(layer, bytes) else Path(layer).read_bytes()
+        for name, layer in layers.items()
+        if layer is not None
+    }
+    return {name: (name, text, "application/geo+json") for name, text in texts.items()}
 
 
 def content(response: httpx.Response) -> bytes:

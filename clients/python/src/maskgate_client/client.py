@@ -25,6 +25,7 @@ from maskgate_client.tasks.damage import protocol as damage_calls
 from maskgate_client.tasks.generic import protocol as generic_calls
 from maskgate_client.tasks.interactive import protocol as interactive_calls
 from maskgate_client.tasks.interactive.sessions import awaited_session, blocking_session
+from maskgate_client.tasks.land import protocol as land_calls
 from maskgate_client.tasks.radiograph import protocol as radiograph_calls
 from maskgate_client.tasks.waste import protocol as waste_calls
 
@@ -70,6 +71,8 @@ class Client:
     ct_segmentation = blocking(ct_calls.ct_segmentation)
     radiograph = blocking(radiograph_calls.radiograph)
     waste = blocking(waste_calls.waste)
+    land = blocking(land_calls.land)
+    land_file = blocking(land_calls.land_file)
     tasks = blocking(service.tasks)
     ask = blocking(generic_calls.ask)
     submit = submitting(job_calls.submit)
@@ -166,6 +169,8 @@ class AsyncClient:
     ct_segmentation = awaited(ct_calls.ct_segmentation)
     radiograph = awaited(radiograph_calls.radiograph)
     waste = awaited(waste_calls.waste)
+    land = awaited(land_calls.land)
+    land_file = awaited(land_calls.land_file)
     tasks = awaited(service.tasks)
     ask = awaited(generic_calls.ask)
     submit = submitting_async(job_calls.submit)

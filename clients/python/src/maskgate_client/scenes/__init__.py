@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskgate_client.scenes.paint import draw_ground, draw_look, paint
+from maskgate_client.scenes.paint import cover, draw_ground, draw_look, paint
 from maskgate_client.scenes.plan import draw_plan
 from maskgate_client.scenes.storm import calm, draw_storm, footprints
 from maskgate_client.scenes.texture import Pixels
 
-__all__ = ["SMALLEST", "Scene", "draw_scene"]
+__all__ = ["SMALLEST", "Scene", "draw_cover", "draw_scene"]
 
 SMALLEST = 64
 """The smallest side a scene can have, in pixels."""
@@ -49,8 +49,7 @@ def draw_scene(seed: int, size: int = 1024) -> Scene:
     Raises:
         ValueError: `size` is below `SMALLEST`, or `seed` is negative.
     """
-    if size < SMALLEST:
-        raise ValueError(f"a scene has at least {SMALLEST} pixels a side")
+    _check(size)
     plans, before, after = (np.random.default_rng((seed, stream)) for stream in range(3))
     plan = draw_plan(plans, size + 2 * _MARGIN)
     ground = draw_ground(plans, plan.size)
@@ -62,6 +61,24 @@ def draw_scene(seed: int, size: int = 1024) -> Scene:
     return Scene(
         _window(pre, _MARGIN, _MARGIN, size), _window(post, dx, dy, size), _window(labels, _MARGIN, _MARGIN, size)
     )
+
+
+def draw_cover(seed: int, size: int = 1024) -> Pixels:
+    """Return what the ground of `draw_scene`'s `pre` is covered with, uint8 (size, size), exactly as it is drawn there.
+
+    Values are 0 open ground, 1 building, 2 road, 3 tree, 4 water.
+
+    Raises:
+        ValueError: as `draw_scene`.
+    """
+    _check(size)
+    plan = draw_plan(np.random.default_rng((seed, 0)), size + 2 * _MARGIN)
+    return _window(cover(plan), _MARGIN, _MARGIN, size)
+
+
+def _check(size: int) -> None:
+    if size < SMALLEST:
+        raise ValueError(f"a scene has at least {SMALLEST} pixels a side")
 
 
 def _window(pixels: Pixels, x: int, y: int, size: int) -> Pixels:

@@ -14,6 +14,7 @@ from maskgate_client.scenes.texture import RGB, Field, Pixels, blend, noise, sof
 
 _CARS: tuple[RGB, ...] = ((232, 232, 230), (60, 60, 64), (150, 152, 156), (150, 40, 36), (50, 70, 120), (200, 196, 188))
 _CAR_LENGTH, _CAR_WIDTH = 9.0, 4.0
+_BUILDING, _ROAD, _TREE, _WATER = 1, 2, 3, 4
 _PITCH = 0.2
 """How much lighter a face of a roof towards the sun is, and how much darker one away from it."""
 
@@ -163,6 +164,27 @@ def _water(plan: Plan) -> Field:
     mask = Image.fromarray(plan.water.astype(np.uint8) * 255)
     ImageDraw.Draw(mask).line(_main_street(plan), fill=0, width=round(plan.street_width) + 10, joint="curve")
     return soften(mask, 1.5)
+
+
+def cover(plan: Plan) -> Pixels:
+    """Return what the ground is covered with before the storm, uint8 (size, size).
+
+    Values are 0 open ground, drives and car parks among it, 1 building, 2 road, 3 tree, 4 water, pools too. What lies
+    on top counts: of a crown over a road the tree, of a bridge the road.
+    """
+    labels = Image.new("L", (plan.size, plan.size))
+    draw = ImageDraw.Draw(labels)
+    width = round(plan.street_width)
+    for path, across in [*((path, width) for path in _streets(plan)), (_main_street(plan), width + 6)]:
+        draw.line(path, fill=_ROAD, width=across, joint="curve")
+    for pool in plan.pools:
+        draw.polygon(pool.corners(), fill=_WATER)
+    labels.paste(_WATER, mask=Image.fromarray((_water(plan) > 0.5).astype(np.uint8) * np.uint8(255)))
+    draw = ImageDraw.Draw(labels)
+    for x, y, radius in plan.trees.tolist():
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=_TREE)
+    labels.paste(_BUILDING, mask=footprints(plan, (255,) * len(plan.buildings)))
+    return np.array(labels)
 
 
 def _water_colour(rng: np.random.Generator) -> RGB:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
-from os import PathLike
-from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
@@ -20,7 +18,7 @@ from maskgate_client.answers import (
     read_region,
     take_files,
 )
-from maskgate_client.call import JSON, Call, Part, Query, content, image_part, query
+from maskgate_client.call import JSON, Call, Part, Polygons, Query, content, image_part, polygon_parts, query
 from maskgate_client.images import ImageInput
 from maskgate_client.progress import Tell
 from maskgate_client.tasks.damage.answers import (
@@ -41,9 +39,6 @@ from maskgate_client.tasks.damage.answers import (
 )
 
 T = TypeVar("T")
-
-Polygons = str | PathLike[str] | bytes
-"""The path of a GeoJSON file of polygons, or its bytes."""
 
 SceneInput = ImageInput | list[ImageInput] | tuple[ImageInput, ...]
 """An image, or several GeoTIFFs that are tiles of one."""
@@ -178,11 +173,7 @@ def _damage(
 
 def _pair(pre: SceneInput, post: SceneInput, **layers: Polygons | None) -> dict[str, Part]:
     files = _tiles("pre", pre) | _tiles("post", post)
-    for name, layer in layers.items():
-        if layer is not None:
-            text = layer if isinstance(layer, bytes) else Path(layer).read_bytes()
-            files[name] = (name, text, _MEDIA_TYPES["geojson"])
-    return files
+    return files | polygon_parts(layers)
 
 
 def _tiles(name: str, image: SceneInput) -> dict[str, Part]:

@@ -1,0 +1,1 @@
+"""Land cover on satellite images, and roads near damage."""

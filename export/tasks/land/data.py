@@ -1,0 +1,162 @@
+"""Images of the ground, each labelled for what its source knows of it.
+
+No source but drawn scenes knows all classes. A pixel's label is a class, `NOT` + a class ("anything but that"), or
+`UNKNOWN`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from maskgate_client.scenes import draw_cover, draw_scene
+from numpy.typing import NDArray
+
+from export.errors import DataError
+from export.training.data import existing, read_grey, read_rgb, read_table
+
+UInt8 = NDArray[np.uint8]
+
+BUILDING, ROAD, TREE = 1, 2, 3
+NOT = 128
+UNKNOWN = 255
+
+_FIRST_SCENE, _FIRST_VALIDATION_SCENE = 1000, 5000
+"""Scenes before the first are left to examples and tests."""
+
+VALIDATION_SCENES = 4
+_VALIDATION_EVERY = 5
+_SCENE_METRES, _ROAD_METRES, _PLOT_METRES, _XBD_METRES = 0.5, 1.0, 0.1, 0.5
+_XBD_SIDE = 1024
+
+# Of a box, the axes of the ellipse that is sure to be crown, and how far around it nothing is known.
+_CROWN, _AROUND = 0.8, 1.15
+# Closed forest, in whose plots only some of the crowns have boxes.
+_CLOSED = ("HARV",)
+# Without imagery the Massachusetts tiles are white; a roof is not as large.
+_WHITE, _LARGE = 250, 15
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A labelled image. Reading is lazy.
+
+    Attributes:
+        name: of the image.
+        split: train or val.
+        source: roads, trees, buildings or drawn.
+        metres: of a pixel.
+        read_image: returns it, uint8 (H, W, 3) RGB.
+        read_labels: returns its labels, uint8 (H, W), as above.
+    """
+
+    name: str
+    split: str
+    source: str
+    metres: float
+    read_image: Callable[[], UInt8]
+    read_labels: Callable[[], UInt8]
+
+
+def read_grounds(root: Path) -> list[Ground]:
+    """Return the labelled images of a folder that holds one or more of these.
+
+    ``roads_massachusetts`` has a ``manifest.csv`` (id, image, mask), ``trees_neon`` one (id, site, image) and a
+    ``boxes.csv`` (id, x0, y0, x1, y1), ``building_damage`` is xBD with masks as `export.tasks.damage` reads it. Of the
+    first two every fifth image by name validates.
+
+    Raises:
+        DataError: it holds none, or lacks a file.
+    """
+    readers: Mapping[str, Callable[[Path], Iterator[Ground]]] = {
+        "roads_massachusetts": _roads,
+        "trees_neon": _trees,
+        "building_damage": _buildings,
+    }
+    found = [
+        ground
+        for name, read in readers.items()
+        if (root / name / "manifest.csv").is_file()
+        for ground in read(root / name)
+    ]
+    if not found:
+        raise DataError(f"{root} holds none of {', '.join(readers)}")
+    return found
+
+
+def drawn(count: int) -> list[Ground]:
+    """Return so many drawn scenes to learn from, and those that validate."""
+    numbers = [(_FIRST_SCENE + index, "train") for index in range(count)]
+    numbers += [(_FIRST_VALIDATION_SCENE + index, "val") for index in range(VALIDATION_SCENES)]
+    return [Ground(f"scene-{number}", split, "drawn", _SCENE_METRES, *_drawing(number)) for number, split in numbers]
+
+
+def _drawing(number: int) -> tuple[Callable[[], UInt8], Callable[[], UInt8]]:
+    return lambda: draw_scene(number).pre, lambda: draw_cover(number)
+
+
+def _roads(folder: Path) -> Iterator[Ground]:
+    rows = sorted(read_table(folder / "manifest.csv", "id", "image", "mask"), key=lambda row: row["id"])
+    for index, row in enumerate(rows):
+        image, mask = existing(folder / row["image"]), existing(folder / row["mask"])
+        yield Ground(row["id"], _split(index), "roads", _ROAD_METRES, *_road(image, mask))
+
+
+def _road(image: Path, mask: Path) -> tuple[Callable[[], UInt8], Callable[[], UInt8]]:
+    def labels() -> UInt8:
+        found = np.where(read_grey(mask) > 0, np.uint8(ROAD), np.uint8(NOT + ROAD))
+        blank = (read_rgb(image).min(axis=-1) >= _WHITE).astype(np.uint8)
+        found[cv2.morphologyEx(blank, cv2.MORPH_OPEN, np.ones((_LARGE, _LARGE), np.uint8)) > 0] = UNKNOWN
+        return found
+
+    return lambda: read_rgb(image), labels
+
+
+def _trees(folder: Path) -> Iterator[Ground]:
+    boxes: dict[str, list[tuple[int, ...]]] = defaultdict(list)
+    for row in read_table(folder / "boxes.csv", "id", "x0", "y0", "x1", "y1"):
+        boxes[row["id"]].append(tuple(int(row[key]) for key in ("x0", "y0", "x1", "y1")))
+    rows = sorted(read_table(folder / "manifest.csv", "id", "site", "image"), key=lambda row: row["id"])
+    for index, row in enumerate(rows):
+        image = existing(folder / row["image"])
+        read = _crowns(image, boxes[row["id"]], closed=row["site"] in _CLOSED)
+        yield Ground(row["id"], _split(index), "trees", _PLOT_METRES, *read)
+
+
+def _crowns(
+    image: Path, boxes: list[tuple[int, ...]], *, closed: bool
+) -> tuple[Callable[[], UInt8], Callable[[], UInt8]]:
+    def labels() -> UInt8:
+        found = np.full(read_rgb(image).shape[:2], UNKNOWN if closed else NOT + TREE, np.uint8)
+        for share, value in ((_AROUND, UNKNOWN), (_CROWN, TREE)):
+            for x0, y0, x1, y1 in boxes:
+                middle = (round((x0 + x1) / 2), round((y0 + y1) / 2))
+                axes = (max(1, round(share * (x1 - x0) / 2)), max(1, round(share * (y1 - y0) / 2)))
+                cv2.ellipse(found, middle, axes, 0, 0, 360, value, cv2.FILLED)
+        return found
+
+    return lambda: read_rgb(image), labels
+
+
+def _buildings(folder: Path) -> Iterator[Ground]:
+    for row in read_table(folder / "manifest.csv", "tile", "split", "image_format"):
+        image = existing(folder / "images" / f"{row['tile']}_pre_disaster.{row['image_format']}")
+        mask = existing(folder / "masks" / f"{row['tile']}_pre_disaster.png")
+        # Tiles of half xBD's side were halved by those who passed them on.
+        halved = 2 * max(read_grey(mask).shape) == _XBD_SIDE
+        yield Ground(row["tile"], row["split"], "buildings", _XBD_METRES * (1 + halved), *_footprints(image, mask))
+
+
+def _footprints(image: Path, mask: Path) -> tuple[Callable[[], UInt8], Callable[[], UInt8]]:
+    def labels() -> UInt8:
+        return np.where(read_grey(mask) > 0, np.uint8(BUILDING), np.uint8(NOT + BUILDING))
+
+    return lambda: read_rgb(image), labels
+
+
+def _split(index: int) -> str:
+    return "val" if index % _VALIDATION_EVERY == _VALIDATION_EVERY - 1 else "train"

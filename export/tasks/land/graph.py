@@ -1,0 +1,42 @@
+"""Models of land cover within their tensor contract."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from export.checkpoints.files import Checkpoint
+from export.graphs.contract import Graph
+from export.graphs.framing import Framing
+from export.graphs.served import ServedModel
+from export.parity.cases import Case, Files, case, label_faults, labels_differ
+from export.parity.inputs import draw_images
+from export.tasks.land.spec import LandSpec
+
+
+class ServedGround(ServedModel):
+    """A model of one image at a metre a pixel."""
+
+    roles = ("image",)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (label_map, probabilities)."""
+        return self.answer(image)
+
+
+def graph_of(network: nn.Module, checkpoint: Checkpoint, spec: LandSpec) -> Graph:
+    """Return the graph that a spec wants of a checkpoint's network."""
+    served = ServedGround(network, Framing(threshold=checkpoint.threshold))
+    return Graph(served, spec.input_specs(checkpoint.size), spec.output_specs(checkpoint.size))
+
+
+def cases_of(
+    network: nn.Module, graphs: Sequence[Graph], files: Sequence[Files], threshold: float | None
+) -> list[Case]:
+    """Return what the parity gate compares."""
+    return [case("whole", graphs[0], files[0], drawn, labels_differ)]
+
+
+drawn = draw_images
+faults = label_faults

@@ -1,0 +1,82 @@
+"""The models of land cover."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from export.task import ExportTask, ModelSpec, Tensors, Trained, as_named_in, label_specs
+from gateway.repository.card import Card, ClassSpec, TensorSpec
+
+_OVERLAP = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class LandSpec(ModelSpec):
+    """A model that takes tiles of satellite images at a metre a pixel; a checkpoint chooses the tile's side."""
+
+    @property
+    def task(self) -> str:
+        """The card's task."""
+        return "land"
+
+    def overlap(self, size: int) -> int:
+        """Return what neighbouring tiles of `size` share at least, in pixels."""
+        return min(_OVERLAP, size // 4)
+
+    def input_specs(self, size: int) -> Tensors:
+        """Return the graph's input: uint8 RGB tiles."""
+        return (TensorSpec(name="image", dtype="uint8", shape=(size, size, 3)),)
+
+    def output_specs(self, size: int) -> Tensors:
+        """Return the graph's outputs: label map, then quantised probabilities."""
+        return label_specs((size, size), len(self.classes))
+
+    def stated(self, checkpoint: Trained) -> Mapping[str, Any]:
+        """Return how tiles overlap."""
+        return {"overlap": self.overlap(checkpoint.size)}
+
+    def contract(self, card: Card) -> Mapping[str, Any]:
+        """Return what a model of land cover adds."""
+        size = card.inputs[0].shape[0]
+        return {
+            "inputs": self.input_specs(size),
+            "outputs": as_named_in(card.format, self.output_specs(size)),
+            "overlap": self.overlap(size),
+        }
+
+
+LAND_CLASSES = (
+    ClassSpec(value=0, name="open ground", colour=(0, 0, 0)),
+    ClassSpec(value=1, name="building", colour=(255, 0, 0)),
+    ClassSpec(value=2, name="road", colour=(255, 255, 0)),
+    ClassSpec(value=3, name="tree", colour=(0, 255, 0)),
+    ClassSpec(value=4, name="water", colour=(0, 0, 255)),
+)
+"""Values as drawn scenes have them, colours of buildings, roads, forest and water as LoveDA has them."""
+
+LAND = (
+    LandSpec(
+        name="land-hrnet",
+        title="Land cover of satellite images, HRNet",
+        summary="Tells buildings, roads, trees, water and open ground apart on one satellite image.",
+        architecture="land_hrnet",
+        classes=LAND_CLASSES,
+        licence="Non-commercial research use only (learnt from the Massachusetts roads, NEON's plots and xBD)",
+        intended_use=(
+            "Research demonstration of mapping land cover. Not for operational use: that a road is there, or passable, "
+            "may not rest on it."
+        ),
+        limitations=(
+            "Sees a metre a pixel. Learnt from few photographs, each labelled for one class alone: roads of "
+            "Massachusetts, whose labels are lines of one width, crowns of four American forests, and buildings of "
+            "xBD; water, and the five classes side by side, from drawn scenes alone. Roads under trees break off, "
+            "car parks and roofs are taken for roads, shadows and dark roofs for water."
+        ),
+    ),
+)
+
+TASK = ExportTask(
+    name="land", package="export.tasks.land", subject="land cover", models=LAND, size=288, starts=False, draws=True
+)
