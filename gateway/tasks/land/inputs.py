@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,7 +15,7 @@ from gateway.http.request_path import Job, Parts, decode_part, digest_of, probe_
 from gateway.http.uploads import naming_part
 from gateway.media.geo.districts import DistrictLayer, DistrictLimits, read_districts
 from gateway.media.geo.georeference import GeoGrid
-from gateway.media.geo.geotiff import is_tiff, open_geotiff
+from gateway.media.geo.geotiff import GeoTiff, is_tiff, open_geotiff
 from gateway.media.pictures.images import ImageLimits, is_picture
 from gateway.tasks.land.pipeline import Resolution, seen_at
 from gateway.tasks.land.roads import Marked, Wanted, read_marked
@@ -120,11 +121,17 @@ async def _of_tiff(job: Job[Parts], resolution: float | None, digest: str) -> Sc
     limits = job.services.settings.limits
     sizes = ImageLimits(limits.image_pixels, limits.image_side, limits.image_side_minimum)
     run = partial(job.services.workers.run_to_end, job.timeline, "decode")
-    with naming_part(IMAGE):
-        tiff = await run(open_geotiff, job.body[IMAGE], sizes)
-    # It has a copy of its own.
-    del job.body[IMAGE]
-    try:
+    with ExitStack() as held:
+
+        def opened() -> GeoTiff:
+            with naming_part(IMAGE):
+                tiff = open_geotiff(job.body[IMAGE], sizes)
+            held.callback(tiff.close)
+            # It has a copy of its own.
+            del job.body[IMAGE]
+            return tiff
+
+        tiff = await run(opened)
         grid, size = tiff.info.grid, (tiff.info.height, tiff.info.width)
         if grid is not None and resolution is not None:
             raise ParameterInvalid("The image says itself how large its pixels are.", pointer="/resolution")
@@ -132,8 +139,6 @@ async def _of_tiff(job: Job[Parts], resolution: float | None, digest: str) -> Sc
         _reserve(job, size, stated)
         with naming_part(IMAGE):
             pixels, observed = await run(tiff.read, slice(0, size[0]), slice(0, size[1]))
-    finally:
-        await run(tiff.close)
     if not observed.any():
         raise ImageUnsuitable("The image shows nothing: all of it is nodata or border.", pointer=f"/{IMAGE}")
     notices = tiff.info.notices

@@ -51,6 +51,16 @@ def test_a_line_that_leaves_the_image_is_measured_to_its_edge() -> None:
     assert lengths(thinned(mask)).sum() == pytest.approx(0.948 * 119, rel=1e-6)
 
 
+def test_what_is_wider_than_any_road_has_no_centre_line_and_costs_no_time() -> None:
+    square = np.zeros((600, 600), np.bool_)
+    square[100:500, 100:500] = True
+    square[290:300] = True
+    line = thinned(square)
+    assert not line[120:480, 120:480].any()
+    assert line[:, 50].sum() == line[:, 550].sum() == 1
+    assert not thinned(np.ones((200, 300), np.bool_)).any()
+
+
 def test_parts_add_up_and_nothing_has_no_length() -> None:
     along = lengths(thinned(ruled(30)))
     assert along[:, :250].sum() + along[:, 250:].sum() == pytest.approx(along.sum(), rel=1e-5)
