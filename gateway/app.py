@@ -194,7 +194,9 @@ def _engine(settings: Settings, telemetry: Telemetry) -> Engine:
         return TritonEngine(
             root, engine.triton_url, engine.triton_shared_memory, engine.triton_inflight_bytes, telemetry, check
         )
-    return EmbeddedEngine(root, engine.provider, engine.lanes, telemetry, engine.watch_seconds, check)
+    return EmbeddedEngine(
+        root, engine.provider, engine.lanes, telemetry, engine.watch_seconds, check, engine.idle_seconds
+    )
 
 
 def _sessions(settings: SessionSettings, tenants: int, telemetry: Telemetry) -> tuple[SessionStore, FeatureStore]:

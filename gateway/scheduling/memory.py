@@ -45,6 +45,13 @@ def keep_freed(amount: int) -> bool:
     return bool(mallopt(_MMAP_THRESHOLD, piece) and mallopt(_TRIM_THRESHOLD, kept))
 
 
+def give_back_freed() -> None:
+    """Give what this process has freed back to the system, where the C library can be told to: glibc can."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def bound_memory(amount: int | None, processes: int = 1) -> int | None:
     """Have this process fail to allocate more than its share of `amount` bytes, and return what that is.
 

@@ -79,6 +79,10 @@ class EngineSettings(Group):
     watch_seconds: float = Field(5.0, ge=0)
     """How often the embedded engine looks for changes in the model repository; 0: only when told to refresh."""
 
+    idle_seconds: float = Field(0.0, ge=0)
+    """After so long without a request the embedded engine lets go of a model's memory. The model stays ready, and the
+    next request waits until its file is open again. 0: never."""
+
 
 class WorkSettings(Group):
     """How much is decoded, stitched and encoded at once."""

@@ -11,64 +11,30 @@ from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, TypeVar
-from weakref import WeakKeyDictionary
+from typing import Any, TypeVar
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
 from gateway.engines.base import Model, Refreshed, Status, Tensors, VersionStatus
+from gateway.engines.embedded.sessions import Provider, Sessions
 from gateway.engines.standing import compare, ready_versions, standing
 from gateway.engines.watch import watch
-from gateway.errors import DeadlineExceeded, ModelNotReady, Unavailable
+from gateway.errors import DeadlineExceeded, Unavailable
 from gateway.observability.metrics import Telemetry
 from gateway.observability.tracing import exemplar, step
 from gateway.repository.card import Card
 from gateway.repository.changes import Digests, Stamp, listing
 from gateway.repository.store import Repository, StoredModel, scan
 from gateway.scheduling.lanes import Lane, Turns
-from gateway.scheduling.memory import answering_lack_of_memory
+from gateway.scheduling.memory import answering_lack_of_memory, give_back_freed
 from gateway.scheduling.timeline import Timeline
 from gateway.scheduling.workers import LanedPool
-
-Provider = Literal["cpu", "cuda"]
-
-_PROVIDERS: dict[Provider, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
-
-
-def open_session(path: Path, provider: Provider) -> ort.InferenceSession:
-    """Return a session that computes on the thread which calls it.
-
-    Raises:
-        Exception: of many kinds; ONNX Runtime has no common base for its own.
-    """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    return ort.InferenceSession(path, options, providers=[_PROVIDERS[provider]])
-
-
-def warm_up(session: ort.InferenceSession, card: Card) -> None:
-    """Run one blank tile, so that no request pays for what ONNX Runtime puts off until the first run.
-
-    Raises:
-        ValueError: an output is not what the card says.
-        Exception: the graph cannot be run with the card's inputs; see `open_session`.
-    """
-    blank = {spec.name: np.zeros((1, *spec.shape), spec.dtype) for spec in card.inputs}
-    options = ort.RunOptions()
-    if session.get_providers() == [_PROVIDERS["cpu"]]:
-        # What the run worked in is given back: of many models few are at work at a time.
-        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-    outputs = session.run([spec.name for spec in card.outputs], blank, options)
-    for spec, output in zip(card.outputs, outputs, strict=True):
-        if output.shape[1:] != spec.shape or output.dtype != spec.dtype:
-            raise ValueError(f"output {spec.name} is {output.dtype}{output.shape[1:]}, the card says {spec}")
 
 
 class EmbeddedEngine:
@@ -81,7 +47,8 @@ class EmbeddedEngine:
 
     A session lives as long as its `Model`, which the standing holds while it is served and
     every request holds to its end: so a model that was replaced or removed still finishes
-    what it began, and is freed after the last of it.
+    what it began, and is freed after the last of it. With `idle_seconds` one that nobody asks
+    for is let go sooner; its model stays ready, and the next request waits until it is open.
 
     Args:
         root: the model repository.
@@ -90,6 +57,7 @@ class EmbeddedEngine:
         telemetry: where readiness, refreshes and batch sizes are counted.
         watch_seconds: time between two looks for changes in the repository; 0: refresh only when told to.
         check: as of `scan`.
+        idle_seconds: after so long without a request a model's session is let go; 0: never.
     """
 
     name = "embedded"
@@ -103,10 +71,10 @@ class EmbeddedEngine:
         telemetry: Telemetry,
         watch_seconds: float = 0,
         check: Callable[[Card], None] | None = None,
+        idle_seconds: float = 0,
     ) -> None:
         """Load nothing yet; `start` does."""
         self._root = root
-        self._provider = provider
         self._lanes = lanes
         self._telemetry = telemetry
         self._watch_seconds = watch_seconds
@@ -115,14 +83,15 @@ class EmbeddedEngine:
         # One batch waits behind each that runs, so that no lane ever waits for the event loop.
         self._turns = Turns(2 * lanes, extra=1)
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
-        self._sessions: WeakKeyDictionary[Model, ort.InferenceSession] = WeakKeyDictionary()
         self._statuses: dict[str, Status] = {}
         self._taken: dict[str, StoredModel] = {}
         self.unloaded: set[str] = set()
         self._digests = Digests()
+        self._sessions = Sessions(provider, self._digests.of, self._loader)
+        self._idle_seconds = idle_seconds
         self._tried = False
         self._refreshing = asyncio.Lock()
-        self._watching: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Load and warm up what is sound in the repository, say what is wrong with the rest, and follow changes."""
@@ -131,13 +100,15 @@ class EmbeddedEngine:
         await self.refresh()
         if self._watch_seconds:
             watching = watch(seen, self._look, self.refresh, self._watch_seconds)
-            self._watching = asyncio.create_task(watching, name="watch-repository")
+            self._tasks.append(asyncio.create_task(watching, name="watch-repository"))
+        if self._idle_seconds:
+            self._tasks.append(asyncio.create_task(self._let_go(), name="let-go"))
 
     async def close(self) -> None:
         """Let running batches end and release the models."""
-        if self._watching:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         for pool in (self._loader, self._pool):
             pool.shutdown(wait=True, cancel_futures=True)
         self._sessions.clear()
@@ -153,18 +124,16 @@ class EmbeddedEngine:
 
     async def infer(self, model: Model, inputs: Tensors, outputs: Sequence[str], timeline: Timeline) -> Tensors:
         """Return the named outputs for a batch, its items spread over the lanes; see `Engine.infer`."""
-        session = self._sessions.get(model)
-        if session is None:
-            raise ModelNotReady(f"Model {model.name} is not loaded.", retry_after=5)
         items = len(next(iter(inputs.values())))
         chunks = max(min(items, self._lanes), -(-items // model.card.max_batch_size))
         bounds = np.linspace(0, items, chunks + 1).astype(int).tolist()
         feeds = [{name: batch[a:b] for name, batch in inputs.items()} for a, b in pairwise(bounds)]
         for size in np.diff(bounds).tolist():
             self._telemetry.batch_items.labels(model.name).observe(size)
-        runs = (self._run(session, model, list(outputs), feed, timeline.lane) for feed in feeds)
         try:
             async with asyncio.timeout(timeline.remaining()):
+                session = await self._sessions.of(model)
+                runs = (self._run(session, model, list(outputs), feed, timeline.lane) for feed in feeds)
                 answers = await asyncio.gather(*runs)
         except TimeoutError as late:
             raise DeadlineExceeded("The deadline passed while the model ran.") from late
@@ -232,23 +201,14 @@ class EmbeddedEngine:
         if stored.card.format != "onnx":
             return _left(stored, number, former, "the embedded engine runs ONNX only; serve it through Triton")
         model = _model(stored, number)
-        held = self._sessions.get(former.model) if former and former.model.digest == model.digest else None
         try:
-            self._sessions[model] = await _in(self._loader, self._open, model, stored.versions[number], held)
+            await self._sessions.add(model, stored.versions[number], former.model if former else None)
         except Exception:
             # ONNX Runtime raises bare exceptions of many kinds; a model that cannot be
             # opened must not take the others with it.
             _log.exception("version %d of model %s cannot be loaded", number, model.name)
             return _left(stored, number, former, "ONNX Runtime cannot run the model file; the log has its reason")
         return VersionStatus(model, "ready")
-
-    def _open(self, model: Model, path: Path, held: ort.InferenceSession | None) -> ort.InferenceSession:
-        """Return a warmed-up session: the one held already for these bytes, or else a new one."""
-        session = held or open_session(path, self._provider)
-        if self._digests.of(path) != model.digest:
-            raise ValueError("the model file changed while it was loaded")
-        warm_up(session, model.card)
-        return session
 
     def _forget(self, name: str) -> None:
         del self._statuses[name]
@@ -261,6 +221,12 @@ class EmbeddedEngine:
         self._telemetry.model_ready.labels(status.name).set(status.state == "ready")
         log = _log.error if status.reason else _log.info
         log("model %s is %s%s", status.name, status.state, f": {status.reason}" if status.reason else "")
+
+    async def _let_go(self) -> None:
+        while True:
+            await asyncio.sleep(self._idle_seconds / 4)
+            if self._sessions.let_go(self._idle_seconds):
+                await _in(self._loader, give_back_freed)
 
     async def _look(self) -> dict[str, Stamp]:
         return await _in(self._loader, listing, self._root)

@@ -14,7 +14,9 @@ import pytest
 
 from export.repository.triton import config_text
 from gateway.engines.base import Model, choose
-from gateway.engines.embedded.engine import EmbeddedEngine, Provider, open_session
+from gateway.engines.embedded.engine import EmbeddedEngine
+from gateway.engines.embedded.sessions import Provider, open_session
+from gateway.errors import ModelNotReady
 from gateway.observability.metrics import Telemetry
 from gateway.repository.card import TensorSpec, read_card, write_card
 from gateway.repository.store import file_digest
@@ -33,7 +35,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(f"{path.parts[-3]}/{path.parts[-2]}")
         return open_session(path, provider)
 
-    monkeypatch.setattr("gateway.engines.embedded.engine.open_session", counted)
+    monkeypatch.setattr("gateway.engines.embedded.sessions.open_session", counted)
     return names
 
 
@@ -51,9 +53,9 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def play(root: Path, scenario: Callable[[EmbeddedEngine], Awaitable[None]]) -> None:
+def play(root: Path, scenario: Callable[[EmbeddedEngine], Awaitable[None]], idle_seconds: float = 0) -> None:
     async def run() -> None:
-        engine = EmbeddedEngine(root, "cpu", 1, Telemetry())
+        engine = EmbeddedEngine(root, "cpu", 1, Telemetry(), idle_seconds=idle_seconds)
         await engine.start()
         try:
             await scenario(engine)
@@ -121,11 +123,42 @@ def test_a_model_that_was_replaced_or_removed_is_freed_after_its_last_request(tm
         shutil.rmtree(folder)
         await engine.refresh()
         assert [await infer(engine, first), await infer(engine, second)] == [0, 1]
-        sessions = [weakref.ref(engine._sessions[model]) for model in (first, second)]
+        sessions = [weakref.ref(await engine._sessions.of(model)) for model in (first, second)]
         del first, second
         gc.collect()
         assert [session() for session in sessions] == [None, None]
         assert len(engine._sessions) == 0
+
+    play(tmp_path, scenario)
+
+
+def test_a_model_that_nobody_asks_for_is_let_go_and_opened_once_when_many_do(tmp_path: Path, opened: list[str]) -> None:
+    write_trivial_model(tmp_path, "m", shift=1)
+
+    async def scenario(engine: EmbeddedEngine) -> None:
+        model = choose(engine, "damage", "m")
+        session = weakref.ref(await engine._sessions.of(model))
+        while session() is not None:
+            await asyncio.sleep(0.05)
+            gc.collect()
+        assert choose(engine, "damage", "m") is model, "it stays ready"
+        assert await asyncio.gather(*(infer(engine, model) for _ in range(5))) == [1] * 5
+        assert opened == ["m/1", "m/1"]
+
+    play(tmp_path, scenario, idle_seconds=0.2)
+
+
+def test_a_file_that_changed_while_its_model_was_let_go_answers_for_no_other(tmp_path: Path) -> None:
+    folder = write_trivial_model(tmp_path, "m")
+
+    async def scenario(engine: EmbeddedEngine) -> None:
+        model = choose(engine, "damage", "m")
+        assert engine._sessions.let_go(0) == 1
+        write_version(folder, 1, shift=1)
+        with pytest.raises(ModelNotReady, match="cannot be opened again"):
+            await infer(engine, model)
+        await engine.refresh()
+        assert await infer(engine, choose(engine, "damage", "m")) == 1
 
     play(tmp_path, scenario)
 
@@ -170,14 +203,14 @@ def test_a_file_replaced_between_its_digest_and_its_opening_is_not_served(
 
     async def scenario(engine: EmbeddedEngine) -> None:
         assert engine.statuses()[0].state == "failed"
-        monkeypatch.setattr("gateway.engines.embedded.engine.open_session", open_session)
+        monkeypatch.setattr("gateway.engines.embedded.sessions.open_session", open_session)
         (folder / "card.json").write_bytes(card)
         assert list((await engine.refresh()).failed) == ["m"]
         declare_version(folder, 1)
         assert (await engine.refresh()).added == ("m",)
         assert await infer(engine, choose(engine, "damage", "m")) == 1
 
-    monkeypatch.setattr("gateway.engines.embedded.engine.open_session", replaced)
+    monkeypatch.setattr("gateway.engines.embedded.sessions.open_session", replaced)
     play(tmp_path, scenario)
 
 
@@ -193,7 +226,7 @@ def test_a_model_loads_while_another_version_serves(tmp_path: Path, monkeypatch:
             assert (status.state, status.model.version) == ("ready", 1)
             return open_session(path, provider)
 
-        monkeypatch.setattr("gateway.engines.embedded.engine.open_session", watched)
+        monkeypatch.setattr("gateway.engines.embedded.sessions.open_session", watched)
         write_version(folder, 2, shift=1)
         assert (await engine.refresh()).failed == {}
 

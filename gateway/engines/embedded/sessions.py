@@ -1,0 +1,146 @@
+"""Sessions of ONNX Runtime: opened and warmed up, let go while nobody asks for them, and opened again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import onnxruntime as ort
+
+from gateway.engines.base import Model
+from gateway.errors import ModelNotReady
+from gateway.repository.card import Card
+
+Provider = Literal["cpu", "cuda"]
+
+_PROVIDERS: dict[Provider, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+_log = logging.getLogger(__name__)
+
+
+def open_session(path: Path, provider: Provider) -> ort.InferenceSession:
+    """Return a session that computes on the thread which calls it.
+
+    Raises:
+        Exception: of many kinds; ONNX Runtime has no common base for its own.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    return ort.InferenceSession(path, options, providers=[_PROVIDERS[provider]])
+
+
+def warm_up(session: ort.InferenceSession, card: Card) -> None:
+    """Run one blank tile, so that no request pays for what ONNX Runtime puts off until the first run.
+
+    Raises:
+        ValueError: an output is not what the card says.
+        Exception: the graph cannot be run with the card's inputs; see `open_session`.
+    """
+    blank = {spec.name: np.zeros((1, *spec.shape), spec.dtype) for spec in card.inputs}
+    options = ort.RunOptions()
+    if session.get_providers() == [_PROVIDERS["cpu"]]:
+        # What the run worked in is given back: of many models few are at work at a time.
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    outputs = session.run([spec.name for spec in card.outputs], blank, options)
+    for spec, output in zip(card.outputs, outputs, strict=True):
+        if output.shape[1:] != spec.shape or output.dtype != spec.dtype:
+            raise ValueError(f"output {spec.name} is {output.dtype}{output.shape[1:]}, the card says {spec}")
+
+
+@dataclass
+class _Kept:
+    """What is kept of one model; `session` is None while it is let go."""
+
+    path: Path
+    session: ort.InferenceSession | None
+    used: float
+    opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Sessions:
+    """A session for each `Model`, as long as somebody holds that.
+
+    Args:
+        provider: where to compute.
+        digest_of: digest of a file's bytes; called in `loader`.
+        loader: where files are read.
+    """
+
+    def __init__(self, provider: Provider, digest_of: Callable[[Path], str], loader: Executor) -> None:
+        """Open nothing yet."""
+        self._provider = provider
+        self._digest_of = digest_of
+        self._loader = loader
+        self._kept: WeakKeyDictionary[Model, _Kept] = WeakKeyDictionary()
+
+    def __len__(self) -> int:
+        """Return of how many models something is kept."""
+        return len(self._kept)
+
+    async def add(self, model: Model, path: Path, former: Model | None = None) -> None:
+        """Open a model and warm it up, by the session of `former` where that is of the same bytes and held.
+
+        Raises:
+            ValueError: the file changed meanwhile, or the model is not as its card says.
+            Exception: see `open_session`.
+        """
+        same = self._kept.get(former) if former and former.digest == model.digest else None
+        session = await self._in_loader(model, path, same.session if same else None, warm=True)
+        self._kept[model] = _Kept(path, session, time.monotonic())
+
+    async def of(self, model: Model) -> ort.InferenceSession:
+        """Return the session of a model, opened again where it was let go.
+
+        Raises:
+            ModelNotReady: the model is not kept, or its file is no longer what it was.
+        """
+        kept = self._kept.get(model)
+        if kept is None:
+            raise ModelNotReady(f"Model {model.name} is not loaded.", retry_after=5)
+        kept.used = time.monotonic()
+        return kept.session or await self._again(model, kept)
+
+    def let_go(self, idle_seconds: float) -> int:
+        """Let go of sessions that nobody has asked for so long, and return of how many; running batches end."""
+        due = time.monotonic() - idle_seconds
+        idle = [(model, kept) for model, kept in self._kept.items() if kept.session is not None and kept.used < due]
+        for model, kept in idle:
+            kept.session = None
+            _log.info("version %d of model %s is let go until it is asked for", model.version, model.name)
+        return len(idle)
+
+    def clear(self) -> None:
+        """Let go of everything."""
+        self._kept.clear()
+
+    async def _again(self, model: Model, kept: _Kept) -> ort.InferenceSession:
+        async with kept.opening:
+            if kept.session is None:
+                try:
+                    kept.session = await self._in_loader(model, kept.path, None, warm=False)
+                except Exception as error:
+                    _log.exception("version %d of model %s cannot be opened again", model.version, model.name)
+                    raise ModelNotReady(f"Model {model.name} cannot be opened again.", retry_after=5) from error
+            return kept.session
+
+    async def _in_loader(
+        self, model: Model, path: Path, held: ort.InferenceSession | None, *, warm: bool
+    ) -> ort.InferenceSession:
+        return await asyncio.get_running_loop().run_in_executor(self._loader, self._open, model, path, held, warm)
+
+    def _open(self, model: Model, path: Path, held: ort.InferenceSession | None, warm: bool) -> ort.InferenceSession:
+        session = held or open_session(path, self._provider)
+        if self._digest_of(path) != model.digest:
+            raise ValueError("the model file changed while it was loaded")
+        if warm:
+            warm_up(session, model.card)
+        return session
