@@ -106,6 +106,8 @@ def untrained(architecture: str, seed: int = 0) -> nn.Module:
         return network
     if architecture == "siamese_lite0":
         with_statistics(network, *torch.randn(2, 4, 3, 64, 64))
+    if architecture == "photo_lite0":
+        with_statistics(network, torch.randn(4, 3, 64, 64))
     heads = [network.get_submodule(name) for name in _HEADS.get(architecture, ("head",))]
     images = torch.rand(2, 1, 64, 64) if architecture in CT else torch.randn(2, 3, 64, 64)
     if architecture in CT and architecture != "ct_unet":
@@ -120,6 +122,7 @@ _HEADS = {
     "unet_plus_plus": ("heads.3",),
     "deeplabv2": tuple(f"aspp.{number}" for number in range(4)),
     "fcn8s": ("score_fully", "score_pool3", "score_pool4"),
+    "photo_lite0": ("decode_head.conv_seg",),
 }
 """The layers whose answers a network sums, where it has no `head`."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from export.tasks.waste.losses import LossWeights
@@ -58,6 +58,16 @@ _DEMO_DRAW = Draw(
     light=Light(brightness=32, contrast=0.7, saturation=0.7, hue=10),
 )
 
+# Other days and cameras: colours say of which kind a bag is, so that hue stays near, and all else is changed more.
+_FAR_DRAW = replace(
+    _DEMO_DRAW,
+    crop=192,
+    smallest=0.5,
+    largest=2.0,
+    turn=12.0,
+    light=Light(brightness=40, contrast=0.6, saturation=0.6, hue=12, sensor=0.7),
+)
+
 RECIPES = (
     # FANet's published configuration: 40,000 steps of two 512² crops, AdamW at 9e-5 with a decay of 0.001 (0.05 is
     # that of its pretraining on ImageNet), poly with the power 0.95, 0.5 for the second head.
@@ -103,5 +113,23 @@ RECIPES = (
             normalised=network == "waste_fcn",
         )
         for network, width, depths in (("fanet", 1 / 6, "fanet_s"), ("waste_fcn", 0.25, None))
+    ),
+    WasteRecipe(
+        network="photo_lite0",
+        name="demo",
+        width=1.0,
+        depths=None,
+        size=256,
+        draw=_FAR_DRAW,
+        loss=LossWeights(dice=0.5, classes=(1.0, 1.5, 1.25)),
+        steps=20_000,
+        learning_rate=1.5e-3,
+        minutes=60,
+        weight_decay=2e-2,
+        schedule="one-cycle",
+        average=0.99,
+        encoder_rate=0.4,
+        pretrained=True,
+        fixed_levels=3,
     ),
 )

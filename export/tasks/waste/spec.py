@@ -112,6 +112,17 @@ WASTE = (
         label_sets=tuple(LABEL_SETS.values()),
     ),
     WasteSpec(
+        name="waste-lite0",
+        title="Waste on photographs, UPerHead on EfficientNet-Lite0",
+        summary="Outlines waste on a photograph and says of which kind it is; its encoder is a public one.",
+        architecture="photo_lite0",
+        classes=BAGS,
+        licence=_LICENCE + "; the encoder began with public ImageNet weights under Apache-2.0",
+        intended_use=_USE,
+        limitations=_LIMITATIONS,
+        label_sets=tuple(LABEL_SETS.values()),
+    ),
+    WasteSpec(
         name="waste-fcn",
         title="Waste on photographs, FCN",
         summary="The baseline that FANet is compared with, with the same classes and the same contract.",
