@@ -7,7 +7,7 @@ does ("same"): on even sides one pixel more below and to the right.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -52,11 +52,14 @@ class Lite0(nn.Module):
     Args:
         width: multiplier on all channels; 1.0 is the published size, the only one with public weights.
         in_channels: of the images; the public weights know the first three.
+        levels: of features; blocks beyond the last of them are left out. Four, down to 1/16, have a quarter of the
+            weights.
     """
 
-    def __init__(self, width: float = 1.0, in_channels: int = 3) -> None:
+    def __init__(self, width: float = 1.0, in_channels: int = 3, levels: int = len(_LEVELS)) -> None:
         """Build the layers."""
         super().__init__()
+        self._fixed: list[nn.Module] = []
         self.in_channels = in_channels
         stem = _scaled(_STEM, width)
         self._conv_stem = nn.Conv2d(in_channels, stem, kernel_size=3, stride=2, bias=False)
@@ -64,7 +67,7 @@ class Lite0(nn.Module):
         blocks: list[_Block] = []
         ends: list[int] = []
         before = stem
-        for stage in _STAGES:
+        for stage in _STAGES[: _LEVELS[levels - 1] + 1]:
             channels = _scaled(stage.channels, width)
             for repeat in range(stage.repeats):
                 stride = 1 if repeat else stage.stride
@@ -72,14 +75,28 @@ class Lite0(nn.Module):
                 before = channels
             ends.append(len(blocks) - 1)
         self._blocks = nn.ModuleList(blocks)
-        self._taken = tuple(ends[stage] for stage in _LEVELS)
-        self.channels = tuple(_scaled(_STAGES[stage].channels, width) for stage in _LEVELS)
+        self._taken = tuple(ends[stage] for stage in _LEVELS[:levels])
+        self.channels = tuple(_scaled(_STAGES[stage].channels, width) for stage in _LEVELS[:levels])
+
+    def fix(self, levels: int) -> None:
+        """Keep weights and statistics of the first `levels` as they are: no gradient goes there from now on."""
+        self._fixed = [self._conv_stem, self._bn0, *self._blocks[: self._taken[levels - 1] + 1]] if levels else []
+        for layer in self._fixed:
+            layer.requires_grad_(requires_grad=False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of all layers that are not fixed."""
+        super().train(mode)
+        for layer in self._fixed:
+            layer.eval()
+        return self
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return five levels of features, (N, C, H / 2, W / 2) to (N, C, H / 32, W / 32), shallowest first.
+        """Return the levels of features, (N, C, H / 2, W / 2) to (N, C, H / 32, W / 32), shallowest first.
 
         Args:
-            images: (N, in_channels, H, W), RGB as `LITE0_COLOURS` makes it; H and W are multiples of 32.
+            images: (N, in_channels, H, W), RGB as `LITE0_COLOURS` makes it; H and W are multiples of the last stride.
         """
         features = F.relu6(self._bn0(self._conv_stem(_same(images, 3, 2))))
         levels = []

@@ -78,6 +78,13 @@ def encoder_weights(network: nn.Module, given: Path | None = None) -> Mapping[st
     return lite0_weights(given, prefix=f"{place}.", in_channels=encoder.in_channels)
 
 
+def fix_encoders(network: nn.Module, levels: int) -> None:
+    """Keep the first `levels` of a network's public encoders as they are; see `Lite0.fix`."""
+    for module in network.modules():
+        if isinstance(module, Lite0):
+            module.fix(levels)
+
+
 def parameter_groups(network: nn.Module, encoder_rate: float) -> list[dict[str, Any]]:
     """Return a network's parameters for an optimiser: those of public encoders, then the others, and their `share`."""
     encoders = [module for module in network.modules() if isinstance(module, Lite0)]

@@ -29,6 +29,7 @@ class Recipe:
         average: decay per step of the moving average of weights that is evaluated and kept; 0 keeps the last weights.
         encoder_rate: of a public encoder's weights, as a share of the learning rate: they know much already.
         pretrained: whether the public encoder begins with its ImageNet weights.
+        fixed_levels: how many of the public encoder's levels keep those: a step then takes half as long.
     """
 
     network: str
@@ -42,6 +43,7 @@ class Recipe:
     average: float = 0.0
     encoder_rate: float = 1.0
     pretrained: bool = False
+    fixed_levels: int = 0
 
     def hyperparameters(self) -> dict[str, Hyperparameter]:
         """Return, as one flat dictionary, the choices that a card does not state elsewhere."""
@@ -51,6 +53,7 @@ class Recipe:
             "schedule": self.schedule,
             "average": self.average,
             **({"encoder_rate": self.encoder_rate, "pretrained": True} if self.pretrained else {}),
+            **({"fixed_levels": self.fixed_levels} if self.fixed_levels else {}),
             **self.choices(),
         }
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from export.checkpoints.files import Checkpoint
-from export.training.encoders import LITE0_ORIGIN, encoder_weights, parameter_groups
+from export.training.encoders import LITE0_ORIGIN, encoder_weights, fix_encoders, parameter_groups
 from export.training.recipe import Recipe, RunOptions
 from export.training.schedule import average_into, learning_rate
 
@@ -52,6 +52,7 @@ class Run(ABC, Generic[R, B]):
         self.network, self.average = build().to(self.device), build().to(self.device)
         self.average.load_state_dict(self.network.state_dict())
         self.average.eval()
+        fix_encoders(self.network, recipe.fixed_levels)
         self.step, self.seconds = 0, 0.0
         self.history: list[dict[str, float]] = []
         self.started, self.data = "", ""

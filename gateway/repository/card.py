@@ -131,6 +131,16 @@ class ResizeSpec(_Part):
     multiple: int = Field(default=32, gt=0)
 
 
+class FamiliarSpec(_Part):
+    """How a model of radiographs tells films unlike those that it learnt from, by its output `distance`."""
+
+    films: int = Field(gt=0, description="From which the distance is")
+    axes: int = Field(gt=0, description="Principal axes of their features; all other directions count alike")
+    split: str
+    images: int = Field(gt=0)
+    within: float = Field(gt=0, lt=1, description="Share of the split's films whose distance is below 1")
+
+
 class Figures(_Part):
     """Measured quality on one split, next to what a trivial answer scores there."""
 
@@ -254,6 +264,9 @@ class Card(_Part):
     window: WindowSpec | None = Field(default=None, description="Of CT models alone")
     crop: CropSpec | None = Field(default=None, description="Of models that grade crops alone")
     resize: ResizeSpec | None = Field(default=None, description="Of waste models alone")
+    familiar: FamiliarSpec | None = Field(
+        default=None, description="Of radiograph models that say how far a film is from those that they learnt from"
+    )
     network: Network
     training: Training
     figures: tuple[Figures, ...]

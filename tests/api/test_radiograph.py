@@ -186,6 +186,30 @@ def test_notices_tell_what_was_done(client: AppClient) -> None:
     assert any("to 32×32 for" in notice for notice in ask(client, square, "?model=cxr-even").json()["notices"])
 
 
+def test_a_film_unlike_those_that_were_learnt_from_is_not_to_be_trusted(start: Start, tmp_path: Path) -> None:
+    write_trivial_radiograph(tmp_path, "cxr-mute")
+    write_trivial_radiograph(tmp_path, "cxr-near", familiar=True)
+    write_trivial_radiograph(tmp_path, "cxr-far", shift=0.25, familiar=True)
+    client = start(models={"repository": tmp_path})
+    mute = ask(client, encode(chest(250)), "?model=cxr-mute")
+    assert mute.json()["distance"] is None
+    assert "do not trust" not in mute.headers["Maskgate-Notices"]
+    for level, strange in ((20, False), (240, True)):
+        pixels = np.full((64, 64), level, np.uint8)
+        near, far = (scores_of(to_tile(pixels, 32)[None], shift)[0, 1].item() * 2 for shift in (0.0, 0.25))
+        report = ask(client, encode(pixels)).json()
+        assert [entry["distance"] for entry in report["models"]] == [
+            pytest.approx(far, abs=1e-5),
+            None,
+            pytest.approx(near, abs=1e-5),
+        ]
+        assert report["distance"] == pytest.approx((near + far) / 2, abs=1e-5)
+        for query, headers in (("", {}), ("", PNG), ("?include=saliency", {})):
+            assert (
+                "do not trust" in ask(client, encode(pixels), query, headers).headers["Maskgate-Notices"]
+            ) == strange
+
+
 def test_scores_are_published(client: AppClient) -> None:
     def sample(kind: str) -> float:
         return client.sample(f"maskgate_output_class_score_ratio_{kind}", model="cxr-even", value="0")

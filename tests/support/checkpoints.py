@@ -109,7 +109,7 @@ def untrained(architecture: str, seed: int = 0) -> nn.Module:
         return network
     if architecture == "siamese_lite0":
         with_statistics(network, *torch.randn(2, 4, 3, 64, 64))
-    if architecture in ("deeplabv3plus", "reco"):
+    if architecture in ("deeplabv3plus", "reco", "photo_lite0"):
         with_statistics(network, torch.randn(8, 3, 64, 64))
     heads = [network.get_submodule(name) for name in _HEADS.get(architecture, ("head",))]
     images = torch.rand(2, 1, 64, 64) if architecture in CT else torch.randn(2, 3, 64, 64)
@@ -130,6 +130,7 @@ _HEADS = {
     "deeplabv2": tuple(f"aspp.{number}" for number in range(4)),
     "reco": ("network.head",),
     "fcn8s": ("score_fully", "score_pool3", "score_pool4"),
+    "photo_lite0": ("decode_head.conv_seg",),
 }
 """The layers whose answers a network sums, where it has no `head`."""
 

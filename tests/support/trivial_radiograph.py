@@ -1,4 +1,7 @@
-"""A radiograph model that costs next to nothing: dark films are COVID-19, and it says where they are dark or bright."""
+"""A radiograph model that costs next to nothing: dark films are COVID-19, and it says where they are dark or bright.
+
+Made so, it also says how far a film is from those that it knows: as far as it is bright; the middle of the range is 1.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from gateway.repository.card import Card, ClassSpec, Network, TensorSpec
+from gateway.repository.card import Card, ClassSpec, FamiliarSpec, Network, TensorSpec
 from gateway.repository.store import file_digest
 from tests.support.trivial import made_by_hand, write_folder
 
@@ -48,12 +51,13 @@ def write_trivial_radiograph(
     threshold: float | None = None,
     classes: Sequence[ClassSpec] = CLASSES,
     max_batch_size: int = 8,
+    familiar: bool = False,
 ) -> Path:
     """Write a complete radiograph model of one version under `root` and return its folder."""
     directory = root / name
     model_file = directory / "1" / "model.onnx"
     model_file.parent.mkdir(parents=True)
-    onnx.save(_graph(size, cells, shift), model_file)
+    onnx.save(_graph(size, cells, shift, familiar), model_file)
     card = Card(
         name=name,
         title="Trivial",
@@ -63,7 +67,9 @@ def write_trivial_radiograph(
         outputs=(
             TensorSpec(name="scores", dtype="float32", shape=(2,)),
             TensorSpec(name="saliency", dtype="uint8", shape=(cells, cells, 2)),
+            *([TensorSpec(name="distance", dtype="float32", shape=(1,))] if familiar else []),
         ),
+        familiar=FamiliarSpec(films=9, axes=1, split="val", images=9, within=0.95) if familiar else None,
         max_batch_size=max_batch_size,
         classes=tuple(classes),
         threshold=threshold,
@@ -75,7 +81,7 @@ def write_trivial_radiograph(
     return directory
 
 
-def _graph(size: int, cells: int, shift: float) -> onnx.ModelProto:
+def _graph(size: int, cells: int, shift: float, familiar: bool) -> onnx.ModelProto:
     """Average the tile, and its cells."""
     node, side = helper.make_node, size // cells
     nodes = [
@@ -99,6 +105,7 @@ def _graph(size: int, cells: int, shift: float) -> onnx.ModelProto:
         node("Mul", ["maps", "white"], ["stretched"]),
         node("Div", ["stretched", "safe"], ["scaled"]),
         node("Cast", ["scaled"], ["saliency"], to=TensorProto.UINT8),
+        *([node("Add", ["bright_column", "bright_column"], ["distance"])] if familiar else []),
     ]
     constants: dict[str, NDArray[Any]] = {
         "all": np.array([1, 2, 3], np.int64),
@@ -120,6 +127,7 @@ def _graph(size: int, cells: int, shift: float) -> onnx.ModelProto:
         [
             helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", 2]),
             helper.make_tensor_value_info("saliency", TensorProto.UINT8, ["batch", cells, cells, 2]),
+            *([helper.make_tensor_value_info("distance", TensorProto.FLOAT, ["batch", 1])] if familiar else []),
         ],
         [numpy_helper.from_array(value, key) for key, value in constants.items()],
     )

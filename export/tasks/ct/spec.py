@@ -87,6 +87,16 @@ CT = (
         intended_use=_CT_USE,
         limitations=_CT_LIMITATIONS,
     ),
+    CtSpec(
+        name="ct-lite0",
+        title="COVID-19 lesions on CT, U-Net on EfficientNet-Lite0",
+        summary="Outlines lesions as CogSeg does, with the same classes and contract; its encoder is a public one.",
+        architecture="ct_lite0",
+        classes=CT_CLASSES,
+        licence=_CT_LICENCE + "; the encoder began with public ImageNet weights under Apache-2.0",
+        intended_use=_CT_USE,
+        limitations=_CT_LIMITATIONS,
+    ),
     *(
         CtSpec(
             name=name,

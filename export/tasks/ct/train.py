@@ -85,6 +85,7 @@ def train(recipe: SliceRecipe, data: Path, out: Path, options: RunOptions, start
         start: a checkpoint to begin with; every weight is taken over that the network has too, in the same shape.
 
     Raises:
+        CheckpointError: ``start`` cannot be read, or the public encoder's weights are not there.
         DataError: ``data`` cannot be read, or lacks one of the splits.
         ValueError: ``last.pt`` is of another recipe.
     """
@@ -97,6 +98,8 @@ def train(recipe: SliceRecipe, data: Path, out: Path, options: RunOptions, start
     run = SliceRun(recipe, options)
     if start is not None:
         run.start_from_network(read_checkpoint(start))
+    elif recipe.pretrained:
+        run.start_from_imagenet(options.encoder)
     label_maps = [each.labels for each in loaded]
     run.untrained = unshown(label_maps, _NAMES)
     run.data = words_of(label_maps, _NAMES, "CT slices", "none with a lesion")

@@ -9,6 +9,9 @@ from typing import Any
 from export.task import ExportTask, ModelSpec, Tensors, as_named_in
 from gateway.repository.card import Card, ClassSpec, TensorSpec
 
+DISTANCE = TensorSpec(name="distance", dtype="float32", shape=(1,))
+"""The output of a model that says how far a film is from those that it learnt from; see `familiar`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RadiographSpec(ModelSpec):
@@ -33,10 +36,11 @@ class RadiographSpec(ModelSpec):
 
     def contract(self, card: Card) -> Mapping[str, Any]:
         """Return what a model of radiographs adds."""
-        rows, columns, _ = card.outputs[-1].shape
+        rows, columns, _ = card.outputs[1].shape
+        outputs = as_named_in(card.format, self.output_specs((rows, columns)))
         return {
             "inputs": self.input_specs(card.tile),
-            "outputs": as_named_in(card.format, self.output_specs((rows, columns))),
+            "outputs": (*outputs, DISTANCE) if card.familiar else outputs,
         }
 
 
@@ -98,5 +102,5 @@ TASK = ExportTask(
     size=224,
     threshold=THRESHOLD,
     jointly=True,
-    command="heldout",
+    command="familiar",
 )

@@ -11,7 +11,9 @@ from export.checkpoints.files import Checkpoint
 from export.graphs.contract import Graph
 from export.graphs.framing import Framing
 from export.graphs.served import ServedModel
+from export.networks import architecture_of
 from export.networks.cct import CCT
+from export.networks.colours import IMAGENET, Colours
 from export.networks.deeplabv3plus import DeepLabV3Plus
 from export.networks.reco import ReCo
 from export.networks.uperhead import UPerNet
@@ -51,16 +53,17 @@ class ServedPhoto(ServedModel):
         return self.answer(image)
 
 
-def serve_photo(network: nn.Module, threshold: float | None) -> ServedPhoto:
+def serve_photo(network: nn.Module, threshold: float | None, colours: Colours = IMAGENET) -> ServedPhoto:
     """Return a network of waste wrapped for its tiles, without a head that only training asks."""
     labelling = AtImageSize(network.labelling()) if isinstance(network, _WITHIN) else network
-    return ServedPhoto(labelling, Framing(threshold=threshold))
+    return ServedPhoto(labelling, Framing(threshold=threshold), colours)
 
 
 def graph_of(network: nn.Module, checkpoint: Checkpoint, spec: WasteSpec) -> Graph:
     """Return the graph that a spec wants of a checkpoint's network."""
     size, classes = checkpoint.size, len(LABEL_SETS[checkpoint.classes])
-    return Graph(serve_photo(network, checkpoint.threshold), spec.input_specs(size), spec.output_specs(size, classes))
+    served = serve_photo(network, checkpoint.threshold, architecture_of(checkpoint.architecture).colours)
+    return Graph(served, spec.input_specs(size), spec.output_specs(size, classes))
 
 
 def cases_of(

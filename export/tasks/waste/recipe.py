@@ -7,7 +7,7 @@ the other half without. The rows of the paper's ablation are recipes of `fanet_p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from export.networks.fanet_blocks import ABLATIONS
@@ -68,6 +68,16 @@ _DEMO_DRAW = Draw(
     letterboxed=0.1,
     mirrored=True,
     light=Light(brightness=32, contrast=0.7, saturation=0.7, hue=10),
+)
+
+# Other days and cameras: colours say of which kind a bag is, so that hue stays near, and all else is changed more.
+_FAR_DRAW = replace(
+    _DEMO_DRAW,
+    crop=192,
+    smallest=0.5,
+    largest=2.0,
+    turn=12.0,
+    light=Light(brightness=40, contrast=0.6, saturation=0.6, hue=12, sensor=0.7),
 )
 
 # Network → width and depths of its demonstration.
@@ -132,4 +142,22 @@ RECIPES = (
     _demo("waste_fcn", 0.25, None),
     *(_demo(network, *size) for network, size in RIVALS.items()),
     *(_demo("fanet_parts", 1 / 6, f"fanet_s_{row}", f"demo-{row}") for row in ABLATIONS),
+    WasteRecipe(
+        network="photo_lite0",
+        name="demo",
+        width=1.0,
+        depths=None,
+        size=256,
+        draw=_FAR_DRAW,
+        loss=LossWeights(dice=0.5, classes=(1.0, 1.5, 1.25)),
+        steps=20_000,
+        learning_rate=1.5e-3,
+        minutes=60,
+        weight_decay=2e-2,
+        schedule="one-cycle",
+        average=0.99,
+        encoder_rate=0.4,
+        pretrained=True,
+        fixed_levels=3,
+    ),
 )

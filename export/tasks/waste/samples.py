@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from export.errors import DataError
 from export.networks.colours import IMAGENET
 from export.tasks.waste.data import LabelledPhoto
+from export.training.augment import degrade, relight_one
 from gateway.vision.resizing import fitted
 
 UInt8 = NDArray[np.uint8]
@@ -51,12 +52,14 @@ class Light:
         contrast: least factor; the greatest is as much above 1 as this is below.
         saturation: likewise.
         hue: most degrees of the colour circle.
+        sensor: share of the samples that another camera took as well; see `relight_one` and `degrade`.
     """
 
     brightness: float = 32.0
     contrast: float = 0.5
     saturation: float = 0.5
     hue: float = 36.0
+    sensor: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -205,6 +208,9 @@ def _warped(
 
 def _relit(rng: Generator, light: Light, image: UInt8) -> UInt8:
     """Return the image with brightness, contrast, saturation and hue changed at random."""
+    # Nothing is drawn where no camera changes: the samples of older recipes stay as they are.
+    if light.sensor and rng.random() < light.sensor:
+        image = degrade(rng, relight_one(rng, image))
     levels = image.astype(np.float32)
     if rng.random() < 0.5:
         levels += np.float32(rng.uniform(-light.brightness, light.brightness))

@@ -100,14 +100,14 @@ _LIMITATIONS = (
 )
 
 
-def _model(name: str, title: str, summary: str, architecture: str) -> WasteSpec:
+def _model(name: str, title: str, summary: str, architecture: str, licence: str = _LICENCE) -> WasteSpec:
     return WasteSpec(
         name=name,
         title=f"Waste on photographs, {title}",
         summary=summary,
         architecture=architecture,
         classes=BAGS,
-        licence=_LICENCE,
+        licence=licence,
         intended_use=_USE,
         limitations=_LIMITATIONS,
         label_sets=tuple(LABEL_SETS.values()),
@@ -122,6 +122,13 @@ WASTE = (
         "FANet with UPerHead",
         "Outlines waste on a photograph and says of which kind it is.",
         "fanet",
+    ),
+    _model(
+        "waste-lite0",
+        "UPerHead on EfficientNet-Lite0",
+        "Outlines waste on a photograph and says of which kind it is; its encoder is a public one.",
+        "photo_lite0",
+        _LICENCE + "; the encoder began with public ImageNet weights under Apache-2.0",
     ),
     _model(
         "waste-fcn",

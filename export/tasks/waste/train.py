@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from export.checkpoints.files import Checkpoint, load, read_checkpoint
 from export.checkpoints.importing import weights_in
 from export.evaluation.engine import Bench, of_checkpoint
-from export.networks import build_network
+from export.networks import architecture_of, build_network
 from export.networks.cct import CCT
 from export.networks.colours import normalise
 from export.networks.fanet import is_backbone_alone
@@ -43,11 +43,11 @@ class WasteRun(Run[WasteRecipe, Batch]):
         """Start at step 0."""
         classes = len(LABEL_SETS[label_set])
         super().__init__(recipe, options, lambda: with_channels_last(_build(recipe, classes)))
-        self.label_set = label_set
+        self.label_set, self.colours = label_set, architecture_of(recipe.network).colours
 
     def learn(self, batch: Batch) -> dict[str, float]:
         """Take one step on a batch and return its losses by name."""
-        images = normalise(batch.images, self.device)
+        images = normalise(batch.images, self.device, self.colours)
         [labels] = self.tensors(batch.labels)
         network = self.network.train()
         # What dropout and stochastic depth draw follows from seed and step: a resumed run draws it again.
@@ -90,7 +90,7 @@ def train(recipe: WasteRecipe, data: Path, out: Path, options: RunOptions, start
         start: weights to begin with, see `starting_weights`; each is taken over that the network has in the same shape.
 
     Raises:
-        CheckpointError: ``start`` cannot be read.
+        CheckpointError: ``start`` cannot be read, or the public encoder's weights are not there.
         DataError: ``data`` cannot be read, or lacks one of the splits.
         ValueError: ``last.pt`` is of another recipe.
     """
@@ -106,6 +106,8 @@ def train(recipe: WasteRecipe, data: Path, out: Path, options: RunOptions, start
     run = WasteRun(recipe, photos.label_set, options)
     if start is not None:
         run.start_from(*starting_weights(start))
+    elif recipe.pretrained:
+        run.start_from_imagenet(options.encoder)
     label_maps = [each.labels for each in loaded]
     run.untrained = unshown(label_maps, names)
     run.data = words_of(label_maps, names, "photographs", "none with waste")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
@@ -90,11 +91,13 @@ class Opinion:
     Attributes:
         model: which.
         verdict: at its own threshold, unless the request named one.
+        distance: of the film from those that the model learnt from, see `FilmReport.distance`; None: it cannot say.
         evidence: uint8 (h, w, C), per class where support for it was found, scaled to its maximum; None: not fetched.
     """
 
     model: Model
     verdict: Verdict
+    distance: float | None
     evidence: UInt8 | None = field(repr=False)
 
 
@@ -111,6 +114,15 @@ class FilmReport:
     panel: Panel
     verdict: Verdict
     opinions: tuple[Opinion, ...]
+
+    @property
+    def distance(self) -> float | None:
+        """Return how far the film is from those that the models learnt from, the mean of those that can say.
+
+        Beyond 1 it is farther than nearly all films of the same kind; see `FamiliarSpec`. None: no model can say.
+        """
+        said = [opinion.distance for opinion in self.opinions if opinion.distance is not None]
+        return fmean(said) if said else None
 
     def evidence(self, value: int, height: int, width: int) -> UInt8:
         """Return the models' mean evidence for a class on the film: uint8 (height, width).
@@ -162,9 +174,7 @@ async def score_film(
     """
 
     async def score(model: Model) -> Opinion:
-        segmenter = segmenter_of(model)
-        (scores,) = await segmenter.outputs(await _shown(segmenter, film), "scores")
-        return _opinion(segmenter, scores[0], threshold, None)
+        return await _ask(segmenter_of(model), film, threshold)
 
     return _report(panel, await together(map(score, panel.models)), threshold)
 
@@ -175,9 +185,7 @@ async def explain_film(
     """Return the scores that a panel gives a film with the evidence for them; arguments as in `score_film`."""
 
     async def explain(model: Model) -> Opinion:
-        segmenter = segmenter_of(model)
-        scores, evidence = await segmenter.outputs(await _shown(segmenter, film), "scores", "saliency")
-        return _opinion(segmenter, scores[0], threshold, evidence[0])
+        return await _ask(segmenter_of(model), film, threshold, "saliency")
 
     return _report(panel, await together(map(explain, panel.models)), threshold)
 
@@ -211,15 +219,20 @@ async def _shown(segmenter: Segmenter, film: UInt8) -> dict[str, UInt8]:
     return {card.inputs[0].name: tile[None]}
 
 
-def _opinion(
-    segmenter: Segmenter, scores: npt.NDArray[np.float32], threshold: float | None, evidence: UInt8 | None
-) -> Opinion:
-    """Return what a model answered, and publish its scores: drift shows there first."""
+async def _ask(segmenter: Segmenter, film: UInt8, threshold: float | None, *pictures: str) -> Opinion:
+    """Return what a model answers, `pictures` too, and publish its scores: drift shows there first."""
     model = segmenter.model
+    roles = ("scores", *(("distance",) if model.card.familiar else ()), *pictures)
+    answer = dict(zip(roles, await segmenter.outputs(await _shown(segmenter, film), *roles), strict=True))
+    scores = answer["scores"][0]
     for value, score in enumerate(scores.tolist()):
         segmenter.telemetry.class_score.labels(model.name, str(value)).observe(score)
-    verdict = Verdict.of(scores.astype(np.float64), _threshold(model.card) if threshold is None else threshold)
-    return Opinion(model, verdict, evidence)
+    return Opinion(
+        model,
+        Verdict.of(scores.astype(np.float64), _threshold(model.card) if threshold is None else threshold),
+        float(answer["distance"][0, 0]) if "distance" in answer else None,
+        answer["saliency"][0] if pictures else None,
+    )
 
 
 def _report(panel: Panel, opinions: list[Opinion], threshold: float | None) -> FilmReport:

@@ -25,7 +25,7 @@ from gateway.media.pictures.images import ImageLimits
 from gateway.media.pictures.label_maps import encode_heat_overlay
 from gateway.scheduling.prices import Kind
 from gateway.settings import LimitSettings
-from gateway.tasks.radiograph.pipeline import FilmReport, Panel, choose_panel, explain_film, score_film
+from gateway.tasks.radiograph.pipeline import FilmReport, choose_panel, explain_film, score_film
 from gateway.tasks.radiograph.schema import RadiographAnswer, panel_headers, radiograph_answer
 from gateway.tasks.radiograph.spec import TASK
 
@@ -40,6 +40,7 @@ CONFOUNDED = (
     "a score may tell hospitals, machines or ages apart instead of disease"
 )
 """Goes with every score of a film."""
+_UNFAMILIAR = "do not trust these scores: the film is unlike those that the models learnt from"
 _EVIDENCE = "the picture shows on a coarse grid what the scores rest on, not where disease is"
 
 router = APIRouter(tags=[TASK.name])
@@ -94,7 +95,7 @@ async def radiograph(
     async def answer(job: Job[Parts]) -> Response:
         film, digest = await _decode(job, body_part)
         report = await judge(panel, partial(Segmenter.of, job.inference), film.pixels, threshold)
-        read = _Read(film, report, report.verdict.value if asked is None else asked, _notices(film, panel, paints))
+        read = _Read(film, report, report.verdict.value if asked is None else asked, _notices(film, report, paints))
         if media_type == JSON:
             body = await job.run("encode", _json, read, form.include, services.engine, digest)
         else:
@@ -142,10 +143,13 @@ def _limits(limits: LimitSettings) -> ImageLimits:
     return ImageLimits(limits.film_side**2, limits.film_side, limits.image_side_minimum)
 
 
-def _notices(film: Film, panel: Panel, paints: bool) -> tuple[str, ...]:
+def _notices(film: Film, report: FilmReport, paints: bool) -> tuple[str, ...]:
     """Return what was done to the film, and what to beware of."""
+    panel = report.panel
     rows, columns = film.pixels.shape
     said = [MEDICAL_NOTICE, CONFOUNDED, *film.notices]
+    if report.distance is not None and report.distance > 1:
+        said.append(f"{_UNFAMILIAR}: its distance is {report.distance:.1f}, and theirs are below 1 but for few")
     tiles = sorted({model.card.tile for model in panel.models} - ({rows} if rows == columns else set()))
     if tiles:
         squares = " and ".join(f"{tile}×{tile}" for tile in tiles)

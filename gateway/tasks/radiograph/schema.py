@@ -25,6 +25,11 @@ class VerdictAnswer(BaseModel):
     threshold: float = Field(
         description="From which probability of the first class on it is decided for", examples=[0.5]
     )
+    distance: float | None = Field(
+        description="Of the film from those that were learnt from; beyond 1 it is unlike them, and the scores are not "
+        "to be trusted. null: no model can say",
+        examples=[0.62],
+    )
 
 
 class ModelVerdict(VerdictAnswer):
@@ -73,11 +78,14 @@ def radiograph_answer(
     panel, (width, height) = report.panel, size
     classes = panel.classes
     each = [
-        ModelVerdict(**_verdict(opinion.verdict, classes), provenance=provenance(opinion.model, engine, input_digest))
+        ModelVerdict(
+            **_verdict(opinion.verdict, opinion.distance, classes),
+            provenance=provenance(opinion.model, engine, input_digest),
+        )
         for opinion in report.opinions
     ]
     return RadiographAnswer(
-        **_verdict(report.verdict, classes),
+        **_verdict(report.verdict, report.distance, classes),
         model=panel.name,
         width=width,
         height=height,
@@ -97,12 +105,13 @@ def panel_headers(panel: Panel) -> dict[str, str]:
     return {"Maskgate-Model": ENSEMBLE, "Maskgate-Ensemble": members}
 
 
-def _verdict(verdict: Verdict, classes: Sequence[ClassSpec]) -> dict[str, object]:
+def _verdict(verdict: Verdict, distance: float | None, classes: Sequence[ClassSpec]) -> dict[str, object]:
     scores = verdict.scores.tolist()
     return {
         "scores": {spec.name: round(score, _DIGITS) for spec, score in zip(classes, scores, strict=True)},
         "label": classes[verdict.value].name,
         "threshold": verdict.threshold,
+        "distance": None if distance is None else round(distance, _DIGITS),
     }
 
 

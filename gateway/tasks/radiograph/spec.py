@@ -8,7 +8,7 @@ from gateway.repository.contracts import check_inputs, check_keys, check_labels,
 
 
 def check(card: Card) -> None:
-    """Check a model of radiographs: a square picture in, scores and a coarse map per class out.
+    """Check a model of radiographs: a square picture in, scores and a coarse map per class out, perhaps a distance.
 
     Raises:
         ValueError: it is none.
@@ -20,6 +20,10 @@ def check(card: Card) -> None:
     scores, *others = described(card.outputs)
     if scores != ("scores", "float32", (classes,)):
         raise ValueError("the first output of a model of radiographs is scores, float32, one per class")
+    if card.familiar:
+        others, last = others[:-1], others[-1:]
+        if last != [("distance", "float32", (1,))]:
+            raise ValueError("the last output of a model that says 'familiar' is distance, float32, one value")
     maps = [(name, dtype, len(shape), shape[-1]) for name, dtype, shape in others]
     if maps != [("saliency", "uint8", 3, classes)]:
         raise ValueError("the second output of a model of radiographs is saliency, uint8, rows × columns × classes")

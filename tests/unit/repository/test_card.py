@@ -12,6 +12,7 @@ from gateway.registry import Registry
 from gateway.repository.card import Card, read_card, write_card
 from tests.support.trivial import PALETTE, write_trivial_model
 from tests.support.trivial_ct import write_trivial_ct
+from tests.support.trivial_radiograph import write_trivial_radiograph
 
 
 @pytest.fixture
@@ -127,3 +128,14 @@ def test_untrained_classes_are_classes(ct: Card) -> None:
     assert Card.model_validate(changed(ct, training=training)).training.untrained == ("pleural effusion",)
     with pytest.raises(ValidationError, match="no classes bleeding"):
         Card.model_validate(changed(ct, training={**training, "untrained": ["bleeding"]}))
+
+
+def test_a_model_of_radiographs_that_says_how_far_a_film_is_has_an_output_for_it(tmp_path: Path) -> None:
+    card = read_card(write_trivial_radiograph(tmp_path, familiar=True) / "card.json")
+    check(card)
+    outputs = [spec.model_dump() for spec in card.outputs]
+    for fewer in (outputs[:1], outputs[:2], [*outputs[:2], {**outputs[2], "shape": [2]}]):
+        with pytest.raises(ValueError, match="distance, float32, one value"):
+            check(card, outputs=fewer)
+    with pytest.raises(ValueError, match="second output"):
+        check(card, familiar=None)

