@@ -49,7 +49,7 @@ def test_an_item_goes_on_where_its_process_left_it(
 
     monkeypatch.setattr(EmbeddedEngine, "infer", infer)
     models = {"repository": repository, "damage": "trivial"}
-    settings = Settings(models=models, jobs={"folder": tmp_path, "at_once": 1})  # type: ignore[arg-type]
+    settings = Settings(models=models, jobs={"folder": tmp_path, "at_once": 1})
     with running(create_app(settings)) as first:
         sent = upload(first, scene())
         parts = {name: {"upload": sent} for name in ("pre", "post")}
