@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Request
@@ -17,6 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from gateway.access.keys import Caller, check_scope
 from gateway.engines.base import Engine
+from gateway.engines.remembering import remembering
 from gateway.errors import CallerLeft, ParameterInvalid
 from gateway.http.uploads import declared_length, naming_part
 from gateway.inference.run import Run
@@ -38,6 +39,9 @@ from gateway.stores.ranges import Stores
 
 ASKED_WHETHER = "asked_whether"
 """In the state of a request that only asks whether one of its parameters would be taken; it is not admitted."""
+
+MEMORY = "memory"
+"""In the state of a request whose models' answers are written down: the `Memory`."""
 
 T = TypeVar("T")
 Body = TypeVar("Body")
@@ -158,6 +162,8 @@ async def serve_admitted(
     timeline = Timeline(deadline, lane_of(request.headers, state["caller"]))
     if state.get(ASKED_WHETHER):
         return Response(status_code=204)
+    if (memory := state.get(MEMORY)) is not None:
+        services = replace(services, engine=remembering(services.engine, services.workers, memory))
 
     async def serve(send: Send) -> None:
         with (

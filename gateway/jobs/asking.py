@@ -17,7 +17,8 @@ from typing import Any, BinaryIO, Protocol
 from starlette.types import ASGIApp, Message, Scope
 
 from gateway.access.keys import Caller
-from gateway.http.request_path import ASKED_WHETHER
+from gateway.engines.remembering import Memory
+from gateway.http.request_path import ASKED_WHETHER, MEMORY
 from gateway.jobs.desk import Desk
 from gateway.jobs.files import PIECE
 from gateway.jobs.model import Request
@@ -89,12 +90,14 @@ class Asking:
         caller: for whom, and what its key opens.
         request_id: by which the request is known while it runs.
         whether: it is only asked whether such a request would be taken.
+        memory: where what models answer is written down; None: nowhere.
     """
 
     app: ASGIApp
     caller: Caller
     request_id: str
     whether: bool = False
+    memory: Memory | None = None
 
     async def ask(self, desk: Desk, request: Request, parts: Sequence[PartFile], into: Writable) -> Answered:
         """Return what a task's route answers, its body written to `into`.
@@ -170,6 +173,7 @@ class Asking:
                 "tenant": self.caller.tenant,
                 "caller": self.caller,
                 ASKED_WHETHER: self.whether,
+                MEMORY: self.memory,
             },
         }
 

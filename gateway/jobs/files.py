@@ -41,8 +41,9 @@ class Files:
             OSError: they cannot be made.
         """
         self._uploads, self._results, self._making = (folder / name for name in ("uploads", "results", "making"))
+        self._journals = folder / "journals"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for each in (self._uploads, self._results, self._making):
+        for each in (self._uploads, self._results, self._making, self._journals):
             each.mkdir(mode=0o700, exist_ok=True)
 
     # Uploads
@@ -112,6 +113,15 @@ class Files:
     def drop_made(self, made: Path) -> None:
         """Delete a folder of what was being made."""
         shutil.rmtree(made, ignore_errors=True)
+
+    def journal(self, job: str, number: int) -> Path:
+        """Return the file of an item's journal."""
+        return self._journals / f"{job}.{number}"
+
+    def journals(self) -> list[tuple[str, int]]:
+        """Return job and number of the items that have one."""
+        found = [path.name.rpartition(".") for path in self._journals.iterdir()]
+        return [(job, int(number)) for job, _, number in found]
 
     def drop_result(self, tenant: str, key: str) -> None:
         """Delete a result, if it is there."""

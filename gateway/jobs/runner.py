@@ -3,9 +3,9 @@
 One process was preferred to all of them because its worker threads are shared with requests anyway, and `jobs.at_once`
 then means what it says; the price is that jobs use the threads of one process alone.
 
-What a process that dies had begun is begun again: items are the unit of resumption. Within an item nothing is kept,
-because what a scene's bands or a CT's slices leave behind (open buildings, statistics, label maps) lies in memory and
-in GDAL's own.
+What a process that dies had begun is begun again. What models had answered about an item is in its journal then, and is
+not asked again; all that a scene's bands or a CT's slices leave behind (open buildings, statistics, label maps) lies in
+memory and in GDAL's own, and comes about anew.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from gateway.jobs.asking import Answered, Asking, PartFile, kept_headers
 from gateway.jobs.desk import Desk
 from gateway.jobs.files import BODY, digest_of_file, new_file
 from gateway.jobs.foreman import Foreman
+from gateway.jobs.journal import Journal
 from gateway.jobs.model import Item, Job, Request, Result, Source, joined, key_of
 from gateway.jobs.records import problem_of
 from gateway.observability import logs
@@ -68,7 +69,12 @@ class Runner(Foreman):
         self._running: dict[Place, _Working] = {}
 
     async def _recover(self) -> None:
-        await self._desk.books(self._desk.store.recover, self._desk.settings.tries, list(self._running))
+        desk = self._desk
+        await desk.books(desk.store.recover, desk.settings.tries, list(self._running))
+        for job, number in await desk.disk(desk.files.journals):
+            items = await desk.books(desk.store.items, job, number, 1)
+            if not any(item.number == number and item.state in ("waiting", "running") for item in items):
+                await desk.disk(desk.files.journal(job, number).unlink, True)
 
     async def _leave(self) -> None:
         """End the items that run; they wait for the next process."""
@@ -113,7 +119,7 @@ class Runner(Foreman):
         ended: Callable[..., Any]
         given: tuple[object, ...]
         try:
-            outcome = await self._outcome(job, item)
+            outcome = await self._remembered(job, item)
             ended, given = (store.done, (outcome,)) if isinstance(outcome, Result) else (store.failed, (outcome,))
         except asyncio.CancelledError:
             # Of a job that goes on: the process is leaving, and the item was not at fault.
@@ -131,17 +137,31 @@ class Runner(Foreman):
                 (problem_of(Internal("The gateway failed; its log has the job and the item.")),),
             )
         await self._desk.clear(await self._desk.books(ended, item, *given))
+        await self._desk.disk(self._desk.files.journal(item.job, item.number).unlink, True)
         outcome_name = ended.__name__
         self._services.telemetry.job_items.labels(job.request.task, outcome_name).inc()
         _log.info("job %s item %d %s in %.1f s", item.job, item.number, outcome_name, time.monotonic() - start)
 
-    async def _outcome(self, job: Job, item: Item) -> Result | Mapping[str, Any]:
+    async def _remembered(self, job: Job, item: Item) -> Result | Mapping[str, Any]:
+        """Return what `_outcome` does; what models answer is written down, and stays so if the item does not end."""
+        desk = self._desk
+        if not desk.settings.resume_bytes:
+            return await self._outcome(job, item, None)
+        path = desk.files.journal(item.job, item.number)
+        journal = await desk.disk(Journal, path, desk.settings.resume_bytes)
+        try:
+            return await self._outcome(job, item, journal)
+        finally:
+            journal.close()
+
+    async def _outcome(self, job: Job, item: Item, journal: Journal | None) -> Result | Mapping[str, Any]:
         """Return an item's result, or the problem document that it was answered with."""
         desk, files = self._desk, self._desk.files
         folder = await desk.disk(files.make)
         try:
             parts = [await self._part(name, source, folder) for name, source in item.sources.items()]
-            asking = Asking(self._tasks, desk.caller(job.tenant), _request_id(item.job, item.number))
+            request_id = _request_id(item.job, item.number)
+            asking = Asking(self._tasks, desk.caller(job.tenant), request_id, memory=journal)
             request = replace(job.request, query=joined(job.request.query, item.query))
             while True:
                 key = await self._key(item, request, parts)

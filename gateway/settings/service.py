@@ -171,6 +171,10 @@ class JobSettings(Group):
     upload_seconds: float = Field(86_400.0, gt=0)
     """How long an upload is kept that no job names. One that a job named is kept until all items that name it ended."""
 
+    resume_bytes: int = Field(1024 * MIB, ge=0)
+    """What models have answered about an item that takes long is kept beside it until it ends, up to so many bytes of
+    each: the item goes on there when the process ends. 0: it begins anew. Of the embedded engine alone."""
+
     tries: int = Field(5, ge=1)
     """How often an item is begun whose process ended while it was worked on."""
 

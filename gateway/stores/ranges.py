@@ -199,4 +199,5 @@ class Stores:
         """Let go of the connections and threads."""
         if self._client is not None:
             await self._client.aclose()
-        self.workers.close()
+        # Not here: threads that wait for this loop have to hear that nothing comes any more.
+        await asyncio.to_thread(self.workers.close)

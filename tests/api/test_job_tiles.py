@@ -96,7 +96,7 @@ def test_tiles_show_the_maps_where_they_lie(keeper: AppClient) -> None:
     address = {
         tile: template.format(z=tile.z, x=tile.x, y=tile.y)
         for zoom in range(said["minzoom"], said["maxzoom"] + 1)
-        for tile in TILES.tiles(west, south, east, north, zoom)
+        for tile in TILES.tiles(west, south, east, north, [zoom])
     }
     coarse = said["maxzoom"] - 1
     for tile in [*address][::6]:
@@ -108,14 +108,15 @@ def test_tiles_show_the_maps_where_they_lie(keeper: AppClient) -> None:
         if tile.z >= coarse:
             same = (picture(answer.content) == expected(tile)).all(axis=2).mean()
             assert same > 0.985, (tile, same)
-    least = picture(keeper.get(template.format(**TILES.tile(*said["center"])._asdict())).content)
+    x, y, zoom = said["center"]
+    least = picture(keeper.get(template.format(**TILES.tile(x, y, zoom)._asdict())).content)
     assert {(*colour, 255) for colour in PALETTE[1:]} <= {tuple(pixel) for pixel in least.reshape(-1, 4).tolist()}
 
 
 def test_a_tile_never_changes_and_one_beyond_the_maps_is_none(keeper: AppClient) -> None:
     job = left(keeper)
     said = keeper.get(f"/v1/jobs/{job['id']}/tiles").json()
-    tile = TILES.tile(*said["center"][:2], said["maxzoom"])
+    tile = TILES.tile(said["center"][0], said["center"][1], said["maxzoom"])
     address = said["tiles"][0].format(z=tile.z, x=tile.x, y=tile.y)
     answer = keeper.get(address)
     again = keeper.get(address, headers={"If-None-Match": answer.headers["ETag"]})

@@ -22,7 +22,8 @@ class RangeStore:
         files: content by path.
         ill: by path, what is wrong: ``whole`` (no ranges), ``short`` (breaks off), ``long`` (more than was asked for),
             ``shifted`` (another range), ``grown`` (its length changes), ``changing`` (its ETag does), ``gzip``,
-            ``stall`` (half of it, then nothing), ``drip`` (headers that never end), or an address that it redirects to.
+            ``stall`` (half of it, then nothing), ``stall later`` (once the head was read), ``drip`` (headers that never
+            end), or an address that it redirects to.
         asked: paths, in order.
         sent: bytes of bodies.
         ended: ends what stalls.
@@ -53,6 +54,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         start, stop = int(asked[1]), min(int(asked[2]) + 1, len(data))
         body, etag, length = data[start:stop], f'"{hash(data):x}"', len(data)
+        if wrong == "stall later":
+            wrong = "stall" if start else ""
         if wrong == "changing":
             etag = f'"{len(store.asked)}"'
         if wrong == "grown":

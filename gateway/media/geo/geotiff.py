@@ -41,11 +41,13 @@ class GeoTiff:
         info: what is known of it.
         samples: how its samples become RGB.
         collar: what of it is not of the image.
+        fetch: has what lies under a window, (rows, columns), here before it is read.
     """
 
     def __init__(
         self,
         opened: Callable[[ExitStack], DatasetReader],
+        fetch: Callable[[tuple[slice, slice]], None],
         pool: DatasetPool,
         info: RasterInfo,
         samples: Samples,
@@ -56,6 +58,7 @@ class GeoTiff:
         self.info = info
         self.samples = samples
         self.collar = collar
+        self.fetch = fetch
         self._opened = opened
         self._pool = pool
         self._closing = closing
@@ -126,7 +129,7 @@ def open_geotiff(data: bytes | memoryview | SparseFile, limits: ImageLimits, rea
     else:
         header = read_tiff(memoryview(data), limits)
     with reading_raster(DAMAGED), ExitStack() as closing:
-        windows, whole = _openers(data, header, closing)
+        windows, whole, fetch = _openers(data, header, closing)
         pool = DatasetPool(windows)
         closing.callback(pool.close)
         with pool.lend() as dataset:
@@ -151,14 +154,16 @@ def open_geotiff(data: bytes | memoryview | SparseFile, limits: ImageLimits, rea
             notices = (*notices, *said, *([collar.said] if collar else []))
             dtype = dataset.dtypes[bands.numbers[0] - 1]
             info = RasterInfo(*header.size, dataset.count, dtype, grid, notices)
-        return GeoTiff(whole, pool, info, samples, collar, closing.pop_all())
+        return GeoTiff(whole, fetch, pool, info, samples, collar, closing.pop_all())
 
 
 _Opener = Callable[[ExitStack], Any]
 
 
-def _openers(data: bytes | memoryview | SparseFile, header: TiffInfo, closing: ExitStack) -> tuple[_Opener, _Opener]:
-    """Return what opens a file for reading by windows, and what for whatever GDAL likes."""
+def _openers(
+    data: bytes | memoryview | SparseFile, header: TiffInfo, closing: ExitStack
+) -> tuple[_Opener, _Opener, Callable[[tuple[slice, slice]], None]]:
+    """Return what opens a file for reading by windows, what for whatever GDAL likes, and what fetches a window."""
     if isinstance(data, SparseFile):
         path, blocks = data.path, SparseBlocks(data, header.layers)
 
@@ -166,7 +171,7 @@ def _openers(data: bytes | memoryview | SparseFile, header: TiffInfo, closing: E
             blocks.whole()
             return _opened(path, stack)
 
-        return lambda stack: blocks.dataset(_opened(path, stack)), whole
+        return lambda stack: blocks.dataset(_opened(path, stack)), whole, blocks.need
     from rasterio.io import MemoryFile
 
     memory = MemoryFile(data)
@@ -175,7 +180,7 @@ def _openers(data: bytes | memoryview | SparseFile, header: TiffInfo, closing: E
     def opened(stack: ExitStack) -> Any:
         return _opened(memory.name, stack)
 
-    return opened, opened
+    return opened, opened, lambda _: None
 
 
 def _opened(name: str, stack: ExitStack) -> Any:

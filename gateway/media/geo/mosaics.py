@@ -28,6 +28,8 @@ Bool = npt.NDArray[np.bool_]
 
 # Of a pixel: by how much a tile may be off the grid of the first, over all of it, to be read as it is.
 _OFF = 0.01
+# Pixels beside what a grid covers that are fetched too: a shift may yet be undone.
+_BESIDE = 32
 # Of a box: points along each side, which may be bent in another coordinate reference system.
 _STEPS = 16
 # Pixels around what a tile covers by its outline that it may yet have something in, once warped.
@@ -102,6 +104,23 @@ def brought(image: GeoTiff | Mosaic, grid: GeoGrid, shift: tuple[float, float] =
     info = RasterInfo(grid.width, grid.height, said.bands, said.dtype, grid, said.notices)
     found = [_warped(tile, grid, shift) for tile in image.tiles]
     return TiledRaster(info, [tile for tile in found if tile is not None])
+
+
+def fetch_under(tiles: Sequence[GeoTiff], grid: GeoGrid) -> None:
+    """Have here what a grid shows of files that are elsewhere, as far as it can be told before they are read.
+
+    Raises:
+        MaskgateError: as `SparseFile.need`.
+    """
+    for tile in tiles:
+        own = _grid_of(tile)
+        covered = overlap(own, grid)
+        if covered.is_empty:
+            continue
+        x0, y0, x1, y1 = covered.bounds
+        rows = slice(max(0, floor(y0) - _BESIDE), min(own.height, ceil(y1) + _BESIDE))
+        columns = slice(max(0, floor(x0) - _BESIDE), min(own.width, ceil(x1) + _BESIDE))
+        tile.fetch((rows, columns))
 
 
 def cropped(image: GeoTiff | Mosaic, box: Box, limits: ImageLimits) -> Raster:

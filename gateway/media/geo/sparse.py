@@ -37,15 +37,15 @@ _TOGETHER = 32 * 1024 * 1024
 
 
 class RangedFile(Protocol):
-    """A file elsewhere; its methods are called from worker threads.
+    """A file elsewhere; its methods are called from worker threads."""
 
-    Attributes:
-        length: bytes.
-        head: the first of them.
-    """
+    @property
+    def length(self) -> int:
+        """How many bytes it has."""
 
-    length: int
-    head: bytes
+    @property
+    def head(self) -> bytes:
+        """The first of them."""
 
     def read(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return ranges of it, each from a first byte to before another.

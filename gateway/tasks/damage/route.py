@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Annotated, Literal
 
@@ -31,6 +32,7 @@ from gateway.tasks.damage.inputs import (
     open_referred,
 )
 from gateway.tasks.damage.pipeline import DamageMap, DamageReport, map_damage, report_damage, segmenter_of
+from gateway.tasks.damage.scene_inputs import open_parts
 from gateway.tasks.damage.scene_outputs import DIRECT, WHOLE, SceneForm
 from gateway.tasks.damage.scene_pairs import Align
 from gateway.tasks.damage.scene_route import answer_scene
@@ -152,8 +154,12 @@ async def damage(
         model = settle_damage(chosen, known=FOOTPRINTS in job.body)
         if not plain or is_scene(job.body):
             job, referred = await open_referred(job, request.scope["state"]["caller"])
-            async with job.turn():
-                return await answer_scene(job, model, wished, align, hints, wishes, referred)
+            with ExitStack() as held:
+                # Who waits for a store holds no turn.
+                fetched = await open_parts(job, held, hints, referred) if referred else None
+                async with job.turn():
+                    opened = fetched or await open_parts(job, held, hints, referred)
+                    return await answer_scene(job, held, opened, model, wished, align, wishes)
         job.timeline.curtail(limits.deadline_seconds)
         async with job.turn():
             return await _answer_pictures(job, model, wished, media_type)

@@ -16,7 +16,7 @@ from gateway.http.uploads import naming_part
 from gateway.media.geo.districts import DistrictLayer, DistrictLimits, read_districts
 from gateway.media.geo.footprints import FootprintLimits, Footprints, read_footprints
 from gateway.media.geo.geotiff import GeoTiff, is_tiff, open_geotiff
-from gateway.media.geo.mosaics import Mosaic, cropped
+from gateway.media.geo.mosaics import Mosaic, cropped, fetch_under
 from gateway.media.geo.picture_rasters import Picture
 from gateway.media.geo.rasters import Raster, RasterInfo
 from gateway.media.geo.reading import AS_DECLARED, Reading, parse_bands, parse_box, parse_crs, parse_nodata
@@ -87,6 +87,8 @@ class Opened:
 async def open_parts(job: Job[Parts], held: ExitStack, hints: SceneHints, referred: Referred) -> Opened:
     """Open what is TIFF, and read the districts; what is opened is closed with `held`.
 
+    Of files that are referred to what is going to be read is fetched.
+
     Args:
         job: the request.
         held: see there.
@@ -118,10 +120,13 @@ async def open_parts(job: Job[Parts], held: ExitStack, hints: SceneHints, referr
         held.callback(mosaic.close)
         return mosaic
 
+    tiffs: list[GeoTiff] = []
+
     def open_tiff(name: str, data: memoryview | SparseFile, reading: Reading) -> GeoTiff:
         with naming_part(name):
             tiff = open_geotiff(data, sizes, reading)
         held.callback(tiff.close)
+        tiffs.append(tiff)
         return tiff
 
     def open_part(name: str, reading: Reading) -> Sequence[GeoTiff | None]:
@@ -158,11 +163,13 @@ async def open_parts(job: Job[Parts], held: ExitStack, hints: SceneHints, referr
             with naming_part(DISTRICTS):
                 most = DistrictLimits(limits.districts, limits.district_bytes)
                 districts = read_districts(job.body[DISTRICTS], most, hints.district_name)
-        return Opened(open_pre(), open_image("post"), districts, job.body.get(FOOTPRINTS), digest)
+        opened = Opened(open_pre(), open_image("post"), districts, job.body.get(FOOTPRINTS), digest)
+        _check_geography(opened)
+        if referred and opened.on_earth and opened.pre is not None and opened.pre.info.grid is not None:
+            fetch_under(tiffs, opened.pre.info.grid)
+        return opened
 
-    opened = await job.services.workers.run_to_end(job.timeline, "decode", open_all)
-    _check_geography(opened)
-    return opened
+    return await job.services.workers.run_to_end(job.timeline, "decode", open_all)
 
 
 async def read_known(job: Job[Parts], footprints: memoryview, info: RasterInfo) -> Footprints:

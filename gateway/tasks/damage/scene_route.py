@@ -27,11 +27,11 @@ from gateway.media.geo.districts import (
 )
 from gateway.media.geo.georeference import GeoGrid, lon_lat_crs
 from gateway.media.geo.reading import parse_crs
-from gateway.tasks.damage.inputs import Referred, SceneHints, SceneWishes
+from gateway.tasks.damage.inputs import SceneWishes
 from gateway.tasks.damage.pipeline import segmenter_of
 from gateway.tasks.damage.scene_bands import LEAST_OBSERVED, GradedFootprints, Observation, Sink
 from gateway.tasks.damage.scene_footprints import grade_footprints
-from gateway.tasks.damage.scene_inputs import Opened, open_parts, read_known, take_pair
+from gateway.tasks.damage.scene_inputs import Opened, read_known, take_pair
 from gateway.tasks.damage.scene_layers import standing
 from gateway.tasks.damage.scene_outputs import (
     DISTRICTED,
@@ -74,79 +74,77 @@ _SOURCE = "source"
 
 async def answer_scene(
     job: Job[Parts],
+    held: ExitStack,
+    opened: Opened,
     model: Model,
     wish: Wish[SceneForm],
     align: Align | None,
-    hints: SceneHints,
     wishes: SceneWishes,
-    referred: Referred,
 ) -> Response:
     """Return what the caller wants of a pair of scenes.
 
     Args:
         job: the request.
+        held: what is opened is closed with it.
+        opened: what `open_parts` returned.
         model: of the task.
         wish: the form of the answer.
         align: None: as `pair_scenes` has it on Earth, and ``off`` elsewhere.
-        hints: what the caller says of the files.
         wishes: what else is wanted of the answer.
-        referred: files in stores that stand in the place of images.
 
     Raises:
         MaskgateError: any of reading, aligning, inferring, or of the form wished for.
     """
-    with ExitStack() as held:
-        opened = await open_parts(job, held, hints, referred)
-        pair, notices = await take_pair(job, held, opened, model, align)
-        media_type, forms = _granted(job, pair, opened, wish)
-        output_crs = _output_crs(wishes.output_crs, pair.pre.info.grid, forms)
-        info = pair.pre.info
-        job.reservation.expect(2 * info.width * info.height)
-        _reserve(job, pair, model, forms)
-        label_map = held.enter_context(CogFile(info.width, info.height, model.card.palette(), info.grid))
-        quicklook = Quicklook(info.height, info.width) if "quicklook" in forms else None
-        observation = Observation(info.height, info.width)
-        sinks: list[Sink] = [MapSink(label_map), observation, *([QuicklookSink(quicklook)] if quicklook else [])]
-        sureness = None
-        if "confidence" in forms:
-            sureness = held.enter_context(CogFile(info.width, info.height, None, info.grid))
-            sinks.append(ConfidenceSink(sureness))
-        segmenter = segmenter_of(job.inference, model)
-        if opened.footprints is None:
-            found = await map_scene(segmenter, pair.pre, pair.post, sinks, judged=not opened.plain, twice=wishes.twice)
-        else:
-            known = await read_known(job, opened.footprints, pair.pre.info)
-            found = await grade_footprints(
-                segmenter,
-                pair.pre,
-                pair.post,
-                known,
-                sinks,
-                judged=not opened.plain,
-                pictured=quicklook is not None,
-                twice=wishes.twice,
-            )
-        _check_observed(found, pair, info.width * info.height)
-        notices = (*notices, *_said_of(pair.alignment), *_said_of_map(found, info.width * info.height, forms))
-        counted = await job.run("encode", _counted, opened, pair, found, observation)
-        notices = (*notices, *counted.notices)
-        answer = await job.run("encode", _answer, job, opened, pair, found, counted, notices, wishes)
-        scene = Scene(
-            answer=answer,
-            found=found,
-            card=model.card,
-            post=pair.post,
-            grid=info.grid,
-            label_map=label_map,
-            sureness=sureness,
-            quicklook=quicklook,
-            stands_in=counted.stands_in,
-            counts=counted.counts,
-            observation=observation,
-            post_grid=None if opened.post is None else opened.post.info.grid,
-            output_crs=output_crs,
+    pair, notices = await take_pair(job, held, opened, model, align)
+    media_type, forms = _granted(job, pair, opened, wish)
+    output_crs = _output_crs(wishes.output_crs, pair.pre.info.grid, forms)
+    info = pair.pre.info
+    job.reservation.expect(2 * info.width * info.height)
+    _reserve(job, pair, model, forms)
+    label_map = held.enter_context(CogFile(info.width, info.height, model.card.palette(), info.grid))
+    quicklook = Quicklook(info.height, info.width) if "quicklook" in forms else None
+    observation = Observation(info.height, info.width)
+    sinks: list[Sink] = [MapSink(label_map), observation, *([QuicklookSink(quicklook)] if quicklook else [])]
+    sureness = None
+    if "confidence" in forms:
+        sureness = held.enter_context(CogFile(info.width, info.height, None, info.grid))
+        sinks.append(ConfidenceSink(sureness))
+    segmenter = segmenter_of(job.inference, model)
+    if opened.footprints is None:
+        found = await map_scene(segmenter, pair.pre, pair.post, sinks, judged=not opened.plain, twice=wishes.twice)
+    else:
+        known = await read_known(job, opened.footprints, pair.pre.info)
+        found = await grade_footprints(
+            segmenter,
+            pair.pre,
+            pair.post,
+            known,
+            sinks,
+            judged=not opened.plain,
+            pictured=quicklook is not None,
+            twice=wishes.twice,
         )
-        body = await job.services.workers.run_to_end(job.timeline, "encode", _encoded, scene, media_type, forms)
+    _check_observed(found, pair, info.width * info.height)
+    notices = (*notices, *_said_of(pair.alignment), *_said_of_map(found, info.width * info.height, forms))
+    counted = await job.run("encode", _counted, opened, pair, found, observation)
+    notices = (*notices, *counted.notices)
+    answer = await job.run("encode", _answer, job, opened, pair, found, counted, notices, wishes)
+    scene = Scene(
+        answer=answer,
+        found=found,
+        card=model.card,
+        post=pair.post,
+        grid=info.grid,
+        label_map=label_map,
+        sureness=sureness,
+        quicklook=quicklook,
+        stands_in=counted.stands_in,
+        counts=counted.counts,
+        observation=observation,
+        post_grid=None if opened.post is None else opened.post.info.grid,
+        output_crs=output_crs,
+    )
+    body = await job.services.workers.run_to_end(job.timeline, "encode", _encoded, scene, media_type, forms)
     return Response(body, headers=model_headers(model) | notice_headers(notices), media_type=media_type)
 
 
