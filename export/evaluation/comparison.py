@@ -154,7 +154,7 @@ def save_plot(comparison: Comparison, view: View, path: Path) -> None:
     paper = comparison.paper.rows if comparison.paper else ()
     stated = {row.name: next((each.metrics for each in paper if each.is_of(row)), {}) for row in comparison.rows}
     for index, key in enumerate(shown):
-        places = [place + (index - 1) * width for place in range(len(comparison.rows))]
+        places = [place + (index - (len(shown) - 1) / 2) * width for place in range(len(comparison.rows))]
         heights = [row.metrics.get(key, 0.0) for row in comparison.rows]
         bars.bar_label(
             bars.bar(places, heights, width, label=view.columns.get(key, key)), fmt=_unless_zero, fontsize="x-small"
