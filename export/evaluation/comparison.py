@@ -114,7 +114,7 @@ def markdown(comparison: Comparison, view: View) -> str:
         names = list(next(iter(found.values())))
         lines += ["", heading, ""]
         cells = ([name, *_cells(figures, names)] for name, figures in found.items())
-        lines += _table(["model", *(name.replace("_", " ") for name in names)], list(cells))
+        lines += _table(["model", *(name.replace("_", " ").replace(" f1", " F1") for name in names)], list(cells))
     if comparison.paper:
         lines += ["", f"{comparison.paper.source}:", "", *_stated(comparison, columns)]
     return "\n".join(lines)

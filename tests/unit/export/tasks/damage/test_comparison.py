@@ -99,6 +99,7 @@ def test_figures_are_those_counted_by_hand(
     for name in ("bd-fcn", "fused"):
         assert rows[name]["metrics"]["localisation_f1"] == pytest.approx(located)
     assert "xview2_score" not in rows["bd-fcn"]["metrics"]
+    assert rows["bd-fcn"]["metrics"]["pixel_accuracy"] == pytest.approx(1 - 180 / (160 * 320))
     fused = rows["fused"]["metrics"]
     assert fused["damage_f1_harmonic_mean"] == pytest.approx(harmonic_mean([1] * 4))
     assert fused["xview2_score"] == pytest.approx(0.3 * located + 0.7 * harmonic_mean([1] * 4))
