@@ -94,10 +94,6 @@ TASK = ExportTask(
     name="radiograph",
     package="export.tasks.radiograph",
     subject="radiographs",
-    models=RADIOGRAPHS,
-    size=224,
-    threshold=THRESHOLD,
-    jointly=True,
     view=View(
         example="radiograph",
         columns={
@@ -112,5 +108,9 @@ TASK = ExportTask(
         score="auc",
         note="Precision, recall and F1 are those of COVID-19 at each model's threshold.",
     ),
+    models=RADIOGRAPHS,
+    size=224,
+    threshold=THRESHOLD,
+    jointly=True,
     command="heldout",
 )
