@@ -1,4 +1,4 @@
-"""The commands: train, build, verify, import, evaluate, list, and those that tasks add."""
+"""The commands: train, build, verify, import, evaluate, list, compare, and those that tasks add."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from export.build import build
 from export.checkpoints.files import read_checkpoint, write_checkpoint
 from export.checkpoints.importing import import_weights
 from export.errors import BuildError, ExportError
+from export.evaluation import compare
 from export.evaluation.command import evaluate
 from export.evaluation.figures import read_measurement
 from export.networks import ARCHITECTURES, build_network
@@ -261,6 +262,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("list", help="list networks with their parameters at full width, tasks and models")
     command.set_defaults(command=_list)
 
+    compare.add_command(commands)
     for task in TASKS.values():
         if task.command:
             task.module(task.command).add_command(commands)

@@ -90,6 +90,27 @@ class ModelSpec(ABC):
 
 
 @dataclass(frozen=True)
+class View:
+    """What a comparison of a task's models shows.
+
+    Attributes:
+        example: what one labelled example is.
+        columns: figure → its heading; none: every figure, by its name.
+        shown: the figures that are plotted as bars.
+        score: the one that is plotted against time.
+        note: what a reader of the table has to know.
+        unit: what the time is for; empty: one example.
+    """
+
+    example: str = "example"
+    columns: Mapping[str, str] = field(default_factory=dict)
+    shown: tuple[str, ...] = ()
+    score: str = ""
+    note: str = ""
+    unit: str = ""
+
+
+@dataclass(frozen=True)
 class ExportTask:
     """A task as `export` knows it: data here, code in the modules of its package, which are imported when asked for.
 
@@ -108,6 +129,8 @@ class ExportTask:
         draws: whether a training can learn from drawn scenes.
         jointly: whether several models are evaluated together.
         pooled: the card task of those models that a repository can be named for, and a plot be drawn of; none: "".
+        view: what a comparison of its models shows.
+        comparison: name of the module that compares them, with `compare` and `add_options`; none: each is evaluated.
         command: name of the module that adds a command of the task's own, with `add_command`.
         integers: name of the module that calibrates models in integers and judges them, with `labelled_images`,
             `calibration` and `judged`; none: they compute in float32 alone.
@@ -124,6 +147,8 @@ class ExportTask:
     draws: bool = False
     jointly: bool = False
     pooled: str = ""
+    view: View = View()
+    comparison: str = ""
     command: str = ""
     integers: str = ""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -23,11 +23,15 @@ class Report:
         figures: model → its figures, in the order of the table.
         text: the table, for people.
         plot: writes a picture, where the task has one.
+        seconds: model, or tool → median time of an answer.
+        others: tool without a model → its figures on the same examples.
     """
 
     figures: Mapping[str, Figures]
     text: str
     plot: Callable[[Path], None] | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    others: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def evaluate(paths: Sequence[Path], data: Path, split: str, out: Path | None = None, plot: Path | None = None) -> str:

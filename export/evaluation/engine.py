@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar, cast
 
-from torch import nn
-
 from export.checkpoints.files import Checkpoint
-from export.graphs.contract import graph_of
+from export.graphs.contract import Graph, graph_of, to_onnx
 from export.graphs.runners import Arrays, Runner, open_file, torch_runner
 from export.registry import specs_of
 from export.repository.cards import stated
@@ -48,18 +47,30 @@ def of_folder(stored: StoredModel, version: int | None = None) -> Served:
     return Served(Model(card, number, card.digests[str(number)]), run)
 
 
-def of_checkpoint(checkpoint: Checkpoint, source_digest: str = UNSAVED, device: str = "cpu") -> list[Served]:
+def of_checkpoint(
+    checkpoint: Checkpoint, source_digest: str = UNSAVED, device: str = "cpu", *, exported: bool = False
+) -> list[Served]:
     """Return the models that a checkpoint would become, run by torch on a device.
+
+    Args:
+        checkpoint: of the network.
+        source_digest: of its file.
+        device: that torch computes on.
+        exported: whether ONNX Runtime runs them instead, as it runs what a repository holds.
 
     Raises:
         CheckpointError: the weights are not those of the architecture.
     """
-    network = checkpoint.network()
-    return [_of_spec(checkpoint, network, spec, source_digest, device) for spec in specs_of(checkpoint.architecture)]
+    network, served = checkpoint.network(), []
+    for spec in specs_of(checkpoint.architecture):
+        graph = graph_of(network, checkpoint, spec)
+        names = [[each.name for each in specs] for specs in (graph.inputs, graph.outputs)]
+        run = open_file(to_onnx(graph), "onnx", *names) if exported else torch_runner(graph.module, device)
+        served.append(Served(_of_spec(checkpoint, graph, spec, source_digest), run))
+    return served
 
 
-def _of_spec(checkpoint: Checkpoint, network: nn.Module, spec: ModelSpec, source_digest: str, device: str) -> Served:
-    graph = graph_of(network, checkpoint, spec)
+def _of_spec(checkpoint: Checkpoint, graph: Graph, spec: ModelSpec, source_digest: str) -> Model:
     card = Card(
         **stated(spec, checkpoint, graph, "onnx"),
         figures=(),
@@ -68,7 +79,7 @@ def _of_spec(checkpoint: Checkpoint, network: nn.Module, spec: ModelSpec, source
         # Nothing was exported, so nothing can differ.
         parity=Parity(tolerance_probability=0, tolerance_flipped=0, versions={}, comparisons=()),
     )
-    return Served(Model(card, 1, source_digest), torch_runner(graph.module, device))
+    return Model(card, 1, source_digest)
 
 
 class EvaluationEngine:
@@ -119,6 +130,7 @@ class Bench:
     Attributes:
         engine: the models.
         run: what pipelines run on.
+        seconds: how long each answer took, in order.
     """
 
     def __init__(self, served: Iterable[Served]) -> None:
@@ -127,10 +139,14 @@ class Bench:
         self._pool = ThreadPoolExecutor(2)
         self._loop = asyncio.Runner()
         self.run = Run(self.engine, Workers(self._pool), Telemetry(), Timeline(math.inf))
+        self.seconds: list[float] = []
 
     def answer(self, asked: Coroutine[Any, Any, T]) -> T:
         """Return what a pipeline answers."""
-        return self._loop.run(asked)
+        start = time.perf_counter()
+        found = self._loop.run(asked)
+        self.seconds.append(time.perf_counter() - start)
+        return found
 
     @property
     def only(self) -> Model:

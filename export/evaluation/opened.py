@@ -38,7 +38,7 @@ def open_models(paths: Sequence[Path]) -> Opened:
         EvaluationError: a folder holds no sound model, models have one name or several tasks, or theirs is none that
             evaluates several.
     """
-    opened = [_of_file(path) if path.is_file() else _of_folder(path.resolve()) for path in paths]
+    opened = [of_file(path) if path.is_file() else _of_folder(path.resolve()) for path in paths]
     models = tuple(model for each in opened for model in each.models)
     tasks = list(dict.fromkeys(each.task.name for each in opened))
     task = opened[0].task
@@ -65,11 +65,33 @@ def sound_model(folder: Path, repository: Repository | None = None) -> StoredMod
     return model
 
 
-def _of_file(file: Path) -> Opened:
+def of_file(file: Path, *, exported: bool = False) -> Opened:
+    """Return the model of a checkpoint file, run by torch or, `exported`, by ONNX Runtime.
+
+    Raises:
+        CheckpointError: it is none.
+    """
     checkpoint = read_checkpoint(file)
-    served = of_checkpoint(checkpoint, file_digest(file))
+    served = of_checkpoint(checkpoint, file_digest(file), exported=exported)
     # An encoder is asked by its head alone.
     return Opened(task_of(checkpoint.architecture), tuple(served), (served[-1].model,))
+
+
+def of_stored(task: ExportTask, repository: Repository) -> list[Opened]:
+    """Return the models of a task in a repository, by name; an encoder is asked by its head alone."""
+    asked = task.pooled or task.models[0].task
+    found = []
+    for name in sorted(repository.models):
+        if repository.models[name].card.task == asked:
+            served = _with_encoder(repository.models[name], repository)
+            found.append(Opened(task, tuple(served), (served[-1].model,)))
+    return found
+
+
+def joined(opened: Sequence[Opened]) -> Opened:
+    """Return models of one task as those that are evaluated together; one encoder may serve several."""
+    served = {each.model.name: each for one in opened for each in one.served}
+    return Opened(opened[0].task, tuple(served.values()), tuple(model for one in opened for model in one.models))
 
 
 def _of_folder(folder: Path) -> Opened:
@@ -87,11 +109,8 @@ def _of_folder(folder: Path) -> Opened:
 def _of_repository(folder: Path) -> Opened | None:
     repository = scan(folder)
     for task in TASKS.values():
-        stored = [model for model in repository.models.values() if model.card.task == task.pooled]
-        if stored:
-            groups = [_with_encoder(model, repository) for model in stored]
-            served = {each.model.name: each for group in groups for each in group}
-            return Opened(task, tuple(served.values()), tuple(group[-1].model for group in groups))
+        if task.pooled and (stored := of_stored(task, repository)):
+            return joined(stored)
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +48,7 @@ def evaluate(opened: Opened, data: Path, split: str) -> Report:
         baseline=metrics(baseline, names),
         confusion=tuple(tuple(int(cell) for cell in row) for row in counts.confusion),
     )
-    return Report({model.name: figures}, report(figures, names))
+    return Report({model.name: figures}, report(figures, names), seconds={model.name: median(bench.seconds)})
 
 
 def count(bench: Bench, model: Model, slices: Iterable[LabelledSlice]) -> SliceCounts:

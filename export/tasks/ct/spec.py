@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from export.task import BACKGROUND, ExportTask, ModelSpec, Tensors, Trained, as_named_in, label_specs
+from export.task import BACKGROUND, ExportTask, ModelSpec, Tensors, Trained, View, as_named_in, label_specs
 from gateway.repository.card import Card, ClassSpec, TensorSpec, WindowSpec
 
 
@@ -131,4 +131,25 @@ CT = (
     ),
 )
 
-TASK = ExportTask(name="ct", package="export.tasks.ct", subject="CT", models=CT, size=256)
+TASK = ExportTask(
+    name="ct",
+    package="export.tasks.ct",
+    subject="CT",
+    models=CT,
+    size=256,
+    view=View(
+        example="slice",
+        columns={
+            "miou": "mIoU",
+            "infection_dsc": "infection DSC",
+            "infection_sensitivity": "sensitivity",
+            "infection_specificity": "specificity",
+            "ground-glass_dsc": "ground-glass DSC",
+            "consolidation_dsc": "consolidation DSC",
+            "pixel_accuracy": "accuracy",
+        },
+        shown=("miou", "infection_dsc", "infection_sensitivity"),
+        score="infection_dsc",
+        note="Pixels of all slices count together; infection is any lesion, mIoU counts the background.",
+    ),
+)

@@ -6,81 +6,78 @@ import argparse
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
-from typing import Any
 
 from tqdm import tqdm
 
 from export.errors import EvaluationError
 from export.evaluation.command import of_split
+from export.evaluation.comparison import Comparison, Row
 from export.evaluation.engine import Bench, of_folder
+from export.evaluation.opened import Opened
 from export.graphs.runners import Pixels
 from export.tasks.damage.building.data import read_town
 from export.tasks.damage.building.evaluate import measure as measure_grader
-from export.tasks.damage.compare_report import Comparison, Row, markdown, save_plot
 from export.tasks.damage.data import LabelledPair, read_pairs
 from export.tasks.damage.evaluate import TASK, predictor
 from export.tasks.damage.metrics import CLASSES, Predictor, best_constant, count, metrics
 from gateway.engines.base import Model, choose
-from gateway.repository.store import Repository, scan
+from gateway.repository.store import Repository
 from gateway.tasks.damage.fused import fuse
 from gateway.tasks.damage.spec import CROP_TASK
 
 _PIXELS = 1024 * 1024
+_BUILDINGS = "On true footprints, each building counting once:"
 
 
-def add_command(commands: Any) -> None:
-    """Add `compare` to the commands."""
-    command = commands.add_parser("compare", help="put every damage model of a repository side by side")
-    command.set_defaults(command=_command)
-    command.add_argument("repository", type=Path)
-    command.add_argument("--data", type=Path, required=True, help="xBD folder")
-    command.add_argument("--split", default="val")
-    command.add_argument("--finder", default="bd-fcn", help="model that finds buildings in `fused` (bd-fcn)")
-    command.add_argument("--grader", default="bd-cnn", help="model that grades them (bd-cnn)")
-    command.add_argument("--out", type=Path, help="save the figures as JSON")
-    command.add_argument("--plot", type=Path, help="draw them as PNG")
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the options that name the two models of `fused`."""
+    command.add_argument("--finder", default="bd-fcn", help="of damage: model that finds buildings in `fused` (bd-fcn)")
+    command.add_argument("--grader", default="bd-cnn", help="of damage: model that grades them (bd-cnn)")
 
 
-def _command(options: argparse.Namespace) -> int:
-    comparison = compare(options.repository, options.data, options.split, options.finder, options.grader)
-    if options.out:
-        options.out.write_text(comparison.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    if options.plot:
-        save_plot(comparison, options.plot)
-    print(markdown(comparison))
-    return 0
+def compare(repository: Repository, runs: Sequence[tuple[str, Opened]], options: argparse.Namespace) -> Comparison:
+    """Return the damage models of a repository and of runs on the pairs of a split.
 
+    Graders of the repository are measured on the pairs' true footprints.
 
-def compare(root: Path, data: Path, split: str, finder: str = "bd-fcn", grader: str = "bd-cnn") -> Comparison:
-    """Return the damage models of a repository on the pairs of a split, and its graders on their true footprints.
+    Args:
+        repository: its models of damage and of crops are asked.
+        runs: name of each run, and its model.
+        options: `data`, `split`, and the names of `finder` and `grader`.
 
     Raises:
         EvaluationError: there is no such model, or the split is empty.
         DataError: the folder of pairs cannot be read.
     """
-    pairs = of_split(read_pairs(data), split, data, "pair")
-    repository = scan(root)
+    pairs = of_split(read_pairs(options.data), options.split, options.data, "pair")
     stored = [model for model in repository.models.values() if model.card.task in (TASK, CROP_TASK)]
     with Bench(map(of_folder, stored)) as bench:
-        models = list(contestants(bench, repository, finder, grader))
-        if not models:
-            raise EvaluationError(f"{root} has no sound model of damage")
+        models = list(contestants(bench, repository, options.finder, options.grader))
         towns = [read_town(pair) for pair in pairs]
         graders = [choose(bench.engine, CROP_TASK, each.name) for each in stored if each.card.task == CROP_TASK]
-        graded = {model.name: measure_grader(bench, model, towns, split) for model in graders}
-        rows = [_measured(model, pairs) for model in models]
+        graded = {model.name: measure_grader(bench, model, towns, options.split) for model in graders}
+        rows = [_measured(model.model.name, model, pairs) for model in models]
+    for name, opened in runs:
+        if opened.models[0].card.task == TASK:
+            with Bench(opened.served) as bench:
+                [model] = opened.models
+                contestant = Contestant(model, predictor(bench, model), 0, model.card.network.parameters)
+                rows.append(_measured(f"{model.name} ({name})", contestant, pairs))
+    if not rows:
+        raise EvaluationError("there is no sound model of damage")
     value, baseline = best_constant(pairs)
     constant = Row(name=f"{CLASSES[value]} everywhere", metrics=metrics(baseline, len(CLASSES)))
+    buildings = {
+        **{name: figures.metrics for name, figures in graded.items()},
+        **{figures.baseline_name: figures.baseline for figures in graded.values()},
+    }
     return Comparison(
-        split=split,
-        pairs=len(pairs),
+        task=TASK,
+        split=options.split,
+        images=len(pairs),
         rows=(*rows, constant),
-        buildings={
-            **{name: figures.metrics for name, figures in graded.items()},
-            **{figures.baseline_name: figures.baseline for figures in graded.values()},
-        },
+        sections={_BUILDINGS: buildings} if buildings else {},
     )
 
 
@@ -107,16 +104,21 @@ def contestants(bench: Bench, repository: Repository, finder: str, grader: str) 
         yield Contestant(model, predictor(bench, model), size, parameters)
 
 
-def _measured(contestant: Contestant, pairs: Sequence[LabelledPair]) -> Row:
+def _measured(name: str, contestant: Contestant, pairs: Sequence[LabelledPair]) -> Row:
     """Return the row of a model. Shows its progress."""
-    name, timed = contestant.model.name, _Timed(contestant.predict)
+    timed = _Timed(contestant.predict)
     counts = count(timed, tqdm(pairs, desc=name, unit="pair", leave=False)).counts
+    figures = metrics(counts, len(contestant.model.card.classes))
+    if "pixel_accuracy" not in figures:
+        # A model of two classes is right about a pixel where it is right about buildings.
+        figures["pixel_accuracy"] = figures["localisation_accuracy"]
     return Row(
         name=name,
-        metrics=metrics(counts, len(contestant.model.card.classes)),
+        metrics=figures,
         seconds=median(timed.seconds),
         size=contestant.size,
         parameters=contestant.parameters,
+        training=None if len(contestant.model.parts) > 1 else contestant.model.card.training,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from export.task import BACKGROUND, ExportTask, ModelSpec, Tensors, Trained, as_named_in, label_specs
+from export.task import BACKGROUND, ExportTask, ModelSpec, Tensors, Trained, View, as_named_in, label_specs
 from gateway.repository.card import Card, ClassSpec, TensorSpec
 
 
@@ -143,6 +143,26 @@ TASK = ExportTask(
     models=DAMAGE,
     starts=False,
     draws=True,
-    command="compare",
+    view=View(
+        example="pair",
+        columns={
+            "localisation_f1": "localisation F1",
+            "localisation_iou": "IoU",
+            "no-damage_f1": "no-damage F1",
+            "minor-damage_f1": "minor-damage F1",
+            "major-damage_f1": "major-damage F1",
+            "destroyed_f1": "destroyed F1",
+            "damage_f1_harmonic_mean": "damage F1",
+            "xview2_score": "xView2 score",
+            "localisation_recall": "recall",
+            "pixel_accuracy": "accuracy",
+        },
+        shown=("localisation_f1", "damage_f1_harmonic_mean", "xview2_score"),
+        score="xview2_score",
+        note="Damage F1 is the harmonic mean of the four, over pixels of true buildings; recall is that of buildings; "
+        "accuracy is over all pixels.",
+        unit="a pair of 1024×1024 pixels",
+    ),
+    comparison="compare",
     integers="precision",
 )

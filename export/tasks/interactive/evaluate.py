@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -40,15 +41,20 @@ def evaluate(opened: Opened, data: Path, split: str) -> Report:
     objects = of_split(read_objects(data), split, data, "object")
     with Bench(opened.served) as bench:
         methods = [*tool_methods(bench), *(model_method(bench, model.name) for model in opened.models)]
-        results = {
-            method.name: traces(bench, method, tqdm(objects, desc=method.name, leave=False), MOST_CLICKS - method.first)
-            for method in methods
-        }
+        results: dict[str, Sequence[Trace]] = {}
+        seconds: dict[str, float] = {}
+        for method in methods:
+            shown = tqdm(objects, desc=method.name, leave=False)
+            before = len(bench.seconds)
+            results[method.name] = traces(bench, method, shown, MOST_CLICKS - method.first)
+            if taken := bench.seconds[before:]:
+                seconds[method.name] = median(taken)
     figures = {
         model.name: card_figures(split, results[model.name], _BASELINE_NAME, results[_BASELINE])
         for model in opened.models
     }
-    return Report(figures, table(results), partial(save_plot, results))
+    others = {name: metrics(found) for name, found in results.items() if name not in figures}
+    return Report(figures, table(results), partial(save_plot, results), seconds, others)
 
 
 def table(results: Results) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from export.task import BACKGROUND, ExportTask, ModelSpec, Tensors, Trained, as_named_in
+from export.task import BACKGROUND, ExportTask, ModelSpec, Tensors, Trained, View, as_named_in
 from gateway.repository.card import Card, ClassSpec, ClickSpec, TensorSpec
 
 FEATURES = ("features_1", "features_2", "features_3", "features_4")
@@ -202,5 +202,22 @@ CLICKED = (
 )
 
 TASK = ExportTask(
-    name="interactive", package="export.tasks.interactive", subject="clicks", models=CLICKED, pooled="interactive"
+    name="interactive",
+    package="export.tasks.interactive",
+    subject="clicks",
+    models=CLICKED,
+    pooled="interactive",
+    view=View(
+        example="object",
+        columns={
+            **{f"mean IoU after {clicks} clicks": f"IoU, {clicks} clicks" for clicks in (2, 3, 4, 5, 8)},
+            "clicks to IoU 0.85": "NoC@0.85",
+            "clicks to IoU 0.90": "NoC@0.90",
+            "share of objects at IoU 0.85 within 5 clicks": "at 0.85 within 5",
+        },
+        shown=("mean IoU after 3 clicks", "mean IoU after 5 clicks", "share of objects at IoU 0.85 within 5 clicks"),
+        score="mean IoU after 3 clicks",
+        note="Clicks are simulated; an object that never gets there counts 20.",
+        unit="one answer to clicks",
+    ),
 )

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +44,7 @@ def evaluate(opened: Opened, data: Path, split: str) -> Report:
     thresholds[panel.name] = panel.threshold
     order = dict.fromkeys((*names, panel.name))
     figures = {name: figures_of(asked, scores[name], thresholds[name], split) for name in order}
-    return Report(figures, table(figures))
+    return Report(figures, table(figures), seconds={panel.name: median(bench.seconds)})
 
 
 def scores_of(bench: Bench, panel: Panel, pictures: Iterable[Grey]) -> dict[str, Scores]:

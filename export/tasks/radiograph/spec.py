@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from export.task import ExportTask, ModelSpec, Tensors, as_named_in
+from export.task import ExportTask, ModelSpec, Tensors, View, as_named_in
 from gateway.repository.card import Card, ClassSpec, TensorSpec
 
 DISTANCE = TensorSpec(name="distance", dtype="float32", shape=(1,))
@@ -98,6 +98,20 @@ TASK = ExportTask(
     name="radiograph",
     package="export.tasks.radiograph",
     subject="radiographs",
+    view=View(
+        example="radiograph",
+        columns={
+            "precision": "precision",
+            "recall": "recall",
+            "f1": "F1",
+            "accuracy": "accuracy",
+            "auc": "AUC",
+            "specificity": "specificity",
+        },
+        shown=("accuracy", "recall", "f1"),
+        score="auc",
+        note="Precision, recall and F1 are those of COVID-19 at each model's threshold.",
+    ),
     models=RADIOGRAPHS,
     size=224,
     threshold=THRESHOLD,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 from tqdm import tqdm
@@ -48,7 +49,7 @@ def evaluate(opened: Opened, data: Path, split: str) -> Report:
         baseline=metrics(baseline, names),
         confusion=tuple(tuple(int(cell) for cell in row) for row in counts),
     )
-    return Report({model.name: figures}, report(figures, names))
+    return Report({model.name: figures}, report(figures, names), seconds={model.name: median(bench.seconds)})
 
 
 def count(bench: Bench, model: Model, photos: Iterable[LabelledPhoto]) -> Matrix:

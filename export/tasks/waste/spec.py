@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from export.task import BACKGROUND, Classes, ExportTask, ModelSpec, Tensors, Trained, as_named_in, label_specs
+from export.task import BACKGROUND, Classes, ExportTask, ModelSpec, Tensors, Trained, View, as_named_in, label_specs
 from gateway.repository.card import Card, ClassSpec, ResizeSpec, TensorSpec
 
 MULTIPLE = 32
@@ -92,6 +92,8 @@ LABEL_SETS: dict[str, Classes] = {
 }
 """Name → classes with their colours. The three of ZeroWaste differ in colours alone."""
 
+_PER_CLASS = {"iou": "IoU", "accuracy": "recall"}
+
 _LICENCE = "Non-commercial research use only (learnt from WoosongVision's photographs, CC BY 4.0)"
 _USE = "Research demonstration of outlining waste on photographs. Not for operational use."
 _LIMITATIONS = (
@@ -154,5 +156,17 @@ TASK = ExportTask(
     subject="waste",
     models=WASTE,
     label_sets=LABEL_SETS,
+    view=View(
+        example="photograph",
+        columns={
+            "miou": "mIoU",
+            "miou_without_background": "mIoU of waste",
+            "pixel_accuracy": "pixel accuracy",
+            **{f"{spec.name}_{kind}": f"{spec.name} {said}" for kind, said in _PER_CLASS.items() for spec in BAGS[1:]},
+        },
+        shown=("miou", "pixel_accuracy"),
+        score="miou",
+        note="Pixels of all photographs count together; mIoU counts the background.",
+    ),
     command="features",
 )

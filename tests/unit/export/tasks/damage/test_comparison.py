@@ -92,23 +92,25 @@ def test_figures_are_those_counted_by_hand(
     told = capsys.readouterr().out
     document = json.loads(out.read_text())
     rows = {row["name"]: row for row in document["rows"]}
+    [buildings] = document["sections"].values()
     assert list(rows) == ["bd-fcn", "bd-pixels", "fused", "no-damage everywhere"]
     # 4 houses of 900 pixels, 180 of which are not labelled.
     located = 2 * 3420 / (3420 + 3600)
     for name in ("bd-fcn", "fused"):
         assert rows[name]["metrics"]["localisation_f1"] == pytest.approx(located)
     assert "xview2_score" not in rows["bd-fcn"]["metrics"]
+    assert rows["bd-fcn"]["metrics"]["pixel_accuracy"] == pytest.approx(1 - 180 / (160 * 320))
     fused = rows["fused"]["metrics"]
     assert fused["damage_f1_harmonic_mean"] == pytest.approx(harmonic_mean([1] * 4))
     assert fused["xview2_score"] == pytest.approx(0.3 * located + 0.7 * harmonic_mean([1] * 4))
     assert fused["pixel_accuracy"] == pytest.approx(1 - 180 / (160 * 320))
     assert rows["fused"]["seconds"] > 0
     assert rows["no-damage everywhere"]["seconds"] is None
-    assert document["buildings"]["bd-cnn"]["accuracy"] == 1
-    assert document["buildings"]["no-damage for every building"]["accuracy"] == 0.25
+    assert buildings["bd-cnn"]["accuracy"] == 1
+    assert buildings["no-damage for every building"]["accuracy"] == 0.25
     lines = told.splitlines()
     assert lines[0].startswith("| model | localisation F1 | IoU |")
-    assert {line.count("|") for line in lines[:6]} == {14}
+    assert {line.count("|") for line in lines[:6]} == {16}
     [fcn] = [line for line in lines if line.startswith("| bd-fcn")]
     assert fcn.split(" | ")[1:8] == [f"{located:.3f}", f"{located / (2 - located):.3f}", *["–"] * 5]
     assert sum("×1.00" in line for line in lines) == 1
