@@ -21,6 +21,8 @@ from export.verify import verify, verify_source
 from gateway.repository.store import scan
 from tests.support.checkpoints import untrained
 
+pytestmark = [pytest.mark.processors, pytest.mark.training]
+
 TINY = SliceRecipe(
     network="ct_lite0",
     name="tiny",

@@ -28,7 +28,7 @@ from export.training.recipe import RunOptions
 from export.verify import verify, verify_source
 from gateway.repository.store import scan
 
-pytestmark = pytest.mark.processors
+pytestmark = [pytest.mark.processors, pytest.mark.training]
 
 TINY = LandRecipe(
     network="land_hrnet",

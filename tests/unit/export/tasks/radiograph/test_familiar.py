@@ -21,7 +21,7 @@ from gateway.repository.store import scan
 from gateway.vision.radiographs import to_tile
 from tests.support.checkpoints import FILM_SIZE, checkpoint
 
-pytestmark = pytest.mark.processors
+pytestmark = [pytest.mark.processors, pytest.mark.training]
 
 
 def test_what_is_far_in_directions_that_vary_little_is_far() -> None:
