@@ -364,8 +364,9 @@ class FakeGateway:
                 shown = request.url.params.get("saliency_class", "NORMAL") if wanted else None
                 return httpx.Response(200, json=RADIOGRAPH | {"pictures": drawn, "saliency_class": shown})
             case "/v1/waste":
+                pictures = {"label_map": label_map_png(), "overlay": b"overlay"}
                 wanted = request.url.params.get_list("include")
-                drawn = {name: b64encode(name.encode()).decode() for name in wanted}
+                drawn = {name: b64encode(pictures[name]).decode() for name in wanted}
                 return httpx.Response(200, headers=HEADERS, json=WASTE | {"pictures": drawn})
         return problem(404, "route-not-found")
 
