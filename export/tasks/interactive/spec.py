@@ -202,5 +202,10 @@ CLICKED = (
 )
 
 TASK = ExportTask(
-    name="interactive", package="export.tasks.interactive", subject="clicks", models=CLICKED, pooled="interactive"
+    name="interactive",
+    package="export.tasks.interactive",
+    subject="clicks",
+    models=CLICKED,
+    pooled="interactive",
+    command="robustness",
 )
