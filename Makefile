@@ -16,7 +16,7 @@ RESULTS ?= build/load
 PYTHON ?= $(or $(shell for python in python3.14 python3.13 python3.12 python3.11 python3; do \
 	$$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$python && break; \
 	done),python3)
-# NVIDIA's wheel of the server needs NumPy 1, which ends at Python 3.12.
+# NVIDIA's wheel of the server needs NumPy 1, which ends at Python 3.12; Label Studio's packages have wheels up to there.
 TRITON_PYTHON ?= $(or $(shell for python in python3.12 python3.11; do \
 	$$python -c 'import ensurepip' >/dev/null 2>&1 && echo $$python && break; done),$(PYTHON))
 
@@ -26,6 +26,7 @@ TRITON := .venv/triton
 PERF := .venv/perf
 JOB_SERVERS := .venv/job-servers
 PLUGINS := .venv/plugins
+ADAPTERS := .venv/adapters
 PEERS := .venv/peers
 # Docker's or Podman's compose.
 COMPOSE ?= $(or $(shell docker compose version >/dev/null 2>&1 && echo docker compose),podman-compose)
@@ -51,7 +52,7 @@ PROCESSORS := processors-as-is processors-avx2 processors-avx512 processors-olde
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve triton pacs pacs-test jobs-test test training-test coverage test-qgis test-processors $(PROCESSORS) compose deploy-test check format bench bench-peers regression load soak fuzz perf plugins console-vendor clean lock
+.PHONY: help serve triton pacs pacs-test jobs-test adapters-test test training-test coverage test-qgis test-processors $(PROCESSORS) compose deploy-test check format bench bench-peers regression load soak fuzz perf plugins console-vendor clean lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +75,10 @@ pacs-test: $(DEV)/.project ## Go once around such an Orthanc: read, segment, sto
 jobs-test: $(DEV)/.project ## Run jobs on a real Temporal and a real S3, and kill all of it in turn (skipped where they cannot be had)
 	@$(MAKE) --no-print-directory --silent $(JOB_SERVERS)/.locked || echo 'Temporal or SeaweedFS cannot be had here; their tests are skipped'
 	@PATH=$(CURDIR)/$(JOB_SERVERS)/bin:$$PATH OMP_NUM_THREADS=1 $(DEV)/bin/python -m pytest -q -rs tests/jobs
+
+adapters-test: $(DEV)/.project ## Run the adapters in Label Studio, CVAT's command, napari and LabelMe (1.9 GB; skipped where they cannot be had)
+	@$(MAKE) --no-print-directory --silent $(ADAPTERS)/.locked || echo 'The tools cannot be had here; their tests are skipped'
+	@OMP_NUM_THREADS=1 $(DEV)/bin/python -m pytest -q -rs --durations=5 tests/e2e/test_adapters.py
 
 test: check ## Run every check and every test, but for what trains and exports networks
 	@$(MAKE) --no-print-directory perf || echo 'perf_analyzer cannot be had here; its test is skipped'
@@ -226,6 +231,12 @@ $(PEERS)/%/.locked: $(LOCKS)/peers/%.txt | $(DEV)/.locked
 	@$*/bin/python $(PIP) $(PROJECT_ITSELF)
 	@touch $@
 
+$(ADAPTERS)/.locked: override PYTHON := $(TRITON_PYTHON)
+$(ADAPTERS)/.locked: $(LOCKS)/adapters.txt | $(DEV)/.locked
+	$(new-environment)
+	@$(DEV)/bin/uv pip install --quiet --compile-bytecode --python $(@D)/bin/python --require-hashes -r $<
+	@touch $@
+
 $(DEPLOY)/.locked: $(LOCKS)/deploy.txt | $(DEV)/.locked
 	$(new-environment)
 	@$(DEV)/bin/uv pip install --quiet --python $(@D)/bin/python --require-hashes -r $<
@@ -297,6 +308,7 @@ lock: $(DEV)/.locked ## Pin the dependencies again (UPGRADE=--upgrade takes newe
 	$(COMPILE) pyproject.toml $(SERVED) --extra cpu -c $(LOCKS)/serve.txt -o $(LOCKS)/image.txt
 	$(COMPILE) pyproject.toml $(SERVED) --extra gpu -c $(LOCKS)/serve.txt -o $(LOCKS)/image-gpu.txt
 	$(COMPILE_FOR) --python-platform x86_64-manylinux_2_35 $(LOCKS)/deploy.in -o $(LOCKS)/deploy.txt
+	$(COMPILE_FOR) --python-platform x86_64-manylinux_2_35 $(LOCKS)/adapters.in -o $(LOCKS)/adapters.txt
 	$(COMPILE) --no-deps $(LOCKS)/helm.in -o $(LOCKS)/helm.txt
 	$(COMPILE_FOR) --python-platform x86_64-manylinux_2_35 $(LOCKS)/triton.in -o $(LOCKS)/triton.txt
 	$(COMPILE) --no-deps $(LOCKS)/perf.in -o $(LOCKS)/perf.txt

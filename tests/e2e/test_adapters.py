@@ -1,7 +1,8 @@
-"""The adapters against a real gateway, called as the tools call them; with the tools' own libraries where they are."""
+"""The adapters against a real gateway, called as the tools call them; and from inside the tools where these are."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -10,9 +11,10 @@ import socket
 import subprocess
 import threading
 import time
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from contextlib import suppress
+from ctypes.util import find_library
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +22,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from maskgate_client import Client, Prompt
+from maskgate_client import Client, Dataset, Prompt
 from maskgate_cvat import main as interactor
 from maskgate_label_studio.backend import Backend
 from maskgate_label_studio.brush import decode
@@ -44,9 +46,49 @@ CONFIG = """<View><Image name="image" value="$image"/>
 <RectangleLabels name="box" toName="image" smart="true"><Label value="Object"/></RectangleLabels></View>"""
 
 
+TOOLS = ROOT / ".venv" / "adapters" / "bin"
+XVFB = shutil.which("xvfb-run")
+# What Qt loads to open a window; with `offscreen` in its place OpenGL is there at times alone.
+WINDOWED = [find_library(name) for name in ("GL", "xcb-icccm", "xcb-keysyms", "xcb-xinerama", "xkbcommon-x11")]
+tools = pytest.mark.skipif(not (TOOLS / "python").exists(), reason="the tools are not installed: make adapters-test")
+
+
+def inside(tool: str, asked: dict[str, Any], home: Path, *before: str) -> dict[str, Any]:
+    """Return what `tests.support.inside_tools` tells, run inside a tool."""
+    command = [*before, str(TOOLS / "python"), str(ROOT / "tests/support/inside_tools.py"), tool]
+    paths = os.pathsep.join(str(ROOT / each) for each in ("clients/adapters", "clients/python/src"))
+    # napari keeps settings at home.
+    environment = os.environ | {"PYTHONPATH": paths, "HOME": str(home)}
+    ran = subprocess.run(
+        command, env=environment, input=json.dumps(asked), capture_output=True, text=True, timeout=300, check=False
+    )
+    assert ran.returncode == 0, (ran.stdout + ran.stderr)[-3000:]
+    # xvfb-run mixes both streams.
+    told: dict[str, Any] = json.loads(next(line for line in ran.stdout.splitlines() if line.startswith("{")))
+    return told
+
+
+def read(picture: str) -> Any:
+    return np.asarray(Image.open(io.BytesIO(b64decode(picture))))
+
+
+def address(client: Client) -> str:
+    return str(client._http.base_url)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    path.write_bytes(FILE)
+    return path
+
+
 @pytest.fixture(scope="module")
-def client() -> Iterator[Client]:
-    with gateway(ROOT / "model_repository") as process, Client(process.address) as client:
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    models = tmp_path_factory.mktemp("models")
+    for name in ("click-lite0", "click-lite0-encoder", "waste-fanet"):
+        shutil.copytree(ROOT / "model_repository" / name, models / name)
+    with gateway(models) as process, Client(process.address) as client:
         yield client
 
 
@@ -160,25 +202,27 @@ class TestCvat:
         status, answer = interact(client, **asked)
         assert (status, list(answer)) == (400, ["error"])
 
-    def test_its_sdk_takes_masks_and_polygons(self, client: Client, found: Any) -> None:
-        pytest.importorskip("cvat_sdk", reason="cvat-sdk is not installed")
-        from cvat_sdk.masks import decode_mask
-        from maskgate_cvat.function import Clicks, Waste, create
-
-        clicks = Clicks.of(client, None)
-        frame = clicks.preprocess_image(None, Image.fromarray(PIXELS))
-        box = (BOX[:2], BOX[2:])
-        (shape,) = clicks.detect(None, frame, SimpleNamespace(pos_points=[], neg_points=[], bounding_box=box))
-        np.testing.assert_array_equal(decode_mask(shape.points, image_width=160, image_height=120), found.mask)
-        waste = Waste.of(client, "waste-fanet")
-        assert {label.name for label in waste.spec.labels} == {"general_trashbag", "other_trashbag"}
-        for piece in waste.detect(SimpleNamespace(conf_threshold=None), Image.fromarray(PIXELS)):
-            assert len(piece.points) >= 6
-        with pytest.raises(ValueError, match="no function"):
-            create("tea", str(client._http.base_url))
-        made = create("clicks", str(client._http.base_url))
-        made.client.close()
-        assert isinstance(made, Clicks)
+    @tools
+    def test_its_own_drivers_run_the_functions(self, client: Client, found: Any, photo: Path) -> None:
+        x0, y0, x1, y1 = BOX
+        prompts: list[dict[str, Any]] = [
+            {"obj_bbox": [[x0, y0], [x1, y1]]},
+            {"pos_points": [[80.7, 60.2]], "neg_points": [[52.5, 32.5]], "obj_bbox": [[x0, y0], [x1, y1]]},
+            {"neg_points": [[52.5, 32.5]]},
+        ]
+        function = ROOT / "clients/adapters/maskgate_cvat/function.py"
+        asked = {"url": address(client), "image": str(photo), "function": str(function), "prompts": prompts}
+        told = inside("cvat", asked, photo.parent)
+        assert told["fields"] == {"min_pos_points": 0, "min_neg_points": 0, "startswith_box_optional": True}
+        assert told["kinds"] == ["mask", "mask"]
+        [boxed], [clicked], nothing = ([read(mask) > 0 for mask in masks] for masks in told["masks"])
+        assert nothing == []
+        np.testing.assert_array_equal(boxed, found.mask)
+        assert (clicked[60, 80], clicked[32, 52]) == (True, False)
+        assert set(told["labels"]) == {"general_trashbag", "other_trashbag"}
+        for shape in told["shapes"]:
+            assert shape["label"] in told["labels"].values()
+            assert len(shape["points"]) >= 6
 
 
 class TestNapari:
@@ -186,21 +230,40 @@ class TestNapari:
         x0, y0, x1, y1 = BOX
         corners = np.array([[y0, x0], [y0, x1 - 1], [y1 - 1, x1 - 1], [y1 - 1, x0]], np.float64)
         nothing = np.empty((0, 2))
-        labels = segment(PIXELS, [corners], nothing, nothing, str(client._http.base_url))
+        labels = segment(PIXELS, [corners], nothing, nothing, address(client))
         np.testing.assert_array_equal(labels > 0, found.mask)
-        beside = segment(
-            PIXELS, [corners], np.array([[60.0, 80.0]]), np.array([[32.0, 52.0]]), str(client._http.base_url)
-        )
+        beside = segment(PIXELS, [corners], np.array([[60.0, 80.0]]), np.array([[32.0, 52.0]]), address(client))
         assert (beside[60, 80], beside[32, 52]) == (1, 0)
 
-    def test_its_widget_is_napari_s(self) -> None:
-        pytest.importorskip("napari", reason="napari is not installed")
-        from maskgate_napari.widget import cut_out
+    @tools
+    @pytest.mark.skipif(None in (XVFB, *WINDOWED), reason="no window for napari: .ci/run adapters-test installs xvfb")
+    def test_its_widget_runs_in_a_window(self, client: Client, found: Any, photo: Path) -> None:
+        x0, y0, x1, y1 = BOX
+        corners = [[y0, x0], [y0, x1 - 1], [y1 - 1, x1 - 1], [y1 - 1, x0]]
+        manifest = ROOT / "clients/adapters/maskgate_napari/napari.yaml"
+        asked = {"url": address(client), "image": str(photo), "manifest": str(manifest), "corners": corners}
+        told = inside("napari", asked | {"points": [[60, 80]], "scale": 0.25}, photo.parent, str(XVFB), "-a")
+        assert told["names"] == ["photo", "boxes", "points", "objects of photo"]
+        assert (told["layer"], told["scale"]) == ("Labels", [0.25, 0.25])
+        labels = read(told["labels"])
+        assert set(np.unique(labels)) == {0, 1}
+        clicked = client.segment(FILE, Prompt(box=BOX, positive=[(80, 60)])).objects[0]
+        np.testing.assert_array_equal(labels > 0, clicked.mask)
 
-        assert {"image", "boxes", "points"} <= set(cut_out().asdict())
+
+@tools
+def test_labelme_opens_what_was_exported(client: Client, photo: Path) -> None:
+    report = client.segment(FILE, Prompt(box=BOX), Prompt(box=(5, 5, 40, 25)))
+    dataset = Dataset()
+    dataset.add(photo, report, labels=["square", "ground"])
+    [file] = dataset.save(photo.parent / "labelme", "labelme")
+    told = inside("labelme", {"file": str(file)}, photo.parent)
+    assert {"square"} <= set(told["labels"]) <= {"square", "ground"}
+    # LabelMe draws the border of polygons too.
+    assert (read(told["instances"]) == 1).sum() == pytest.approx(report.objects[0].area, rel=0.1)
 
 
-STUDIO = shutil.which("label-studio")
+STUDIO = TOOLS / "label-studio"
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -247,9 +310,10 @@ def studio(tmp_path: Path) -> Iterator[httpx.Client]:
         process.wait(30)
 
 
-@pytest.mark.skipif(STUDIO is None, reason="label-studio is not installed")
-def test_label_studio_itself_is_answered(studio: httpx.Client, client: Client, found: Any) -> None:
-    server = serve(Backend(client, fetcher(str(studio.base_url), TOKEN)), "127.0.0.1", 0)
+@tools
+def test_label_studio_itself_is_answered(studio: httpx.Client, client: Client, found: Any, tmp_path: Path) -> None:
+    ours = Backend(client, fetcher(str(studio.base_url), TOKEN))
+    server = serve(ours, "127.0.0.1", 0)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
@@ -268,7 +332,16 @@ def test_label_studio_itself_is_answered(studio: httpx.Client, client: Client, f
         drawn = {"task": task_id, "context": {"result": [rectangle()]}}
         answer = studio.post(f"/api/ml/{backend.json()['id']}/interactive-annotating", json=drawn)
         (region,) = answer.json()["data"]["result"]
-        np.testing.assert_array_equal(decode(region["value"]["rle"], 120, 160), found.mask)
+        asked = {"rle": region["value"]["rle"], "height": 120, "width": 160}
+        np.testing.assert_array_equal(read(inside("label_studio", asked, tmp_path)["mask"]) > 0, found.mask)
+        # Accepted, and predictions of all tasks at once.
+        saved = studio.post(f"/api/tasks/{task_id}/annotations/", json={"result": [region]})
+        assert saved.status_code == 201, saved.text
+        everything = {"selectedItems": {"all": True, "excluded": []}}
+        asking = {"id": "retrieve_tasks_predictions", "project": number}
+        assert studio.post("/api/dm/actions", params=asking, json=everything).status_code == 200
+        [prediction] = studio.get("/api/predictions/", params={"task": task_id}).json()
+        assert prediction["model_version"] == ours.setup({})["model_version"]
     finally:
         server.shutdown()
         thread.join()

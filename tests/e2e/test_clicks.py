@@ -207,13 +207,16 @@ def test_the_command_saves_what_one_request_answers(
 ) -> None:
     path = tmp_path / "photo.png"
     path.write_bytes(IMAGE)
-    shown = ["--box", "48,28,112,92", "--click", "80,60", "--not", "60,40", "--coco", "--json"]
+    shown = ["--box", "48,28,112,92", "--click", "80,60", "--not", "60,40", "--export", "coco-rle", "--json"]
     assert main(["segment", str(path), *shown, "--out", str(tmp_path), "--url", server.address]) == 0
     with Client(server.address) as client:
         report = client.segment(IMAGE, Prompt(box=BOX, positive=[(80, 60)], negative=[(60, 40)]), include=["coco"])
     np.testing.assert_array_equal(decode((tmp_path / "photo_mask.png").read_bytes()), report.instance_map())
     assert decode((tmp_path / "photo_overlay.png").read_bytes()).shape == PIXELS.shape
-    assert json.loads((tmp_path / "photo_coco.json").read_text()) == report.coco
+    exported = json.loads((tmp_path / "coco-rle" / "annotations.json").read_text())
+    assert report.coco is not None
+    assert exported["annotations"] == report.coco["annotations"]
+    assert [image["file_name"] for image in exported["images"]] == ["photo.png"]
     (line,) = json.loads(capsys.readouterr().out)["objects"]
     assert line["area"] == report.objects[0].area
     outside = ["segment", str(path), "--click", "500,5", "--out", str(tmp_path / "none"), "--url", server.address]

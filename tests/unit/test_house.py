@@ -22,7 +22,7 @@ HASHED = tuple(
     f"{name}.txt"
     for name in (
         *("build", "serve", "jobs", "dev", "triton", "perf", "job-servers"),
-        *("image", "image-gpu", "deploy", "helm"),
+        *("image", "image-gpu", "deploy", "helm", "adapters"),
     )
 )
 PIN = re.compile(r"(?P<name>[a-z0-9-]+)==(?P<version>[0-9][0-9a-z.]*)( ; (?P<marker>.+))?")

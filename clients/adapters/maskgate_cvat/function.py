@@ -5,7 +5,6 @@ Labels of the task are the names of the model's classes, or for clicks whatever 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -16,12 +15,13 @@ from maskgate_client import DEFAULT_URL, Client, Prompt
 from PIL.Image import Image
 
 
-@dataclass(frozen=True)
+# CVAT does not register the file as a module, which data classes would look themselves up in.
 class Waste:
     """Finds waste on photographs: a polygon per piece."""
 
-    client: Client
-    spec: Any
+    def __init__(self, client: Client, spec: Any) -> None:
+        """Take a client, and what CVAT is told of the labels."""
+        self.client, self.spec = client, spec
 
     @classmethod
     def of(cls, client: Client, model: str) -> Waste:
@@ -39,26 +39,29 @@ class Waste:
         ]
 
 
-@dataclass(frozen=True)
 class Clicks:
     """Cuts out what is clicked on or boxed: a mask. The image goes with each request; the gateway keeps nothing."""
 
-    client: Client
-    model: str | None
-    spec: Any
+    def __init__(self, client: Client, model: str | None, spec: Any) -> None:
+        """Take a client, the model for clicks (None: the gateway's default), and what CVAT is told of prompts."""
+        self.client, self.model, self.spec = client, model, spec
 
     @classmethod
     def of(cls, client: Client, model: str | None) -> Clicks:
         """Return the function."""
-        return cls(client, model, cvat.InteractionFunctionSpec(min_pos_points=0, min_neg_points=0))
+        # Without a number of boxes CVAT would let nobody draw one.
+        spec = cvat.InteractionFunctionSpec(min_pos_points=0, min_neg_points=0, min_bounding_boxes=0)
+        return cls(client, model, spec)
 
     def preprocess_image(self, context: Any, image: Image) -> bytes:
         """Return the frame as the gateway takes it."""
         return _png(image)
 
     def detect(self, context: Any, image: bytes, prompts: Any) -> list[Any]:
-        """Return the mask of what the prompts show; nothing where nothing is found."""
+        """Return the mask of what the prompts show; nothing where they show or the model finds nothing."""
         box = prompts.bounding_box
+        if box is None and not prompts.pos_points:
+            return []
         prompt = Prompt(
             box=None if box is None else [*box[0], *box[1]],
             positive=[_pixel(point) for point in prompts.pos_points],

@@ -207,6 +207,7 @@ TASK = ExportTask(
     subject="clicks",
     models=CLICKED,
     pooled="interactive",
+    command="robustness",
     view=View(
         example="object",
         columns={

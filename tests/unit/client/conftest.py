@@ -385,8 +385,9 @@ class FakeGateway:
                 drawn = {name: b64encode(name.encode()).decode() for name in request.url.params.get_list("include")}
                 return httpx.Response(200, headers=HEADERS, json=LAND | {"pictures": drawn})
             case "/v1/waste":
+                pictures = {"label_map": label_map_png(), "overlay": b"overlay"}
                 wanted = request.url.params.get_list("include")
-                drawn = {name: b64encode(name.encode()).decode() for name in wanted}
+                drawn = {name: b64encode(pictures[name]).decode() for name in wanted}
                 return httpx.Response(200, headers=HEADERS, json=WASTE | {"pictures": drawn})
         return problem(404, "route-not-found")
 

@@ -11,6 +11,8 @@ with Client("http://127.0.0.1:8080") as client:
         found.mask  # bool (height, width)
 """
 
+from maskgate_client.annotations.dataset import Dataset
+from maskgate_client.annotations.maps import NotGeoreferencedError
 from maskgate_client.answers import (
     ClassShare,
     LabelMapReport,
@@ -101,6 +103,7 @@ __all__ = [
     "CtSlice",
     "DamageMap",
     "DamageReport",
+    "Dataset",
     "District",
     "DistrictClass",
     "DistrictRoads",
@@ -125,6 +128,7 @@ __all__ = [
     "MaskgateError",
     "ModelCard",
     "ModelStatus",
+    "NotGeoreferencedError",
     "ObjectMask",
     "Origin",
     "PacsSeries",

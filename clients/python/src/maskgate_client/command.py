@@ -23,7 +23,8 @@ from maskgate_client.progress import Progress, Tell
 IN_FLIGHT = 3
 """Requests on their way at once: enough to keep a gateway busy while files are read and written."""
 
-_IMAGES = (".png", ".jpg", ".jpeg")
+IMAGES = (".png", ".jpg", ".jpeg")
+"""Endings of images in folders."""
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -93,8 +94,8 @@ def share(text: str) -> float:
     return value
 
 
-def images_in(path: Path) -> list[Input]:
-    """Return the image files that `path` names: itself, or those of a folder, in the order of their names.
+def images_in(path: Path, endings: Sequence[str] = IMAGES) -> list[Input]:
+    """Return the image files that `path` names: itself, or those of a folder by their endings, in the order of names.
 
     Two of one stem are told apart by their endings.
 
@@ -104,9 +105,9 @@ def images_in(path: Path) -> list[Input]:
     """
     if not path.is_dir():
         return [Input(path, path.resolve().stem)]
-    paths = sorted(each for each in path.iterdir() if each.suffix.lower() in _IMAGES and each.is_file())
+    paths = sorted(each for each in path.iterdir() if each.suffix.lower() in endings and each.is_file())
     if not paths:
-        raise MisuseError(f"no images in {path}: files are found by the endings {', '.join(_IMAGES)}")
+        raise MisuseError(f"no images in {path}: files are found by the endings {', '.join(endings)}")
     stems = Counter(each.stem for each in paths)
     return [Input(each, each.stem if stems[each.stem] == 1 else each.name) for each in paths]
 

@@ -9,8 +9,10 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import rasterio
 from maskgate_client.cli import main
 from maskgate_client.images import png_bytes
+from PIL import Image
 
 
 def photo(folder: Path) -> Path:
@@ -70,8 +72,77 @@ def test_an_object_as_json_and_for_coco(gateway: Any, tmp_path: Path, capsys: py
     assert main(command, transport=gateway.transport) == 0
     line = json.loads(capsys.readouterr().out)
     assert line["objects"] == [{"box": [1, 0, 4, 3], "area": 7, "score": 0.75}]
-    assert line["files"][-1] == str(tmp_path / "my photo_coco.json")
-    assert json.loads((tmp_path / "my photo_coco.json").read_text()) == {"images": [{"id": 1}]}
+    coco = json.loads((tmp_path / "coco" / "annotations.json").read_text())
+    assert [image["file_name"] for image in coco["images"]] == ["my photo.png"]
+    assert [each["name"] for each in coco["categories"]] == ["object"]
+    assert [each["bbox"] for each in coco["annotations"]] == [[1, 0, 3, 3]]
+
+
+def test_a_dataset_has_the_callers_names_and_categories(
+    gateway: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, out = tmp_path / "boxes.json", tmp_path / "out"
+    images = [{"id": 7, "file_name": "train/b.png"}, {"id": 9, "file_name": "train/a.png"}]
+    annotations = [{"image_id": image, "bbox": [0, 0, 2, 1], "category_id": 40 + image} for image in (7, 9)]
+    categories = [{"id": 47, "name": "cat"}, {"id": 49, "name": "dog"}]
+    file.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    command = ["segment", str(photos(tmp_path)), "--boxes", str(file), "--out", str(out)]
+    exports = [word for kind in ("coco-rle", "yolo", "voc", "labelme") for word in ("--export", kind)]
+    assert main([*command, *exports], transport=gateway.transport) == 0
+    coco = json.loads((out / "coco-rle" / "annotations.json").read_text())
+    names = {image["id"]: image["file_name"] for image in coco["images"]}
+    found = [(names[each["image_id"]], each["category_id"]) for each in coco["annotations"]]
+    assert found == [("train/a.png", 49), ("train/b.png", 47)]
+    assert coco["categories"] == [each | {"supercategory": ""} for each in categories]
+    assert (out / "yolo" / "labels" / "b.txt").read_text().startswith("0 ")
+    assert "Exported" in capsys.readouterr().out
+    # Before anything is sent.
+    gateway.requests.clear()
+    for path in out.glob("*.*"):
+        path.unlink()
+    assert main([*command, "--export", "voc"], transport=gateway.transport) == 1
+    assert "is there already; --force replaces it" in capsys.readouterr().err
+    assert not gateway.requests
+
+
+def test_labels_are_those_of_the_table_of_a_prompt_or_of_all(gateway: Any, tmp_path: Path) -> None:
+    file = tmp_path / "boxes.csv"
+    file.write_text("image,x0,y0,x1,y1,label\na.png,0,0,2,1,cat\nb.png,0,0,2,1,\n")
+    shown = ["--boxes", str(file), "--label", "thing"]
+    assert (
+        main(
+            ["segment", str(photos(tmp_path)), *shown, "--coco", "--out", str(tmp_path / "one")],
+            transport=gateway.transport,
+        )
+        == 0
+    )
+    prompt = '{"box": [0, 0, 2, 2], "label": "cup"}'
+    command = ["segment", str(photo(tmp_path)), "--prompt", prompt, "--coco", "--out", str(tmp_path / "two")]
+    assert main(command, transport=gateway.transport) == 0
+    labels = [
+        [each["name"] for each in json.loads((tmp_path / out / "coco" / "annotations.json").read_text())["categories"]]
+        for out in ("one", "two")
+    ]
+    assert labels == [["cat", "thing"], ["cup"]]
+
+
+def test_a_tiff_is_sent_as_png_and_told_in_degrees(
+    gateway: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "scene.tif"
+    Image.new("RGB", (4, 3)).save(path)
+    command = ["segment", str(path), "--click", "1,1", "--export", "geojson", "--out", str(tmp_path)]
+    assert main(command, transport=gateway.transport) == 2
+    assert "nothing says where it lies" in capsys.readouterr().err
+    assert not gateway.requests
+    profile = {"driver": "GTiff", "height": 3, "width": 4, "count": 3, "dtype": "uint8", "crs": "EPSG:4326"}
+    with rasterio.open(path, "w", **profile, transform=rasterio.Affine(0.1, 0, 10, 0, -0.1, 50)) as file:
+        file.write(np.zeros((3, 3, 4), np.uint8))
+    assert main(command, transport=gateway.transport) == 0
+    assert b"Content-Type: image/png" in gateway.requests[0].read()
+    [feature] = json.loads((tmp_path / "geojson" / "scene.geojson").read_text())["features"]
+    x, y = np.array(feature["geometry"]["coordinates"][0]).T
+    assert (x.min(), y.max()) == pytest.approx((10.1, 50))
 
 
 def test_an_object_that_is_not_found_is_said(gateway: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -156,3 +156,15 @@ def test_a_bar_shows_how_many_are_done(gateway: Any, tmp_path: Path, monkeypatch
     photos = folder_of(tmp_path / "photos", "a.png", "b.png")
     assert main(["waste", str(photos), "--out", str(tmp_path / "waste")], transport=gateway.transport) == 0
     assert "2/2" in terminal.getvalue()
+
+
+def test_pieces_become_a_dataset(gateway: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photo = tmp_path / "one.jpg"
+    photo.write_bytes(PHOTO)
+    command = ["waste", str(photo), "--export", "coco", "--out", str(tmp_path / "out")]
+    assert main(command, transport=gateway.transport) == 0
+    coco = json.loads((tmp_path / "out" / "coco" / "annotations.json").read_text())
+    [piece] = coco["annotations"]
+    assert [coco["categories"][0]["name"], piece["bbox"]] == ["cardboard", [1, 1, 2, 1]]
+    assert f"Exported {tmp_path / 'out' / 'coco'}" in capsys.readouterr().out
+    assert main([*command, "--force", "--export", "geojson"], transport=gateway.transport) == 2

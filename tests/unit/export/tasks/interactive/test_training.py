@@ -199,6 +199,31 @@ def test_a_repository_is_measured_beside_the_tools(
     assert plot.stat().st_size > 0
 
 
+def test_methods_are_measured_at_any_scale_and_in_any_box(
+    objects: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_trivial_interactive(tmp_path / "models")
+    page, methods = tmp_path / "page.html", ["box", "click-lite0", "dextr"]
+    command = ["benchmark", str(tmp_path / "models"), "--data", str(objects), "--objects", "1", "--scales", "2", "1"]
+    assert main([*command, "--methods", *methods, "--report", str(page)]) == 0
+    said = capsys.readouterr().out
+    tables = [
+        [line.split(" | ") for line in part.splitlines()[4:] if line.startswith("| ")]
+        for part in said.split("### ")[1:]
+    ]
+    assert [[row[0].removeprefix("| ") for row in table] for table in tables[:3]] == [methods] * 3
+    # A box is as good on an enlarged photograph, and worse where it is loose; DEXTR takes none.
+    [enlarged] = [row[1:3] for row in tables[2] if row[0] == "| box"]
+    assert float(enlarged[0]) == pytest.approx(float(enlarged[1]), abs=0.02)
+    drawn = {row[1]: float(row[2]) for row in tables[3] if row[0] == "| box"}
+    assert drawn["exact"] > drawn["8 px loose"]
+    assert not [row for row in tables[3] if row[0] == "| dextr"]
+    assert page.read_text().count("<table>") == 4
+    assert "data:image/png;base64," in page.read_text()
+    assert main([*command, "--methods", "sam"]) == 1
+    assert "there is no sam; there are box, grabcut" in capsys.readouterr().err
+
+
 def test_what_cannot_be_trained_or_measured_is_said(
     objects: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -47,10 +47,33 @@ class RunLengths:
             raise ValueError(f"run lengths of {sum(lengths)} pixels for {height} × {width}")
         return cls(height, width, counts, lengths)
 
+    @classmethod
+    def of(cls, mask: NDArray[np.bool_]) -> RunLengths:
+        """Return the run lengths of a mask, bool (height, width)."""
+        height, width = mask.shape
+        columns = np.asarray(mask, np.bool_).T.ravel()
+        turns = np.flatnonzero(np.diff(columns, prepend=False))
+        lengths = tuple(np.diff(turns, prepend=0, append=columns.size).tolist())
+        return cls(height, width, _compress(lengths), lengths)
+
     def pixels(self) -> NDArray[np.bool_]:
         """Return the mask, bool (height, width)."""
         inside = np.arange(len(self.lengths)) % 2 == 1
         return np.ascontiguousarray(np.repeat(inside, self.lengths).reshape(self.width, self.height).T)
+
+
+def _compress(lengths: Sequence[int]) -> str:
+    """Return what `_decompress` reads, as pycocotools writes it."""
+    letters: list[str] = []
+    for place, length in enumerate(lengths):
+        value = length - (lengths[place - 2] if place > 2 else 0)
+        more = True
+        while more:
+            bits = value & 0x1F
+            value >>= 5
+            more = value != (-1 if bits & 0x10 else 0)
+            letters.append(chr(48 + bits + 0x20 * more))
+    return "".join(letters)
 
 
 def _decompress(counts: str) -> tuple[int, ...]:

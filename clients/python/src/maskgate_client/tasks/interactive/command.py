@@ -11,6 +11,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from maskgate_client.annotations.command import READABLE, Export, add_options, readable
 from maskgate_client.client import Client
 from maskgate_client.command import (
     Input,
@@ -25,7 +26,7 @@ from maskgate_client.command import (
     text,
 )
 from maskgate_client.tasks.interactive.answers import MaskReport
-from maskgate_client.tasks.interactive.boxes import BoxesInvalidError, read_boxes
+from maskgate_client.tasks.interactive.boxes import BoxesInvalidError, Shown, read_boxes
 from maskgate_client.tasks.interactive.prompts import Prompt
 
 
@@ -39,7 +40,7 @@ def add(commands: Any, parents: Parents) -> None:
         "lists of points are written X,Y,X,Y,… Which of them a model takes, it says when asked for something else. In "
         "a folder, what is shown counts for every image, but where --boxes says of which image each is.",
     )
-    segment.add_argument("image", type=Path, metavar="IMAGE | FOLDER", help="PNG or JPEG, or a folder of them")
+    segment.add_argument("image", type=Path, metavar="IMAGE | FOLDER", help="PNG, JPEG or TIFF, or a folder of them")
     shown = segment.add_argument_group("the object")
     several = partial(shown.add_argument, action="append", default=[])
     shown.add_argument("--box", type=_points(2, 2), metavar="X,Y,X,Y", help="two opposite corners around it")
@@ -62,13 +63,14 @@ def add(commands: Any, parents: Parents) -> None:
         action="append",
         default=[],
         metavar="JSON",
-        help='another object, as the gateway reads it: {"box": [X, Y, X, Y], "positive": [[X, Y]]}; may be repeated',
+        help='another object, as the gateway reads it: {"box": [X, Y, X, Y], "positive": [[X, Y]]}, and perhaps its '
+        '"label"; may be repeated',
     )
     more.add_argument(
         "--boxes",
         type=Path,
         metavar="FILE",
-        help="a box per object: CSV with the columns image,x0,y0,x1,y1, or COCO annotations (.json)",
+        help="a box per object: CSV with the columns image,x0,y0,x1,y1 and perhaps label, or COCO annotations (.json)",
     )
     segment.add_argument(
         "--threshold", type=share, metavar="P", help="least probability of its pixels; default: the model's"
@@ -78,34 +80,43 @@ def add(commands: Any, parents: Parents) -> None:
     segment.add_argument("--largest", action="store_true", help="the largest part of each object alone")
     segment.add_argument("--out", type=Path, default=Path("objects"), metavar="DIR", help="default: ./objects")
     segment.add_argument("--force", action="store_true", help="replace files that are there already")
-    segment.add_argument("--coco", action="store_true", help="save a COCO annotation file too")
+    segment.add_argument("--label", default="object", metavar="NAME", help="category of objects that have no other")
+    add_options(segment)
+    segment.add_argument("--coco", dest="export", action="append_const", const="coco", help="as --export coco")
     segment.add_argument("--json", action="store_true", help="print one line of JSON per image, not a table")
     segment.set_defaults(run=_run)
 
 
 def _run(client: Client, options: argparse.Namespace) -> int:
-    prompts = _shown(options)
-    images = images_in(options.image)
+    shown = _shown(options)
+    images = images_in(options.image, READABLE)
     if options.boxes is None:
-        return run_images(client, images, partial(_cut, client, options, lambda _: prompts), options)
-    if prompts:
+        return _all(client, options, lambda _: shown, Export(options, images))
+    if shown:
         raise MisuseError("--boxes says what the objects are; leave out the other ways to show them")
     try:
         boxes = read_boxes(options.boxes, tight=options.tight)
     except BoxesInvalidError as error:
         raise MisuseError(str(error)) from error
-    wanted = [image for image in images if image.path.name in boxes]
-    strays = sorted(boxes.keys() - {image.path.name for image in wanted})
+    wanted = [image for image in images if image.path.name in boxes.objects]
+    strays = sorted(boxes.objects.keys() - {image.path.name for image in wanted})
     for name in strays:
         fail(f"{name}: {options.boxes} has boxes of it, but it is not there")
     if not wanted:
         raise MisuseError(f"{options.boxes} has no boxes of {options.image}")
-    code = run_images(client, wanted, partial(_cut, client, options, lambda image: boxes[image.path.name]), options)
+    export = Export(options, wanted, boxes.categories, boxes.names)
+    code = _all(client, options, lambda image: boxes.objects[image.path.name], export)
     return code or bool(strays)
 
 
-def _shown(options: argparse.Namespace) -> list[Prompt]:
-    """Return the prompts that the options make; none where the boxes of a file do."""
+def _all(client: Client, options: argparse.Namespace, shown: Callable[[Input], Sequence[Shown]], export: Export) -> int:
+    export.check()
+    code = run_images(client, export.images, partial(_cut, client, options, shown, export), options)
+    return export.save() or code
+
+
+def _shown(options: argparse.Namespace) -> list[Shown]:
+    """Return what the options show; nothing where the boxes of a file do."""
     prompt = Prompt(
         box=[*options.box[0], *options.box[1]] if options.box else None,
         positive=[point for (point,) in options.click],
@@ -116,34 +127,34 @@ def _shown(options: argparse.Namespace) -> list[Prompt]:
         background_strokes=options.not_stroke,
         tight=options.tight,
     )
-    shown = [] if prompt.document().keys() <= {"tight"} else [prompt]
-    prompts = [*shown, *options.prompt]
-    if not prompts and options.boxes is None:
+    first = [] if prompt.document().keys() <= {"tight"} else [Shown(prompt)]
+    shown = [*first, *options.prompt]
+    if not shown and options.boxes is None:
         raise MisuseError("show the object: by --box, --click, --extreme, --polygon, --stroke, --prompt or --boxes")
-    return prompts
+    return shown
 
 
 def _cut(
     client: Client,
     options: argparse.Namespace,
-    prompts: Callable[[Input], Sequence[Prompt]],
+    shown: Callable[[Input], Sequence[Shown]],
+    export: Export,
     image: Input,
 ) -> _Cutting:
-    endings = ("_mask.png", "_overlay.png", ".json", *(("_coco.json",) if options.coco else ()))
-    files = targets(options.out, image.name, endings, force=options.force)
+    files = targets(options.out, image.name, ("_mask.png", "_overlay.png", ".json"), force=options.force)
     report = client.segment(
-        image.path,
-        *prompts(image),
+        readable(image.path),
+        *(each.prompt for each in shown(image)),
         model=options.model,
         version=options.model_version,
         threshold=options.threshold,
         simplify=options.simplify,
         holes="fill" if options.fill_holes else None,
         largest=options.largest or None,
-        include=("mask", "overlay", "coco") if options.coco else ("mask", "overlay"),
+        include=("mask", "overlay"),
     )
-    contents = [report.pictures["mask"], report.pictures["overlay"], text(report.document)]
-    contents += [text(report.coco)] if options.coco else []
+    export.keep(image, report, [each.label or options.label for each in shown(image)])
+    contents = (report.pictures["mask"], report.pictures["overlay"], text(report.document))
     return _Cutting(image.name, save(dict(zip(files, contents, strict=True))), report)
 
 
@@ -198,13 +209,15 @@ def _points(fewest: int, most: int | None = None) -> Callable[[str], list[tuple[
     return parse
 
 
-def _prompt(text: str) -> Prompt:
-    """Return the prompt that a JSON document is."""
+def _prompt(text: str) -> Shown:
+    """Return the prompt that a JSON document is, and its label."""
     try:
         document = json.loads(text)
-        strokes = document.pop("strokes", {})
+        strokes, label = document.pop("strokes", {}), document.pop("label", None)
         prompt = Prompt(**document, strokes=strokes.get("object", ()), background_strokes=strokes.get("background", ()))
         json.dumps(prompt.document(), allow_nan=False)
+        if not isinstance(label, str | None):
+            raise TypeError("a label is a string")
     except (ValueError, TypeError, AttributeError):
         raise argparse.ArgumentTypeError(f"{text!r} is not a prompt in JSON") from None
-    return prompt
+    return Shown(prompt, label)

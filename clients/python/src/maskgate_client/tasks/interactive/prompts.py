@@ -66,10 +66,8 @@ class Prompt:
 def _run_lengths(mask: RunLengths | NDArray[np.bool_]) -> dict[str, Any]:
     if isinstance(mask, RunLengths):
         return {"size": [mask.height, mask.width], "counts": mask.counts}
-    height, width = mask.shape
-    columns = np.asarray(mask, np.bool_).T.ravel()
-    turns = np.flatnonzero(np.diff(columns, prepend=False))
-    return {"size": [height, width], "counts": np.diff(turns, prepend=0, append=columns.size).tolist()}
+    lengths = RunLengths.of(mask)
+    return {"size": [lengths.height, lengths.width], "counts": list(lengths.lengths)}
 
 
 def _points(points: Points) -> list[list[float]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from maskgate_client.annotations.command import READABLE, Export, add_options, readable
 from maskgate_client.client import Client
 from maskgate_client.command import Input, Parents, images_in, number, run_images, save, targets, text
 from maskgate_client.tasks.waste.protocol import WasteReport
@@ -21,30 +22,37 @@ def add(commands: Any, parents: Parents) -> None:
         parents=[parents.remote, parents.model],
         help="find waste on photographs, and save label map, overlay and report of each",
     )
-    waste.add_argument("image", type=Path, metavar="IMAGE | FOLDER", help="PNG or JPEG, or a folder of them")
+    waste.add_argument("image", type=Path, metavar="IMAGE | FOLDER", help="PNG, JPEG or TIFF, or a folder of them")
     waste.add_argument(
         "--min-area", type=number(1, 10**9), metavar="N", help="pixels of the smallest piece that is listed"
     )
     waste.add_argument("--out", type=Path, default=Path("waste"), metavar="DIR", help="default: ./waste")
     waste.add_argument("--force", action="store_true", help="replace files that are there already")
+    add_options(waste)
     waste.add_argument("--json", action="store_true", help="print one line of JSON per image, not a table")
     waste.set_defaults(run=_run)
 
 
 def _run(client: Client, options: argparse.Namespace) -> int:
+    images = images_in(options.image, READABLE)
+    export = Export(options, images)
+    export.check()
+
     def work(image: Input) -> _Sorting:
         files = targets(options.out, image.name, _ENDINGS, force=options.force)
         report = client.waste(
-            image.path,
+            readable(image.path),
             model=options.model,
             version=options.model_version,
             min_area=options.min_area,
             include=("label_map", "overlay"),
         )
+        export.keep(image, report)
         contents = (report.pictures["label_map"], report.pictures["overlay"], text(report.document))
         return _Sorting(image.name, save(dict(zip(files, contents, strict=True))), report)
 
-    return run_images(client, images_in(options.image), work, options)
+    code = run_images(client, images, work, options)
+    return export.save() or code
 
 
 @dataclass(frozen=True)
