@@ -170,7 +170,7 @@ class TestCvat:
         box = (BOX[:2], BOX[2:])
         (shape,) = clicks.detect(None, frame, SimpleNamespace(pos_points=[], neg_points=[], bounding_box=box))
         np.testing.assert_array_equal(decode_mask(shape.points, image_width=160, image_height=120), found.mask)
-        waste = Waste.of(client, "waste-fanet")
+        waste = Waste.of(client, "waste-lite0")
         assert {label.name for label in waste.spec.labels} == {"general_trashbag", "other_trashbag"}
         for piece in waste.detect(SimpleNamespace(conf_threshold=None), Image.fromarray(PIXELS)):
             assert len(piece.points) >= 6
