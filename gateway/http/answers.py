@@ -70,7 +70,7 @@ class RegionAnswer(BaseModel):
 class LabelMapAnswer(BaseModel):
     """A label map in numbers."""
 
-    model: str = Field(examples=["waste-fanet"])
+    model: str = Field(examples=["waste-lite0"])
     width: int = Field(examples=[1920])
     height: int = Field(examples=[1080])
     classes: list[ClassShare]
@@ -98,7 +98,7 @@ class TaskAnswer(BaseModel):
 
     name: str = Field(description="Also the scope that a key needs for it", examples=["waste"])
     title: str = Field(examples=["Waste on a photograph, by class"])
-    default_model: str = Field(description="Answers where none is named", examples=["waste-fanet"])
+    default_model: str = Field(description="Answers where none is named", examples=["waste-lite0"])
     parts: list[TaskPart]
     formats: list[str] = Field(description="Media types of answers, the default first", examples=[["image/png"]])
     answer: Answer = Field(description="What an answer is in the main, for whoever shows it")

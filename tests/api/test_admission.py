@@ -211,7 +211,7 @@ def test_what_overran_is_learnt_from_and_the_next_is_not_begun(start: Any, monke
 @pytest.mark.parametrize(
     ("path", "kind", "files"),
     [
-        ("/v1/waste", Kind("waste", "waste-fanet"), {"image": GOOD}),
+        ("/v1/waste", Kind("waste", "waste-lite0"), {"image": GOOD}),
         ("/v1/interactive?model=polygon", Kind("interactive", "polygon"), {"image": GOOD, "prompt": POLYGON}),
         ("/v1/interactive/sessions?model=polygon", Kind("interactive", "session/begin"), {"image": GOOD}),
         ("/v1/radiograph", Kind("radiograph", "ensemble"), {"image": encode(noise(96, 96)[..., 0])}),

@@ -87,14 +87,14 @@ def test_what_is_not_read_yet_is_not_said_to_be_missing(tmp_path: Path, monkeypa
         asked = [
             client.post("/v1/waste", files=IMAGE),
             client.post("/v1/radiograph", files=IMAGE),
-            client.get("/v1/models/waste-fanet"),
-            client.get("/v2/models/waste-fanet"),
+            client.get("/v1/models/waste-lite0"),
+            client.get("/v2/models/waste-lite0"),
         ]
         assert [answer.status_code for answer in asked] == [503] * 4
         assert {(answer.json()["code"], answer.headers["Retry-After"]) for answer in asked} == {
             ("model-not-ready", "1")
         }
-        for gate in ("repository", "waste-fanet"):
+        for gate in ("repository", "waste-lite0"):
             open_gate(client, gates, gate)
         wait_for_all(client)
         assert client.post("/v1/waste", files=IMAGE).status_code == 200
@@ -114,7 +114,7 @@ def test_it_is_ready_when_every_model_was_tried_and_the_defaults_serve(
             if loaded:
                 wait_for(client, loaded)
             assert [client.get(probe).status_code for probe in PROBES] == [503, 503]
-        open_gate(client, gates, "waste-fanet")
+        open_gate(client, gates, "waste-lite0")
         wait_for_all(client)
         assert [client.get(probe).status_code for probe in PROBES] == [200, 200]
 
@@ -122,9 +122,9 @@ def test_it_is_ready_when_every_model_was_tried_and_the_defaults_serve(
 @pytest.mark.parametrize(
     ("broken", "required", "status"),
     [
-        ("waste-fanet", [], 503),  # the default of its task
+        ("waste-lite0", [], 503),  # the default of its task
         ("waste-other", [], 200),
-        ("waste-fanet", ["bd-siamunet"], 200),  # the settings ask for less
+        ("waste-lite0", ["bd-siamunet"], 200),  # the settings ask for less
         ("waste-other", ["waste-other"], 503),
         ("cxr-a", [], 200),  # the ensemble has another
     ],
@@ -133,7 +133,7 @@ def test_defaults_or_what_is_required_decide(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str, required: list[str], status: int
 ) -> None:
     write_trivial_model(tmp_path, "bd-siamunet")
-    for name in ("waste-fanet", "waste-other"):
+    for name in ("waste-lite0", "waste-other"):
         write_trivial_waste(tmp_path, name)
     for name in ("cxr-a", "cxr-b"):
         write_trivial_radiograph(tmp_path, name)

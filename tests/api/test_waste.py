@@ -48,7 +48,7 @@ def test_label_map_has_the_photographs_size_and_the_models_values(client: AppCli
     photo = cv2.GaussianBlur(noise(*size), (0, 0), 3).astype(np.uint8)
     answer = client.post("/v1/waste", files=files(encode(photo)))
     assert answer.status_code == 200, answer.text
-    assert (answer.headers["content-type"], answer.headers["Maskgate-Model"]) == ("image/png", "waste-fanet")
+    assert (answer.headers["content-type"], answer.headers["Maskgate-Model"]) == ("image/png", "waste-lite0")
     label_map = decode(answer.content)
     assert label_map.shape == size
     wanted = expected(photo)
@@ -65,7 +65,7 @@ def test_a_photograph_at_the_models_scale_is_labelled_pixel_by_pixel(client: App
 def test_report_lists_touching_classes_apart(client: AppClient) -> None:
     photo = encode(blocks())
     report = client.post("/v1/waste", files=files(photo), headers=JSON).json()
-    assert (report["width"], report["height"], report["model"]) == (128, 128, "waste-fanet")
+    assert (report["width"], report["height"], report["model"]) == (128, 128, "waste-lite0")
     assert [(c["value"], c["name"], tuple(c["colour"])) for c in report["classes"]] == [
         (spec.value, spec.name, spec.colour) for spec in CLASSES
     ]

@@ -40,7 +40,7 @@ def ask(engine: Engine, photo: np.ndarray) -> tuple[LabelMap, tuple[Region, ...]
         workers = Workers(ThreadPoolExecutor(2))
         await engine.start()
         try:
-            model = choose(engine, "waste", "waste-fanet")
+            model = choose(engine, "waste", "waste-lite0")
             segmenter = Segmenter(engine, workers, Telemetry(), Timeline(30), model=model)
             found = await map_waste(segmenter, photo)
             return found, await find_regions(segmenter, found, 1)

@@ -68,7 +68,7 @@ def test_a_job_is_left_followed_and_fetched(server: GatewayProcess) -> None:
         results = list(client.job(job.id).results())
         for photo, (item, content) in zip(PHOTOS, results, strict=False):
             assert item.result
-            assert item.result.model == "waste-fanet"
+            assert item.result.model == "waste-lite0"
             assert content is not None
             assert json.loads(content)["classes"][0]["pixels"] == client.waste(photo).classes[0].pixels
         failed, nothing = results[-1]

@@ -19,7 +19,7 @@ CLASSES = (
 
 def write_trivial_waste(
     root: Path,
-    name: str = "waste-fanet",
+    name: str = "waste-lite0",
     *,
     tile: int = 64,
     overlap: int = 16,

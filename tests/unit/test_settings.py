@@ -56,7 +56,7 @@ def test_each_task_has_a_default_model_under_its_name(monkeypatch: pytest.Monkey
         "cogseg",
         "ensemble",
         "click-lite0",
-        "waste-fanet",
+        "waste-lite0",
         "land-hrnet",
     }
     monkeypatch.setenv("MASKGATE_MODELS_WASTE", "other")

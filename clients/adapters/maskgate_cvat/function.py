@@ -82,7 +82,7 @@ def create(kind: str = "clicks", url: str = DEFAULT_URL, model: str = "") -> Was
     if kind == "clicks":
         return Clicks.of(Client(url), model or None)
     if kind == "waste":
-        return Waste.of(Client(url), model or "waste-fanet")
+        return Waste.of(Client(url), model or "waste-lite0")
     raise ValueError(f"there is no function {kind!r}; there are clicks and waste")
 
 

@@ -20,7 +20,7 @@ def check(card: Card) -> None:
 TASK = TaskSpec(
     name="waste",
     title="Waste on a photograph, by class",
-    default_model="waste-fanet",
+    default_model="waste-lite0",
     contracts={"waste": check},
     parts=(
         Part(

@@ -85,7 +85,7 @@ def _ask_everything(client: AppClient) -> None:
         client.post("/v1/waste", files=photo, headers={"Maskgate-Priority": "emergency"}),
         client.post("/v1/interactive", files=shown(BOX)),
         client.post("/v1/interactive/sessions", files=shown(BOX)),
-        client.post("/v2/models/waste-fanet/infer", json={"inputs": []}),
+        client.post("/v2/models/waste-lite0/infer", json={"inputs": []}),
         client.post("/v1/repository/refresh"),
         client.get("/healthz"),
         client.get("/none"),

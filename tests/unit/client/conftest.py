@@ -191,7 +191,7 @@ RADIOGRAPH: dict[str, Any] = {
     "saliency_class": None,
 }
 WASTE: dict[str, Any] = {
-    "model": "waste-fanet",
+    "model": "waste-lite0",
     "width": 3,
     "height": 2,
     "classes": [
@@ -201,7 +201,7 @@ WASTE: dict[str, Any] = {
     ],
     "regions": [REPORT["regions"][0] | {"class": 2, "name": "cardboard"}],
     "notices": ["alpha channel dropped"],
-    "provenance": REPORT["provenance"] | {"model": "waste-fanet"},
+    "provenance": REPORT["provenance"] | {"model": "waste-lite0"},
 }
 LAND: dict[str, Any] = {
     **WASTE,
@@ -272,7 +272,7 @@ TASKS: dict[str, Any] = {
         {
             "name": "waste",
             "title": "Waste on photographs",
-            "default_model": "waste-fanet",
+            "default_model": "waste-lite0",
             "parts": [{"name": "image", "description": "PNG", "required": True, "media_types": ["image/png"]}],
             "formats": ["image/png", "application/json"],
             "answer": "label map",

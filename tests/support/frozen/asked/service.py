@@ -26,7 +26,7 @@ def answers(recorder: Recorder) -> dict[str, Any]:
         "card of clicks": recorder.get("/v1/models/click-lite0"),
         "card of CT": recorder.get("/v1/models/cogseg"),
         "card of radiographs": recorder.get("/v1/models/cxr-bright"),
-        "card of waste": recorder.get("/v1/models/waste-fanet"),
+        "card of waste": recorder.get("/v1/models/waste-lite0"),
         "no such model": recorder.get("/v1/models/none"),
         "refresh": recorder.ask("POST", "/v1/repository/refresh"),
         "no progress": recorder.get("/v1/progress/none"),

@@ -27,7 +27,7 @@ def test_a_report_says_what_the_gateway_said(ask: Any, gateway: Any) -> None:
     assert report.regions[0].polygon == ((1, 1), (3, 1), (3, 2), (1, 2))
     assert report.pictures == {"overlay": b"overlay"}
     assert report.notices == ("alpha channel dropped",)
-    assert report.provenance.model == "waste-fanet"
+    assert report.provenance.model == "waste-lite0"
     assert "pictures" not in report.document
     (request,) = gateway.requests
     assert dict(request.url.params) == {"include": "overlay", "min_area": "9", "model": "m", "version": "3"}
