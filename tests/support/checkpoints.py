@@ -44,7 +44,7 @@ WIDTH = 1 / 16
 FANET_WIDTH = 1 / 12
 """FANet's channels are multiples of 8: at this width they are the paper's in proportion."""
 
-_PAIRED = ("siamunet", "siamese_lite0")
+_PAIRED = ("siamunet", "siamese_lite0", "siamcrnn")
 _LAST = {"dextr": "layer5.final", "click_unet": "predict"}
 """The last layer of interactive networks that end without normalisation."""
 
@@ -104,7 +104,7 @@ def untrained(architecture: str, seed: int = 0) -> nn.Module:
         [crops] = draw_tiles("natural", 1, 8, SIZE)
         _balanced(network.get_submodule("fc"), answer=lambda: network(normalise(crops, "cpu")))
         return network
-    if architecture == "siamese_lite0":
+    if architecture in ("siamese_lite0", "siamcrnn"):
         with_statistics(network, *torch.randn(2, 4, 3, 64, 64))
     heads = [network.get_submodule(name) for name in _HEADS.get(architecture, ("head",))]
     images = torch.rand(2, 1, 64, 64) if architecture in CT else torch.randn(2, 3, 64, 64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from functools import partial
 from typing import Annotated, Literal
 
@@ -27,6 +28,7 @@ from gateway.tasks.damage.scene_outputs import DIRECT, WHOLE, SceneForm
 from gateway.tasks.damage.scene_pairs import Align
 from gateway.tasks.damage.scene_route import answer_scene
 from gateway.tasks.damage.scene_schema import SceneAnswer
+from gateway.tasks.damage.series import check_series, pointing_as_sent, tell_apart
 from gateway.tasks.damage.spec import CROP_TASK, FOOTPRINTS, TASK
 
 router = APIRouter(tags=[TASK.name])
@@ -88,6 +90,15 @@ async def damage(
         str | None,
         Query(max_length=100, description="Property of the districts that is their name", examples=["ADM3_EN"]),
     ] = None,
+    post_date: Annotated[
+        list[date] | None,
+        Query(
+            description="Date of each image after the disaster, in their order: those of one date are tiles of one "
+            "image, others a series, whose last date is mapped. Models of series read several dates, such as "
+            "bd-rnn-series; without dates all are tiles of one image",
+            examples=[["2018-10-11"]],
+        ),
+    ] = None,
     output_crs: Annotated[
         str | None,
         Query(
@@ -134,12 +145,14 @@ async def damage(
     async def answer(job: Job[Parts]) -> Response:
         check_formats(job.body)
         model = settle_damage(chosen, known=FOOTPRINTS in job.body)
-        if not plain or is_scene(job.body):
+        with pointing_as_sent(tell_apart(job.body, post_date or ())):
+            check_series(model, job.body)
+            if not plain or is_scene(job.body):
+                async with job.turn():
+                    return await answer_scene(job, model, wished, align, hints, wishes)
+            job.timeline.curtail(limits.deadline_seconds)
             async with job.turn():
-                return await answer_scene(job, model, wished, align, hints, wishes)
-        job.timeline.curtail(limits.deadline_seconds)
-        async with job.turn():
-            return await _answer_pictures(job, model, wished, media_type)
+                return await _answer_pictures(job, model, wished, media_type)
 
     # What comes may be a scene, until it is there.
     longest = max(limits.deadline_seconds, limits.scene_deadline_seconds)
@@ -152,10 +165,10 @@ async def _answer_pictures(job: Job[Parts], model: Model, wished: Wish[SceneForm
     pair = await decode_pair(job, model)
     segmenter = segmenter_of(job.inference, model)
     if media_type == JSON:
-        report = await report_damage(segmenter, pair.pre, pair.post)
+        report = await report_damage(segmenter, pair.pre, pair.post, pair.between)
         body = await job.run("encode", _json, report, pair.notices, wished.include, job)
     else:
-        mapped = await map_damage(segmenter, pair.pre, pair.post)
+        mapped = await map_damage(segmenter, pair.pre, pair.post, pair.between)
         body = await job.run("encode", _overlay if wished.overlay else _label_map, mapped)
     return Response(body, headers=model_headers(model) | notice_headers(pair.notices), media_type=media_type)
 

@@ -58,7 +58,7 @@ TASK = TaskSpec(
             "post",
             "After it. GeoTIFF of the same place, in any coordinate reference system, resolution and extent, is warped "
             "to the pre grid, several too. PNG or JPEG of the same frame: another size of equal aspect is resized and "
-            "said so.",
+            "said so. With `post_date` there may be images of several dates.",
             media_types=_IMAGES,
             several=True,
         ),
