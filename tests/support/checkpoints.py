@@ -33,7 +33,7 @@ def architectures_of(task: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(spec.architecture for spec in TASKS[task].models))
 
 
-INTERACTIVE, CROPS, CT, WASTE = map(architectures_of, ("interactive", "building", "ct", "waste"))
+INTERACTIVE, CROPS, BOXES, CT, WASTE = map(architectures_of, ("interactive", "building", "boxes", "ct", "waste"))
 FILMS = tuple(name for name in architectures_of("radiograph") if ARCHITECTURES[name].keras)
 """Keras' architectures of radiographs."""
 
@@ -104,6 +104,8 @@ def untrained(architecture: str, seed: int = 0) -> nn.Module:
         [crops] = draw_tiles("natural", 1, 8, SIZE)
         _balanced(network.get_submodule("fc"), answer=lambda: network(normalise(crops, "cpu")))
         return network
+    if architecture == "yolox":
+        return _finding(network)
     if architecture in ("siamese_lite0", "siamcrnn"):
         with_statistics(network, *torch.randn(2, 4, 3, 64, 64))
     heads = [network.get_submodule(name) for name in _HEADS.get(architecture, ("head",))]
@@ -127,6 +129,15 @@ _HEADS = {
 def width_of(architecture: str) -> float:
     """Return the width of a small network."""
     return FANET_WIDTH if architecture == "fanet" else WIDTH
+
+
+def _finding(network: nn.Module) -> nn.Module:
+    """Let a network of boxes be in doubt about each cell: untrained, it is sure that there is nothing."""
+    with_statistics(network, *255 * torch.rand(2, 4, 3, SIZE, SIZE))
+    for name, layer in network.named_modules():
+        if name.endswith((".building", ".grades")):
+            nn.init.constant_(layer.bias, 1.0)  # type: ignore[arg-type]
+    return network
 
 
 def _settled(network: nn.Module) -> nn.Module:
@@ -219,7 +230,7 @@ def checkpoint(architecture: str, *, seed: int = 0, threshold: float | None = 0.
         state_dict=untrained(architecture, seed).state_dict(),
         architecture=architecture,
         width=width_of(architecture),
-        reduction=1 if architecture in (*INTERACTIVE, *CROPS, *CT, *WASTE, *FILMS, FIXED) else 2,
+        reduction=1 if architecture in (*INTERACTIVE, *CROPS, *BOXES, *CT, *WASTE, *FILMS, FIXED) else 2,
         threshold=threshold,
         recipe="demo",
         steps=3,

@@ -15,6 +15,7 @@ from gateway.engines.base import Model
 from gateway.errors import PairMismatch
 from gateway.inference.run import Run
 from gateway.inference.segmenter import Segmenter
+from gateway.tasks.damage.boxes import mapper_of
 from gateway.tasks.damage.fused import FusedModel, FusedSegmenter, GradingModel, GradingSegmenter
 from gateway.tasks.damage.series import inputs_of
 from gateway.vision.buildings import SMALLEST_BUILDING
@@ -53,7 +54,8 @@ class DamageReport:
 def segmenter_of(run: Run, model: Model) -> Segmenter:
     """Return a model of the task, the two of a composition, or a grader by itself, on `run`."""
     kinds: dict[type[Model], type[Segmenter]] = {FusedModel: FusedSegmenter, GradingModel: GradingSegmenter}
-    return kinds.get(type(model), Segmenter).of(run, model)
+    kind = kinds.get(type(model))
+    return mapper_of(run, model) if kind is None else kind.of(run, model)
 
 
 def check_pair(model: Model, pre: Size, post: Size, name: str = "post") -> tuple[str, ...]:

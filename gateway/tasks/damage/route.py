@@ -29,7 +29,7 @@ from gateway.tasks.damage.scene_pairs import Align
 from gateway.tasks.damage.scene_route import answer_scene
 from gateway.tasks.damage.scene_schema import SceneAnswer
 from gateway.tasks.damage.series import check_series, pointing_as_sent, tell_apart
-from gateway.tasks.damage.spec import CROP_TASK, FOOTPRINTS, TASK
+from gateway.tasks.damage.spec import BOX_TASK, CROP_TASK, FOOTPRINTS, TASK
 
 router = APIRouter(tags=[TASK.name])
 
@@ -205,12 +205,17 @@ def choose_damage(services: Services, name: str, version: int | None) -> Model:
             raise ParameterInvalid(
                 f"{FUSED} consists of two models and has no versions; the newest of both answer.", pointer="/version"
             )
-        finder = choose(services.engine, TASK.name, finding)
+        finder = choose(services.engine, _task_of(services, finding), finding)
         return fuse(finder, choose(services.engine, CROP_TASK, grading))
-    for status in services.engine.statuses():
-        if status.name == name and status.model is not None and status.model.card.task == CROP_TASK:
-            return grading_alone(choose(services.engine, CROP_TASK, name, version))
-    return choose(services.engine, TASK.name, name, version)
+    task = _task_of(services, name)
+    chosen = choose(services.engine, task, name, version)
+    return grading_alone(chosen) if task == CROP_TASK else chosen
+
+
+def _task_of(services: Services, name: str) -> str:
+    """Return the task that the card of a model states, where it is one of those that a request may name."""
+    tasks = (status.model.card.task for status in services.engine.statuses() if status.name == name and status.model)
+    return next((task for task in tasks if task in (CROP_TASK, BOX_TASK)), TASK.name)
 
 
 def settle_damage(chosen: Model, *, known: bool) -> Model:
