@@ -94,7 +94,7 @@ def _warp(source: L, transform: NDArray[np.float64], size: int, interpolation: i
     crop = cv2.warpAffine(
         source, transform, (size, size), flags=flags, borderMode=border, borderValue=[float(fill or 0)] * 3
     )
-    return crop.astype(source.dtype, copy=False)  # type: ignore[return-value]
+    return crop.astype(source.dtype, copy=False)
 
 
 def _light(rng: Generator, strength: float) -> NDArray[np.float64]:

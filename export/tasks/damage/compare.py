@@ -25,9 +25,11 @@ from export.tasks.damage.metrics import CLASSES, Predictor, best_constant, count
 from gateway.engines.base import Model, choose
 from gateway.repository.store import Repository, scan
 from gateway.tasks.damage.fused import fuse
-from gateway.tasks.damage.spec import CROP_TASK
+from gateway.tasks.damage.spec import BOX_TASK, CROP_TASK
 
 _PIXELS = 1024 * 1024
+_MAPPING = (TASK, BOX_TASK)
+"""What the cards of models say that map a pair by themselves."""
 
 
 def add_command(commands: Any) -> None:
@@ -62,7 +64,7 @@ def compare(root: Path, data: Path, split: str, finder: str = "bd-fcn", grader: 
     """
     pairs = of_split(read_pairs(data), split, data, "pair")
     repository = scan(root)
-    stored = [model for model in repository.models.values() if model.card.task in (TASK, CROP_TASK)]
+    stored = [model for model in repository.models.values() if model.card.task in (*_MAPPING, CROP_TASK)]
     with Bench(map(of_folder, stored)) as bench:
         models = list(contestants(bench, repository, finder, grader))
         if not models:
@@ -96,10 +98,11 @@ class Contestant:
 
 def contestants(bench: Bench, repository: Repository, finder: str, grader: str) -> Iterator[Contestant]:
     """Yield the damage models of a repository by name, and then `fused`, where both its parts are there."""
-    damage = sorted(name for name, model in repository.models.items() if model.card.task == TASK)
-    models = [choose(bench.engine, TASK, name) for name in damage]
-    if finder in damage and grader in repository.models:
-        models.append(fuse(choose(bench.engine, TASK, finder), choose(bench.engine, CROP_TASK, grader)))
+    tasks = {name: model.card.task for name, model in sorted(repository.models.items())}
+    mapping = {name: choose(bench.engine, task, name) for name, task in tasks.items() if task in _MAPPING}
+    models = list(mapping.values())
+    if finder in mapping and grader in repository.models:
+        models.append(fuse(mapping[finder], choose(bench.engine, CROP_TASK, grader)))
     for model in models:
         parts = [repository.models[part.name] for part in model.parts or (model,)]
         size = sum(part.versions[part.newest].stat().st_size for part in parts)
