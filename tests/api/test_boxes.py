@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,3 +93,17 @@ def test_boxes_that_touch_or_overlap_stay_regions_of_their_own() -> None:
     assert (labels[5:25, 5:25] == 1).all()
     # A box is as sure of a building as of its likeliest class, and classes share that.
     assert painted[39, 39].tolist() == [127, 0, 0, 36, 92]
+
+
+def test_known_footprints_are_graded_by_the_boxes_over_them(boxing: AppClient) -> None:
+    """One lies in a box, and one where nothing was found: of that no class is likelier than another."""
+    rings = [[[8, 10], [24, 10], [24, 22], [8, 22]], [[70, 2], [90, 2], [90, 20], [70, 20]]]
+    features = [
+        {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}}
+        for ring in rings
+    ]
+    layer = json.dumps({"type": "FeatureCollection", "features": features}).encode()
+    sent = {**files(), "footprints": ("footprints", layer)}
+    known = boxing.post("/v1/damage", files=sent, headers=JSON).json()["footprints"]
+    assert [(each["class"], each["uncertain"]) for each in known] == [(4, False), (1, True)]
+    assert known[1]["confidence"] == 0.25

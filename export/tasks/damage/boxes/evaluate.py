@@ -58,9 +58,9 @@ def measure(found: Sequence[Found], truths: Sequence[Truth], split: str, thresho
         buildings={
             name: sum(int((truth.values == value).sum()) for truth in truths) for value, name in kinds.items() if value
         },
-        metrics=metrics(found, truths) | rates(counts),
+        metrics=metrics(found, truths) | rates(counts.tolist()),
         baseline_name="the same boxes, no damage each",
-        baseline=metrics(ungraded(found), truths) | rates(plain),
+        baseline=metrics(ungraded(found), truths) | rates(plain.tolist()),
         confusion=tuple(tuple(int(count) for count in row) for row in counts),
     )
 

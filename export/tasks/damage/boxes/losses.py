@@ -28,7 +28,8 @@ def detection_loss(
         size: side of the images.
     """
     middles, strides = (each.to(answers.device) for each in cells(size, size))
-    parts = [_of_image(answer, *truth, middles, strides) for answer, *truth in zip(answers, boxes, values, strict=True)]
+    images = zip(answers, boxes, values, strict=True)
+    parts = [_of_image(answer, corners, graded, middles, strides) for answer, corners, graded in images]
     positives = max(1, sum(count for _, count in parts))
     found, building, grade = (torch.stack([losses[index] for losses, _ in parts]).sum() for index in range(3))
     terms = {"boxes": _BOX_WEIGHT * found / positives, "buildings": building / positives, "grades": grade / positives}

@@ -70,11 +70,14 @@ def test_a_cell_of_one_pixel_is_torchs_lstm() -> None:
     weights = torch.cat([middle.chunk(4)[gate] for gate in order]).detach()
     bias = cell.gates.bias
     assert bias is not None
+    judged = {
+        "weight_ih_l0": weights[:, :3],
+        "weight_hh_l0": weights[:, 3:],
+        "bias_ih_l0": torch.cat([bias.chunk(4)[gate] for gate in order]),
+        "bias_hh_l0": torch.zeros(16),
+    }
+    judge.load_state_dict(judged)
     with torch.no_grad():
-        judge.weight_ih_l0.copy_(weights[:, :3])
-        judge.weight_hh_l0.copy_(weights[:, 3:])
-        judge.bias_ih_l0.copy_(torch.cat([bias.chunk(4)[gate] for gate in order]))
-        judge.bias_hh_l0.zero_()
         series = torch.randn(5, 2, 3)
         expected = judge(series)[0][-1]
         torch.testing.assert_close(cell(series[..., None, None].unbind())[..., 0, 0], expected)
