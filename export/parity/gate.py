@@ -102,9 +102,9 @@ def _drift(case: Case, truth: Arrays, answer: Arrays, file_format: FileFormat, k
 
 
 def _how(drift: Drift, parity: Parity) -> str:
-    if drift.part == "encoder":
+    if drift.part == "encoder" or drift.feature_difference > TOLERANCE_FEATURE:
         share = f"{drift.feature_difference:.4f} of the largest (tolerance {TOLERANCE_FEATURE:.4f})"
-        return f"features differ by up to {share}"
+        return f"features, or edges of boxes, differ by up to {share}"
     if drift.intensity_difference:
         share = f"{drift.intensity_difference:.4f} of the window (tolerance {TOLERANCE_INTENSITY:.4f})"
         return f"pixels differ by up to {share}"

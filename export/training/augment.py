@@ -6,6 +6,7 @@ Images are uint8 (H, W, 3) RGB, label maps uint8 (H, W); every function takes it
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
+L = TypeVar("L", Image, NDArray[np.uint16])
 
 
 def crop_transform(rng: Generator, centre: tuple[float, float], size: int) -> NDArray[np.float64]:
@@ -37,14 +39,14 @@ def shift(rng: Generator, transform: NDArray[np.float64], pixels: float) -> NDAr
     return moved
 
 
-def warp_image(image: Image, transform: NDArray[np.float64], size: int) -> Image:
-    """Return the (size, size) crop, bilinear; beyond the border the image is mirrored."""
-    return _warp(image, transform, size, cv2.INTER_LINEAR)
+def warp_image(image: Image, transform: NDArray[np.float64], size: int, fill: int | None = None) -> Image:
+    """Return the (size, size) crop, bilinear; beyond the border the image is mirrored, or has the value `fill`."""
+    return _warp(image, transform, size, cv2.INTER_LINEAR, fill)
 
 
-def warp_labels(labels: Image, transform: NDArray[np.float64], size: int) -> Image:
-    """Return the (size, size) crop of a label map, nearest neighbour, mirrored like the image."""
-    return _warp(labels, transform, size, cv2.INTER_NEAREST)
+def warp_labels(labels: L, transform: NDArray[np.float64], size: int, fill: int | None = None) -> L:
+    """Return the (size, size) crop of a label map, nearest neighbour; beyond the border it is as the image."""
+    return _warp(labels, transform, size, cv2.INTER_NEAREST, fill)
 
 
 def relight(rng: Generator, pre: Image, post: Image) -> tuple[Image, Image]:
@@ -77,10 +79,22 @@ def degrade(rng: Generator, image: Image) -> Image:
     return image
 
 
-def _warp(source: Image, transform: NDArray[np.float64], size: int, interpolation: int) -> Image:
+def cloud(rng: Generator, image: Image) -> Image:
+    """Return the image with a bright, soft-edged cloud over a part of it."""
+    height, width = image.shape[:2]
+    cells = int(rng.integers(2, 5))
+    field = cv2.resize(rng.uniform(-0.6, 1.4, (cells, cells)).astype(np.float32), (width, height))
+    cover = np.clip(field, 0, 1)[..., None]
+    return np.asarray(image * (1 - cover) + rng.uniform(190, 250) * cover, np.uint8)
+
+
+def _warp(source: L, transform: NDArray[np.float64], size: int, interpolation: int, fill: int | None) -> L:
     flags = interpolation | cv2.WARP_INVERSE_MAP
-    crop = cv2.warpAffine(source, transform, (size, size), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
-    return crop.astype(np.uint8, copy=False)
+    border = cv2.BORDER_REFLECT_101 if fill is None else cv2.BORDER_CONSTANT
+    crop = cv2.warpAffine(
+        source, transform, (size, size), flags=flags, borderMode=border, borderValue=[float(fill or 0)] * 3
+    )
+    return crop.astype(source.dtype, copy=False)
 
 
 def _light(rng: Generator, strength: float) -> NDArray[np.float64]:

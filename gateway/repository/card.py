@@ -153,7 +153,8 @@ class Figures(_Part):
     baseline_name: str
     baseline: dict[str, float]
     confusion: tuple[tuple[int, ...], ...] = Field(
-        default=(), description="Pixels, or radiographs; rows are the truth, columns the prediction, in class order"
+        default=(),
+        description="Pixels, radiographs or boxes; rows are the truth, columns the prediction, in class order",
     )
 
 
@@ -196,7 +197,10 @@ class Drift(_Part):
     probability_difference: float = Field(default=0.0, ge=0, le=1)
     flipped_share: float = Field(default=0.0, ge=0, le=1)
     feature_difference: float = Field(
-        default=0.0, ge=0, description="Of encoders: of any feature, over the largest of its map"
+        default=0.0,
+        ge=0,
+        description="Of encoders: of any feature, over the largest of its map; of boxes: of any edge, over the side of "
+        "the tile",
     )
     intensity_difference: float = Field(
         default=0.0, ge=0, description="Of super-resolution: of any pixel, over the width of the window"
@@ -257,8 +261,9 @@ class Card(_Part):
         gt=0,
         lt=1,
         description="Foreground wins where the probabilities of values > 0 sum to at least this; "
-        "null: plain argmax over all classes. Of interactive models: the object's, where a request names none. Of "
-        "radiographs: the least probability of the first class at which it is the label",
+        "null: plain argmax over all classes. Of boxes: the least score at which one counts. Of interactive models: "
+        "the object's, where a request names none. Of radiographs: the least probability of the first class at which "
+        "it is the label",
     )
     clicks: ClickSpec | None = Field(default=None, description="Of interactive models and their encoders alone")
     window: WindowSpec | None = Field(default=None, description="Of CT models alone")

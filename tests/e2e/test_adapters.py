@@ -86,7 +86,7 @@ def photo(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     models = tmp_path_factory.mktemp("models")
-    for name in ("click-lite0", "click-lite0-encoder", "waste-fanet"):
+    for name in ("click-lite0", "click-lite0-encoder", "waste-lite0"):
         shutil.copytree(ROOT / "model_repository" / name, models / name)
     with gateway(models) as process, Client(process.address) as client:
         yield client

@@ -34,7 +34,9 @@ def architectures_of(task: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(spec.architecture for spec in TASKS[task].models))
 
 
-INTERACTIVE, CROPS, CT, WASTE, LAND = map(architectures_of, ("interactive", "building", "ct", "waste", "land"))
+INTERACTIVE, CROPS, BOXES, CT, WASTE, LAND = map(
+    architectures_of, ("interactive", "building", "boxes", "ct", "waste", "land")
+)
 FILMS = tuple(name for name in architectures_of("radiograph") if ARCHITECTURES[name].keras)
 """Keras' architectures of radiographs."""
 
@@ -45,7 +47,7 @@ WIDTH = 1 / 16
 FANET_WIDTH = 1 / 12
 """FANet's channels are multiples of 8: at this width they are the paper's in proportion."""
 
-_PAIRED = ("siamunet", "siamese_lite0")
+_PAIRED = ("siamunet", "siamese_lite0", "siamcrnn")
 _LAST = {"dextr": "layer5.final", "click_unet": "predict"}
 """The last layer of interactive networks that end without normalisation."""
 
@@ -107,7 +109,9 @@ def untrained(architecture: str, seed: int = 0) -> nn.Module:
         [crops] = draw_tiles("natural", 1, 8, SIZE)
         _balanced(network.get_submodule("fc"), answer=lambda: network(normalise(crops, "cpu")))
         return network
-    if architecture == "siamese_lite0":
+    if architecture == "yolox":
+        return _finding(network)
+    if architecture in ("siamese_lite0", "siamcrnn"):
         with_statistics(network, *torch.randn(2, 4, 3, 64, 64))
     if architecture in ("deeplabv3plus", "reco", "photo_lite0"):
         with_statistics(network, torch.randn(8, 3, 64, 64))
@@ -138,6 +142,15 @@ _HEADS = {
 def width_of(architecture: str) -> float:
     """Return the width of a small network."""
     return FANET_WIDTH if architecture in ("fanet", "fanet_parts") else WIDTH
+
+
+def _finding(network: nn.Module) -> nn.Module:
+    """Let a network of boxes be in doubt about each cell: untrained, it is sure that there is nothing."""
+    with_statistics(network, *255 * torch.rand(2, 4, 3, SIZE, SIZE))
+    for name, layer in network.named_modules():
+        if name.endswith((".building", ".grades")):
+            nn.init.constant_(layer.bias, 1.0)
+    return network
 
 
 def _bent(network: CCT) -> nn.Module:
@@ -245,7 +258,7 @@ def checkpoint(architecture: str, *, seed: int = 0, threshold: float | None = 0.
         state_dict=untrained(architecture, seed).state_dict(),
         architecture=architecture,
         width=width_of(architecture),
-        reduction=1 if architecture in (*INTERACTIVE, *CROPS, *CT, *WASTE, *LAND, *FILMS, FIXED) else 2,
+        reduction=1 if architecture in (*INTERACTIVE, *CROPS, *BOXES, *CT, *WASTE, *LAND, *FILMS, FIXED) else 2,
         threshold=threshold,
         recipe="demo",
         steps=3,

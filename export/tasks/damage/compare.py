@@ -24,10 +24,12 @@ from export.tasks.damage.metrics import CLASSES, Predictor, best_constant, count
 from gateway.engines.base import Model, choose
 from gateway.repository.store import Repository
 from gateway.tasks.damage.fused import fuse
-from gateway.tasks.damage.spec import CROP_TASK
+from gateway.tasks.damage.spec import BOX_TASK, CROP_TASK
 
 _PIXELS = 1024 * 1024
 _BUILDINGS = "On true footprints, each building counting once:"
+_MAPPING = (TASK, BOX_TASK)
+"""What the cards of models say that map a pair by themselves."""
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -51,7 +53,7 @@ def compare(repository: Repository, runs: Sequence[tuple[str, Opened]], options:
         DataError: the folder of pairs cannot be read.
     """
     pairs = of_split(read_pairs(options.data), options.split, options.data, "pair")
-    stored = [model for model in repository.models.values() if model.card.task in (TASK, CROP_TASK)]
+    stored = [model for model in repository.models.values() if model.card.task in (*_MAPPING, CROP_TASK)]
     with Bench(map(of_folder, stored)) as bench:
         models = list(contestants(bench, repository, options.finder, options.grader))
         towns = [read_town(pair) for pair in pairs]
@@ -59,7 +61,7 @@ def compare(repository: Repository, runs: Sequence[tuple[str, Opened]], options:
         graded = {model.name: measure_grader(bench, model, towns, options.split) for model in graders}
         rows = [_measured(model.model.name, model, pairs) for model in models]
     for name, opened in runs:
-        if opened.models[0].card.task == TASK:
+        if opened.models[0].card.task in _MAPPING:
             with Bench(opened.served) as bench:
                 [model] = opened.models
                 contestant = Contestant(model, predictor(bench, model), 0, model.card.network.parameters)
@@ -93,10 +95,11 @@ class Contestant:
 
 def contestants(bench: Bench, repository: Repository, finder: str, grader: str) -> Iterator[Contestant]:
     """Yield the damage models of a repository by name, and then `fused`, where both its parts are there."""
-    damage = sorted(name for name, model in repository.models.items() if model.card.task == TASK)
-    models = [choose(bench.engine, TASK, name) for name in damage]
-    if finder in damage and grader in repository.models:
-        models.append(fuse(choose(bench.engine, TASK, finder), choose(bench.engine, CROP_TASK, grader)))
+    tasks = {name: model.card.task for name, model in sorted(repository.models.items())}
+    mapping = {name: choose(bench.engine, task, name) for name, task in tasks.items() if task in _MAPPING}
+    models = list(mapping.values())
+    if finder in mapping and grader in repository.models:
+        models.append(fuse(mapping[finder], choose(bench.engine, CROP_TASK, grader)))
     for model in models:
         parts = [repository.models[part.name] for part in model.parts or (model,)]
         size = sum(part.versions[part.newest].stat().st_size for part in parts)

@@ -40,6 +40,16 @@ class ServedPair(ServedModel):
         return self.answer(pre, post)
 
 
+class ServedSeries(ServedModel):
+    """A model of the image before the disaster, of two dates between, and of the last one."""
+
+    roles = ("pre", "between_1", "between_2", "post")
+
+    def forward(self, pre: Tensor, between_1: Tensor, between_2: Tensor, post: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (label_map, probabilities)."""
+        return self.answer(pre, between_1, between_2, post)
+
+
 def serve(network: nn.Module, roles: Sequence[str], framing: Framing, colours: Colours = IMAGENET) -> ServedModel:
     """Return `network` wrapped for its input roles, without the parts of it that never run.
 
@@ -47,7 +57,7 @@ def serve(network: nn.Module, roles: Sequence[str], framing: Framing, colours: C
         ValueError: no task has these roles.
     """
     network = network.executed() if isinstance(network, Hierarchy) else network
-    for served in (ServedImage, ServedPair):
+    for served in (ServedImage, ServedPair, ServedSeries):
         if served.roles == tuple(roles):
             return served(network, framing, colours)
     raise ValueError(f"no tensor contract has the inputs {list(roles)}")

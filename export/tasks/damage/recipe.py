@@ -22,6 +22,7 @@ class PairRecipe(Recipe):
         threshold: of P(building) in the decision; None is plain argmax.
         normalised: whether the network learns with batch normalisation that is folded away at the end; see `normed`.
         post_tint: tells the image after the disaster from the one before; see `Framing`.
+        depths: name of the backbone, where the network has several.
     """
 
     reduction: int
@@ -31,6 +32,7 @@ class PairRecipe(Recipe):
     threshold: float | None = None
     normalised: bool = False
     post_tint: Tint = (0.0, 0.0, 0.0)
+    depths: str | None = None
 
     @property
     def framing(self) -> Framing:
@@ -47,7 +49,8 @@ class PairRecipe(Recipe):
 
     def served(self) -> dict[str, Any]:
         """Return what the recipe fixes of the served graph."""
-        return {"reduction": self.reduction, "threshold": self.threshold, "post_tint": self.post_tint}
+        framing = {"reduction": self.reduction, "threshold": self.threshold, "post_tint": self.post_tint}
+        return framing | ({"depths": self.depths} if self.depths else {})
 
 
 XBD_TRAIN_PAIRS = 2799
@@ -87,6 +90,20 @@ RECIPES = (
         learning_rate=1e-4,
         weight_decay=1e-6,
         threshold=0.3,
+    ),
+    # The paper names the network alone. Its reference: AdamW with decay 5e-4, cross-entropy and Lovász-softmax, where
+    # ours are those of all.
+    PairRecipe(
+        network="siamcrnn",
+        name="paper",
+        width=1.0,
+        depths="resnet34",
+        reduction=1,
+        draw=Draw(256, 16),
+        steps=50 * XBD_TRAIN_PAIRS // 16,
+        learning_rate=1e-4,
+        weight_decay=5e-4,
+        threshold=0.5,
     ),
     PairRecipe(
         network="fcn",
@@ -152,6 +169,23 @@ RECIPES = (
         average=0.998,
         class_weights=(1.0, 2.5, 4.0, 8.0),
         scenes=60,
+        threshold=0.5,
+    ),
+    PairRecipe(
+        network="siamcrnn",
+        name="demo",
+        width=0.1875,
+        depths="resnet18",
+        reduction=1,
+        draw=Draw(256, 6, pasted=0.4, balance=0.3, series=0.3),
+        steps=20_000,
+        minutes=60,
+        learning_rate=2e-3,
+        weight_decay=1e-2,
+        schedule="one-cycle",
+        average=0.998,
+        class_weights=(1.0, 2.5, 4.0, 8.0),
+        scenes=30,
         threshold=0.5,
     ),
 )

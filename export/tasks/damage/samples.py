@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import cv2
 import numpy as np
@@ -18,11 +19,19 @@ from export.tasks.damage.data import UNCLASSIFIED, LabelledPair
 from export.training import augment
 from export.training.balance import shares
 
+Image = NDArray[np.uint8]
+Views = tuple[Image, Image, Image]
+"""Crops of one place: pre and post (H, W, 3) RGB, labels (H, W)."""
+
 _DAMAGE = (1, 2, 3, 4)
 _RARE = (3, 4, 4)
 _MOST_PASTED = 4
 _SIDE = 1024
 """Of xBD's tiles."""
+BETWEEN = 2
+"""Images of a series between that before the disaster and the last one after it."""
+_CLOUDED = 0.3
+"""Of the images between the two."""
 _DONOR = 64
 """Side of a crop from which a building is copied, in reduced pixels: most houses fit."""
 
@@ -40,14 +49,21 @@ class Tile:
     buildings: dict[int, NDArray[np.float64]]
 
 
+T = TypeVar("T", bound=Tile)
+
+
 @dataclass(frozen=True)
 class Batch:
-    """Samples of one step: images (N, S, S, 3) and labels (N, S, S) uint8, importance (N, S, S) float32."""
+    """Samples of one step: images (N, S, S, 3) and labels (N, S, S) uint8, importance (N, S, S) float32.
+
+    Of series, ``between`` has the images of the dates between the two, the oldest first.
+    """
 
     pre: NDArray[np.uint8]
     post: NDArray[np.uint8]
     labels: NDArray[np.uint8]
     importance: NDArray[np.float32]
+    between: tuple[NDArray[np.uint8], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,6 +81,7 @@ class Draw:
         shift: standard deviation of the misregistration added to a pair, in reduced pixels.
         balance: 0 draws every pair alike, 1 every event; between them an event's share is its number of pairs to the
             power of 1 − balance.
+        series: share of steps whose samples have images between the two; see `_between`.
     """
 
     crop: int
@@ -76,21 +93,24 @@ class Draw:
     pasted: float = 0.0
     shift: float = 1.0
     balance: float = 0.0
+    series: float = 0.0
 
 
 def load_tile(pair: LabelledPair, reduction: int) -> Tile:
     """Return a pair reduced: images averaged over reduction x reduction pixels, as the served graph averages them."""
     labels = pair.read_labels()
-    # A tile of half xBD's side was halved by those who passed it on: half its pixels are as large as others' already.
+    # A tile of half xBD's side was halved by those who passed it on: its pixels are twice as wide as others'.
     if 2 * max(labels.shape) == _SIDE:
-        reduction = max(1, reduction // 2)
+        labels = labels.repeat(2, axis=0).repeat(2, axis=1)
     height, width = (side // reduction for side in labels.shape)
-    pre, post = (
-        cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-        for image in (pair.read_pre(), pair.read_post())
-    )
+    pre, post = (_resized(image, height, width) for image in (pair.read_pre(), pair.read_post()))
     small = labels[reduction // 2 :: reduction, reduction // 2 :: reduction][:height, :width].copy()
     return Tile(pre, post, small, {value: _centres(small == value) for value in _DAMAGE})
+
+
+def _resized(image: Image, height: int, width: int) -> Image:
+    method = cv2.INTER_AREA if height <= len(image) else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (width, height), interpolation=method), np.uint8)
 
 
 class Sampler:
@@ -113,18 +133,21 @@ class Sampler:
             (photographs, shares(events or [""] * len(photographs), draw.balance).tolist() if photographs else []),
             (scenes, [1.0] * len(scenes)),
         )
-        self._sources = [_Source(tiles, weights) for tiles, weights in weighted if tiles]
+        self._sources = [Source(tiles, weights) for tiles, weights in weighted if tiles]
         if not self._sources:
             raise ValueError("nothing to train on: neither photographs nor drawn scenes")
         self._draw, self._seed = draw, seed
 
     def batch(self, step: int) -> Batch:
         """Return the batch of that step."""
+        slots = BETWEEN if np.random.default_rng((self._seed, step)).random() < self._draw.series else 0
         rngs = (np.random.default_rng((self._seed, step, index)) for index in range(self._draw.batch))
-        pre, post, labels = (np.stack(part) for part in zip(*map(self._sample, rngs), strict=True))
-        return Batch(pre, post, labels, np.stack([importance(label) for label in labels]))
+        samples = (self._sample(rng, slots) for rng in rngs)
+        pre, post, labels, *between = (np.stack(part) for part in zip(*samples, strict=True))
+        return Batch(pre, post, labels, np.stack([importance(label) for label in labels]), tuple(between))
 
-    def _sample(self, rng: Generator) -> Views:
+    def _sample(self, rng: Generator, slots: int) -> tuple[Image, ...]:
+        """Return pre, post and labels of a sample, and so many images between the two."""
         draw = self._draw
         source = self._sources[-1 if rng.random() < draw.drawn else 0]
         tile, centre = source.anywhere(rng) if rng.random() < draw.anywhere else source.at_building(rng, draw.crop / 3)
@@ -137,8 +160,8 @@ class Sampler:
                 pre, post, labels = paste_building(rng, (pre, post, labels), donor)
         if rng.random() < draw.swapped:
             pre, post = post, pre
-        pre, post = augment.relight(rng, pre, post)
-        return augment.degrade(rng, pre), augment.degrade(rng, post), labels
+        lit = [augment.degrade(rng, image) for image in augment.relight(rng, pre, post)]
+        return lit[0], lit[1], labels, *_between(rng, pre, post, lit[0], slots)
 
     def _views(self, rng: Generator, tile: Tile, centre: tuple[float, float], size: int) -> Views:
         """Return pre, post and labels of a randomly turned and scaled crop; post is off by the misregistration."""
@@ -151,14 +174,15 @@ class Sampler:
         )
 
 
-class _Source:
+class Source(Generic[T]):
     """Tiles of one kind, and the ways to place a crop on them."""
 
-    def __init__(self, tiles: Sequence[Tile], weights: Sequence[float]) -> None:
+    def __init__(self, tiles: Sequence[T], weights: Sequence[float]) -> None:
+        """Keep the tiles with how often each is drawn, and note which of them hold each damage class."""
         self._tiles = list(zip(tiles, weights, strict=True))
         self._holders = {value: [each for each in self._tiles if len(each[0].buildings[value])] for value in _DAMAGE}
 
-    def anywhere(self, rng: Generator) -> tuple[Tile, tuple[float, float]]:
+    def anywhere(self, rng: Generator) -> tuple[T, tuple[float, float]]:
         """Return a tile and a crop centre (x, y) anywhere on it."""
         tile = _drawn(rng, self._tiles)
         height, width = tile.labels.shape
@@ -166,7 +190,7 @@ class _Source:
 
     def at_building(
         self, rng: Generator, reach: float, classes: tuple[int, ...] = _DAMAGE
-    ) -> tuple[Tile, tuple[float, float]]:
+    ) -> tuple[T, tuple[float, float]]:
         """Return a tile and a crop centre (x, y) at most ``reach`` away from a building of an evenly drawn class."""
         choices = [(value, self._holders[value]) for value in classes if self._holders[value]]
         if not choices:
@@ -177,7 +201,21 @@ class _Source:
         return tile, (float(x), float(y))
 
 
-def _drawn(rng: Generator, tiles: Sequence[tuple[Tile, float]]) -> Tile:
+def _between(rng: Generator, pre: Image, post: Image, shown: Image, slots: int) -> list[Image]:
+    """Return images of so many dates between the two, made of them in another light, for want of real series.
+
+    From some date on they show what `post` does. As the gateway has it, the first are `shown` itself, the image before
+    the disaster as the network sees it, where a series has fewer dates. Some are hidden by a cloud in part.
+    """
+    dates, change = rng.integers(0, slots + 1), rng.integers(0, slots + 1)
+    images = [shown] * (slots - dates)
+    for date in range(slots - dates, slots):
+        image = augment.degrade(rng, augment.relight_one(rng, post if date >= change else pre))
+        images.append(augment.cloud(rng, image) if rng.random() < _CLOUDED else image)
+    return images
+
+
+def _drawn(rng: Generator, tiles: Sequence[tuple[T, float]]) -> T:
     weights = np.array([weight for _, weight in tiles])
     return tiles[int(rng.choice(len(tiles), p=weights / weights.sum()))][0]
 
@@ -198,10 +236,6 @@ def _centres(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     centroids = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)[3]
     return np.asarray(centroids[1:], np.float64)
 
-
-Image = NDArray[np.uint8]
-Views = tuple[Image, Image, Image]
-"""Crops of one place: pre and post (H, W, 3) RGB, labels (H, W)."""
 
 _MARGIN = 9
 """Side of the dilation that takes in what lies around a building: debris, shadow."""

@@ -39,6 +39,8 @@ class PairRun(Run[PairRecipe, Batch]):
         """Take one step on a batch and return its losses by name."""
         images = {"pre": batch.pre, "post": batch.post}
         inputs = network_inputs(images, self.recipe.network, self.recipe.framing, self.device)
+        colours = architecture_of(self.recipe.network).colours
+        inputs[1:1] = [normalise(image, self.device, colours) for image in batch.between]
         labels, importance = self.tensors(batch.labels, batch.importance)
         self.network.train()
         # bfloat16 halves a step on processors and GPUs that have it; the loss is computed in float32.
@@ -100,7 +102,7 @@ def network_inputs(
 
 
 def _build(recipe: PairRecipe) -> nn.Module:
-    network = build_network(recipe.network, recipe.width)
+    network = build_network(recipe.network, recipe.width, recipe.depths)
     if recipe.pretrained:
         network = with_channels_last(network)
     return normalised(network) if recipe.normalised else network

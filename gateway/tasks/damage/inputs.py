@@ -1,4 +1,4 @@
-"""Two pictures among the parts of a body, decoded as a pair."""
+"""Pictures among the parts of a body, decoded as a pair, or as a series of dates."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from gateway.media.pictures.images import is_picture
 from gateway.stores.ranges import Allowance, StoredFile
 from gateway.stores.references import is_reference, open_references, read_references
 from gateway.tasks.damage.pipeline import check_pair
+from gateway.tasks.damage.series import images_of, tiles_of
 from gateway.tasks.damage.spec import DISTRICTS, FOOTPRINTS
 
 PARTS = ("pre", "post")
@@ -76,10 +77,11 @@ class SceneWishes:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two decoded pictures, uint8 (H, W, 3), RGB, and what the caller should know of them."""
+    """Decoded pictures, uint8 (H, W, 3), RGB, those of dates between too, and what the caller should know of them."""
 
     pre: NDArray[np.uint8]
     post: NDArray[np.uint8]
+    between: tuple[NDArray[np.uint8], ...]
     notices: tuple[str, ...]
 
 
@@ -96,16 +98,12 @@ def check_formats(parts: Parts) -> None:
                 raise UnsupportedMedia("Satellite images are read as GeoTIFF, PNG or JPEG; this is none of them.")
 
 
-def tiles_of(parts: Parts, name: str) -> list[str]:
-    """Return the names of the parts that are tiles of one image, the first of which has its name."""
-    return [part for part in parts if part == name or part.startswith(f"{name}/")]
-
-
 def is_scene(parts: Parts) -> bool:
     """Return whether a body of parts that `check_formats` accepts has one that is TIFF, or tiles, or polygons."""
-    if DISTRICTS in parts or FOOTPRINTS in parts or any(len(tiles_of(parts, name)) > 1 for name in PARTS):
+    images = images_of(parts)
+    if DISTRICTS in parts or FOOTPRINTS in parts or any(len(tiles_of(parts, name)) > 1 for name in images):
         return True
-    return any(len(parts[name]) and not is_picture(parts[name]) for name in PARTS)
+    return any(len(parts[name]) and not is_picture(parts[name]) for name in images)
 
 
 async def open_referred(job: Job[Parts], caller: Caller) -> tuple[Job[Parts], Referred]:
@@ -117,7 +115,7 @@ async def open_referred(job: Job[Parts], caller: Caller) -> tuple[Job[Parts], Re
     """
     stores, found = job.services.stores, dict[str, Sequence[StoredFile]]()
     allowance = Allowance(job.services.settings.limits.body_bytes, job.reservation.grow)
-    for image in PARTS:
+    for image in images_of(job.body):
         for name in tiles_of(job.body, image):
             if not is_reference(job.body[name]):
                 continue
@@ -129,19 +127,23 @@ async def open_referred(job: Job[Parts], caller: Caller) -> tuple[Job[Parts], Re
 
 
 async def decode_pair(job: Job[Parts], model: Model) -> Pair:
-    """Return both images; what their headers show to be unservable is refused before a pixel is decoded.
+    """Return the images; what their headers show to be unservable is refused before a pixel is decoded.
 
     Raises:
         MaskgateError: as `probe_parts`, `check_pair` and `decode_part`.
     """
-    pre, post = await probe_parts(job, PARTS)
-    notices = check_pair(model, pre.size, post.size)
-    job.reservation.expect(pre.pixels + post.pixels)
-    job.reservation.grow(pre.pixels * _BYTES_PER_PRE_PIXEL + post.pixels * _BYTES_PER_POST_PIXEL)
-    first, second = await asyncio.gather(decode_part(job, "pre", pre), decode_part(job, "post", post))
-    return Pair(
-        first.pixels, second.pixels, (*said_of("pre", first.notices), *said_of("post", second.notices), *notices)
-    )
+    names = images_of(job.body)
+    infos = await probe_parts(job, names)
+    pre, later = infos[0], infos[1:]
+    said = [check_pair(model, pre.size, info.size, name) for name, info in zip(names[1:], later, strict=True)]
+    job.reservation.expect(sum(info.pixels for info in infos))
+    job.reservation.grow(pre.pixels * (_BYTES_PER_PRE_PIXEL + _BYTES_PER_POST_PIXEL * (len(later) - 1)))
+    job.reservation.grow(sum(info.pixels for info in later) * _BYTES_PER_POST_PIXEL)
+    images = await asyncio.gather(*(decode_part(job, name, info) for name, info in zip(names, infos, strict=True)))
+    read = [notice for name, image in zip(names, images, strict=True) for notice in said_of(name, image.notices)]
+    first, *between, last = (image.pixels for image in images)
+    notices = dict.fromkeys([*read, *(notice for notices in said for notice in notices)])
+    return Pair(first, last, tuple(between), tuple(notices))
 
 
 def said_of(name: str, notices: tuple[str, ...]) -> list[str]:
@@ -150,11 +152,11 @@ def said_of(name: str, notices: tuple[str, ...]) -> list[str]:
 
 
 def digest_of_pair(job: Job[Parts], referred: Referred = MappingProxyType({})) -> str:
-    """Return the SHA-256 over those of both images as they were sent.
+    """Return the SHA-256 over those of all images as they were sent, in the order of their dates.
 
     What lies elsewhere is not read to the end: of it address, length and version count.
     """
-    names = [part for name in PARTS for part in tiles_of(job.body, name)]
+    names = [part for name in images_of(job.body) for part in tiles_of(job.body, name)]
     sent = [content for name in names for content in _contents(job, referred, name)]
     parts = b"".join(hashlib.sha256(content).digest() for content in sent)
     return f"sha256:{hashlib.sha256(parts).hexdigest()}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,7 +15,9 @@ from gateway.engines.base import Model
 from gateway.errors import PairMismatch
 from gateway.inference.run import Run
 from gateway.inference.segmenter import Segmenter
+from gateway.tasks.damage.boxes import mapper_of
 from gateway.tasks.damage.fused import FusedModel, FusedSegmenter, GradingModel, GradingSegmenter
+from gateway.tasks.damage.series import inputs_of
 from gateway.vision.buildings import SMALLEST_BUILDING
 from gateway.vision.regions import Region, regions
 
@@ -51,62 +54,71 @@ class DamageReport:
 def segmenter_of(run: Run, model: Model) -> Segmenter:
     """Return a model of the task, the two of a composition, or a grader by itself, on `run`."""
     kinds: dict[type[Model], type[Segmenter]] = {FusedModel: FusedSegmenter, GradingModel: GradingSegmenter}
-    return kinds.get(type(model), Segmenter).of(run, model)
+    kind = kinds.get(type(model))
+    return mapper_of(run, model) if kind is None else kind.of(run, model)
 
 
-def check_pair(model: Model, pre: Size, post: Size) -> tuple[str, ...]:
+def check_pair(model: Model, pre: Size, post: Size, name: str = "post") -> tuple[str, ...]:
     """Return what the caller should know of how `model` will take a pair, from its (width, height)s alone.
+
+    `name` is the second image's.
 
     Raises:
         PairMismatch: the two cannot show one frame.
     """
     try:
-        resized = check_sizes(pre, post)
+        resized = check_sizes(pre, post, name)
     except SizesDoNotPair as mismatch:
         raise PairMismatch(
             f"The images do not show the same frame: {mismatch}. Sizes may differ, aspect ratios may not.",
-            pointer="/post",
+            pointer=f"/{name}",
         ) from mismatch
     pre_only = "post" not in {spec.name for spec in model.card.inputs}
     unread = f"{model.name} finds buildings in the pre image alone and grades no damage" if pre_only else None
     return tuple(notice for notice in (resized, unread) if notice)
 
 
-async def map_damage(segmenter: Segmenter, pre: Pixels, post: Pixels) -> DamageMap:
+async def map_damage(segmenter: Segmenter, pre: Pixels, post: Pixels, between: Sequence[Pixels] = ()) -> DamageMap:
     """Return the damage map of a pair that `check_pair` accepts.
 
     Args:
         segmenter: a model of the task and its request.
         pre: uint8 (H, W, 3), RGB, before the disaster; its grid is the answer's.
-        post: uint8 (h, w, 3), RGB, after it.
+        post: uint8 (h, w, 3), RGB, after it, the last of a series.
+        between: the images of the dates between, the oldest first, as many as the model reads.
     """
-    post = await _to_pre_grid(segmenter, pre, post)
-    label_map = await segmenter.label_map({"pre": pre, "post": post})
-    return DamageMap(segmenter.model, await segmenter.count(label_map), label_map, post)
+    images = await _images(segmenter, pre, post, between)
+    label_map = await segmenter.label_map(images)
+    return DamageMap(segmenter.model, await segmenter.count(label_map), label_map, images["post"])
 
 
-async def report_damage(segmenter: Segmenter, pre: Pixels, post: Pixels) -> DamageReport:
+async def report_damage(
+    segmenter: Segmenter, pre: Pixels, post: Pixels, between: Sequence[Pixels] = ()
+) -> DamageReport:
     """Return the damage map of a pair and every building in it; arguments as in `map_damage`."""
-    post = await _to_pre_grid(segmenter, pre, post)
-    label_map, sureness = await segmenter.label_map_and_confidence({"pre": pre, "post": post})
-    damage_map = DamageMap(segmenter.model, await segmenter.count(label_map), label_map, post)
+    images = await _images(segmenter, pre, post, between)
+    label_map, sureness = await segmenter.label_map_and_confidence(images)
+    damage_map = DamageMap(segmenter.model, await segmenter.count(label_map), label_map, images["post"])
     find = partial(regions, min_area=SMALLEST_BUILDING)
     buildings = await segmenter.aside(find, label_map, sureness)
     return DamageReport(damage_map, tuple(buildings))
 
 
-async def _to_pre_grid(segmenter: Segmenter, pre: Pixels, post: Pixels) -> Pixels:
-    if post.shape == pre.shape:
-        return post
+async def _images(segmenter: Segmenter, pre: Pixels, post: Pixels, between: Sequence[Pixels]) -> dict[str, Pixels]:
+    """Return all images on the pre grid, by the names of the model's inputs."""
     height, width = pre.shape[:2]
-    return await segmenter.aside(to_pre_grid, post, (width, height))
+    last, *others = [
+        image if image.shape == pre.shape else await segmenter.aside(to_pre_grid, image, (width, height))
+        for image in (post, *between)
+    ]
+    return inputs_of(segmenter.model, pre, last, others)
 
 
 class SizesDoNotPair(ValueError):
     """The two images differ in shape and so cannot show the same frame."""
 
 
-def check_sizes(pre: tuple[int, int], post: tuple[int, int]) -> str | None:
+def check_sizes(pre: tuple[int, int], post: tuple[int, int], name: str = "post") -> str | None:
     """Decide from their sizes alone whether two images can be a pair.
 
     Two sizes pair when one is the other scaled, each side rounded to a whole pixel. With sides off by
@@ -116,6 +128,7 @@ def check_sizes(pre: tuple[int, int], post: tuple[int, int]) -> str | None:
     Args:
         pre: (width, height) of the pre-disaster image in pixels, as displayed.
         post: the same of the post-disaster image.
+        name: of the latter.
 
     Returns:
         What the caller should be told when `to_pre_grid` will resize; None for equal sizes.
@@ -127,8 +140,8 @@ def check_sizes(pre: tuple[int, int], post: tuple[int, int]) -> str | None:
         return None
     (pre_width, pre_height), (post_width, post_height) = pre, post
     if 2 * abs(post_width * pre_height - pre_width * post_height) > max(sum(pre), sum(post)):
-        raise SizesDoNotPair(f"pre is {pre_width}×{pre_height}, post is {post_width}×{post_height}")
-    return f"post image resized from {post_width}×{post_height} to {pre_width}×{pre_height}"
+        raise SizesDoNotPair(f"pre is {pre_width}×{pre_height}, {name} is {post_width}×{post_height}")
+    return f"{name} image resized from {post_width}×{post_height} to {pre_width}×{pre_height}"
 
 
 def to_pre_grid(post: UInt8, pre_size: tuple[int, int]) -> UInt8:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from datetime import date
 from functools import partial
 from typing import Annotated, Literal
 
@@ -37,7 +38,8 @@ from gateway.tasks.damage.scene_outputs import DIRECT, WHOLE, SceneForm
 from gateway.tasks.damage.scene_pairs import Align
 from gateway.tasks.damage.scene_route import answer_scene
 from gateway.tasks.damage.scene_schema import SceneAnswer
-from gateway.tasks.damage.spec import CROP_TASK, FOOTPRINTS, TASK
+from gateway.tasks.damage.series import check_series, pointing_as_sent, tell_apart
+from gateway.tasks.damage.spec import BOX_TASK, CROP_TASK, FOOTPRINTS, TASK
 
 router = APIRouter(tags=[TASK.name])
 
@@ -106,6 +108,15 @@ async def damage(
             examples=["-94.53,37.04,-94.51,37.06"],
         ),
     ] = None,
+    post_date: Annotated[
+        list[date] | None,
+        Query(
+            description="Date of each image after the disaster, in their order: those of one date are tiles of one "
+            "image, others a series, whose last date is mapped. Models of series read several dates, such as "
+            "bd-rnn-series; without dates all are tiles of one image",
+            examples=[["2018-10-11"]],
+        ),
+    ] = None,
     output_crs: Annotated[
         str | None,
         Query(
@@ -152,17 +163,19 @@ async def damage(
     async def answer(job: Job[Parts]) -> Response:
         check_formats(job.body)
         model = settle_damage(chosen, known=FOOTPRINTS in job.body)
-        if not plain or is_scene(job.body):
-            job, referred = await open_referred(job, request.scope["state"]["caller"])
-            with ExitStack() as held:
-                # Who waits for a store holds no turn.
-                fetched = await open_parts(job, held, hints, referred) if referred else None
-                async with job.turn():
-                    opened = fetched or await open_parts(job, held, hints, referred)
-                    return await answer_scene(job, held, opened, model, wished, align, wishes)
-        job.timeline.curtail(limits.deadline_seconds)
-        async with job.turn():
-            return await _answer_pictures(job, model, wished, media_type)
+        with pointing_as_sent(tell_apart(job.body, post_date or ())):
+            check_series(model, job.body)
+            if not plain or is_scene(job.body):
+                job, referred = await open_referred(job, request.scope["state"]["caller"])
+                with ExitStack() as held:
+                    # Who waits for a store holds no turn.
+                    fetched = await open_parts(job, held, hints, referred) if referred else None
+                    async with job.turn():
+                        opened = fetched or await open_parts(job, held, hints, referred)
+                        return await answer_scene(job, held, opened, model, wished, align, wishes)
+            job.timeline.curtail(limits.deadline_seconds)
+            async with job.turn():
+                return await _answer_pictures(job, model, wished, media_type)
 
     # What comes may be a scene, until it is there.
     longest = max(limits.deadline_seconds, limits.scene_deadline_seconds)
@@ -175,10 +188,10 @@ async def _answer_pictures(job: Job[Parts], model: Model, wished: Wish[SceneForm
     pair = await decode_pair(job, model)
     segmenter = segmenter_of(job.inference, model)
     if media_type == JSON:
-        report = await report_damage(segmenter, pair.pre, pair.post)
+        report = await report_damage(segmenter, pair.pre, pair.post, pair.between)
         body = await job.run("encode", _json, report, pair.notices, wished.include, job)
     else:
-        mapped = await map_damage(segmenter, pair.pre, pair.post)
+        mapped = await map_damage(segmenter, pair.pre, pair.post, pair.between)
         body = await job.run("encode", _overlay if wished.overlay else _label_map, mapped)
     return Response(body, headers=model_headers(model) | notice_headers(pair.notices), media_type=media_type)
 
@@ -215,12 +228,17 @@ def choose_damage(services: Services, name: str, version: int | None) -> Model:
             raise ParameterInvalid(
                 f"{FUSED} consists of two models and has no versions; the newest of both answer.", pointer="/version"
             )
-        finder = choose(services.engine, TASK.name, finding)
+        finder = choose(services.engine, _task_of(services, finding), finding)
         return fuse(finder, choose(services.engine, CROP_TASK, grading))
-    for status in services.engine.statuses():
-        if status.name == name and status.model is not None and status.model.card.task == CROP_TASK:
-            return grading_alone(choose(services.engine, CROP_TASK, name, version))
-    return choose(services.engine, TASK.name, name, version)
+    task = _task_of(services, name)
+    chosen = choose(services.engine, task, name, version)
+    return grading_alone(chosen) if task == CROP_TASK else chosen
+
+
+def _task_of(services: Services, name: str) -> str:
+    """Return the task that the card of a model states, where it is one of those that a request may name."""
+    tasks = (status.model.card.task for status in services.engine.statuses() if status.name == name and status.model)
+    return next((task for task in tasks if task in (CROP_TASK, BOX_TASK)), TASK.name)
 
 
 def settle_damage(chosen: Model, *, known: bool) -> Model:

@@ -44,6 +44,7 @@ async def grade_footprints(
     footprints: Footprints,
     sinks: Sequence[Sink] = (),
     *,
+    between: Sequence[Raster] = (),
     judged: bool = True,
     pictured: bool = False,
     twice: bool = False,
@@ -56,6 +57,7 @@ async def grade_footprints(
         post: after it, on that grid.
         footprints: on that grid too.
         sinks: what takes the label map, in which footprints are painted, smaller ones over larger ones.
+        between: as of `map_scene`.
         judged: as of `map_scene`.
         twice: as of `map_scene`.
         pictured: whether sinks look at the post image, which is then read once more.
@@ -65,7 +67,7 @@ async def grade_footprints(
     alone = isinstance(segmenter, GradingSegmenter)
     card = segmenter.model.card
     grid = plan(info.height, info.width, _STRIP, 0) if alone else plan(info.height, info.width, card.tile, card.overlap)
-    reader = SceneReader(pre, post, grid, judged=judged)
+    reader = SceneReader(pre, post, grid, between, judged=judged)
     measured = _Measured(footprints, 0 if alone else classes + twice)
     apart = None
     if isinstance(segmenter, GradingSegmenter):

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from gateway.engines.base import Model
-from gateway.errors import GeographyMissing, PairMismatch, ParameterInvalid, PartProblem
+from gateway.errors import GeographyMissing, MaskgateError, PairMismatch, ParameterInvalid, PartProblem
 from gateway.http.request_path import Job, Parts, decode_part, probe_parts
 from gateway.http.uploads import naming_part
+from gateway.inference.segmenter import Segmenter
 from gateway.media.geo.districts import DistrictLayer, DistrictLimits, read_districts
 from gateway.media.geo.footprints import FootprintLimits, Footprints, read_footprints
 from gateway.media.geo.geotiff import GeoTiff, is_tiff, open_geotiff
@@ -23,9 +24,10 @@ from gateway.media.geo.reading import AS_DECLARED, Reading, parse_bands, parse_b
 from gateway.media.geo.sparse import SparseFile
 from gateway.media.pictures.images import ImageLimits, probe
 from gateway.settings import LimitSettings
-from gateway.tasks.damage.inputs import PARTS, Referred, SceneHints, digest_of_pair, said_of, tiles_of
+from gateway.tasks.damage.inputs import PARTS, Referred, SceneHints, digest_of_pair, said_of
 from gateway.tasks.damage.pipeline import check_pair, segmenter_of, to_pre_grid
 from gateway.tasks.damage.scene_pairs import Align, ScenePair, pair_pictures, pair_scenes
+from gateway.tasks.damage.series import between_of, tiles_of
 from gateway.tasks.damage.spec import DISTRICTS, FOOTPRINTS
 
 _PARSERS: Mapping[str, Callable[[str], Any]] = {"bands": parse_bands, "nodata": parse_nodata, "crs": parse_crs}
@@ -64,7 +66,8 @@ class Opened:
         post: the same, whole.
         districts: None: none were sent.
         footprints: GeoJSON as it was sent; None: none was.
-        digest: of both images as they were sent.
+        digest: of all images as they were sent.
+        between: by name, as `post`, the images of the dates between, the oldest first.
     """
 
     pre: Raster | None
@@ -72,16 +75,22 @@ class Opened:
     districts: DistrictLayer | None
     footprints: memoryview | None
     digest: str
+    between: Mapping[str, GeoTiff | Mosaic | None]
+
+    @property
+    def images(self) -> Mapping[str, Raster | None]:
+        """All images by name."""
+        return {"pre": self.pre, **self.between, "post": self.post}
 
     @property
     def plain(self) -> bool:
-        """Whether both images are pictures, as `map_damage` takes them too."""
-        return self.pre is None and self.post is None
+        """Whether all images are pictures, as `map_damage` takes them too."""
+        return all(tiff is None for tiff in self.images.values())
 
     @property
     def on_earth(self) -> bool:
-        """Whether both images say where on Earth they lie."""
-        return all(tiff is not None and tiff.info.grid is not None for tiff in (self.pre, self.post))
+        """Whether all images say where on Earth they lie."""
+        return all(tiff is not None and tiff.info.grid is not None for tiff in self.images.values())
 
 
 async def open_parts(job: Job[Parts], held: ExitStack, hints: SceneHints, referred: Referred) -> Opened:
@@ -107,7 +116,9 @@ async def open_parts(job: Job[Parts], held: ExitStack, hints: SceneHints, referr
     sizes = ImageLimits(limits.scene_pixels, limits.scene_side, limits.image_side_minimum)
 
     def open_image(name: str) -> GeoTiff | Mosaic | None:
-        tiles = [tile for part in tiles_of(job.body, name) for tile in open_part(part, readings[name])]
+        # What is said of the image after the disaster is so of those of all dates.
+        reading = readings.get(name, readings["post"])
+        tiles = [tile for part in tiles_of(job.body, name) for tile in open_part(part, reading)]
         known = [tile for tile in tiles if tile is not None]
         if len(tiles) == 1 or not known:
             if len(tiles) > 1:
@@ -163,7 +174,8 @@ async def open_parts(job: Job[Parts], held: ExitStack, hints: SceneHints, referr
             with naming_part(DISTRICTS):
                 most = DistrictLimits(limits.districts, limits.district_bytes)
                 districts = read_districts(job.body[DISTRICTS], most, hints.district_name)
-        opened = Opened(open_pre(), open_image("post"), districts, job.body.get(FOOTPRINTS), digest)
+        between = {name: open_image(name) for name in between_of(job.body)}
+        opened = Opened(open_pre(), open_image("post"), districts, job.body.get(FOOTPRINTS), digest, between)
         _check_geography(opened)
         if referred and opened.on_earth and opened.pre is not None and opened.pre.info.grid is not None:
             fetch_under(tiffs, opened.pre.info.grid)
@@ -195,21 +207,47 @@ async def take_pair(
 ) -> tuple[ScenePair, tuple[str, ...]]:
     """Return the images as a pair on the pre grid, and what the caller should know of how they came to it.
 
+    Those of dates between are brought to it one by one, as the last one is.
+
     Raises:
         MaskgateError: as `pair_scenes`, `pair_pictures`, `check_pair`, `probe_parts` and `decode_part`.
     """
     segmenter = segmenter_of(job.inference, model)
-    if opened.pre is not None and opened.post is not None and opened.on_earth:
+    pair, notices = await _take(job, held, opened, model, align, segmenter, "post")
+    between = []
+    for name in opened.between:
+        try:
+            other, said = await _take(job, held, opened, model, align, segmenter, name)
+        except MaskgateError as error:
+            error.pointer = f"/{name}" if error.pointer == "/post" else error.pointer
+            raise
+        between.append(other.post)
+        notices = (*notices, *said)
+    return replace(pair, between=tuple(between)), tuple(dict.fromkeys(notices))
+
+
+async def _take(
+    job: Job[Parts],
+    held: ExitStack,
+    opened: Opened,
+    model: Model,
+    align: Align | None,
+    segmenter: Segmenter,
+    name: str,
+) -> tuple[ScenePair, tuple[str, ...]]:
+    """Return the image before the disaster and the one of that name as a pair; see `take_pair`."""
+    after = opened.images[name]
+    if opened.pre is not None and after is not None and opened.on_earth:
         size = (opened.pre.info.width, opened.pre.info.height)
-        said = [*said_of("pre", opened.pre.info.notices), *said_of("post", opened.post.info.notices)]
-        pair = await pair_scenes(segmenter, held, opened.pre, opened.post, align or "auto")
+        said = [*said_of("pre", opened.pre.info.notices), *said_of(name, after.info.notices)]
+        pair = await pair_scenes(segmenter, held, opened.pre, after, align or "auto")
         return pair, (*said, *check_pair(model, size, size))
-    pre, post = await _picture(job, "pre", opened.pre), await _picture(job, "post", opened.post)
+    pre, post = await _picture(job, "pre", opened.pre), await _picture(job, name, after)
     size = (pre.info.width, pre.info.height)
-    notices = check_pair(model, size, (post.info.width, post.info.height))
+    notices = check_pair(model, size, (post.info.width, post.info.height), name)
     on_grid = await job.run("finish", _resized, post, size)
     pair = await pair_pictures(segmenter, pre, on_grid, align or "off")
-    return pair, (*said_of("pre", pre.notices), *said_of("post", post.notices), *notices)
+    return pair, (*said_of("pre", pre.notices), *said_of(name, post.notices), *notices)
 
 
 async def _picture(job: Job[Parts], name: str, tiff: Raster | None) -> Picture:
@@ -238,12 +276,9 @@ def _resized(picture: Picture, size: tuple[int, int]) -> Picture:
 
 
 def _check_geography(opened: Opened) -> None:
-    placed = {
-        name: tiff is not None and tiff.info.grid is not None
-        for name, tiff in zip(PARTS, (opened.pre, opened.post), strict=True)
-    }
-    lost = [name for name in PARTS if not placed[name]]
-    if len(lost) == 1:
+    images = opened.images
+    lost = [name for name, tiff in images.items() if tiff is None or tiff.info.grid is None]
+    if 0 < len(lost) < len(images):
         raise PairMismatch(
             f"The {lost[0]} image does not say where on Earth it lies, and the other does; both are to, or neither.",
             pointer=f"/{lost[0]}",

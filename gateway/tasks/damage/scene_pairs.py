@@ -55,11 +55,12 @@ class Alignment:
 
 @dataclass(frozen=True)
 class ScenePair:
-    """Two images of one grid, and how they came to it."""
+    """Two images of one grid, and how they came to it; `between` has those of the dates between, the oldest first."""
 
     pre: Raster
     post: Raster
     alignment: Alignment
+    between: tuple[Raster, ...] = ()
 
 
 async def pair_scenes(

@@ -23,6 +23,7 @@ from gateway.tasks.damage.fused import FusedSegmenter
 from gateway.tasks.damage.scene_bands import Band, Buildings, GradedFootprints, Sink, Tally
 from gateway.tasks.damage.scene_grading import Grading
 from gateway.tasks.damage.scene_reader import SceneReader, Window
+from gateway.tasks.damage.series import inputs_of
 from gateway.vision.labels import both_views, confidence, decide
 from gateway.vision.regions import Region
 from gateway.vision.tiling import Grid, Stitcher, gather, plan
@@ -67,6 +68,7 @@ async def map_scene(
     post: Raster,
     sinks: Sequence[Sink] = (),
     *,
+    between: Sequence[Raster] = (),
     judged: bool = True,
     twice: bool = False,
 ) -> SceneMap:
@@ -81,6 +83,7 @@ async def map_scene(
         pre: before the disaster; its grid is the answer's.
         post: after it, on that grid.
         sinks: what takes the label map.
+        between: of the dates between, on that grid, the oldest first, as many as the model reads.
         judged: whether ground counts as unseen where an image shows nothing; see `SceneReader`.
         twice: whether models are asked of everything once more as a mirror shows it; means count.
 
@@ -94,7 +97,7 @@ async def map_scene(
     card = finder.model.card
     grid = plan(info.height, info.width, card.tile, card.overlap)
     tally, buildings = Tally(len(segmenter.model.card.classes), info.grid), Buildings()
-    rows = TileRows(finder, grid, SceneReader(pre, post, grid, judged=judged), twice=twice)
+    rows = TileRows(finder, grid, SceneReader(pre, post, grid, between, judged=judged), twice=twice)
     stitcher = Stitcher(grid, rows.values)
     finisher = _Finisher(stitcher, len(card.classes), card.threshold, (tally, buildings, *sinks))
     run = partial(segmenter.workers.run_to_end, segmenter.timeline, "finish")
@@ -183,7 +186,7 @@ class TileRows:
         segmenter, grid = self._segmenter, self._grid
         columns = tuple(grid.columns[number] for number in numbers)
         part = replace(grid, height=len(window.seen), rows=(0,), columns=columns)
-        images = {"pre": window.pre, "post": window.post}
+        images = inputs_of(segmenter.model, window.pre, window.post, window.between)
         batch = {
             spec.name: await segmenter.aside(gather, images[spec.name], part, 0) for spec in segmenter.model.card.inputs
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -29,12 +30,14 @@ class Window:
         pre: uint8 (rows, width, 3), RGB, before the disaster.
         post: the same after it.
         seen: bool (rows, width), where both show the ground; see `SceneReader`.
+        between: as `pre`, of the dates between, the oldest first.
     """
 
     top: int
     pre: UInt8
     post: UInt8
     seen: Mask
+    between: tuple[UInt8, ...] = ()
 
     @property
     def stop(self) -> int:
@@ -44,7 +47,8 @@ class Window:
     def part(self, top: int, stop: int) -> Window:
         """Return the rows from `top` to before `stop`, as views."""
         rows = slice(top - self.top, stop - self.top)
-        return Window(top, self.pre[rows], self.post[rows], self.seen[rows])
+        between = tuple(image[rows] for image in self.between)
+        return Window(top, self.pre[rows], self.post[rows], self.seen[rows], between)
 
 
 class SceneReader:
@@ -57,6 +61,8 @@ class SceneReader:
         pre: before the disaster.
         post: after it, on the same grid.
         grid: of the tiles.
+        between: of the dates between, on the same grid, the oldest first. Where one of them shows nothing it has the
+            pixels of `pre`: nothing was seen to change.
         judged: whether images are asked where they are featureless. Pairs of plain pictures are not: `map_damage` takes
             them as they are, and the answer may not depend on the form that is asked for.
 
@@ -64,9 +70,11 @@ class SceneReader:
         featureless: pixels that were observed in both images, and in one of them show nothing.
     """
 
-    def __init__(self, pre: Raster, post: Raster, grid: Grid, *, judged: bool = True) -> None:
+    def __init__(
+        self, pre: Raster, post: Raster, grid: Grid, between: Sequence[Raster] = (), *, judged: bool = True
+    ) -> None:
         """Read nothing yet."""
-        self._pre, self._post, self._grid = pre, post, grid
+        self._pre, self._post, self._between, self._grid = pre, post, between, grid
         bounds = edges(grid.height)
         self._strips = deque(pairwise([*bounds[:-1:_SQUARES], bounds[-1]]))
         self._held: list[Window] = []
@@ -93,14 +101,19 @@ class SceneReader:
         pre, pre_observed = self._pre.read(rows, columns)
         post, post_observed = self._post.read(rows, columns)
         observed = pre_observed & post_observed
+        between = tuple(
+            np.where(shown[..., None], image, pre)
+            for image, shown in (raster.read(rows, columns) for raster in self._between)
+        )
         if not self._judged:
-            return Window(top, pre, post, observed)
+            return Window(top, pre, post, observed, between)
         blank = featureless(pre, observed) | featureless(post, observed)
         self.featureless += int(np.count_nonzero(blank))
-        return Window(top, pre, post, observed & ~blank)
+        return Window(top, pre, post, observed & ~blank, between)
 
 
 def _joined(parts: list[Window]) -> Window:
     """Return windows that follow each other as one. A copy, so that strips are let go while rows are still at work."""
     pre, post, seen = ([getattr(part, name) for part in parts] for name in ("pre", "post", "seen"))
-    return Window(parts[0].top, np.concatenate(pre), np.concatenate(post), np.concatenate(seen))
+    between = tuple(np.concatenate(images) for images in zip(*(part.between for part in parts), strict=True))
+    return Window(parts[0].top, np.concatenate(pre), np.concatenate(post), np.concatenate(seen), between)

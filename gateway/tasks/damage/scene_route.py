@@ -67,6 +67,8 @@ if TYPE_CHECKING:
 # Per pixel of one row of tiles, and of what is read ahead of it: three rows on their way, both images and the
 # probabilities of each, what blending holds of the last two, and the labels and regions of the last.
 _BYTES_PER_ROW_PIXEL, _ROWS_READ_AHEAD = 64, 512
+# Of each date between: three rows of tiles on their way, and what they are joined from.
+_BYTES_PER_DATE_PIXEL = 15
 # Per pixel of a picture of the scene's size: its label map, what PNG makes of it, and under an overlay the image.
 _BYTES_PER_PICTURE_PIXEL = 6
 _SOURCE = "source"
@@ -111,7 +113,15 @@ async def answer_scene(
         sinks.append(ConfidenceSink(sureness))
     segmenter = segmenter_of(job.inference, model)
     if opened.footprints is None:
-        found = await map_scene(segmenter, pair.pre, pair.post, sinks, judged=not opened.plain, twice=wishes.twice)
+        found = await map_scene(
+            segmenter,
+            pair.pre,
+            pair.post,
+            sinks,
+            between=pair.between,
+            judged=not opened.plain,
+            twice=wishes.twice,
+        )
     else:
         known = await read_known(job, opened.footprints, pair.pre.info)
         found = await grade_footprints(
@@ -120,6 +130,7 @@ async def answer_scene(
             pair.post,
             known,
             sinks,
+            between=pair.between,
             judged=not opened.plain,
             pictured=quicklook is not None,
             twice=wishes.twice,
@@ -188,7 +199,8 @@ def _output_crs(asked: str | None, grid: GeoGrid | None, forms: Sequence[SceneFo
 def _reserve(job: Job[Parts], pair: ScenePair, model: Model, forms: tuple[SceneForm, ...]) -> None:
     """Hold the bytes that mapping takes; it follows the width of the scene, and its area only in whole pictures."""
     info = pair.pre.info
-    job.reservation.grow(info.width * (model.card.tile + _ROWS_READ_AHEAD) * _BYTES_PER_ROW_PIXEL)
+    per_pixel = _BYTES_PER_ROW_PIXEL + _BYTES_PER_DATE_PIXEL * len(pair.between)
+    job.reservation.grow(info.width * (model.card.tile + _ROWS_READ_AHEAD) * per_pixel)
     if any(form in WHOLE for form in forms):
         job.reservation.grow(info.width * info.height * _BYTES_PER_PICTURE_PIXEL)
 

@@ -9,6 +9,9 @@ from gateway.repository.contracts import check_inputs, check_keys, check_labels,
 CROP_TASK = "damage-crop"
 """What the cards of models say that grade one building."""
 
+BOX_TASK = "damage-boxes"
+"""What the cards of models say that answer with boxes of buildings."""
+
 DISTRICTS, FOOTPRINTS = "districts", "footprints"
 
 _IMAGES = ("image/tiff", "image/png", "image/jpeg")
@@ -37,6 +40,19 @@ def check_crop(card: Card) -> None:
     check_outputs(card, ("scores", "float32", (len(card.classes),)))
 
 
+def check_boxes(card: Card) -> None:
+    """Check a model that answers with boxes of buildings: of each cell of its tiles a box, and a score per class.
+
+    Raises:
+        ValueError: it is none.
+    """
+    check(card)
+    if card.threshold is None:
+        raise ValueError("a model of boxes says from which score on one counts")
+    cells = card.outputs[0].shape[0]
+    check_outputs(card, ("boxes", "float32", (cells, 4)), ("scores", "float32", (cells, len(card.classes) - 1)))
+
+
 TASK = TaskSpec(
     name="damage",
     title="Damage per building from a pair of satellite images",
@@ -45,7 +61,7 @@ TASK = TaskSpec(
         NamedModel("fused_finder", "bd-fcn", "Finds the buildings of `POST /v1/damage?model=fused` in the pre image."),
         NamedModel("fused_grader", "bd-cnn", "Grades each of them on a crop of the post image."),
     ),
-    contracts={"damage": check, CROP_TASK: check_crop},
+    contracts={"damage": check, CROP_TASK: check_crop, BOX_TASK: check_boxes},
     parts=(
         Part(
             "pre",
@@ -60,7 +76,7 @@ TASK = TaskSpec(
             "post",
             "After it. GeoTIFF of the same place, in any coordinate reference system, resolution and extent, is warped "
             "to the pre grid, several too. PNG or JPEG of the same frame: another size of equal aspect is resized and "
-            "said so. Or JSON, as of pre.",
+            "said so. With `post_date` there may be images of several dates. Or JSON, as of pre.",
             media_types=_IMAGES,
             several=True,
             by_reference=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,14 @@ def test_tiles_are_parts_of_one_name(ask: Any, gateway: Any) -> None:
         body = gateway.requests[-1].read()
         assert [body.count(f'name="{name}"; filename="{name}"'.encode()) for name in ("pre", "post")] == [2, 1]
         assert TIFF + b"2" in body
+
+
+@pytest.mark.parametrize("method", ["damage", "damage_report", "damage_overlay", "damage_scene"])
+def test_a_series_has_its_dates(ask: Any, gateway: Any, method: str) -> None:
+    ask(method, TIFF, [TIFF, TIFF + b"2"], post_dates=[date(2018, 10, 11), "2018-10-13"], model="bd-rnn-series")
+    request = gateway.requests[-1]
+    assert request.url.params.get_list("post_date") == ["2018-10-11", "2018-10-13"]
+    assert request.read().count(b'name="post"; filename="post"') == 2
 
 
 def test_progress_is_told(ask: Any) -> None:
@@ -241,6 +250,13 @@ def test_tiles_are_sent_as_one_image(gateway: Any, pair: list[str], tmp_path: Pa
     assert [body.count(f'name="{name}"; filename'.encode()) for name in ("pre", "post")] == [1, 3]
     assert main(["damage", str(tmp_path), "--pre-tile", pair[0]], transport=gateway.transport) == 2
     assert "tiles are of two images" in capsys.readouterr().err
+
+
+def test_the_command_sends_a_series(gateway: Any, pair: list[str], tmp_path: Path) -> None:
+    dates = ["--post-date", "2018-10-11", "--post-date", "2018-10-13"]
+    arguments = ["--post-tile", pair[1], *dates, "--out", str(tmp_path / "a.geojson")]
+    assert main(["damage", *pair, *arguments], transport=gateway.transport) == 0
+    assert gateway.requests[-1].url.params.get_list("post_date") == dates[1::2]
 
 
 def test_districts_are_sent_along(gateway: Any, pair: list[str], tmp_path: Path) -> None:

@@ -66,6 +66,14 @@ def add(commands: Any, parents: Parents) -> None:
             help=f"another tile of the {when} image, of two GeoTIFFs; may be given several times",
         )
     damage.add_argument(
+        "--post-date",
+        action="append",
+        default=[],
+        metavar="DATE",
+        help="of POST, and then of each --post-tile: images of several dates, such as 2018-10-11, are a series for a "
+        "model that reads one",
+    )
+    damage.add_argument(
         "--footprints",
         type=Path,
         metavar="GEOJSON",
@@ -122,6 +130,7 @@ def _run(client: Client, options: argparse.Namespace) -> int:
         options.uncertain_below,
         options.tta,
         tiles,
+        tuple(options.post_date),
     )
     # One cheap question first: better one clear line than the same failure for every pair.
     client.ready()

@@ -128,7 +128,8 @@ class Sending:
         output_crs: of formats that may be in any; None: WGS 84.
         uncertain_below: confidence below which buildings are uncertain; None: the gateway's choice.
         tta: whether models look at everything in a mirror too.
-        tiles: of the ``pre`` and the ``post`` image of a single pair of scenes, more than the first.
+        tiles: of the ``pre`` and the ``post`` image of a single pair, more than the first.
+        dates: of the post image and its further tiles, in their order; none: they are of one date.
     """
 
     client: Client
@@ -143,6 +144,7 @@ class Sending:
     uncertain_below: float | None = None
     tta: Tta | None = None
     tiles: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    dates: tuple[str, ...] = ()
 
     @property
     def one_file(self) -> bool:
@@ -161,7 +163,12 @@ class Sending:
 
     def _pictures(self, pair: Pair) -> Outcome:
         report = self.client.damage_report(
-            pair.pre, pair.post, model=self.model, version=self.version, include=("label_map", "overlay")
+            pair.pre,
+            [pair.post, *self.tiles.get("post", ())],
+            post_dates=self.dates,
+            model=self.model,
+            version=self.version,
+            include=("label_map", "overlay"),
         )
         contents = {
             self.out / f"{pair.name}_damage.png": report.pictures["label_map"],
@@ -181,6 +188,7 @@ class Sending:
         report = self.client.damage_scene(
             [pair.pre, *self.tiles.get("pre", ())],
             [pair.post, *self.tiles.get("post", ())],
+            post_dates=self.dates,
             districts=self.districts,
             footprints=self.footprints,
             align=self.align,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from io import BytesIO
 from typing import Any, TypeVar
 
@@ -41,7 +42,10 @@ from maskgate_client.tasks.damage.answers import (
 T = TypeVar("T")
 
 SceneInput = ImageInput | list[ImageInput] | tuple[ImageInput, ...]
-"""An image, or several GeoTIFFs that are tiles of one."""
+"""An image, or several: GeoTIFFs that are tiles of one, or after the disaster with `post_dates` images of a series."""
+
+Dates = Sequence[date | str]
+"""The date of each image after the disaster, in their order, as a date or as ``2018-10-11``."""
 
 _SCENE_SECONDS = 4 * 3600 + 30.0
 """How long an answer about scenes may take: a little more than the gateway itself takes at most."""
@@ -58,35 +62,56 @@ _MEDIA_TYPES: Mapping[SceneFile, str] = {
 
 
 def damage(
-    pre: ImageInput, post: ImageInput, *, model: str | None = None, version: int | None = None
+    pre: ImageInput,
+    post: SceneInput,
+    *,
+    post_dates: Dates = (),
+    model: str | None = None,
+    version: int | None = None,
 ) -> Call[DamageMap]:
-    """Return the label map of a pair; without `model` the gateway's default answers."""
-    return _damage(_PNG, _read_map, _pair(pre, post), query(model=model, version=version))
+    """Return the label map of a pair; without `model` the gateway's default answers.
+
+    Where `post` is a list of images of several `post_dates`, a model of series maps the last date by all of them.
+    """
+    params = query(post_date=_days(post_dates), model=model, version=version)
+    return _damage(_PNG, _read_map, _pair(pre, post), params)
 
 
 def damage_report(
     pre: ImageInput,
-    post: ImageInput,
+    post: SceneInput,
     *,
+    post_dates: Dates = (),
     model: str | None = None,
     version: int | None = None,
     include: Sequence[Picture] = (),
 ) -> Call[DamageReport]:
-    """Return the buildings of a pair and the share of each class, and the pictures to `include` at no extra run."""
-    return _damage(JSON, _read_report, _pair(pre, post), query(include=include, model=model, version=version))
+    """Return the buildings of a pair and the share of each class, and the pictures to `include` at no extra run.
+
+    `post` and `post_dates` are as of `damage`.
+    """
+    params = query(include=include, post_date=_days(post_dates), model=model, version=version)
+    return _damage(JSON, _read_report, _pair(pre, post), params)
 
 
 def damage_overlay(
-    pre: ImageInput, post: ImageInput, *, model: str | None = None, version: int | None = None
+    pre: ImageInput,
+    post: SceneInput,
+    *,
+    post_dates: Dates = (),
+    model: str | None = None,
+    version: int | None = None,
 ) -> Call[bytes]:
-    """Return a PNG file: the label map drawn over the post image."""
-    return _damage(_PNG, content, _pair(pre, post), query(overlay=True, model=model, version=version))
+    """Return a PNG file: the label map drawn over the post image, the last of a series; see `damage`."""
+    params = query(overlay=True, post_date=_days(post_dates), model=model, version=version)
+    return _damage(_PNG, content, _pair(pre, post), params)
 
 
 def damage_scene(
     pre: SceneInput,
     post: SceneInput,
     *,
+    post_dates: Dates = (),
     districts: Polygons | None = None,
     footprints: Polygons | None = None,
     align: Align | None = None,
@@ -100,14 +125,15 @@ def damage_scene(
 ) -> Call[SceneReport]:
     """Return the buildings of a pair of GeoTIFFs, and the files to `include`.
 
-    Either image may be several tiles. Of other pictures it is the same, without places. Of `districts` the buildings in
-    each are counted. Where `footprints` are given no buildings are looked for: each of these is graded. `output_crs`,
-    ``source`` or a code of EPSG's, is what GeoPackage and its like are in. Buildings of less confidence than
-    `uncertain_below` are uncertain. With `tta` models are asked once more about everything as a mirror shows it.
-    `progress` is told of the bytes sent and then of the tiles.
+    Either image may be several tiles, and `post` with `post_dates` a series; see `damage`. Of other pictures it is
+    the same, without places. Of `districts` the buildings in each are counted. Where `footprints` are given no
+    buildings are looked for: each of these is graded. `output_crs`, ``source`` or a code of EPSG's, is what GeoPackage
+    and its like are in. Buildings of less confidence than `uncertain_below` are uncertain. With `tta` models are asked
+    once more about everything as a mirror shows it. `progress` is told of the bytes sent and then of the tiles.
     """
     # `align` is asked for by name, so that pictures too are answered as scenes are.
     params = query(
+        post_date=_days(post_dates),
         align=align or "auto",
         output_crs=output_crs,
         uncertain_below=uncertain_below,
@@ -131,6 +157,7 @@ def damage_file(
     post: SceneInput,
     form: SceneFile,
     *,
+    post_dates: Dates = (),
     districts: Polygons | None = None,
     footprints: Polygons | None = None,
     align: Align | None = None,
@@ -143,6 +170,7 @@ def damage_file(
 ) -> Call[bytes]:
     """Return one file about a pair: features and the label map of GeoTIFFs, or a zip for xView2 of any pair."""
     params = query(
+        post_date=_days(post_dates),
         align=align or "auto",
         output_crs=output_crs,
         uncertain_below=uncertain_below,
@@ -174,6 +202,10 @@ def _damage(
 def _pair(pre: SceneInput, post: SceneInput, **layers: Polygons | None) -> dict[str, Part]:
     files = _tiles("pre", pre) | _tiles("post", post)
     return files | polygon_parts(layers)
+
+
+def _days(dates: Dates) -> list[str]:
+    return [day if isinstance(day, str) else day.isoformat() for day in dates]
 
 
 def _tiles(name: str, image: SceneInput) -> dict[str, Part]:

@@ -1,0 +1,1 @@
+"""Boxes of buildings with a class of damage, found in one pass."""
