@@ -78,9 +78,14 @@ class Opened:
     between: Mapping[str, GeoTiff | Mosaic | None]
 
     @property
+    def after(self) -> Mapping[str, GeoTiff | Mosaic | None]:
+        """The images after the disaster by name."""
+        return {**self.between, "post": self.post}
+
+    @property
     def images(self) -> Mapping[str, Raster | None]:
         """All images by name."""
-        return {"pre": self.pre, **self.between, "post": self.post}
+        return {"pre": self.pre, **self.after}
 
     @property
     def plain(self) -> bool:
@@ -236,7 +241,7 @@ async def _take(
     name: str,
 ) -> tuple[ScenePair, tuple[str, ...]]:
     """Return the image before the disaster and the one of that name as a pair; see `take_pair`."""
-    after = opened.images[name]
+    after = opened.after[name]
     if opened.pre is not None and after is not None and opened.on_earth:
         size = (opened.pre.info.width, opened.pre.info.height)
         said = [*said_of("pre", opened.pre.info.notices), *said_of(name, after.info.notices)]
