@@ -30,7 +30,7 @@ export function pairOptions(reread) {
   const bands = written("Bands", "3,2,1", "TIFF: red, green, blue, or one of grey; of one image as pre:3,2,1");
   const nodata = written("No data", "-9999", "TIFF: the sample of what was not observed; of one image as post:0");
   const crs = written("CRS", "EPSG:32633", "TIFF: in place of the file's; of one image as pre:EPSG:32633");
-  const name = written("Name", "ADM3_EN", "Property of the districts that is their name");
+  const name = written("District", "ADM3_EN", "Property of the districts that is their name");
   const output = written("Layers in", "WGS 84", "GeoPackage and the like: source, or a code of EPSG");
   const below = h("input", { type: "number", min: 0, max: 1, step: 0.05, value: 0.5 });
   const tta = h("input", { type: "checkbox" });

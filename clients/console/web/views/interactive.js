@@ -200,7 +200,7 @@ export function view(task) {
           .filter(Boolean)
           .join(" · "),
       );
-    else if (now.picture && !now.objects.length) tell(FIRST[hands.takes()]);
+    else if (now.picture && !log.objects.length) tell(FIRST[hands.takes()]);
     fill(
       compared,
       now.compared &&
