@@ -97,7 +97,12 @@ export function buildingList(regions, classes, { choose, hidden }) {
         "td",
         {},
         className({ name: region.name, colour: colours.get(region.class) }),
-        region.uncertain && h("span", { class: "fine" }, "unsure"),
+        region.uncertain &&
+          h(
+            "span",
+            { class: "fine", role: "img", "aria-label": "unsure", title: "Less sure than was asked for" },
+            " ?",
+          ),
       ),
       h(
         "td",
