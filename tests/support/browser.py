@@ -84,11 +84,11 @@ class Page:
             assert time.monotonic() < deadline, f"never true: {expression}"
             time.sleep(0.05)
 
-    def choose(self, selector: str, path: Path) -> None:
-        """Choose a file in an input."""
+    def choose(self, selector: str, *paths: Path) -> None:
+        """Choose files in an input."""
         root = self._order("DOM.getDocument")["root"]["nodeId"]
         node = self._order("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
-        self._order("DOM.setFileInputFiles", nodeId=node, files=[str(path)])
+        self._order("DOM.setFileInputFiles", nodeId=node, files=[str(path) for path in paths])
 
     def drag(
         self,

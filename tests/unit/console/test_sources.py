@@ -158,9 +158,12 @@ console.log(JSON.stringify(joined(JSON.parse(process.argv[1]))));
         {"positive": [[1, 2]]},
         {"box": [1, 1, 9, 9]},
         {"positive": [[3, 4]], "negative": [[5, 5]]},
+        {"strokes": {"object": [[[1, 1], [2, 2]]], "background": [[[7, 7]]]}},
+        {"strokes": {"object": [[[3, 3]]]}},
     ]
     assert run(node, script, json.dumps(events)) == {
         "box": [1, 1, 9, 9],
         "positive": [[1, 2], [3, 4]],
         "negative": [[5, 5]],
+        "strokes": {"object": [[[1, 1], [2, 2]], [[3, 3]]], "background": [[[7, 7]]]},
     }

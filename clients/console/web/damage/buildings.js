@@ -1,6 +1,7 @@
 /** The list of buildings: sortable, and each leads to its place on the map. */
 
-import { css, fill, h, number, percent, words } from "../lib/dom.js";
+import { fill, h, number, percent, words } from "../lib/dom.js";
+import { className } from "../lib/tables.js";
 
 /** @typedef {Record<string, any>} Region */
 
@@ -24,6 +25,7 @@ export function buildingList(regions, classes, { choose, hidden }) {
   let most = MORE;
   const colours = new Map(classes.map(({ value, colour }) => [value, colour]));
   const metres = regions.some((region) => region.area_m2 !== null && region.area_m2 !== undefined);
+  const twice = regions.some((region) => typeof region.disagreement === "number");
   const districts = regions.some((region) => region.district !== null && region.district !== undefined);
   const head = h("tr", {});
   const body = h("tbody", {});
@@ -56,6 +58,7 @@ export function buildingList(regions, classes, { choose, hidden }) {
           ),
         ),
       ),
+      twice && h("th", { scope: "col", class: "n" }, "mirror"),
       districts && h("th", { scope: "col" }, "district"),
     );
     fill(body, ...shown.slice(0, most).map(([region, n]) => row(region, n)));
@@ -93,12 +96,13 @@ export function buildingList(regions, classes, { choose, hidden }) {
       h(
         "td",
         {},
-        h(
-          "span",
-          { class: "check" },
-          h("span", { class: "swatch", style: { background: css(colours.get(region.class) ?? [128, 128, 128]) } }),
-          words(region.name),
-        ),
+        className({ name: region.name, colour: colours.get(region.class) }),
+        region.uncertain &&
+          h(
+            "span",
+            { class: "fine", role: "img", "aria-label": "unsure", title: "Less sure than was asked for" },
+            " ?",
+          ),
       ),
       h(
         "td",
@@ -106,6 +110,7 @@ export function buildingList(regions, classes, { choose, hidden }) {
         region.confidence === null || region.confidence === undefined ? "" : percent(region.confidence),
       ),
       h("td", { class: "n" }, number(metres ? (region.area_m2 ?? 0) : region.area)),
+      twice && h("td", { class: "n" }, typeof region.disagreement === "number" ? percent(region.disagreement) : ""),
       districts && h("td", {}, String(region.district ?? "")),
     );
     line.dataset.building = String(n);

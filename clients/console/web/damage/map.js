@@ -3,6 +3,7 @@
 import { css } from "../lib/dom.js";
 import { openLayers } from "../lib/load.js";
 import { newCanvas } from "../lib/pictures.js";
+import { readFeatures } from "./footprints.js";
 
 /** @typedef {import("./scene.js").Scene} Scene */
 /** @typedef {Record<string, any>} Region */
@@ -26,6 +27,10 @@ export class PairMap {
   #ol = null;
   /** @type {any} */
   #buildings = null;
+  /** @type {any} */
+  #sure = null;
+  /** @type {any} */
+  #outlines = null;
   /** @type {any[]} */
   #images = [];
   /** @type {any} */
@@ -62,6 +67,11 @@ export class PairMap {
       source: new ol.source.Vector(),
       style: (/** @type {any} */ feature) => this.#style(feature),
     });
+    this.#outlines = new ol.layer.Vector({
+      source: new ol.source.Vector(),
+      style: (/** @type {any} */ feature) => this.#outline(feature),
+    });
+    this.#sure = null;
     const view = new ol.View({
       projection: this.#projection,
       extent: padded(pre.extent, 0.5),
@@ -70,7 +80,7 @@ export class PairMap {
       minResolution: Math.min(dx, dy) / 16,
     });
     if (!this.map) this.#make();
-    this.map.setLayers([...this.#images.filter(Boolean), this.#buildings]);
+    this.map.setLayers([...this.#images.filter(Boolean), this.#outlines, this.#buildings]);
     this.map.setView(view);
     this.scale.setMap(pre.crs ? this.map : null);
     this.fit();
@@ -86,8 +96,8 @@ export class PairMap {
     this.map = new ol.Map({ target: this.target, controls: [], layers: [], keyboardEventTarget: this.target });
     this.map.on("pointermove", (/** @type {any} */ event) => this.tell(this.#place(event.coordinate)));
     this.map.on("singleclick", (/** @type {any} */ event) => {
-      const found = this.map.forEachFeatureAtPixel(event.pixel, (/** @type {any} */ feature) => feature.getId());
-      this.chosen(found ?? null);
+      const found = /** @type {Promise<any[]>} */ (this.#buildings.getFeatures(event.pixel));
+      void found.then(([feature]) => this.chosen(feature?.get("n") ?? null));
     });
     new ResizeObserver(() => this.map.updateSize()).observe(this.target);
   }
@@ -105,7 +115,7 @@ export class PairMap {
     });
   }
 
-  /** @param {Scene} scene @param {any} projection @param {number[]} [extent] */
+  /** @param {Pick<Scene, "canvas" | "extent">} scene @param {any} projection @param {number[]} [extent] */
   #image({ canvas, extent: own }, projection, extent = own) {
     const ol = this.#ol;
     const layer = new ol.layer.Image({
@@ -145,7 +155,7 @@ export class PairMap {
     const { context } = event;
     context.save();
     const [before, after] = this.#images;
-    if (!before || !after) return;
+    if (!before || !after || layer === this.#sure) return;
     const [width, height] = this.map.getSize();
     const [left, right] = layer === before ? [0, width * this.swipe] : [width * this.swipe, width];
     const pixel = (/** @type {number[]} */ at) => this.#ol.render.getRenderPixel(event, at);
@@ -164,23 +174,60 @@ export class PairMap {
     context.clip();
   }
 
-  /** @param {Region[]} regions */
-  show(regions, /** @type {{ value: number, colour: number[] }[]} */ classes) {
+  /**
+   * Show buildings; those of `known` have their outlines there, by id, the others in their pixels.
+   *
+   * @param {Region[]} regions @param {{ value: number, colour: number[] }[]} classes @param {File | null} [known]
+   */
+  async show(regions, classes, known = null) {
     const ol = this.#ol;
     const source = this.#buildings?.getSource();
     if (!source) return;
     this.colours = new Map(classes.map(({ value, colour }) => [value, colour]));
     source.clear();
+    const sent = known ? await readFeatures(known, ol, this.#projection, this.#toMap) : [];
+    const outlines = new Map(sent.map((feature) => [String(feature.getId()), feature.getGeometry()]));
+    const found = (/** @type {Region} */ { polygon, holes }) =>
+      new ol.geom.Polygon(
+        [polygon, ...holes].map((/** @type {number[][]} */ ring) => [...ring, ring[0]].map(this.#toMap)),
+      );
     source.addFeatures(
-      regions.map((region, n) => {
-        const rings = [region.polygon, ...region.holes].map((/** @type {number[][]} */ ring) =>
-          [...ring, ring[0]].map(this.#toMap),
-        );
-        const feature = new ol.Feature({ geometry: new ol.geom.Polygon(rings), value: region.class });
-        feature.setId(n);
-        return feature;
+      regions.flatMap((region, n) => {
+        const geometry = known ? outlines.get(String(region.id)) : found(region);
+        return geometry ? [new ol.Feature({ geometry, value: region.class, n })] : [];
       }),
     );
+  }
+
+  /** Show where districts end. @param {File | null} districts */
+  async outline(districts) {
+    const source = this.#outlines?.getSource();
+    if (!source) return;
+    source.clear();
+    if (districts) source.addFeatures(await readFeatures(districts, this.#ol, this.#projection, this.#toMap));
+  }
+
+  /** Lay a picture over the images, on the grid of the first; without one, take it away. @param {HTMLCanvasElement | null} canvas */
+  cover(canvas) {
+    if (this.#sure) this.map.removeLayer(this.#sure);
+    this.#sure = canvas && this.#image({ canvas, extent: this.#extent }, this.#projection);
+    if (this.#sure) this.map.getLayers().insertAt(this.#images.filter(Boolean).length, this.#sure);
+  }
+
+  /** @param {any} feature */
+  #outline(feature) {
+    const { style } = this.#ol;
+    const line = (/** @type {string} */ color, /** @type {number} */ width) =>
+      new style.Style({ stroke: new style.Stroke({ color, width }) });
+    const name = feature.get("name") ?? feature.get("NAME") ?? "";
+    const text = new style.Text({
+      text: String(name),
+      font: "600 12px system-ui, sans-serif",
+      fill: new style.Fill({ color: "#fff" }),
+      stroke: new style.Stroke({ color: "rgb(0 0 0 / 0.75)", width: 3 }),
+      overflow: true,
+    });
+    return [line("rgb(0 0 0 / 0.6)", 3.5), line("#fff", 1.5), new style.Style({ text })];
   }
 
   /** @param {any} feature */
@@ -189,7 +236,7 @@ export class PairMap {
     const value = feature.get("value");
     if (this.hidden.has(value)) return undefined;
     const colour = this.colours?.get(value) ?? [255, 255, 255];
-    const chosen = feature.getId() === this.selected;
+    const chosen = feature.get("n") === this.selected;
     return new style.Style({
       fill: new style.Fill({ color: css(colour, 0.45) }),
       stroke: new style.Stroke({ color: chosen ? "#fff" : css(colour), width: chosen ? 3 : 1.2 }),
@@ -207,8 +254,10 @@ export class PairMap {
     this.map?.render();
   }
 
-  /** Bring a building to the middle. @param {Region} region */
-  look({ box: [x0, y0, x1, y1] }) {
+  /** Bring a building to the middle; one that lies outside the image has no place. @param {Region} region */
+  look({ box }) {
+    if (!box) return;
+    const [x0, y0, x1, y1] = box;
     const [[west, north], [east, south]] = [this.#toMap([x0, y0]), this.#toMap([x1, y1])];
     this.map.getView().fit(padded([west, south, east, north], 3), { duration: 150 });
   }
@@ -217,10 +266,9 @@ export class PairMap {
     this.map?.getView().fit(this.#extent, { size: this.map.getSize() });
   }
 
-  /** @param {number} by */
+  /** @param {number} by a factor, of which a map takes the direction alone */
   zoom(by) {
-    const view = this.map?.getView();
-    if (view) view.setZoom(view.getZoom() + by);
+    this.map?.getView().adjustZoom(Math.sign(by - 1));
   }
 
   /** @param {number[]} at */

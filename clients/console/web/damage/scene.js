@@ -16,9 +16,12 @@ import { contextOf, newCanvas, openPicture } from "../lib/pictures.js";
 
 const LONGEST = 4096;
 const MOST_READ = 64e6;
+const UNSURE = [190, 60, 220];
 
-/** @param {File} file @returns {Promise<Scene>} @throws {Problem} */
-export async function openScene(file) {
+/** @typedef {import("./options.js").Hints} Hints */
+
+/** @param {File} file @param {Hints} hints @returns {Promise<Scene>} @throws {Problem} */
+export async function openScene(file, hints) {
   const head = new Uint8Array(await file.slice(0, 4).arrayBuffer());
   const [a, b] = head;
   if (!((a === 0x49 && b === 0x49) || (a === 0x4d && b === 0x4d))) {
@@ -33,7 +36,7 @@ export async function openScene(file) {
     };
   }
   try {
-    return await openTiff(file);
+    return await openTiff(file, hints);
   } catch (error) {
     throw new Problem({
       title: "The TIFF cannot be shown",
@@ -43,13 +46,13 @@ export async function openScene(file) {
   }
 }
 
-/** @param {File} file @returns {Promise<Scene>} */
-async function openTiff(file) {
+/** @param {File} file @param {Hints} hints @returns {Promise<Scene>} */
+async function openTiff(file, hints) {
   const library = await geoTiff();
   const tiff = await library.fromBlob(file);
   const first = await tiff.getImage(0);
   const [width, height] = [first.getWidth(), first.getHeight()];
-  const place = placeOf(first, width, height);
+  const place = placeOf(first, width, height, hints.crs);
   const image = await overviewOf(tiff, first);
   const share = Math.min(1, LONGEST / Math.max(image.getWidth(), image.getHeight()));
   if (image.getWidth() * image.getHeight() > MOST_READ)
@@ -61,13 +64,13 @@ async function openTiff(file) {
       why: "It has no overviews, and is too large to be drawn here whole.",
     };
   const size = { width: Math.round(image.getWidth() * share), height: Math.round(image.getHeight() * share) };
-  return { canvas: await drawn(image, size), width, height, ...place, why: "" };
+  return { canvas: await drawn(image, size, hints), width, height, ...place, why: "" };
 }
 
-/** @param {any} image @param {number} width @param {number} height */
-function placeOf(image, width, height) {
+/** @param {any} image @param {number} width @param {number} height @param {string} crs in place of the file's */
+function placeOf(image, width, height, crs) {
   const keys = image.getGeoKeys() ?? {};
-  const code = Number(keys.ProjectedCSTypeGeoKey ?? keys.GeographicTypeGeoKey);
+  const code = Number(crs.replace("EPSG:", "") || (keys.ProjectedCSTypeGeoKey ?? keys.GeographicTypeGeoKey));
   const matrix = image.fileDirectory.getValue?.("ModelTransformation") ?? image.fileDirectory.ModelTransformation;
   const turned = matrix && (matrix[1] || matrix[4]);
   if (!code || code === 32767 || turned) return { crs: "", extent: [0, 0, width, height] };
@@ -96,11 +99,13 @@ async function overviewOf(tiff, first) {
   return best;
 }
 
-/** @param {any} image @param {{ width: number, height: number }} size */
-async function drawn(image, { width, height }) {
-  const bands = image.getSamplesPerPixel() >= 3 ? [0, 1, 2] : [0];
+/** @param {any} image @param {{ width: number, height: number }} size @param {Hints} hints */
+async function drawn(image, { width, height }, hints) {
+  const count = image.getSamplesPerPixel();
+  const asked = hints.bands.filter((band) => band <= count).map((band) => band - 1);
+  const bands = asked.length ? asked : count >= 3 ? [0, 1, 2] : [0];
   const rasters = await image.readRasters({ samples: bands, width, height, resampleMethod: "nearest" });
-  const nodata = image.getGDALNoData();
+  const nodata = hints.nodata ?? image.getGDALNoData();
   const stretched = bands.map((_, n) => toBytes(rasters[n], nodata));
   const canvas = newCanvas(width, height);
   const context = contextOf(canvas);
@@ -124,4 +129,25 @@ function toBytes(raster, nodata) {
   const low = some[Math.floor(0.02 * some.length)] ?? 0;
   const high = some[Math.floor(0.98 * some.length)] ?? 1;
   return Uint8ClampedArray.from(raster, (value) => (255 * (value - low)) / (high - low || 1));
+}
+
+/**
+ * Paint how sure each pixel's class is: the less, the more of the ground is covered; nothing where nothing was observed.
+ *
+ * @param {Blob} tiff 255 times the probability @param {number} least value that says something
+ */
+export async function openConfidence(tiff, least) {
+  const image = await (await (await geoTiff()).fromBlob(tiff)).getImage(0);
+  const share = Math.min(1, LONGEST / Math.max(image.getWidth(), image.getHeight()));
+  const [width, height] = [image.getWidth(), image.getHeight()].map((side) => Math.round(side * share));
+  const [values] = await image.readRasters({ width, height, resampleMethod: "nearest" });
+  const canvas = newCanvas(width, height);
+  const context = contextOf(canvas);
+  const picture = context.createImageData(width, height);
+  for (let n = 0; n < values.length; n++) {
+    picture.data.set(UNSURE, 4 * n);
+    picture.data[4 * n + 3] = values[n] < least ? 0 : 2 * (255 - values[n]);
+  }
+  context.putImageData(picture, 0, 0);
+  return canvas;
 }

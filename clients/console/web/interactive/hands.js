@@ -1,18 +1,32 @@
 /** Mouse, fingers and keys on the image, and what each means for the objects. */
 
 import { isOn } from "./masks.js";
-import { corners } from "./paint.js";
+import { centred, corners } from "./paint.js";
 
 /** @typedef {import("../lib/stage.js").Stage} Stage */
 /** @typedef {import("../lib/stage.js").Point} Point */
 /** @typedef {import("./log.js").Log} Log */
 
+/** @typedef {"iog" | "dextr" | "strokes" | "polygon"} Takes box and clicks, extreme points, lines on and beside, an outline */
+
 const STEP = 10;
+/** Pixels of the screen: points of a line lie farther apart, a click this near to an outline's first corner closes it. */
+const APART = 3;
+const NEAR = 12;
+const NO_STROKES = { object: [], background: [] };
+
+/** What to do first, by what a model takes. @type {Record<Takes, string>} */
+export const FIRST = {
+  iog: "Drag a box around an object, or click on it",
+  dextr: "Click on the object's leftmost, topmost, rightmost and bottommost points",
+  strokes: "Draw a line on an object, and with the right button or Too much one beside it",
+  polygon: "Click along the object's outline; Enter, or a click on the first corner, closes it",
+};
 
 export class Hands {
   /**
    * @param {Stage} stage @param {Log} log
-   * @param {() => "iog" | "dextr"} takes what the model of the active or next object takes
+   * @param {() => Takes} takes what the model of the active or next object takes
    * @param {(text: string) => void} tell
    */
   constructor(stage, log, takes, tell) {
@@ -21,10 +35,10 @@ export class Hands {
     this.takes = takes;
     this.tell = tell;
     /** @type {import("./paint.js").Underway} */
-    this.underway = { box: null, extreme: [], cursor: null };
+    this.underway = { box: null, extreme: [], polygon: [], stroke: [], away: false, strokes: NO_STROKES, cursor: null };
     stage.gesture = {
       start: (at) => this.#start(at),
-      move: (at) => this.#move(at),
+      move: (at, event) => this.#move(at, event),
       end: (at, event, dragged) => this.#end(at, event, dragged),
       cancel: () => this.#drop(),
     };
@@ -42,7 +56,14 @@ export class Hands {
   /** Forget the box and the points under way. */
   reset() {
     this.#from = null;
-    this.#set({ box: null, extreme: [] });
+    this.#set({ box: null, extreme: [], polygon: [], stroke: [], strokes: NO_STROKES });
+  }
+
+  /** Begin another object with what comes next. */
+  next() {
+    this.reset();
+    this.log.choose(null);
+    this.tell(FIRST[this.takes()]);
   }
 
   /** @param {Partial<import("./paint.js").Underway>} patch */
@@ -53,7 +74,7 @@ export class Hands {
 
   #drop() {
     this.#from = null;
-    this.#set({ box: null });
+    this.#set({ box: null, stroke: [] });
   }
 
   /** Keep a point on the image: its centre coordinates are whole numbers on pixels. @param {Point} at @returns {Point} */
@@ -68,19 +89,36 @@ export class Hands {
     this.#from = this.#inside(at);
   }
 
-  /** @param {Point} at */
-  #move(at) {
-    if (this.#from && this.takes() === "iog") this.#set({ box: [this.#from, this.#inside(at)] });
+  /** @param {Point} at @param {PointerEvent} event */
+  #move(at, event) {
+    if (!this.#from) return;
+    const takes = this.takes();
+    if (takes === "iog") this.#set({ box: [this.#from, this.#inside(at)] });
+    if (takes === "strokes") this.#draw(this.#inside(at), this.#isAway(event) || event.buttons === 2);
+  }
+
+  /** Whether an event means what is not the object. @param {PointerEvent} event */
+  #isAway(event) {
+    return event.button === 2 || event.altKey || event.shiftKey || this.log.state.get().negative;
+  }
+
+  /** @param {Point} at @param {boolean} away */
+  #draw(at, away) {
+    const line = this.underway.stroke.length ? this.underway.stroke : [/** @type {Point} */ (this.#from)];
+    const last = /** @type {Point} */ (line.at(-1));
+    if (Math.hypot(at.x - last.x, at.y - last.y) * this.stage.scale > APART) this.#set({ stroke: [...line, at], away });
   }
 
   /** @param {Point} at @param {PointerEvent} event @param {boolean} dragged */
   #end(at, event, dragged) {
     const from = this.#from;
+    const line = this.underway.stroke;
     this.#drop();
     if (!from) return;
     const to = this.#inside(at);
-    const negative = event.button === 2 || event.altKey || event.shiftKey || this.log.state.get().negative;
-    if (dragged && event.button !== 2 && this.takes() === "iog") this.box(from, to);
+    const negative = this.#isAway(event);
+    if (dragged && line.length) this.#stroke(line, negative);
+    else if (dragged && event.button !== 2 && this.takes() === "iog") this.box(from, to);
     else if (!dragged && at.x >= 0 && at.y >= 0 && at.x < this.stage.width && at.y < this.stage.height)
       this.click(to, negative);
   }
@@ -93,7 +131,7 @@ export class Hands {
   /** @param {Point} at @param {boolean} negative */
   click(at, negative) {
     const { log } = this;
-    const point = [at.x - 0.5, at.y - 0.5];
+    if (this.takes() === "polygon" && this.underway.polygon.length) return this.#vertex(at);
     const over = [...log.objects].reverse().find((object) => !object.hidden && isOn(object.found, at));
     const { active } = log;
     if (over && active && over.id !== active.id && !isOn(active.found, at)) {
@@ -101,8 +139,41 @@ export class Hands {
       // A click on another object means that one: it takes a negative click; a positive one would add nothing to it.
       if (!negative) return this.tell(`Object ${log.objects.indexOf(over) + 1} is chosen; clicks go to it now`);
     }
-    if (this.takes() === "dextr") return this.#extreme(at);
-    log.add(negative ? { negative: [point] } : { positive: [point] });
+    const takes = this.takes();
+    if (takes === "dextr") return this.#extreme(at);
+    if (takes === "polygon") return this.#vertex(at);
+    if (takes === "strokes") return this.#stroke([at], negative);
+    log.add(negative ? { negative: [centred(at)] } : { positive: [centred(at)] });
+  }
+
+  /** The first lines of an object wait for each other: without one of each kind there is nothing to ask. @param {Point[]} line @param {boolean} negative */
+  #stroke(line, negative) {
+    const points = line.map(centred);
+    const side = negative ? "background" : "object";
+    if (this.log.active) return this.log.add({ strokes: { [side]: [points] } });
+    const strokes = { ...this.underway.strokes, [side]: [...this.underway.strokes[side], points] };
+    if (!strokes.object.length || !strokes.background.length) {
+      this.#set({ strokes });
+      return this.tell(negative ? "Now a line on the object" : "Now a line beside it: right button, Alt or Too much");
+    }
+    this.#set({ strokes: NO_STROKES });
+    return this.log.add({ strokes }, true);
+  }
+
+  /** @param {Point} at */
+  #vertex(at) {
+    const { polygon } = this.underway;
+    const [first] = polygon;
+    const near = first && Math.hypot(at.x - first.x, at.y - first.y) * this.stage.scale < NEAR;
+    if (near && polygon.length > 2) return this.#close();
+    this.#set({ polygon: [...polygon, at] });
+    return this.tell(`${polygon.length + 1} corners; Enter or a click on the first one closes the outline`);
+  }
+
+  #close() {
+    const { polygon } = this.underway;
+    this.#set({ polygon: [] });
+    this.log.add({ polygon: polygon.map(centred) }, true);
   }
 
   /** @param {Point} at */
@@ -113,7 +184,7 @@ export class Hands {
       return this.tell(`${4 - extreme.length} more of the object's four extreme points`);
     }
     this.#set({ extreme: [] });
-    this.log.add({ extreme: extreme.map(({ x, y }) => [x - 0.5, y - 0.5]) }, true);
+    this.log.add({ extreme: extreme.map(centred) }, true);
   }
 
   /** @param {KeyboardEvent} event */
@@ -133,6 +204,7 @@ export class Hands {
     else if (event.key === "b" || event.key === "B") this.#corner();
     else if (event.key === "n" || event.key === "N") log.state.set({ negative: !log.state.get().negative });
     else if (event.key === "p" || event.key === "P") log.state.set({ tool: tool === "pan" ? "draw" : "pan" });
+    else if (event.key === "o" || event.key === "O") this.next();
     else if (event.key === "Escape") this.reset();
     else if (event.key === "Delete" && log.active) log.remove(log.active.id);
     else if (event.key === "PageUp" || event.key === "PageDown") this.#next(event.key === "PageDown" ? 1 : -1);
@@ -154,6 +226,7 @@ export class Hands {
   }
 
   #corner() {
+    if (this.takes() === "polygon") return this.underway.polygon.length > 2 ? this.#close() : undefined;
     const from = this.#from;
     if (!from) {
       this.#from = this.#cursor;
@@ -167,6 +240,9 @@ export class Hands {
   /** @param {boolean} alt */
   #press(alt) {
     if (this.#from) return this.#corner();
+    const last = this.underway.polygon.at(-1);
+    if (last && this.underway.polygon.length > 2 && last.x === this.#cursor.x && last.y === this.#cursor.y)
+      return this.#close();
     this.#set({ cursor: this.#cursor });
     return this.click(this.#cursor, alt || this.log.state.get().negative);
   }

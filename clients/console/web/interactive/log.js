@@ -103,10 +103,14 @@ export class Log {
     return this.objects.find((object) => object.id === this.state.get().active) ?? null;
   }
 
-  /** Add an event to the active object, or begin another with it. @param {Prompt} event @param {boolean} [begins] */
-  add(event, begins = false) {
+  /**
+   * Add an event to the active object, or begin another with it.
+   *
+   * @param {Prompt} event @param {boolean} [begins] @param {{ name?: string, model?: string }} [as] of one that begins
+   */
+  add(event, begins = false, as = {}) {
     const { active } = this;
-    const id = begins || !active ? this.#begin() : active.id;
+    const id = begins || !active ? this.#begin(as) : active.id;
     this.state.set({ active: id, compared: null });
     this.#change(id, (object) => ({ ...object, pending: event }));
     this.#step(async () => {
@@ -232,14 +236,15 @@ export class Log {
     }
   }
 
-  #begin() {
+  /** @param {{ name?: string, model?: string }} as */
+  #begin({ name = "object", model = this.state.get().model }) {
     const id = this.#next++;
-    const { objects, model } = this.state.get();
+    const { objects } = this.state.get();
     const colour = hue((GOLDEN_ANGLE * (id - 1)) % 360);
     this.state.set({
       objects: [
         ...objects,
-        { id, name: "object", model, colour, hidden: false, deleted: false, events: [], pending: null, found: null },
+        { id, name, model, colour, hidden: false, deleted: false, events: [], pending: null, found: null },
       ],
     });
     return id;

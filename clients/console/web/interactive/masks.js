@@ -1,5 +1,6 @@
 /** Masks of selected objects: their run lengths, and the files that annotation tools read. */
 
+import { Problem } from "../lib/api.js";
 import { crc32, through } from "../lib/packing.js";
 import { newCanvas } from "../lib/pictures.js";
 
@@ -11,7 +12,9 @@ import { newCanvas } from "../lib/pictures.js";
  * @property {number} area
  * @property {number | null} score
  * @property {string[]} notices
+ * @property {Candidate[]} [candidates] of clicks without a box, the likeliest first, which is the object itself
  */
+/** @typedef {Pick<Found, "rle" | "box" | "area"> & { score: number }} Candidate */
 /** @typedef {{ name: string, model: string, colour: number[], found: Found }} Kept an object that is exported */
 
 /** Return run lengths, background first, from COCO's compressed text. @param {string} text */
@@ -33,7 +36,7 @@ export function runs(text) {
   return counts;
 }
 
-/** Write a value where a mask is, row by row; COCO counts column by column. @param {Found} found @param {Uint8Array} into @param {number} value */
+/** Write a value where a mask is, row by row; COCO counts column by column. @param {Pick<Found, "rle">} found @param {Uint8Array} into @param {number} value */
 export function stamp({ rle: { size, counts } }, into, value) {
   const [height, width] = size;
   let at = 0;
@@ -69,6 +72,33 @@ export function coco(objects, width, height, file) {
       .filter((annotation) => annotation.area > 0),
     categories: names.map((name, n) => ({ id: n + 1, name })),
   };
+}
+
+/**
+ * Return the masks of a COCO annotation file that are of an image's size, each with the name of its category.
+ *
+ * @param {string} text @param {number} width @param {number} height
+ * @returns {{ name: string, mask: { size: number[], counts: string | number[] } }[]}
+ * @throws {Problem}
+ */
+export function readCoco(text, width, height) {
+  /** @type {any} */
+  let read = null;
+  try {
+    read = JSON.parse(text);
+  } catch {
+    // What is no JSON has no annotations either.
+  }
+  const names = new Map((read?.categories ?? []).map((/** @type {any} */ one) => [one.id, one.name]));
+  const masks = /** @type {any[]} */ (read?.annotations ?? [])
+    .filter(({ segmentation }) => segmentation?.counts && segmentation.size?.join() === `${height},${width}`)
+    .map(({ segmentation, category_id: category }) => ({ name: names.get(category) ?? "object", mask: segmentation }));
+  if (masks.length) return masks;
+  throw new Problem({
+    title: "There are no masks for this image",
+    detail: `Run lengths of ${width} × ${height} pixels are looked for in a COCO annotation file.`,
+    code: "not-shown",
+  });
 }
 
 /** Return outlines as GeoJSON. A picture lies nowhere on Earth: coordinates are its pixels, y downwards. @param {Kept[]} objects */

@@ -8,7 +8,17 @@ import { pathOf } from "./masks.js";
 /** @typedef {import("./log.js").Selected} Selected */
 /** @typedef {import("./transport.js").Prompt} Prompt */
 
-/** @typedef {{ box: [Point, Point] | null, extreme: Point[], cursor: Point | null }} Underway */
+/** @typedef {{ object: number[][][], background: number[][][] }} Strokes */
+/**
+ * @typedef {object} Underway
+ * @property {[Point, Point] | null} box
+ * @property {Point[]} extreme
+ * @property {Point[]} polygon
+ * @property {Point[]} stroke that the pointer draws
+ * @property {boolean} away whether that is beside the object
+ * @property {Strokes} strokes that wait for one of the other kind
+ * @property {Point | null} cursor
+ */
 
 const POSITIVE = "#1fae5b";
 const NEGATIVE = "#e5372c";
@@ -33,10 +43,20 @@ export function paint(context, scale, state, underway) {
     context.setLineDash([]);
   }
   if (underway.box) marks(context, scale, { box: corners(underway.box) }, true);
-  if (underway.extreme.length)
-    marks(context, scale, { extreme: underway.extreme.map(({ x, y }) => [x - 0.5, y - 0.5]) }, true);
+  if (underway.extreme.length) marks(context, scale, { extreme: underway.extreme.map(centred) }, true);
+  strokesOf(context, scale, underway.strokes, true);
+  if (underway.stroke.length)
+    polyline(context, scale, underway.stroke.map(centred), underway.away ? NEGATIVE : POSITIVE, 4);
+  if (underway.polygon.length) {
+    const line = [...underway.polygon, ...(underway.cursor ? [underway.cursor] : [])].map(centred);
+    polyline(context, scale, line, "#fff", 1.5);
+    marks(context, scale, { extreme: underway.polygon.map(centred) }, true);
+  }
   if (underway.cursor) cross(context, scale, underway.cursor, state.negative);
 }
+
+/** A point as prompts have it: whole numbers are centres of pixels. @param {Point} at */
+export const centred = ({ x, y }) => [x - 0.5, y - 0.5];
 
 /**
  * @param {[Point, Point]} box two opposite corners
@@ -81,9 +101,29 @@ function marks(context, scale, event, pending) {
     stroked(context, scale, () => context.strokeRect(x0, y0, x1 - x0, y1 - y0), "#fff", 1.5);
     context.setLineDash([]);
   }
+  if (event.strokes) strokesOf(context, scale, event.strokes, pending);
+  if (event.polygon && pending) polyline(context, scale, [...event.polygon, event.polygon[0]], "#fff", 1.5);
   for (const [x, y] of event.positive ?? []) mark(context, scale, x, y, "+", pending);
   for (const [x, y] of event.negative ?? []) mark(context, scale, x, y, "−", pending);
   for (const [x, y] of event.extreme ?? []) mark(context, scale, x, y, "", pending);
+}
+
+/** @param {CanvasRenderingContext2D} context @param {number} scale @param {Partial<Strokes>} strokes @param {boolean} pending */
+function strokesOf(context, scale, { object = [], background = [] }, pending) {
+  context.setLineDash(pending ? [7 / scale, 5 / scale] : []);
+  for (const line of object) polyline(context, scale, line, POSITIVE, 4);
+  for (const line of background) polyline(context, scale, line, NEGATIVE, 4);
+  context.setLineDash([]);
+}
+
+/** A line through centres of pixels; one of a single point is a dot. @param {CanvasRenderingContext2D} context @param {number} scale @param {number[][]} points @param {string} colour @param {number} width */
+function polyline(context, scale, points, colour, width) {
+  const [[x, y], ...others] = points;
+  context.beginPath();
+  context.moveTo(x + 0.5, y + 0.5);
+  for (const [left, top] of others.length ? others : [[x, y]]) context.lineTo(left + 0.5, top + 0.5);
+  context.lineCap = context.lineJoin = "round";
+  stroked(context, scale, () => context.stroke(), colour, width);
 }
 
 /** @param {CanvasRenderingContext2D} context @param {number} scale @param {number} x @param {number} y @param {string} sign @param {boolean} pending */

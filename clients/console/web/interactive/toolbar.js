@@ -1,9 +1,11 @@
 /** The tools over the image, and what mouse, fingers and keys do. */
 
 import { h, icon, iconButton } from "../lib/dom.js";
+import { zoomTools } from "../lib/panels.js";
+import { facts } from "../lib/tables.js";
 
-/** @param {import("./log.js").Log} log @param {import("../lib/stage.js").Stage} stage */
-export function toolbar(log, stage) {
+/** @param {import("./log.js").Log} log @param {import("../lib/stage.js").Stage} stage @param {() => void} next begins another object */
+export function toolbar(log, stage, next) {
   const { state } = log;
   const tool = (/** @type {"draw" | "pan"} */ name, /** @type {string} */ label) =>
     iconButton(name === "draw" ? "draw" : "hand", label, () => state.set({ tool: name }));
@@ -19,26 +21,31 @@ export function toolbar(log, stage) {
     icon("minus"),
     "Too much",
   );
+  const another = h(
+    "button",
+    { type: "button", title: "What comes next begins another object (O)", onclick: next },
+    "New",
+  );
   const undo = iconButton("undo", "Undo (Ctrl Z)", () => log.undo());
   const redo = iconButton("redo", "Redo (Shift Ctrl Z)", () => log.redo());
   const gap = () => h("span", { class: "gap" });
   const bar = h(
     "div",
-    { class: "toolbar", role: "toolbar", "aria-label": "Tools" },
+    { class: "toolbar full", role: "toolbar", "aria-label": "Tools" },
     draw,
     pan,
     gap(),
+    another,
     negative,
     gap(),
     undo,
     redo,
     gap(),
-    iconButton("minus", "Zoom out", () => stage.zoom(0.8)),
-    iconButton("plus", "Zoom in", () => stage.zoom(1.25)),
-    iconButton("fit", "Fit", () => stage.fit()),
+    ...zoomTools(() => [stage]),
   );
   /** @param {import("./log.js").State} now */
   const refresh = (now) => {
+    another.disabled = log.active === null;
     draw.setAttribute("aria-pressed", String(now.tool === "draw"));
     pan.setAttribute("aria-pressed", String(now.tool === "pan"));
     negative.setAttribute("aria-pressed", String(now.negative));
@@ -48,17 +55,16 @@ export function toolbar(log, stage) {
   return { bar, refresh };
 }
 
-export function keysHelp() {
-  const rows = [
+export const keysHelp = () =>
+  facts([
     ["Drag", "a box: begins an object"],
     ["Click", "adds to the chosen object; on another object, chooses that"],
     ["Right button, Alt, Shift", "takes away from it"],
     ["Wheel, pinch, + −, 0", "zoom; 0 fits"],
     ["Arrows, Enter, Alt Enter", "move a cross, click there, click away"],
     ["B … B", "two corners of a box at the cross"],
-    ["N, P", "clicks take away; move the image"],
+    ["Enter twice, or B", "closes an outline of the tool polygon"],
+    ["O, N, P", "another object; clicks take away; move the image"],
     ["Page Up, Page Down, Delete", "choose an object; delete it"],
     ["Ctrl Z, Shift Ctrl Z", "undo, redo"],
-  ];
-  return h("dl", { class: "facts" }, ...rows.flatMap(([keys, what]) => [h("dt", {}, keys), h("dd", {}, what)]));
-}
+  ]);

@@ -7,14 +7,18 @@ import { app } from "../lib/store.js";
 /** @typedef {Record<string, any>} Prompt */
 
 const LOST = new Set(["session-not-found", "session-outdated"]);
+/** Parts of a prompt, and of its strokes, that are added up; others take each other's place. */
+const ADDED = new Set(["positive", "negative", "object", "background"]);
 
 /** Return what events of one object add up to, as a session of the gateway joins them. @param {readonly Prompt[]} events @returns {Prompt} */
 export function joined(events) {
   /** @type {Prompt} */
   const sum = {};
   for (const event of events)
-    for (const [key, value] of Object.entries(event))
-      sum[key] = key === "positive" || key === "negative" ? [...(sum[key] ?? []), ...value] : value;
+    for (const [key, value] of Object.entries(event)) {
+      if (key === "strokes") sum[key] = joined([sum[key] ?? {}, value]);
+      else sum[key] = ADDED.has(key) ? [...(sum[key] ?? []), ...value] : value;
+    }
   return sum;
 }
 

@@ -35,11 +35,11 @@ export const problemOf = (error) =>
 /**
  * @typedef {object} Request
  * @property {string} [method]
- * @property {FormData | object} [body] an object is sent as JSON
+ * @property {FormData | Blob | object} [body] an object is sent as JSON, a blob as it is
  * @property {string} [accept]
  * @property {AbortSignal} [signal]
  * @property {string} [requestId]
- * @property {string} [prefer]
+ * @property {Record<string, string>} [headers] further ones
  * @property {(sent: number, total: number) => void} [onUpload]
  */
 /**
@@ -84,7 +84,7 @@ export async function askJson(path, request = {}) {
  *
  * @param {string} path @param {Request} request @returns {Promise<Answer>}
  */
-function transfer(path, { method, body, accept = "application/json", signal, requestId, prefer, onUpload }) {
+function transfer(path, { method, body, accept = "application/json", signal, requestId, headers = {}, onUpload }) {
   return new Promise((resolve, reject) => {
     const call = new XMLHttpRequest();
     call.open(method ?? (body ? "POST" : "GET"), new URL(path, BASE));
@@ -92,7 +92,7 @@ function transfer(path, { method, body, accept = "application/json", signal, req
     call.setRequestHeader("Accept", accept);
     const { key } = app.get();
     if (key) call.setRequestHeader("X-API-Key", key);
-    if (prefer) call.setRequestHeader("Prefer", prefer);
+    for (const [name, value] of Object.entries(headers)) call.setRequestHeader(name, value);
     if (requestId) call.setRequestHeader("X-Request-ID", requestId);
     if (onUpload) call.upload.onprogress = (event) => onUpload(event.loaded, event.total);
     call.onload = () =>
@@ -115,7 +115,7 @@ function transfer(path, { method, body, accept = "application/json", signal, req
     call.onabort = cancelled;
     signal?.addEventListener("abort", () => call.abort());
     if (signal?.aborted) cancelled();
-    else if (body instanceof FormData) call.send(body);
+    else if (body instanceof FormData || body instanceof Blob) call.send(body);
     else if (body) {
       call.setRequestHeader("Content-Type", "application/json");
       call.send(JSON.stringify(body));

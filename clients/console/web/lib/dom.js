@@ -92,7 +92,13 @@ export const percent = (share) => `${(100 * share).toFixed(share > 0 && share < 
 
 /** @param {number} count */
 export const bytes = (count) =>
-  count < 1e3 ? `${count} B` : count < 1e6 ? `${(count / 1e3).toFixed(0)} kB` : `${(count / 1e6).toFixed(1)} MB`;
+  count < 1e3
+    ? `${count} B`
+    : count < 1e6
+      ? `${(count / 1e3).toFixed(0)} kB`
+      : count < 1e9
+        ? `${(count / 1e6).toFixed(1)} MB`
+        : `${(count / 1e9).toFixed(2)} GB`;
 
 /** @param {readonly number[]} colour sRGB @param {number} [alpha] */
 export const css = (colour, alpha = 1) => `rgb(${colour.slice(0, 3).join(" ")} / ${alpha})`;

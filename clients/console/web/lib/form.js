@@ -1,6 +1,7 @@
 /** The form of a task: a field per part of its body, its model, and one button that sends. */
 
 import { bytes, fill, h, icon } from "./dom.js";
+import { field } from "./panels.js";
 import { app } from "./store.js";
 import { Work } from "./work.js";
 
@@ -108,40 +109,36 @@ export function modelsOf(task) {
 export class TaskForm {
   /**
    * @param {Task} task
-   * @param {{ models?: string[], verb?: string, labels?: Record<string, string>, extra?: HTMLElement[],
-   *   changed?: (part: Part, file: File | null) => void, send: () => void }} options
+   * @param {{ models?: string[], verb?: string, labels?: Record<string, string>, beside?: HTMLElement[], options?: HTMLElement[],
+   *   changed?: (part: Part, file: File | null) => void, without?: () => boolean, send: () => void }} given `beside` stands
+   *   under the files, `options` is folded away with the parts that may be left out; `without` says that no file is needed
    */
-  constructor(task, { models = modelsOf(task), verb = "Run", labels = {}, extra = [], changed = () => {}, send }) {
+  constructor(task, { models = modelsOf(task), verb = "Run", labels = {}, send, ...given }) {
+    const { beside = [], options = [], changed = () => {}, without = () => false } = given;
     this.task = task;
+    this.send = send;
+    this.#without = without;
     this.button = h("button", { class: "primary" }, verb);
-    this.work = new Work({ busy: (busy) => this.#busy(busy) });
+    this.work = new Work({ busy: () => this.refresh() });
     this.model = h("select", { "aria-label": "Model" }, ...models.map((name) => h("option", {}, name)));
     /** @type {FileField[]} */
     this.files = [];
     /** @type {Map<string, HTMLTextAreaElement>} */
     this.texts = new Map();
-    const fields = task.parts.map((part) => {
-      if (isText(part)) {
-        const text = h("textarea", { rows: 3, spellcheck: false, "aria-label": part.name, required: part.required });
-        this.texts.set(part.name, text);
-        return h(
-          "div",
-          { class: "field" },
-          h("span", {}, part.name),
-          text,
-          h("p", { class: "fine" }, part.description),
-        );
-      }
-      const field = new FileField(part, (file) => this.#chosen(part, file, changed), labels[part.name]);
-      this.files.push(field);
-      return field.element;
-    });
+    const fields = (/** @type {boolean} */ required) =>
+      task.parts
+        .filter((part) => part.required === required)
+        .map((part) => (isText(part) ? this.#text(part) : this.#file(part, labels[part.name], changed)));
+    const needed = fields(true);
+    const folded = [...fields(false), ...options];
     const form = h(
       "form",
       { class: "form", noValidate: true },
-      ...fields,
-      h("label", { class: "field" }, h("span", {}, "Model"), this.model),
-      ...extra,
+      ...needed,
+      ...beside,
+      field("Model", this.model),
+      folded.length > 0 &&
+        h("details", { class: "options" }, h("summary", {}, "Options"), h("div", { class: "form" }, ...folded)),
       h("div", { class: "row" }, this.button),
       this.work.element,
     );
@@ -150,40 +147,66 @@ export class TaskForm {
       if (!this.work.running) send();
     });
     this.element = form;
-    this.#busy(false);
-    app.watch(() => this.#refresh());
+    this.refresh();
+    app.watch(() => this.#offer());
   }
 
-  /** @param {Part} part @param {File | null} file @param {(part: Part, file: File | null) => void} changed */
-  #chosen(part, file, changed) {
-    this.work.clear();
-    this.#busy(this.work.running);
-    changed(part, file);
+  /** @type {() => boolean} */
+  #without;
+
+  /** @param {Part} part */
+  #text(part) {
+    const text = h("textarea", { rows: 3, spellcheck: false, required: part.required });
+    this.texts.set(part.name, text);
+    return field(part.name, text, part.description);
+  }
+
+  /** @param {Part} part @param {string | undefined} label @param {(part: Part, file: File | null) => void} changed */
+  #file(part, label, changed) {
+    const one = new FileField(
+      part,
+      (file) => {
+        this.work.clear();
+        this.refresh();
+        changed(part, file);
+      },
+      label,
+    );
+    this.files.push(one);
+    return one.element;
   }
 
   get complete() {
-    return this.files.every((field) => field.file || !field.part.required);
+    return this.#without() || this.files.every(({ file, part }) => file || !part.required);
   }
 
   /** @param {string} name */
   file(name) {
-    return this.files.find((field) => field.part.name === name)?.file ?? null;
+    return this.files.find((one) => one.part.name === name)?.file ?? null;
   }
 
-  /** Give files to the fields that they seem to be for. @param {File[]} files @param {Record<string, RegExp>} [names] */
-  take(files, names = {}) {
+  /**
+   * Give files to the fields that they seem to be for.
+   *
+   * @param {File[]} files @param {{ names?: Record<string, RegExp>, send?: boolean }} [options] `names` are patterns by
+   *   part; with `send` the work begins, where all is there
+   */
+  take(files, { names = {}, send = false } = {}) {
     const left = [...files];
+    const given = new Set();
     // The last field's pattern may be the narrower one.
-    for (const field of [...this.files].reverse()) {
-      const fit = left.findIndex((file) => names[field.part.name]?.test(file.name));
-      if (fit >= 0) field.set(left.splice(fit, 1)[0]);
+    for (const one of [...this.files].reverse()) {
+      const fit = left.findIndex((file) => names[one.part.name]?.test(file.name));
+      if (fit < 0) continue;
+      given.add(one);
+      one.set(left.splice(fit, 1)[0]);
     }
-    for (const field of this.files.filter((one) => !one.file && one.part.required)) {
-      const [next] = left.splice(0, 1);
-      if (next) field.set(next);
-    }
-    const [first] = this.files;
-    if (left.length && this.files.length === 1) first.set(left[0]);
+    // What is there already gives way to as many files as are needed, not to fewer.
+    const needed = this.files.filter((one) => one.part.required && !given.has(one));
+    const free = needed.filter(({ file }) => !file || left.length >= needed.length);
+    for (const one of free.slice(0, left.length)) one.set(/** @type {File} */ (left.shift()));
+    if (left.length && this.files.length === 1) this.files[0].set(left[0]);
+    if (send && this.complete && !this.work.running) this.send();
   }
 
   /** The multipart body. */
@@ -195,13 +218,13 @@ export class TaskForm {
   }
 
   /** New models may be ready since. */
-  #refresh() {
+  #offer() {
     const there = [...this.model.options].map((option) => option.value);
     for (const name of modelsOf(this.task)) if (!there.includes(name)) this.model.append(h("option", {}, name));
   }
 
-  /** @param {boolean} busy */
-  #busy(busy) {
-    this.button.disabled = busy || !this.complete;
+  /** Whether it can be sent may have changed. */
+  refresh() {
+    this.button.disabled = this.work.running || !this.complete;
   }
 }

@@ -1,4 +1,4 @@
-/** Compressed bytes, and zip archives: read, and written without compression. */
+/** Bytes: base64, compressed, and zip archives: read, and written without compression. */
 
 import { Problem } from "./api.js";
 
@@ -21,6 +21,14 @@ export const through = async (data, by) =>
 
 /** @param {Uint8Array | Blob} data */
 export const gunzip = (data) => through(data, new DecompressionStream("gzip"));
+
+/** @param {string} base64 @param {string} [type] */
+export function blobOf(base64, type = "image/png") {
+  const text = atob(base64);
+  const data = new Uint8Array(text.length);
+  for (let n = 0; n < text.length; n++) data[n] = text.charCodeAt(n);
+  return new Blob([data], { type });
+}
 
 const damaged = () =>
   new Problem({

@@ -1,74 +1,48 @@
-/** Pieces of the panel beside an image: legend, notices, provenance, downloads, tables. */
+/** Pieces of a view beside its image: sections, sliders, what closes a report, and what is seen before there is one. */
 
 import { problemOf } from "./api.js";
-import { css, fill, h, icon, number, percent, save, words } from "./dom.js";
+import { fill, h, icon, iconButton, percent, save } from "./dom.js";
 import { askLong } from "./jobs.js";
-
-/** @typedef {import("./pictures.js").LabelClass} LabelClass */
+import { blobOf } from "./packing.js";
+import { facts } from "./tables.js";
 
 const KINDS = /** @type {Record<string, [string, string]>} */ ({
   "image/png": ["PNG label map", "png"],
   "application/json": ["Report (JSON)", "json"],
   "application/geo+json": ["GeoJSON", "geojson"],
   "image/tiff": ["GeoTIFF (COG)", "tif"],
-  "application/zip": ["Zip", "zip"],
+  "application/zip": ["Zip (xView2)", "zip"],
   "application/geopackage+sqlite3": ["GeoPackage", "gpkg"],
+  "application/vnd.flatgeobuf": ["FlatGeobuf", "fgb"],
+  "application/vnd.apache.parquet": ["GeoParquet", "parquet"],
   "application/dicom": ["DICOM SEG", "dcm"],
   "application/x-nifti": ["NIfTI", "nii.gz"],
   "application/x-nrrd": ["NRRD", "nrrd"],
 });
 
+/** Tasks of which there is a drawn sample. */
+const DRAWN = new Set(["damage", "interactive", "ct", "radiograph", "waste"]);
+
 /** @param {string} title @param {...import("./dom.js").Child} children */
 export const section = (title, ...children) => h("section", { class: "section" }, h("h2", {}, title), ...children);
 
-/**
- * A legend whose boxes show and hide classes.
- *
- * @param {readonly (LabelClass & { buildings?: number })[]} classes
- * @param {{ hidden: ReadonlySet<number>, toggle?: (value: number) => void, counts?: (value: number) => number, counted?: string }} options
- */
-export function legend(classes, { hidden, toggle, counts, counted = "count" }) {
-  const rows = classes.map((one) => {
-    const swatch = h("span", {
-      class: one.value ? "swatch" : "swatch none",
-      style: { background: one.value ? css(one.colour) : "transparent" },
-    });
-    const shown = toggle && one.value > 0;
-    const box =
-      shown && h("input", { type: "checkbox", checked: !hidden.has(one.value), onchange: () => toggle(one.value) });
-    return h(
-      "tr",
-      {},
-      h(
-        "td",
-        {},
-        shown
-          ? h("label", { class: "check" }, box, swatch, words(one.name))
-          : h("span", { class: "check" }, swatch, words(one.name)),
-      ),
-      counts && h("td", { class: "n" }, one.value ? number(counts(one.value)) : ""),
-      h("td", { class: "n" }, number(one.pixels)),
-      h("td", { class: "n" }, percent(one.share)),
-    );
-  });
-  return h(
-    "table",
-    { class: "table" },
-    h(
-      "thead",
-      {},
-      h(
-        "tr",
-        {},
-        h("th", { scope: "col" }, "class"),
-        counts && h("th", { scope: "col", class: "n" }, counted),
-        h("th", { scope: "col", class: "n" }, "pixels"),
-        h("th", { scope: "col", class: "n" }, "share"),
-      ),
-    ),
-    h("tbody", {}, ...rows),
-  );
-}
+/** @param {string} title @param {...import("./dom.js").Child} children */
+export const folded = (title, ...children) =>
+  h("details", { class: "section" }, h("summary", {}, title), h("div", { class: "form" }, ...children));
+
+/** A stage with a panel beside it. @param {HTMLElement} area @param {...import("./dom.js").Child} side */
+export const workspace = (area, ...side) => h("div", { class: "view" }, area, h("div", { class: "side" }, ...side));
+
+/** @param {string} label @param {HTMLElement} input @param {string} [hint] */
+export const field = (label, input, hint) =>
+  h("label", { class: "field" }, h("span", {}, label), input, hint && h("span", { class: "fine" }, hint));
+
+/** Buttons that zoom all of some stages at once. @param {() => readonly { zoom(by: number): void, fit(): void }[]} stages */
+export const zoomTools = (stages) => [
+  iconButton("minus", "Zoom out", () => stages().forEach((stage) => stage.zoom(0.8)), { class: "quiet zoom" }),
+  iconButton("plus", "Zoom in", () => stages().forEach((stage) => stage.zoom(1.25)), { class: "quiet zoom" }),
+  iconButton("fit", "Fit", () => stages().forEach((stage) => stage.fit())),
+];
 
 /**
  * @param {string} label @param {number} value 0 to 1 @param {(value: number) => void} changed
@@ -86,82 +60,75 @@ export function slider(label, value, changed) {
 /** @param {number} value */
 const percentage = (value) => `${Math.round(100 * value)} %`;
 
-/** @param {readonly string[]} notices */
-export const noticeList = (notices) =>
-  notices.length > 0 &&
-  section("Notices", h("ul", { class: "notices" }, ...notices.map((notice) => h("li", {}, notice))));
-
-/** @param {Record<string, any>} provenance */
-export function provenanceList(provenance) {
-  const rows = [
-    ["model", `${provenance.model}${provenance.version ? ` · version ${provenance.version}` : ""}`],
-    ["digest", provenance.digest],
-    ["input", provenance.input_digest],
-    ["engine", provenance.engine],
-    ["gateway", provenance.gateway],
-  ].filter(([, value]) => value);
-  const list = h(
-    "dl",
-    { class: "facts" },
-    ...rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", { class: "mono" }, value)]),
-  );
-  return h("details", { class: "section" }, h("summary", {}, "Provenance"), list);
-}
-
 /**
- * Buttons that save answers in other forms; each asks the gateway for its own.
+ * What ends the panel of every report: its notices, what can be saved of it, and where it comes from.
  *
+ * @param {Record<string, any>} report
  * @param {object} options
  * @param {string} options.name first part of the files' names
  * @param {readonly string[]} options.formats media types that are asked for
  * @param {{ label: string, file: string, blob: () => Blob | Promise<Blob> }[]} [options.here] what is at hand already
  * @param {string} options.path that is asked
- * @param {() => FormData} options.body
+ * @param {() => FormData | undefined} options.body
  * @param {import("./work.js").Work} options.work
- * @param {[string, string][]} [options.also] labels and queries of further PNGs
+ * @param {{ label: string, file: string, query: string, unpack?: (document: any) => string }[]} [options.also] further
+ *   files by their queries: PNGs, or what `unpack` finds in the JSON as base64
  */
-export function downloads({ name, formats, here = [], path, body, work, also = [] }) {
-  /** @param {string} label @param {string} file @param {string} accept @param {string} query */
-  const remote = (label, file, accept, query) =>
-    h("button", { type: "button", onclick: () => void fetchAndSave(file, accept, query) }, icon("down"), label);
-  /** @param {string} file @param {string} accept @param {string} query */
-  async function fetchAndSave(file, accept, query) {
-    const answer = await work.start((run) => askLong(`${path}${query}`, body(), run, accept));
-    if (answer) save(answer.blob, file);
+export function closing(report, { name, formats, here = [], path, body, work, also = [] }) {
+  /** @param {string} label @param {() => Promise<unknown>} act */
+  const button = (label, act) => h("button", { type: "button", onclick: () => void act() }, icon("down"), label);
+  /** @param {string} file @param {string} accept @param {string} [query] @param {(document: any) => string} [unpack] */
+  async function fetchAndSave(file, accept, query = "", unpack) {
+    const answer = await work.start(
+      (run) => askLong(`${path}${query}`, body(), run, accept),
+      () => void fetchAndSave(file, accept, query, unpack),
+    );
+    if (!answer) return;
+    save(unpack ? blobOf(unpack(JSON.parse(await answer.blob.text())), "application/octet-stream") : answer.blob, file);
   }
-  return section(
-    "Download",
-    h(
-      "div",
-      { class: "buttons" },
-      ...here.map(({ label, file, blob }) =>
-        h(
-          "button",
-          {
-            type: "button",
-            onclick: async () => {
-              try {
-                save(await blob(), file);
-              } catch (error) {
-                work.show(problemOf(error));
-              }
-            },
-          },
-          icon("down"),
-          label,
-        ),
-      ),
-      ...formats
-        .filter((format) => format !== "application/json")
-        .map((format) => {
-          const [label, extension] = KINDS[format] ?? [format, "bin"];
-          return remote(label, `${name}.${extension}`, format, "");
-        }),
-      ...also.map(([label, query]) =>
-        remote(label, `${name}-${label.toLowerCase().replaceAll(" ", "-")}.png`, "image/png", query),
-      ),
+  /** @param {string} file @param {() => Blob | Promise<Blob>} blob */
+  async function saveHere(file, blob) {
+    try {
+      save(await blob(), file);
+    } catch (error) {
+      work.show(problemOf(error));
+    }
+  }
+  const document = () => jsonBlob({ ...report, pictures: undefined, files: undefined });
+  const buttons = [
+    button("Report (JSON)", () => saveHere(`${name}.json`, document)),
+    ...here.map(({ label, file, blob }) => button(label, () => saveHere(file, blob))),
+    ...formats
+      .filter((format) => format !== "application/json")
+      .map((format) => {
+        const [label, extension] = KINDS[format] ?? [format, "bin"];
+        return button(label, () => fetchAndSave(`${name}.${extension}`, format));
+      }),
+    ...also.map(({ label, file, query, unpack }) =>
+      button(label, () => fetchAndSave(file, unpack ? "application/json" : "image/png", query, unpack)),
     ),
-  );
+  ];
+  return [
+    report.notices?.length > 0 &&
+      section(
+        "Notices",
+        h("ul", { class: "notices" }, ...report.notices.map((/** @type {string} */ notice) => h("li", {}, notice))),
+      ),
+    section("Download", h("div", { class: "buttons" }, ...buttons)),
+    report.provenance && provenanceList(report.provenance),
+  ];
+}
+
+/** @param {Record<string, any>} provenance */
+function provenanceList({ model, version, digest, input_digest: input, engine, gateway }) {
+  const rows = /** @type {[string, string][]} */ ([
+    ["model", `${model}${version ? ` · version ${version}` : ""}`],
+    ["digest", digest],
+    ["input", input],
+    ["engine", engine],
+    ["gateway", gateway],
+  ]);
+  return folded("Provenance", facts(rows.map(([name, value]) => !!value && [name, value, "mono"])));
 }
 
 /** @param {unknown} document */
@@ -170,17 +137,29 @@ export const jsonBlob = (document) => new Blob([JSON.stringify(document, null, 1
 /**
  * What is to be seen before anything was opened.
  *
- * @param {string} title @param {string} detail @param {() => void} choose @param {string} [verb]
+ * @param {import("./store.js").Task} task
+ * @param {string} detail what to do, in a line
+ * @param {() => void} choose
+ * @param {{ verb?: string, tried?: (files: File[]) => void }} [options] `tried` takes a drawn sample
  */
-export const emptyStage = (title, detail, choose, verb = "Choose a file") =>
-  h(
+export function emptyStage(task, detail, choose, { verb = "Choose a file", tried } = {}) {
+  const drawn = async () => tried?.(await (await import("./drawings.js")).draw(task.name));
+  return h(
     "div",
     { class: "empty" },
-    h("h1", {}, title),
+    h("h1", {}, task.title),
     h("p", {}, detail),
-    h("button", { type: "button", class: "primary", onclick: choose }, verb),
-    h("p", { class: "fine" }, "or drop it here"),
+    h(
+      "div",
+      { class: "row" },
+      h("button", { type: "button", class: "primary", onclick: choose }, verb),
+      tried &&
+        DRAWN.has(task.name) &&
+        h("button", { type: "button", class: "bare", onclick: () => void drawn() }, "Try with a sample"),
+    ),
+    h("p", { class: "fine" }, "Files can be dropped here, too."),
   );
+}
 
 /**
  * Scores of classes, the one decided for set off, and the threshold of the first.

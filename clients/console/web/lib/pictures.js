@@ -80,14 +80,6 @@ function dropAlpha(canvas, bitmap) {
   gl.getExtension("WEBGL_lose_context")?.loseContext();
 }
 
-/** @param {string} base64 @param {string} [type] */
-export function blobOf(base64, type = "image/png") {
-  const text = atob(base64);
-  const data = new Uint8Array(text.length);
-  for (let n = 0; n < text.length; n++) data[n] = text.charCodeAt(n);
-  return new Blob([data], { type });
-}
-
 /**
  * @typedef {object} LabelClass
  * @property {number} value

@@ -38,6 +38,10 @@ export function slice(name, initial) {
   };
 }
 
+/** A set with a value taken out where it is in, and else put in. @param {ReadonlySet<number>} values @param {number} value */
+export const toggled = (values, value) =>
+  values.has(value) ? new Set([...values].filter((one) => one !== value)) : new Set([...values, value]);
+
 /** Everything, by slice: for tests, and for whoever looks into a browser's console. */
 export const snapshot = () => Object.fromEntries(slices);
 

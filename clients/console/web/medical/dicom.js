@@ -1,7 +1,8 @@
-/** DICOM as far as images are drawn from it: uncompressed and deflated transfer syntaxes, one frame or many. */
+/** DICOM as far as images are drawn from it: plain, deflated and most compressed transfer syntaxes, one frame or many. */
 
 import { Problem } from "../lib/api.js";
 import { through } from "../lib/packing.js";
+import { PACKED, framesOf, unpackFrame } from "./frames.js";
 
 /** @typedef {{ at: number, length: number, items: Dataset[] | null }} Element */
 /** @typedef {Map<number, Element>} Dataset by group and number, (group << 16 | number) >>> 0 */
@@ -44,9 +45,10 @@ export class Dicom {
     const syntax = meta.text(0x00020010);
     if (syntax === DEFLATED)
       return new Dicom(await through(bytes.subarray(meta.end), new DecompressionStream("deflate-raw")), true, 0, meta);
-    if (syntax === IMPLICIT || syntax === EXPLICIT) return new Dicom(bytes, syntax === EXPLICIT, meta.end, meta);
+    if (syntax === IMPLICIT || syntax === EXPLICIT || syntax in PACKED)
+      return new Dicom(bytes, syntax !== IMPLICIT, meta.end, meta);
     throw notShown(
-      `It is stored compressed (transfer syntax ${syntax || "unknown"}), which browsers do not read. The gateway reads it: numbers and files are there all the same.`,
+      `Its transfer syntax, ${syntax || "none"}, is not decoded here. The gateway reads it: lesions, numbers and files are there all the same.`,
     );
   }
 
@@ -160,27 +162,50 @@ export class Dicom {
     return this.integer(0x00280011);
   }
 
-  /** Values of a frame, rescaled. @param {number} frame @param {Int16Array | Float32Array} into @param {number} at */
-  values(frame, into, at) {
-    const { rows, columns, view } = this;
-    const element = this.root.get(PIXELS);
+  /** Values of a frame, rescaled. @param {number} frame @param {Int16Array | Float32Array} into @param {number} at @throws {Problem} */
+  async values(frame, into, at) {
+    const { rows, columns } = this;
     const allocated = this.integer(0x00280100);
     const stored = this.integer(0x00280101) || allocated;
-    if (!element || !rows || !columns || (allocated !== 8 && allocated !== 16) || this.integer(0x00280002) > 1)
+    if (!rows || !columns || (allocated !== 8 && allocated !== 16) || this.integer(0x00280002) > 1)
       throw notShown("It has no grey pixels of 8 or 16 bits.");
-    const size = rows * columns;
-    const bytes = allocated / 8;
-    const from = element.at + frame * size * bytes;
-    if (from + size * bytes > this.bytes.length) throw notShown("It is cut short.");
+    const bytes = allocated === 8 ? 1 : 2;
+    const pixels = await this.#pixels(frame, bytes);
+    const view = new DataView(pixels.buffer, pixels.byteOffset, pixels.byteLength);
     const signed = this.integer(0x00280103) === 1;
     const unused = 32 - stored;
     const slope = this.ofFrame(frame, 0x00289145, 0x00281053)[0] ?? 1;
     const intercept = this.ofFrame(frame, 0x00289145, 0x00281052)[0] ?? 0;
-    for (let n = 0; n < size; n++) {
-      const raw = bytes === 1 ? view.getUint8(from + n) : view.getUint16(from + 2 * n, true);
+    for (let n = 0; n < rows * columns; n++) {
+      const raw = bytes === 1 ? view.getUint8(n) : view.getUint16(2 * n, true);
       // Bits beyond those stored may be of an overlay.
       const value = signed ? (raw << unused) >> unused : (raw << unused) >>> unused;
       into[at + n] = value * slope + intercept;
+    }
+  }
+
+  /** @type {Uint8Array[] | null} */
+  #frames = null;
+
+  /** @param {number} frame @param {1 | 2} bytes @returns {Promise<Uint8Array>} */
+  async #pixels(frame, bytes) {
+    const { rows, columns } = this;
+    const element = this.root.get(PIXELS);
+    const size = rows * columns * bytes;
+    const kind = PACKED[this.meta?.text(0x00020010) ?? ""];
+    if (!element) throw notShown("It has no pixels.");
+    if (!kind) {
+      const from = element.at + frame * size;
+      if (from + size > this.bytes.length) throw notShown("It is cut short.");
+      return this.bytes.subarray(from, from + size);
+    }
+    this.#frames ??= framesOf(this.bytes, element.at, this.frames);
+    const packed = this.#frames[frame];
+    if (!packed) throw notShown("Its frames cannot be told apart.");
+    try {
+      return await unpackFrame(kind, packed, { rows, columns, bytes });
+    } catch (error) {
+      throw notShown(`A frame cannot be decoded: ${error instanceof Error ? error.message : error}.`);
     }
   }
 }

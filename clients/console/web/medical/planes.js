@@ -123,7 +123,7 @@ export class Plane {
     for (let row = 0, to = 0; row < rows; row++)
       for (let column = 0; column < columns; column++, to += 4) {
         const from = column * strides[across] + this.#row(row) * strides[down] + at[fixed] * strides[fixed];
-        const grey = (255 * (volume.values[from] - low)) / width;
+        const grey = Math.min(255, Math.max(0, (255 * (volume.values[from] - low)) / width));
         const label = labels ? labels[from] : 0;
         const colour = label && !hidden.has(label) ? colours[label] : null;
         for (let band = 0; band < 3; band++)

@@ -1,8 +1,9 @@
 /** A CT as it is drawn: values in the order slice, row, column, seen as a radiologist expects them. */
 
+import { Problem } from "../lib/api.js";
 import { askLongJson } from "../lib/jobs.js";
-import { gunzip, unzip } from "../lib/packing.js";
-import { LabelLayer, blobOf, contextOf, openPicture } from "../lib/pictures.js";
+import { blobOf, gunzip, unzip } from "../lib/packing.js";
+import { LabelLayer, contextOf, openPicture } from "../lib/pictures.js";
 import { Dicom, isDicom, notShown } from "./dicom.js";
 
 /**
@@ -13,15 +14,18 @@ import { Dicom, isDicom, notShown } from "./dicom.js";
  * @property {string[]} instances SOP instance of each slice, of DICOM
  * @property {[number, number] | null} window centre and width, where the file or its kind says
  * @property {((labels: Uint8Array) => Uint8Array) | null} order brings an array of the file's own order into that of `values`
- * @property {string} unit
+ * @property {string} unit of the values; empty: there are none, and what was found is drawn alone
+ * @property {Series[]} [series] those of a zip, this one first
  */
+/** @typedef {{ uid: string, label: string, files: Dicom[] }} Series */
+/** @typedef {(done: number, total: number) => void} Tell how many slices are read */
 
-/** @param {File} file @returns {Promise<Volume>} */
-export async function openVolume(file) {
+/** @param {File} file @param {Tell} tell @returns {Promise<Volume>} @throws {Problem} */
+export async function openVolume(file, tell) {
   const head = new Uint8Array(await file.slice(0, 352).arrayBuffer());
-  if (head[0] === 0x50 && head[1] === 0x4b) return ofZip(await file.arrayBuffer());
+  if (head[0] === 0x50 && head[1] === 0x4b) return ofZip(await file.arrayBuffer(), tell);
   if (head[0] === 0x1f && head[1] === 0x8b) return ofNifti(await gunzip(file));
-  if (isDicom(head)) return ofDicom([await Dicom.open(new Uint8Array(await file.arrayBuffer()))]);
+  if (isDicom(head)) return ofDicom([await Dicom.open(new Uint8Array(await file.arrayBuffer()))], tell);
   if (isNifti(head)) return ofNifti(new Uint8Array(await file.arrayBuffer()));
   return ofPicture(file);
 }
@@ -29,23 +33,34 @@ export async function openVolume(file) {
 /** @param {Uint8Array} bytes */
 const isNifti = (bytes) => bytes.length >= 348 && [0x6e2b, 0x6e69].includes((bytes[344] << 8) | bytes[345]);
 
-/** @param {ArrayBuffer} buffer @returns {Promise<Volume>} */
-async function ofZip(buffer) {
+/** @param {ArrayBuffer} buffer @param {Tell} tell @returns {Promise<Volume>} */
+async function ofZip(buffer, tell) {
   /** @type {Map<string, Dicom[]>} */
-  const series = new Map();
+  const found = new Map();
   for await (const bytes of unzip(buffer)) {
     if (!isDicom(bytes)) continue;
     const file = await Dicom.open(bytes);
     const name = file.text(0x0020000e);
-    if (file.rows) series.set(name, [...(series.get(name) ?? []), file]);
+    if (file.rows) found.set(name, [...(found.get(name) ?? []), file]);
   }
-  const [largest] = [...series.values()].sort((a, b) => b.length - a.length);
-  if (!largest) throw notShown("There is no DICOM image in the zip.");
-  return ofDicom(largest);
+  const series = [...found]
+    .sort(([, a], [, b]) => b.length - a.length)
+    .map(([uid, files]) => ({ uid, label: labelOf(files), files }));
+  if (!series.length) throw notShown("There is no DICOM image in the zip.");
+  return { ...(await ofDicom(series[0].files, tell)), series };
 }
 
-/** @param {Dicom[]} files of one series @returns {Volume} */
-function ofDicom(files) {
+/** @param {Dicom[]} files of one series */
+const labelOf = ([first, ...others]) =>
+  [
+    `${first.text(0x00200011).trim() || "?"}: ${others.length + 1} ${others.length ? "files" : "file"}`,
+    first.text(0x0008103e),
+  ]
+    .filter(Boolean)
+    .join(", ");
+
+/** @param {Dicom[]} files of one series @param {Tell} tell @returns {Promise<Volume>} */
+export async function ofDicom(files, tell) {
   const [first] = files;
   const { rows, columns } = first;
   const across = first.ofFrame(0, 0x00209116, 0x00200037);
@@ -60,7 +75,13 @@ function ofDicom(files) {
     );
   if (planes.every((plane) => Number.isFinite(plane.height))) planes.sort((a, b) => a.height - b.height);
   const values = new Int16Array(rows * columns * planes.length);
-  planes.forEach(({ file, frame }, n) => file.values(frame, values, n * rows * columns));
+  let done = 0;
+  await Promise.all(
+    planes.map(async ({ file, frame }, n) => {
+      await file.values(frame, values, n * rows * columns);
+      tell((done += 1), planes.length);
+    }),
+  );
   const [down, right] = first.ofFrame(0, 0x00289110, 0x00280030);
   const step =
     planes.length > 1 ? Math.abs(planes[planes.length - 1].height - planes[0].height) / (planes.length - 1) : NaN;
@@ -178,28 +199,28 @@ async function ofPicture(file) {
 }
 
 /**
- * Ask for the lesions of a CT with what draws them.
+ * Ask for the lesions of a CT with what draws them; of one that is not drawn here with what draws them alone.
  *
- * @param {string} path @param {FormData} body @param {import("../lib/work.js").Run} run @param {Volume | null} volume
- * @returns {Promise<{ report: Record<string, any>, labels: Uint8Array | null }>}
+ * @param {string} path @param {FormData | undefined} body @param {import("../lib/work.js").Run} run @param {Volume | null} volume
+ * @returns {Promise<{ report: Record<string, any>, labels: Uint8Array | null, volume: Volume | null }>}
  */
 export async function findLesions(path, body, run, volume) {
-  const single = volume?.size[2] === 1;
-  for (const form of volume ? [single ? "label_map" : "nifti"] : []) {
-    try {
-      const report = await askLongJson(`${path}&include=${form}`, body, run);
-      const file = report.files[form];
-      const labels =
-        form === "nifti"
-          ? niftiBytes(await gunzip(blobOf(file)))
-          : (await LabelLayer.of(blobOf(file), report.classes)).values;
-      return { report, labels: form === "nifti" && volume ? placed(labels, report, volume) : labels };
-    } catch (error) {
-      // Some series lie so that no NIfTI describes them: numbers are there all the same.
-      if (/** @type {any} */ (error).code !== "parameter-invalid") throw error;
-    }
+  const form = volume?.size[2] === 1 ? "label_map" : "nifti";
+  try {
+    const report = await askLongJson(`${path}&include=${form}`, body, run);
+    const file = blobOf(report.files[form]);
+    if (form === "label_map") return { report, volume, labels: (await LabelLayer.of(file, report.classes)).values };
+    const found = await gunzip(file);
+    if (volume) return { report, volume, labels: placed(niftiBytes(found), report, volume) };
+    const alone = ofNifti(found);
+    const labels = Uint8Array.from(alone.values);
+    alone.values.fill(-Infinity);
+    return { report, labels, volume: { ...alone, unit: "" } };
+  } catch (error) {
+    // Some series lie so that no NIfTI describes them: numbers are there all the same.
+    if (!(error instanceof Problem) || error.code !== "parameter-invalid" || error.pointer !== "/include") throw error;
+    return { report: await askLongJson(path, body, run), labels: null, volume };
   }
-  return { report: await askLongJson(path, body, run), labels: null };
 }
 
 /** Labels in the order of the slices that are drawn. @param {Uint8Array} labels @param {Record<string, any>} report @param {Volume} volume */

@@ -1,20 +1,20 @@
 /** CT of the chest: three planes, window, lesions over them, their volumes, and the files that go back to the PACS. */
 
-import { lesionTable, readoutOf, worstSlice } from "../medical/lesions.js";
+import { lesionPanel, readoutOf, worstSlice } from "../medical/lesions.js";
+import { ctOptions } from "../medical/options.js";
 import { AXES, Plane, drawProfile } from "../medical/planes.js";
-import { findLesions, openVolume } from "../medical/volume.js";
+import { findLesions, ofDicom, openVolume } from "../medical/volume.js";
 import { PRESETS, windowTools } from "../medical/window.js";
 import { problemOf } from "../lib/api.js";
-import { fill, h, iconButton } from "../lib/dom.js";
+import { fill, h } from "../lib/dom.js";
 import { TaskForm, droppable } from "../lib/form.js";
 import { zip } from "../lib/packing.js";
-import { downloads, emptyStage, jsonBlob, noticeList, provenanceList, section, slider } from "../lib/panels.js";
-import { slice } from "../lib/store.js";
+import { emptyStage, section, slider, workspace, zoomTools } from "../lib/panels.js";
+import { slice, toggled } from "../lib/store.js";
 
 /** @typedef {Record<string, any>} Report */
+/** @typedef {import("../medical/volume.js").Volume} Volume */
 /** @typedef {import("../medical/planes.js").Look & { report: Report | null, drags: "cross" | "window" }} State */
-
-const NEEDS_DICOM = "application/dicom";
 
 /** @param {import("../lib/store.js").Task} task @returns {import("../console.js").View} */
 export function view(task) {
@@ -62,9 +62,10 @@ export function view(task) {
   const profile = h("canvas", { class: "profile", "aria-hidden": "true" });
   const strip = h("div", { class: "strip" }, profile, place);
   const empty = emptyStage(
-    task.title,
-    "A DICOM file, a zip or a folder of one series, NIfTI, or a slice as PNG or JPEG. Nothing leaves this machine but to your gateway.",
+    task,
+    "Open a DICOM file, a zip or a folder of one series, NIfTI, or a slice as PNG or JPEG; then scroll.",
     () => form.files[0].input.click(),
+    { tried: (files) => form.take(files, { send: true }) },
   );
   const tools = windowTools(
     (window) => state.set({ window }),
@@ -73,9 +74,7 @@ export function view(task) {
   const bar = h(
     "div",
     { class: "toolbar", role: "toolbar", "aria-label": "Window" },
-    iconButton("minus", "Zoom out", () => planes.forEach(({ plane }) => plane.stage.zoom(0.8))),
-    iconButton("plus", "Zoom in", () => planes.forEach(({ plane }) => plane.stage.zoom(1.25))),
-    iconButton("fit", "Fit", () => planes.forEach(({ plane }) => plane.stage.fit())),
+    ...zoomTools(() => planes.map(({ plane }) => plane.stage)),
     h("span", { class: "gap" }),
     ...tools.elements,
   );
@@ -95,18 +94,21 @@ export function view(task) {
     "aria-label": "Folder of a DICOM series",
     tabIndex: -1,
   });
+  const options = ctOptions({
+    changed: () => form.refresh(),
+    chosen: ({ files }) => void show((tell) => ofDicom(files, tell)),
+  });
   const form = new TaskForm(task, {
     verb: "Find lesions",
     send: () => void send(),
-    changed: (_, file) => void open(file),
-    extra: [
-      h(
-        "div",
-        { class: "row" },
-        h("button", { type: "button", onclick: () => folder.click() }, "Open a folder"),
-        folder,
-      ),
+    without: options.isArchived,
+    changed: (_, file) => void (opening = open(file)),
+    beside: [
+      h("button", { type: "button", class: "link", onclick: () => folder.click() }, "Open a folder of a series"),
+      folder,
+      ...options.beside,
     ],
+    options: options.elements,
   });
   const layer = section(
     "Layer",
@@ -136,30 +138,57 @@ export function view(task) {
 
   /** @param {File | null} file */
   async function open(file) {
+    options.offer([]);
     if (!file) return;
+    const volume = await show((tell) => openVolume(file, tell));
+    if (volume?.series) options.offer(volume.series);
+  }
+
+  /** Volumes are opened one after the other; the last one counts. */
+  let opened = 0;
+  let opening = /** @type {Promise<unknown>} */ (Promise.resolve());
+
+  /** @param {(tell: import("../medical/volume.js").Tell) => Promise<Volume>} read */
+  async function show(read) {
+    const mine = ++opened;
     state.set({ volume: null, labels: null, report: null });
     fill(readout, "Reading …");
     try {
-      const volume = await openVolume(file);
-      const at = /** @type {[number, number, number]} */ (volume.size.map((size) => size >> 1));
-      state.set({ volume, at, window: volume.window ?? PRESETS[0][1] });
-      place.max = String(volume.size[2] - 1);
-      area.classList.toggle("single", volume.size[2] === 1);
-      for (const { plane } of planes) plane.open();
+      const volume = await read((done, all) => mine === opened && fill(readout, `Reading slice ${done} of ${all} …`));
+      if (mine !== opened) return null;
+      look(volume);
+      return volume;
     } catch (error) {
-      fill(readout, "");
-      form.work.show(problemOf(error));
+      if (mine === opened) fill(readout, "");
+      if (mine === opened) form.work.show(problemOf(error));
+      return null;
     }
   }
 
-  const path = () => `v1/${task.name}?${new URLSearchParams({ model: form.model.value })}`;
+  /** @param {Volume} volume */
+  function look(volume) {
+    const at = /** @type {[number, number, number]} */ (volume.size.map((size) => size >> 1));
+    state.set({ volume, at, window: volume.window ?? PRESETS[0][1] });
+    place.max = String(volume.size[2] - 1);
+    area.classList.toggle("single", volume.size[2] === 1);
+    for (const { plane } of planes) plane.open();
+  }
+
+  const path = (whole = false) =>
+    `v1/${task.name}?${new URLSearchParams([["model", form.model.value], ...options.query(whole)])}`;
+  const body = () => (options.isArchived() ? undefined : form.body());
 
   async function send() {
+    if (options.isArchived()) state.set({ volume: null, labels: null, report: null });
     const found = await form.work.start(
-      (run) => findLesions(path(), form.body(), run, state.get().volume),
+      async (run) => {
+        await opening;
+        return findLesions(path(true), body(), run, state.get().volume);
+      },
       () => void send(),
     );
     if (!found) return;
+    if (found.volume && found.volume !== state.get().volume) look(found.volume);
     /** @type {number[][]} */
     const colours = [];
     for (const { value, colour } of found.report.classes) colours[value] = colour;
@@ -185,53 +214,21 @@ export function view(task) {
     before = now;
   });
 
-  /** @param {number} value */
-  function toggle(value) {
-    const hidden = new Set(state.get().hidden);
-    if (!hidden.delete(value)) hidden.add(value);
-    state.set({ hidden });
-  }
-
   /** @param {Report} report */
-  function panel(report) {
-    const isDicom = (state.get().volume?.instances.length ?? 0) > 0;
-    const formats = task.formats.filter(
-      (format) => (isDicom || format !== NEEDS_DICOM) && (format !== "image/png" || report.slices.length === 1),
-    );
-    return h(
-      "div",
-      {},
-      section(
-        "Lesions",
-        lesionTable(report, toggle),
-        !state.get().labels &&
-          h(
-            "p",
-            { class: "fine" },
-            "No layer is drawn: the file cannot be shown here, or no array describes where its slices lie.",
-          ),
-      ),
-      noticeList(report.notices),
-      downloads({
-        name: task.name,
-        formats,
-        path: path(),
-        body: () => form.body(),
-        work: form.work,
-        here: [
-          { label: "Report (JSON)", file: `${task.name}.json`, blob: () => jsonBlob({ ...report, files: undefined }) },
-        ],
-        also: report.slices.length === 1 ? [["Overlay", "&overlay=true"]] : [],
-      }),
-      provenanceList(report.provenance),
-    );
-  }
+  const panel = (report) =>
+    lesionPanel(report, {
+      task,
+      isDrawn: state.get().labels !== null,
+      toggle: (value) => state.set({ hidden: toggled(state.get().hidden, value) }),
+      path: path(),
+      body,
+      work: form.work,
+    });
 
   void tools.offer(task.default_model).catch(() => {});
 
-  const side = h("div", { class: "side" }, section(task.title, form.element), layer, results);
   return {
-    element: h("div", { class: "view" }, area, side),
+    element: workspace(area, section(task.title, form.element), layer, results),
     show: () => requestAnimationFrame(() => drawProfile(profile, state.get())),
   };
 }

@@ -1,22 +1,14 @@
 /** The view of any task, from its description alone: what it takes, and what its answer is in the main. */
 
-import { Problem, askJson } from "../lib/api.js";
-import { fill, h, iconButton, number, percent, words } from "../lib/dom.js";
+import { Problem, askJson, problemOf } from "../lib/api.js";
+import { fill, h, number, percent, words } from "../lib/dom.js";
 import { TaskForm, droppable } from "../lib/form.js";
-import {
-  downloads,
-  emptyStage,
-  jsonBlob,
-  legend,
-  noticeList,
-  provenanceList,
-  section,
-  slider,
-  scoreBars,
-} from "../lib/panels.js";
-import { LabelLayer, blobOf, openPicture } from "../lib/pictures.js";
+import { blobOf } from "../lib/packing.js";
+import { closing, emptyStage, scoreBars, section, slider, workspace, zoomTools } from "../lib/panels.js";
+import { LabelLayer, openPicture } from "../lib/pictures.js";
 import { Stage } from "../lib/stage.js";
-import { slice } from "../lib/store.js";
+import { slice, toggled } from "../lib/store.js";
+import { legend, table } from "../lib/tables.js";
 
 /** @typedef {import("../lib/store.js").Task} Task */
 
@@ -29,6 +21,8 @@ import { slice } from "../lib/store.js";
  * @property {number} opacity
  * @property {readonly number[] | null} box of the region that is looked at
  */
+
+const MOST = 500;
 
 /** @param {Task} task @returns {import("../console.js").View} */
 export function view(task) {
@@ -48,15 +42,10 @@ export function view(task) {
     "Layer",
     slider("Opacity", state.get().opacity, (opacity) => state.set({ opacity })),
   );
-  const empty = emptyStage(task.title, task.parts[0]?.description ?? "", () => form.files[0]?.input.click());
-  const bar = h(
-    "div",
-    { class: "toolbar" },
-    iconButton("minus", "Zoom out", () => stage.zoom(0.8)),
-    iconButton("plus", "Zoom in", () => stage.zoom(1.25)),
-    iconButton("fit", "Fit", () => stage.fit()),
-  );
-  const area = h("div", { class: "stage" }, canvas, bar, empty);
+  const empty = emptyStage(task, task.parts[0]?.description ?? "", () => form.files[0]?.input.click(), {
+    tried: (files) => form.take(files, { send: true }),
+  });
+  const area = h("div", { class: "stage" }, canvas, h("div", { class: "toolbar" }, ...zoomTools(() => [stage])), empty);
   canvas.addEventListener("keydown", (event) => stage.key(event));
   droppable(area, (files) => form.take(files));
 
@@ -69,16 +58,16 @@ export function view(task) {
       state.set({ picture });
       stage.open(picture.width, picture.height);
     } catch (error) {
-      form.work.show(/** @type {Problem} */ (error));
+      form.work.show(problemOf(error));
     }
   }
+
+  const path = () => `v1/${task.name}?${new URLSearchParams({ model: form.model.value })}`;
 
   async function send() {
     await form.work.start(
       async (run) => {
-        const query = new URLSearchParams({ model: form.model.value });
-        const path = `v1/${task.name}?${query}`;
-        const report = await askWithMap(path, { ...run, body: form.body() });
+        const report = await askWithMap(path(), { ...run, body: form.body() });
         const { label_map: map, overlay } = report.pictures ?? {};
         const layer = map && report.classes ? await LabelLayer.of(blobOf(map), report.classes) : null;
         const picture = !layer && overlay ? await openPicture(blobOf(overlay)) : state.get().picture;
@@ -104,8 +93,7 @@ export function view(task) {
 
   /** @param {number} value */
   function toggle(value) {
-    const hidden = new Set(state.get().hidden);
-    if (!hidden.delete(value)) hidden.add(value);
+    const hidden = toggled(state.get().hidden, value);
     state.get().layer?.paint(hidden);
     state.set({ hidden });
   }
@@ -114,48 +102,31 @@ export function view(task) {
   function reportPanel(report) {
     const regions = /** @type {Record<string, any>[] | undefined} */ (report.regions);
     const counts =
-      regions && ((/** @type {number} */ value) => regions.filter((region) => region.class === value).length);
+      regions && ((/** @type {any} */ one) => regions.filter((region) => region.class === one.value).length);
+    const look = (/** @type {number[]} */ box) => {
+      state.set({ box });
+      stage.look(box);
+    };
     return h(
       "div",
       {},
-      report.classes &&
-        section("Classes", legend(report.classes, { hidden: new Set(), toggle, counts, counted: "regions" })),
+      report.classes && section("Classes", legend(report.classes, { toggle, counts, counted: "regions" })),
       report.scores && section("Scores", scoreBars(report.scores, report.label, report.threshold)),
-      regions &&
-        regions.length > 0 &&
-        section(
-          "Regions",
-          regionTable(regions, (box) => {
-            state.set({ box });
-            stage.look(box);
-          }),
-        ),
-      noticeList(report.notices ?? []),
-      downloads({
+      regions && regions.length > 0 && section("Regions", ...regionTable(regions, look)),
+      ...closing(report, {
         name: task.name,
         formats: task.formats,
-        path: `v1/${task.name}?${new URLSearchParams({ model: form.model.value })}`,
+        path: path(),
         body: () => form.body(),
         work: form.work,
-        here: [
-          {
-            label: "Report (JSON)",
-            file: `${task.name}.json`,
-            blob: () => jsonBlob({ ...report, pictures: undefined }),
-          },
-        ],
       }),
-      report.provenance && provenanceList(report.provenance),
     );
   }
 
-  const element = h(
-    "div",
-    { class: "view" },
-    area,
-    h("div", { class: "side" }, section(task.title, form.element), layers, results),
-  );
-  return { element, show: () => stage.redraw() };
+  return {
+    element: workspace(area, section(task.title, form.element), layers, results),
+    show: () => stage.redraw(),
+  };
 }
 
 /**
@@ -190,48 +161,15 @@ function paint(context, { picture, layer, opacity, box }, scale) {
 
 /** @param {Record<string, any>[]} regions @param {(box: number[]) => void} look */
 function regionTable(regions, look) {
-  const most = 500;
-  const rows = [...regions].sort((a, b) => b.area - a.area).slice(0, most);
-  return h(
-    "div",
-    { class: "scroll" },
-    h(
-      "table",
-      { class: "table" },
-      h(
-        "thead",
-        {},
-        h(
-          "tr",
-          {},
-          h("th", { scope: "col" }, "class"),
-          h("th", { scope: "col", class: "n" }, "pixels"),
-          h("th", { scope: "col", class: "n" }, "confidence"),
-        ),
-      ),
-      h(
-        "tbody",
-        {},
-        ...rows.map((region) =>
-          h(
-            "tr",
-            {},
-            h(
-              "td",
-              {},
-              h("button", { type: "button", class: "link", onclick: () => look(region.box) }, words(region.name)),
-            ),
-            h("td", { class: "n" }, number(region.area)),
-            h(
-              "td",
-              { class: "n" },
-              region.confidence === null || region.confidence === undefined ? "" : percent(region.confidence),
-            ),
-          ),
-        ),
-      ),
-    ),
-    regions.length > most &&
-      h("p", { class: "fine" }, `The ${most} largest of ${number(regions.length)}; the report has all.`),
-  );
+  const largest = [...regions].sort((a, b) => b.area - a.area).slice(0, MOST);
+  const rows = largest.map((region) => [
+    h("button", { type: "button", class: "link", onclick: () => look(region.box) }, words(region.name)),
+    number(region.area),
+    typeof region.confidence === "number" && percent(region.confidence),
+  ]);
+  return [
+    h("div", { class: "scroll" }, table([["class"], ["pixels", "n"], ["confidence", "n"]], rows)),
+    regions.length > MOST &&
+      h("p", { class: "fine" }, `The ${MOST} largest of ${number(regions.length)}; the report has all.`),
+  ];
 }

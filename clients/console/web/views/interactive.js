@@ -1,28 +1,34 @@
 /** Objects by boxes and clicks: zoom, mark, mend, name them, and save them for annotation tools. */
 
-import { Hands } from "../interactive/hands.js";
+import { candidateList } from "../interactive/candidates.js";
+import { FIRST, Hands } from "../interactive/hands.js";
 import { objectList } from "../interactive/list.js";
 import { Log } from "../interactive/log.js";
-import { coco, geojson, maskPng } from "../interactive/masks.js";
+import { coco, geojson, maskPng, readCoco } from "../interactive/masks.js";
 import { keysHelp, toolbar } from "../interactive/toolbar.js";
 import { paint } from "../interactive/paint.js";
 import { joined } from "../interactive/transport.js";
 import { askJson, problemOf } from "../lib/api.js";
 import { fill, h, icon, number, save } from "../lib/dom.js";
 import { FileField, droppable, modelsOf } from "../lib/form.js";
-import { emptyStage, jsonBlob, section } from "../lib/panels.js";
+import { emptyStage, field, folded, jsonBlob, section, workspace } from "../lib/panels.js";
 import { openPicture } from "../lib/pictures.js";
 import { Stage } from "../lib/stage.js";
 import { app } from "../lib/store.js";
 import { problemCard } from "../lib/work.js";
 
-/** Tools that need no model of the repository. */
-const TOOLS = ["grabcut"];
+/** Tools that need no model of the repository, and what they take. @type {Map<string, import("../interactive/hands.js").Takes>} */
+const TOOLS = new Map([
+  ["grabcut", "iog"],
+  ["watershed", "strokes"],
+  ["polygon", "polygon"],
+]);
+const SAID = { iog: "", dextr: " (four extreme points)", strokes: " (lines)", polygon: " (an outline)" };
 
 /** @param {import("../lib/store.js").Task} task @returns {import("../console.js").View} */
 export function view(task) {
   const log = new Log();
-  /** What each model takes. @type {Map<string, "iog" | "dextr">} */
+  /** What each model takes. @type {Map<string, import("../interactive/hands.js").Takes>} */
   const takes = new Map();
   const canvas = h("canvas", {
     tabIndex: 0,
@@ -41,8 +47,8 @@ export function view(task) {
     () => takes.get(log.active && !hands.underway.extreme.length ? log.active.model : log.state.get().model) ?? "iog",
     tell,
   );
-  const field = new FileField(task.parts[0], (file) => void open(file));
-  const models = h("select", { "aria-label": "Model", onchange: () => log.state.set({ model: models.value }) });
+  const image = new FileField(task.parts[0], (file) => void open(file));
+  const models = h("select", { onchange: () => chosen() });
   const other = h("select", { "aria-label": "Model to compare with" });
   const compare = h("button", { type: "button", onclick: () => log.compare(other.value, joined) }, "Compare");
   const compared = h("p", { class: "fine", role: "status" });
@@ -69,36 +75,62 @@ export function view(task) {
   );
 
   const empty = emptyStage(
-    task.title,
-    "Drag a box around an object. Then click on what is missing from it, and with the right button or Alt on what is too much.",
-    () => field.input.click(),
+    task,
+    "Open an image, then drag a box around an object or click on it.",
+    () => image.input.click(),
+    { tried: ([file]) => image.set(file) },
   );
-  const { bar, refresh } = toolbar(log, stage);
+  const { bar, refresh } = toolbar(log, stage, () => hands.next());
   const area = h("div", { class: "stage" }, canvas, bar, readout, empty);
-  droppable(area, ([file]) => field.set(file));
+  droppable(area, ([file]) => image.set(file));
 
+  const earlier = h("input", {
+    type: "file",
+    accept: ".json,application/json",
+    class: "hidden-file",
+    tabIndex: -1,
+    "aria-label": "COCO annotations",
+  });
+  earlier.addEventListener("change", () => void goOn(earlier.files?.[0]));
+  const resume = h(
+    "button",
+    { type: "button", class: "quiet", onclick: () => earlier.click() },
+    "Go on with masks of a COCO file …",
+  );
   const objects = section(
     "Objects",
     objectList(log, (object) => object.found?.box && stage.look(object.found.box)),
+    candidateList(log),
+    resume,
+    earlier,
   );
-  const side = h(
-    "div",
-    { class: "side" },
-    section(
-      task.title,
-      h(
-        "div",
-        { class: "form" },
-        field.element,
-        h("label", { class: "field" }, h("span", {}, "Model"), models),
-        trouble,
-      ),
-    ),
+  const element = workspace(
+    area,
+    section(task.title, h("div", { class: "form" }, image.element, field("Model", models), trouble)),
     objects,
     section("Compare", h("div", { class: "row" }, other, compare), compared),
     section("Download", saves),
-    h("details", { class: "section" }, h("summary", {}, "Mouse, fingers and keys"), keysHelp()),
+    folded("Mouse, fingers and keys", keysHelp()),
   );
+
+  /** Another model begins another object: one that is begun stays with its own. */
+  function chosen() {
+    log.state.set({ model: models.value });
+    hands.next();
+  }
+
+  /** Show a model the masks of an earlier time. @param {File | undefined} file */
+  async function goOn(file) {
+    if (!file) return;
+    earlier.value = "";
+    try {
+      const model = [...takes].find(([, kind]) => kind === "iog")?.[0];
+      for (const { name, mask } of readCoco(await file.text(), stage.width, stage.height))
+        log.add({ mask }, true, { name, model });
+    } catch (error) {
+      log.state.set({ problem: problemOf(error) });
+    }
+  }
 
   /** @returns {import("../interactive/masks.js").Kept[]} */
   const kept = () =>
@@ -121,7 +153,7 @@ export function view(task) {
       hands.reset();
       stage.open(picture.width, picture.height);
       log.open(file, picture);
-      tell("Drag a box around an object");
+      tell(FIRST[hands.takes()]);
     } catch (error) {
       fill(trouble, problemCard(problemOf(error)));
     }
@@ -131,14 +163,15 @@ export function view(task) {
 
   /** Offer the models that take what can be given here. */
   async function offer() {
-    for (const name of [...modelsOf(task), ...TOOLS]) {
+    for (const name of [...modelsOf(task), ...TOOLS.keys()]) {
       if (takes.has(name)) continue;
       const known = app.get().models.some((model) => model.name === name && model.state === "ready");
-      if (!known && !TOOLS.includes(name)) continue;
-      const prompt = known ? (await askJson(`v1/models/${encodeURIComponent(name)}`)).card?.clicks?.prompt : "iog";
-      if (prompt !== "iog" && prompt !== "dextr") continue;
+      if (!known && !TOOLS.has(name)) continue;
+      const { card } = known ? await askJson(`v1/models/${encodeURIComponent(name)}`) : { card: null };
+      const prompt = known ? card?.clicks?.prompt : TOOLS.get(name);
+      if (!(prompt in SAID)) continue;
       takes.set(name, prompt);
-      models.append(h("option", { value: name }, prompt === "dextr" ? `${name} (four extreme points)` : name));
+      models.append(h("option", { value: name }, `${name}${SAID[/** @type {keyof typeof SAID} */ (prompt)]}`));
       // Boxes and clicks are what is kept of an object; who wants four extreme points makes nothing of them.
       if (prompt === "iog") other.append(h("option", {}, name));
     }
@@ -151,7 +184,8 @@ export function view(task) {
     refresh(now);
     stage.redraw();
     const { active } = log;
-    compare.disabled = !active?.found;
+    compare.disabled = !active?.found || takes.get(active.model) !== "iog";
+    resume.hidden = now.picture === null;
     for (const button of saves.querySelectorAll("button")) button.disabled = !kept().length;
     fill(trouble, now.problem && problemCard(now.problem));
     if (now.busy) return tell(`${now.busy} …`);
@@ -166,7 +200,7 @@ export function view(task) {
           .filter(Boolean)
           .join(" · "),
       );
-    else if (now.picture && !now.objects.length) tell("Drag a box around an object");
+    else if (now.picture && !log.objects.length) tell(FIRST[hands.takes()]);
     fill(
       compared,
       now.compared &&
@@ -195,6 +229,5 @@ export function view(task) {
     ),
   );
 
-  const element = h("div", { class: "view" }, area, side);
   return { element, show: () => stage.redraw(), unsaved };
 }

@@ -1,9 +1,10 @@
 /** Every model: how it stands, and its card with figures, limits and licence. */
 
 import { askJson, problemOf } from "../lib/api.js";
-import { css, fill, h, number, percent, tabName, words } from "../lib/dom.js";
+import { fill, h, number, percent, tabName, words } from "../lib/dom.js";
 import { app } from "../lib/store.js";
 import { learn } from "../lib/shell.js";
+import { className, facts, table } from "../lib/tables.js";
 import { problemCard } from "../lib/work.js";
 
 /** @typedef {import("../lib/store.js").Model} Model */
@@ -32,39 +33,32 @@ export function view() {
     const defaults = new Set(tasks.map((task) => task.default_model));
     fill(
       list,
-      h(
-        "table",
-        { class: "table pad" },
-        h(
-          "thead",
-          {},
-          h("tr", {}, ...["model", "task", "version", "state"].map((name) => h("th", { scope: "col" }, name))),
-        ),
-        h("tbody", {}, ...sorted.map((model) => row(model, defaults.has(model.name)))),
+      table(
+        [["model"], ["task"], ["version"], ["state"]],
+        sorted.map((model) => row(model, defaults.has(model.name))),
+        { kind: "pad", mark: (line, n) => line.classList.toggle("chosen", sorted[n].name === chosen) },
       ),
     );
   });
 
   /** @param {Model} model @param {boolean} byDefault */
   function row(model, byDefault) {
-    return h(
-      "tr",
-      { class: model.name === chosen ? "chosen" : "" },
+    return [
       h(
-        "td",
+        "span",
         {},
         h("a", { href: `#/models/${model.name}` }, model.name),
         byDefault && h("span", { class: "fine" }, " default"),
       ),
-      h("td", {}, model.task ? tabName(model.task) : ""),
-      h("td", {}, model.version ?? ""),
+      model.task ? tabName(model.task) : "",
+      model.version ?? "",
       h(
-        "td",
+        "div",
         {},
         h("span", { class: `state ${model.state}` }, model.state),
         model.reason && h("p", { class: "fine" }, model.reason),
       ),
-    );
+    ];
   }
 
   /** @param {string} name */
@@ -97,7 +91,7 @@ export function view() {
 
 /** @param {Record<string, any>} answer */
 function cardOf({ card, digest, version, state }) {
-  const facts = /** @type {[string, any][]} */ ([
+  const known = /** @type {[string, any][]} */ ([
     ["Intended use", card.intended_use],
     ["Limitations", card.limitations],
     ["Licence", card.licence],
@@ -126,32 +120,10 @@ function cardOf({ card, digest, version, state }) {
       "div",
       { class: "section" },
       h("h2", {}, "Classes"),
-      h(
-        "div",
-        { class: "row" },
-        ...card.classes.map((/** @type {any} */ one) =>
-          h(
-            "span",
-            { class: "check" },
-            h("span", { class: "swatch", style: { background: css(one.colour) } }),
-            words(one.name),
-          ),
-        ),
-      ),
+      h("div", { class: "row" }, ...card.classes.map((/** @type {any} */ one) => className(one))),
     ),
     ...card.figures.map((/** @type {any} */ figures) => figuresOf(figures, card.classes)),
-    h(
-      "div",
-      { class: "section" },
-      h(
-        "dl",
-        { class: "facts" },
-        ...facts.flatMap(([name, value]) => [
-          h("dt", {}, name),
-          h("dd", { class: name === "Digest" ? "mono" : "" }, value),
-        ]),
-      ),
-    ),
+    h("div", { class: "section" }, facts(known.map(([name, value]) => [name, value, name === "Digest" ? "mono" : ""]))),
   );
 }
 
@@ -167,33 +139,9 @@ function figuresOf(figures, classes) {
     h(
       "div",
       { class: "scroll" },
-      h(
-        "table",
-        { class: "table" },
-        h(
-          "thead",
-          {},
-          h(
-            "tr",
-            {},
-            h("th", { scope: "col" }, "measure"),
-            h("th", { scope: "col", class: "n" }, "model"),
-            h("th", { scope: "col", class: "n" }, figures.baseline_name),
-          ),
-        ),
-        h(
-          "tbody",
-          {},
-          ...names.map((name) =>
-            h(
-              "tr",
-              {},
-              h("td", {}, words(name)),
-              h("td", { class: "n" }, shown(figures.metrics[name])),
-              h("td", { class: "n" }, shown(figures.baseline[name])),
-            ),
-          ),
-        ),
+      table(
+        [["measure"], ["model", "n"], [figures.baseline_name, "n"]],
+        names.map((name) => [words(name), shown(figures.metrics[name]), shown(figures.baseline[name])]),
       ),
     ),
     figures.confusion?.length > 0 && confusionOf(figures.confusion, classes),

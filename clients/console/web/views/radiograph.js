@@ -2,19 +2,11 @@
 
 import { Dicom, isDicom } from "../medical/dicom.js";
 import { askJson, problemOf } from "../lib/api.js";
-import { fill, h, iconButton } from "../lib/dom.js";
+import { fill, h } from "../lib/dom.js";
 import { TaskForm, droppable } from "../lib/form.js";
-import {
-  downloads,
-  emptyStage,
-  jsonBlob,
-  noticeList,
-  provenanceList,
-  section,
-  slider,
-  scoreBars,
-} from "../lib/panels.js";
-import { blobOf, contextOf, newCanvas, openPicture } from "../lib/pictures.js";
+import { blobOf } from "../lib/packing.js";
+import { closing, emptyStage, field, scoreBars, section, slider, workspace, zoomTools } from "../lib/panels.js";
+import { contextOf, newCanvas, openPicture } from "../lib/pictures.js";
 import { Stage } from "../lib/stage.js";
 import { slice } from "../lib/store.js";
 
@@ -52,9 +44,7 @@ export function view(task) {
   const bar = h(
     "div",
     { class: "toolbar", role: "toolbar", "aria-label": "View" },
-    iconButton("minus", "Zoom out", () => stages.forEach((stage) => stage.zoom(0.8))),
-    iconButton("plus", "Zoom in", () => stages.forEach((stage) => stage.zoom(1.25))),
-    iconButton("fit", "Fit", () => stages.forEach((stage) => stage.fit())),
+    ...zoomTools(() => stages),
     h("span", { class: "gap" }),
     beside,
   );
@@ -65,7 +55,12 @@ export function view(task) {
     h("div", { class: "plane" }, left, h("span", { class: "tag" }, "Radiograph")),
     h("div", { class: "plane" }, right, tag),
   );
-  const empty = emptyStage(task.title, task.parts[0].description, () => form.files[0].input.click());
+  const empty = emptyStage(
+    task,
+    "Open a frontal radiograph of a chest: DICOM, or grey PNG or JPEG with bone bright.",
+    () => form.files[0].input.click(),
+    { tried: (files) => form.take(files, { send: true }) },
+  );
   const area = h("div", { class: "stage ct" }, bar, boxes, empty);
   const form = new TaskForm(task, { verb: "Score", send: () => void send(), changed: (_, file) => void open(file) });
   const which = h("select", { "aria-label": "Class whose evidence is shown", onchange: () => void send(which.value) });
@@ -76,7 +71,7 @@ export function view(task) {
   );
   const layer = section(
     "Evidence",
-    h("label", { class: "field" }, h("span", {}, "Class"), which),
+    field("Class", which),
     slider("Opacity", 1, (opacity) => state.set({ opacity })),
   );
   const results = h("div", { "aria-live": "polite" });
@@ -169,28 +164,23 @@ export function view(task) {
             ),
           ),
         ),
-      noticeList(report.notices),
-      downloads({
+      ...closing(report, {
         name: task.name,
         formats: [],
         path: path(""),
         body: () => form.body(),
         work: form.work,
         here: [
-          {
-            label: "Report (JSON)",
-            file: `${task.name}.json`,
-            blob: () => jsonBlob({ ...report, pictures: undefined }),
-          },
           { label: "Evidence (PNG)", file: `${task.name}-evidence.png`, blob: () => blobOf(report.pictures.saliency) },
         ],
       }),
-      provenanceList(report.provenance),
     );
   }
 
-  const side = h("div", { class: "side" }, section(task.title, form.element), window, layer, results);
-  return { element: h("div", { class: "view" }, area, side), show: () => stages.forEach((stage) => stage.redraw()) };
+  return {
+    element: workspace(area, section(task.title, form.element), window, layer, results),
+    show: () => stages.forEach((stage) => stage.redraw()),
+  };
 }
 
 /** @param {File} file @returns {Promise<Film>} */
@@ -210,7 +200,7 @@ async function openFilm(file) {
   }
   const dicom = await Dicom.open(new Uint8Array(await file.arrayBuffer()));
   const values = new Float32Array(dicom.rows * dicom.columns);
-  dicom.values(0, values, 0);
+  await dicom.values(0, values, 0);
   const [centre] = dicom.numbers(0x00281050);
   const [width] = dicom.numbers(0x00281051);
   const range = width
