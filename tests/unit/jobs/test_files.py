@@ -44,7 +44,7 @@ def test_tenants_may_have_names_that_no_file_has(tmp_path: Path) -> None:
     files = Files(tmp_path)
     files.keep(make(files, b"one"), "../../etc", KEY, RESULT)
     assert files.result("../../etc", KEY) == RESULT
-    assert {path.name for path in tmp_path.iterdir()} == {"making", "results", "uploads"}
+    assert {path.name for path in tmp_path.iterdir()} == {"journals", "making", "results", "uploads"}
     files.drop_result("../../etc", KEY)
     assert files.result("../../etc", KEY) is None
 
