@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -20,6 +21,7 @@ from tests.support.geotiffs import write
 from tests.support.pictures import encode
 from tests.support.places import ROOT
 from tests.support.processes import gateway
+from tests.support.range_store import range_store
 from tests.support.towns import in_degrees, place, seen_on, town
 
 pytestmark = pytest.mark.e2e
@@ -31,7 +33,7 @@ DOCUMENTS = sorted(
 )
 _BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\((?!https?://)([^)#]*)(#[^)]*)?\)")
-_DEFAULT = "http://127.0.0.1:8080"
+_DEFAULT, _STORE = "http://127.0.0.1:8080", "https://data.example"
 _DISTRICT = (
     '{"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {"name": "all"}, "geometry": '
     '{"type": "Polygon", "coordinates": [[[-95, 36], [-94, 36], [-94, 38], [-95, 38], [-95, 36]]]}}]}'
@@ -40,10 +42,17 @@ _DISTRICT = (
 
 @dataclass(frozen=True)
 class Desk:
-    """Where a reader of the documents sits: a folder with files of the names they use, and a gateway that answers."""
+    """Where a reader of the documents sits: a folder with files of the names they use, and a gateway that answers.
+
+    Attributes:
+        folder: with the files.
+        address: of the gateway.
+        store: that it may read from, in the place of the documents' own.
+    """
 
     folder: Path
     address: str
+    store: str
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +68,12 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     (folder / "pre.tif").write_bytes(write(drawn.pre, place()))
     (folder / "post.tif").write_bytes(write(seen_on(drawn.post, wide), wide))
     (folder / "districts.geojson").write_text(_DISTRICT)
-    with gateway(ROOT / "model_repository", JOBS_FOLDER=str(tmp_path_factory.mktemp("jobs"))) as server:
-        yield Desk(folder, server.address)
+    jobs = str(tmp_path_factory.mktemp("jobs"))
+    with range_store() as store:
+        store.files = {f"/{name}.tif": (folder / f"{name}.tif").read_bytes() for name in ("pre", "post")}
+        stores = json.dumps([f"{store.address}/"])
+        with gateway(ROOT / "model_repository", JOBS_FOLDER=jobs, JOBS_STORES=stores) as server:
+            yield Desk(folder, server.address, store.address)
 
 
 def blocks(language: str, *names: str) -> list[str]:
@@ -106,6 +119,7 @@ def test_commands_for_the_gateway_run_as_they_are_written(desk: Desk) -> None:
             continue
         tool = "curl --fail-with-body -sS" if program == "curl" else f"{sys.executable} -m maskgate_client"
         told = line.replace(".venv/serve/bin/", "").replace(program, tool, 1).replace(_DEFAULT, desk.address)
+        told = told.replace(_STORE, desk.store)
         result = subprocess.run(
             ["bash", "-c", told], cwd=desk.folder, env=environment, capture_output=True, text=True, timeout=240
         )
