@@ -290,6 +290,7 @@ async def serving(services: Services, tenants: Tenants, quotas: Quotas, tracer: 
             ("grpc.compression_enabled_algorithms_bitset", 1),
         ),
     )
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_news)
     server.add_generic_rpc_handlers((InferenceRpc(services, tenants, quotas, tracer).handler(),))
     _listen(server, settings)
     await server.start()
@@ -297,6 +298,11 @@ async def serving(services: Services, tenants: Tenants, quotas: Quotas, tracer: 
         yield
     finally:
         await server.stop(settings.grace_seconds)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Return whether a line of gRPC tells more than that a caller left before the status of its answer was sent."""
+    return "ExecuteBatchError raised in core" not in record.getMessage()
 
 
 def _listen(server: Any, settings: ServerSettings) -> None:
