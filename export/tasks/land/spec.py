@@ -72,7 +72,8 @@ LAND = (
             "Sees a metre a pixel. Learnt from few photographs, each labelled for one class alone: roads of "
             "Massachusetts, whose labels are lines of one width, crowns of four American forests, and buildings of "
             "xBD; water, and the five classes side by side, from drawn scenes alone. Roads under trees break off, "
-            "car parks and roofs are taken for roads, shadows and dark roofs for water."
+            "car parks and roofs are taken for roads, beaches for roofs, shadows for water; crowns are found no better "
+            "than by calling everything a tree."
         ),
     ),
 )
