@@ -78,7 +78,7 @@ jobs-test: $(DEV)/.project ## Run jobs on a real Temporal and a real S3, and kil
 
 adapters-test: $(DEV)/.project ## Run the adapters in Label Studio, CVAT's command, napari and LabelMe (1.9 GB; skipped where they cannot be had)
 	@$(MAKE) --no-print-directory --silent $(ADAPTERS)/.locked || echo 'The tools cannot be had here; their tests are skipped'
-	@OMP_NUM_THREADS=1 $(DEV)/bin/python -m pytest -q -rs --durations=5 tests/e2e/test_adapters.py
+	@OMP_NUM_THREADS=1 TESTS_TOOLS=$(CURDIR)/$(ADAPTERS)/bin $(DEV)/bin/python -m pytest -q -rs --durations=5 tests/e2e/test_adapters.py
 
 test: check ## Run every check and every test, but for what trains and exports networks
 	@$(MAKE) --no-print-directory perf || echo 'perf_analyzer cannot be had here; its test is skipped'

@@ -46,11 +46,12 @@ CONFIG = """<View><Image name="image" value="$image"/>
 <RectangleLabels name="box" toName="image" smart="true"><Label value="Object"/></RectangleLabels></View>"""
 
 
-TOOLS = ROOT / ".venv" / "adapters" / "bin"
+TOOLS = Path(os.environ.get("TESTS_TOOLS", "none"))
+"""The programs of an environment that has the tools; `make adapters-test` names it."""
 XVFB = shutil.which("xvfb-run")
 # What Qt loads to open a window; with `offscreen` in its place OpenGL is there at times alone.
 WINDOWED = [find_library(name) for name in ("GL", "xcb-icccm", "xcb-keysyms", "xcb-xinerama", "xkbcommon-x11")]
-tools = pytest.mark.skipif(not (TOOLS / "python").exists(), reason="the tools are not installed: make adapters-test")
+tools = pytest.mark.skipif(not (TOOLS / "python").exists(), reason="`make adapters-test` runs it")
 
 
 def inside(tool: str, asked: dict[str, Any], home: Path, *before: str) -> dict[str, Any]:
