@@ -77,7 +77,7 @@ def test_the_front_leads_to_it_and_every_task_has_a_tab(console: Console) -> Non
     console.open()
     assert httpx.get(f"{console.address}/").headers["location"] == "console/"
     tabs = console.text("nav a").split("\n")
-    assert tabs == ["Damage", "Interactive", "CT", "Radiograph", "Waste", "Pebbles", "Models", "Service"]
+    assert tabs == ["Damage", "Interactive", "CT", "Radiograph", "Land", "Waste", "Pebbles", "Models", "Service"]
     assert console.page.evaluate("document.title") == "Damage · Maskgate"
 
 
