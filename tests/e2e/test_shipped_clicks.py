@@ -77,15 +77,6 @@ def test_enlarged_photographs_are_cut_out_alike(client: Client) -> None:
     assert means[8] == pytest.approx(means[1], abs=0.01)
 
 
-@pytest.mark.parametrize("model", ["iog", "iog_refine"])
-def test_a_model_with_a_margin_in_pixels_says_what_it_sees_of_a_large_box(client: Client, model: str) -> None:
-    notice = "this model sees 30 pixels around a box of any size; for large ones take click-lite0"
-    for scale in (1, 8):
-        file, mask = enlarged(*draw("disc"), scale)
-        (found,) = client.segment(file, shown(mask), model=model).objects
-        assert (notice in found.notices) is (scale == 8)
-
-
 @pytest.mark.parametrize("model", ["click-lite0", "iog_refine", "grabcut"])
 def test_further_clicks_are_honoured_and_mend_the_mask(client: Client, model: str) -> None:
     gained = []

@@ -38,8 +38,11 @@ _ALL_CLICKS = Intake(
 )
 _THRESHOLD = 0.5
 
-_TINY, _LARGE = 12, 640
-"""Sides of a box, in pixels: below, a network sees little; above, a margin in pixels is less than it learnt with."""
+_TINY = 12
+"""Side of a box, in pixels, below which a network sees little."""
+
+_LEARNT = 640
+"""Longer side, in pixels, of the photographs from which models learnt that have a margin in pixels."""
 
 _NEAR = 0.1
 """Share of a box's shorter side from its centre within which a negative click keeps the inside click away."""
@@ -129,7 +132,9 @@ def guided_view(prompt: Prompt, clicks: ClickSpec) -> View:
         corners = pushed_out(corners, clicks.push, clicks.size)
     inside = np.rint(crop.to_crop(as_points(prompt.positive)))
     corners, outside_points = np.rint(corners), np.rint(crop.to_crop(as_points(outside)))
-    notices = _limits(box, clicks)
+    notices = []
+    if min(box.width, box.height) < _TINY:
+        notices.append(f"boxes of less than {_TINY} pixels are little to a network; try grabcut or watershed")
     if box != prompt.box:
         notices.append("the box was grown to hold a positive click outside the crop")
     if ignored := len(prompt.negative) - len(outside):
@@ -144,16 +149,6 @@ def guided_view(prompt: Prompt, clicks: ClickSpec) -> View:
     )
 
 
-def _limits(box: Box, clicks: ClickSpec) -> list[str]:
-    """Return what to say of a box whose size suits a model less."""
-    said = []
-    if min(box.width, box.height) < _TINY:
-        said.append(f"boxes of less than {_TINY} pixels are little to a network; try grabcut or watershed")
-    if not clicks.share and max(box.width, box.height) > _LARGE:
-        said.append(f"this model sees {clicks.margin} pixels around a box of any size; for large ones take click-lite0")
-    return said
-
-
 def extreme_view(prompt: Prompt, clicks: ClickSpec) -> View:
     """Return what DEXTR sees of four extreme points; beyond them nothing is the object's."""
     extreme = as_points(prompt.extreme)
@@ -161,6 +156,12 @@ def extreme_view(prompt: Prompt, clicks: ClickSpec) -> View:
     crop = Crop(box.framed(clicks.margin, clicks.share), clicks.size)
     points = (np.trunc(crop.to_crop(extreme)),)
     return View(crop, Crop.cut_bicubic, points, points, box)
+
+
+def at_scale(clicks: ClickSpec, height: int, width: int) -> ClickSpec:
+    """Return how a model is shown an image: where it is larger than those learnt from, the margin is larger alike."""
+    larger = max(height, width) / _LEARNT
+    return clicks if larger <= 1 else clicks.model_copy(update={"margin": round(clicks.margin * larger)})
 
 
 def inside_of(box: Box, negative: Points) -> tuple[int, int]:
@@ -275,7 +276,8 @@ class ClickModel:
         promised: Prompt | None = None,
     ) -> Selection:
         """Return the object of a prompt as it is; `promised` has the clicks that a person made, not those found."""
-        view = (extreme_view if self.clicks.prompt == "dextr" else guided_view)(prompt, self.clicks)
+        clicks = at_scale(self.clicks, image.height, image.width)
+        view = (extreme_view if clicks.prompt == "dextr" else guided_view)(prompt, clicks)
         sigma = self.clicks.sigma
         if self.encoder is None:
             tensors = await run.aside(view.shown, await image.pixels(), view.clicks, sigma)

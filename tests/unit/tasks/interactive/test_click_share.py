@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gateway.repository.card import ClickSpec
-from gateway.tasks.interactive.networks import guided_view
+from gateway.tasks.interactive.networks import at_scale, guided_view
 from gateway.tasks.interactive.prompts import Prompt
 from gateway.vision.clicks import Box
 
@@ -56,3 +56,11 @@ def test_tight_changes_nothing_for_a_model_that_learnt_from_loose_boxes() -> Non
     assert not np.array_equal(
         guided_view(prompt(1, tight=True), PIXELS).first[1], guided_view(prompt(1), PIXELS).first[1]
     )
+
+
+def test_a_margin_in_pixels_grows_with_photographs_larger_than_those_learnt_from() -> None:
+    assert at_scale(PIXELS, 480, 640) is PIXELS
+    assert at_scale(PIXELS, 3840, 5120).margin == 8 * PIXELS.margin
+    assert at_scale(SHARED, 3840, 5120) == SHARED
+    base, large = guided_view(prompt(1), PIXELS).crop.box, guided_view(prompt(8), at_scale(PIXELS, 3840, 5120)).crop.box
+    assert large.width == pytest.approx(8 * base.width, abs=8)

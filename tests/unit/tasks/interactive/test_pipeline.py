@@ -457,9 +457,14 @@ class TestClicksWithoutABox:
 def test_sizes_that_suit_a_model_less_are_said(desk: Desk) -> None:
     small = desk.select("click-lite0", replace(FIRST, corners=((80, 60), (90, 71))))
     assert small.notices == ("boxes of less than 12 pixels are little to a network; try grabcut or watershed",)
-    large = np.full((900, 900, 3), 200, np.uint8)
-    wide = desk.select("click-lite0", Prompt(corners=((10, 10), (800, 300)), positive=((400, 150),)), image=large)
-    assert wide.notices == ("this model sees 30 pixels around a box of any size; for large ones take click-lite0",)
+
+
+def test_in_a_large_photograph_more_is_shown_around_a_box(desk: Desk) -> None:
+    boxed = Prompt(corners=((200, 200), (300, 300)), positive=((250, 250),))
+    for side, margin in ((600, 30), (1280, 60)):
+        found = desk.select("click-lite0", boxed, image=np.full((side, side, 3), 200, np.uint8))
+        assert found.crop is not None
+        assert found.crop.box.x0 == 200 - margin
 
 
 def test_grabcut_that_finds_nothing_says_so(desk: Desk) -> None:
