@@ -137,10 +137,10 @@ class Runner(Foreman):
                 (problem_of(Internal("The gateway failed; its log has the job and the item.")),),
             )
         await self._desk.clear(await self._desk.books(ended, item, *given))
-        await self._desk.disk(self._desk.files.journal(item.job, item.number).unlink, True)
         outcome_name = ended.__name__
         self._services.telemetry.job_items.labels(job.request.task, outcome_name).inc()
         _log.info("job %s item %d %s in %.1f s", item.job, item.number, outcome_name, time.monotonic() - start)
+        await self._desk.disk(self._desk.files.journal(item.job, item.number).unlink, True)
 
     async def _remembered(self, job: Job, item: Item) -> Result | Mapping[str, Any]:
         """Return what `_outcome` does; what models answer is written down, and stays so if the item does not end."""
