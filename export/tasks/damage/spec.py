@@ -75,6 +75,21 @@ _PAIR_LIMITATIONS = (
     LIMITATIONS + " A pair must be registered to within a few pixels. Neighbouring damage grades are often confused."
 )
 
+
+def _pair(name: str, title: str, summary: str, architecture: str, licence: str = XBD_LICENCE) -> DamageSpec:
+    return DamageSpec(
+        name=name,
+        title=f"Building damage, {title}",
+        summary=summary,
+        architecture=architecture,
+        inputs=("pre", "post"),
+        classes=DAMAGE_CLASSES,
+        licence=licence,
+        intended_use=PAIR_USE,
+        limitations=_PAIR_LIMITATIONS,
+    )
+
+
 DAMAGE = (
     DamageSpec(
         name="bd-fcn",
@@ -89,49 +104,30 @@ DAMAGE = (
         ),
         limitations=LIMITATIONS + " Says nothing about damage.",
     ),
-    DamageSpec(
-        name="bd-siamunet",
-        title="Building damage, Siamese U-Net",
-        summary="Compares satellite images before and after a disaster and grades the damage to each building.",
-        architecture="siamunet",
-        inputs=("pre", "post"),
-        classes=DAMAGE_CLASSES,
-        licence=XBD_LICENCE,
-        intended_use=PAIR_USE,
-        limitations=_PAIR_LIMITATIONS,
+    _pair(
+        "bd-siamunet",
+        "Siamese U-Net",
+        "Compares satellite images before and after a disaster and grades the damage to each building.",
+        "siamunet",
     ),
-    DamageSpec(
-        name="bd-lite0",
-        title="Building damage, Siamese U-Net on EfficientNet-Lite0",
-        summary="Compares satellite images before and after a disaster with a public encoder, and grades the damage.",
-        architecture="siamese_lite0",
-        inputs=("pre", "post"),
-        classes=DAMAGE_CLASSES,
-        licence=XBD_LICENCE + "; the encoder began with public ImageNet weights under Apache-2.0",
-        intended_use=PAIR_USE,
-        limitations=_PAIR_LIMITATIONS,
+    _pair(
+        "bd-lite0",
+        "Siamese U-Net on EfficientNet-Lite0",
+        "Compares satellite images before and after a disaster with a public encoder, and grades the damage.",
+        "siamese_lite0",
+        XBD_LICENCE + "; the encoder began with public ImageNet weights under Apache-2.0",
     ),
-    DamageSpec(
-        name="bd-dahitra",
-        title="Building damage, DAHiTra",
-        summary="Compares satellite images before and after a disaster by a few tokens per level, and grades damage.",
-        architecture="dahitra",
-        inputs=("pre", "post"),
-        classes=DAMAGE_CLASSES,
-        licence=XBD_LICENCE,
-        intended_use=PAIR_USE,
-        limitations=_PAIR_LIMITATIONS,
+    _pair(
+        "bd-dahitra",
+        "DAHiTra",
+        "Compares satellite images before and after a disaster by a few tokens per level, and grades damage.",
+        "dahitra",
     ),
-    DamageSpec(
-        name="bd-rnn",
-        title="Building damage, recurrent Siamese network",
-        summary="Reads satellite images before and after a disaster one after the other, and grades the damage.",
-        architecture="siamcrnn",
-        inputs=("pre", "post"),
-        classes=DAMAGE_CLASSES,
-        licence=XBD_LICENCE,
-        intended_use=PAIR_USE,
-        limitations=_PAIR_LIMITATIONS,
+    _pair(
+        "bd-rnn",
+        "recurrent Siamese network",
+        "Reads satellite images before and after a disaster one after the other, and grades the damage.",
+        "siamcrnn",
     ),
     DamageSpec(
         name="bd-rnn-series",
