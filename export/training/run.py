@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,18 @@ _LARGEST_GRADIENT = 5.0
 
 R = TypeVar("R", bound=Recipe)
 B = TypeVar("B")
+
+
+def computes_bfloat16(device: str) -> bool:
+    """Return whether a device has instructions for bfloat16: else it is emulated, and a step takes ten times as long.
+
+    A processor does not where ``DNNL_MAX_CPU_ISA`` holds torch's convolutions to older instructions than it has.
+    """
+    if device != "cpu":
+        return True
+    allowed = os.environ.get("DNNL_MAX_CPU_ISA", "DEFAULT").upper()
+    held = not any(name in allowed for name in ("DEFAULT", "ALL", "BF16", "AMX"))
+    return not held and bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
 
 
 def with_channels_last(network: nn.Module) -> nn.Module:
@@ -99,6 +112,10 @@ class Run(ABC, Generic[R, B]):
     def progress(self) -> float:
         """Return how much of the run is done, by steps or by time, 0 to 1."""
         return min(1.0, max(self.step / self.recipe.steps, self.seconds / self._limit))
+
+    def arithmetic(self) -> torch.autocast:
+        """Return a context in which the network computes in bfloat16 where the device has it; losses are float32."""
+        return torch.autocast(self.device, torch.bfloat16, enabled=computes_bfloat16(self.device))
 
     def descend(self, *terms: Tensor) -> None:
         """Take one step against the gradient of the sum of ``terms``."""

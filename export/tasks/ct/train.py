@@ -63,8 +63,7 @@ class SliceRun(Run[SliceRecipe, Batch]):
 
     def _terms(self, coarse: Tensor, fine: Tensor, labels: Tensor) -> dict[str, Tensor]:
         network, weights = self.network.train(), self.recipe.loss
-        # bfloat16 halves a step on processors and GPUs that have it; the losses are computed in more.
-        with torch.autocast(self.device, torch.bfloat16):
+        with self.arithmetic():
             answer: Any = network.supervised(coarse) if isinstance(network, UNetPlusPlus) else network(coarse)
         if isinstance(network, CogSeg):
             segmentation, sharpened = answer

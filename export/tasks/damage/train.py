@@ -43,8 +43,7 @@ class PairRun(Run[PairRecipe, Batch]):
         inputs[1:1] = [normalise(image, self.device, colours) for image in batch.between]
         labels, importance = self.tensors(batch.labels, batch.importance)
         self.network.train()
-        # bfloat16 halves a step on processors and GPUs that have it; the loss is computed in float32.
-        with torch.autocast(self.device, torch.bfloat16):
+        with self.arithmetic():
             logits = self.network(*inputs)
         loss, parts = total_loss(logits, labels, self._weights, importance)
         self.descend(loss)

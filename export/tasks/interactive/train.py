@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,16 +59,14 @@ class ClickRun(Run[ClickRecipe, Batch]):
         crops, first = self._tensor(batch.crops), self._tensor(batch.clicks)
         masks = self.tensors(batch.masks)[0].float()
         network: Any = self.network.train()
-        # bfloat16 halves a step on processors and GPUs that have it; the loss is computed in float32.
-        autocast = partial(torch.autocast, self.device, torch.bfloat16)
         joined = torch.cat([crops, first], dim=1)
         if not self.recipe.rounds:
-            with autocast():
+            with self.arithmetic():
                 logits = network(joined)
             loss = mask_loss(logits, masks)
             self.descend(loss)
             return {"first": float(loss.detach())}
-        with autocast():
+        with self.arithmetic():
             features = network.encode(joined)
             logits = network.decode(features, first)
         loss = mask_loss(logits, masks)
@@ -80,7 +77,7 @@ class ClickRun(Run[ClickRecipe, Batch]):
         for remaining in reversed(range(int(rng.integers(1, self.recipe.rounds + 1)))):
             clicks = self._corrected(logits[-1], batch.masks, clicks, rng)
             # Only the last correction is learnt from: those before it lead to where a person would be by then.
-            with torch.set_grad_enabled(remaining == 0), autocast():
+            with torch.set_grad_enabled(remaining == 0), self.arithmetic():
                 logits = network.decode(features, self._tensor(clicks))
         corrected = mask_loss(logits, masks)
         parts["corrected"] = float(corrected.detach())

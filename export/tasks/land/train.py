@@ -38,8 +38,7 @@ class LandRun(Run[LandRecipe, Batch]):
         """Take one step on a batch and return its losses by name."""
         images = normalise(batch.images, self.device)
         [labels] = self.tensors(batch.labels)
-        # bfloat16 halves a step on processors and GPUs that have it; the loss is computed in float32.
-        with torch.autocast(self.device, torch.bfloat16):
+        with self.arithmetic():
             logits = self.network.train()(images)
         loss = likelihood_loss(logits.float(), labels.long(), self.recipe.class_weights)
         self.descend(loss)

@@ -69,8 +69,7 @@ class RadiographRun(Run[RadiographRecipe, Batch]):
         # What dropout leaves out depends on the step alone, so that a resumed run does the same.
         torch.manual_seed(_SEEDS * self.seed + self.step)
         films, truth = network_input(batch.films, self.device), self.truth(batch.values)
-        # bfloat16 shortens a step on processors and GPUs that have it; the losses are computed in float32.
-        with torch.autocast(self.device, torch.bfloat16):
+        with self.arithmetic():
             activity = network.head.activity(network.backbone(films))
             logits = network.head.classify(activity)
         terms = {"entropy": F.cross_entropy(logits.float(), truth, label_smoothing=recipe.smoothing)}

@@ -52,8 +52,7 @@ class WasteRun(Run[WasteRecipe, Batch]):
         network = self.network.train()
         # What dropout and stochastic depth draw follows from seed and step: a resumed run draws it again.
         torch.manual_seed((self.seed << 32) + self.step)
-        # bfloat16 halves a step on processors and GPUs that have it; the losses are computed in float32.
-        with torch.autocast(self.device, torch.bfloat16):
+        with self.arithmetic():
             found = self._terms(network, images, labels.long())
         self.descend(*found.values())
         return {name: float(term.detach()) for name, term in found.items()}

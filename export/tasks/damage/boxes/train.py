@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from export.checkpoints.files import Checkpoint
 from export.evaluation.engine import Bench, of_checkpoint
 from export.networks import architecture_of, build_network
@@ -38,8 +36,7 @@ class BoxRun(Run[BoxRecipe, Batch]):
         boxes = [self.tensors(truth.boxes)[0].float() for truth in batch.truths]
         values = [self.tensors(truth.values)[0] for truth in batch.truths]
         self.network.train()
-        # bfloat16 halves a step on processors and GPUs that have it; boxes and the loss are computed in float32.
-        with torch.autocast(self.device, torch.bfloat16):
+        with self.arithmetic():
             answers = self.network(pre, post)
         loss, parts = detection_loss(answers.float(), boxes, values, pre.shape[-1])
         self.descend(loss)

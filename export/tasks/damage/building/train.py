@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch.nn import functional as F
 
 from export.checkpoints.files import Checkpoint
@@ -38,8 +37,7 @@ class CropRun(Run[CropRecipe, Batch]):
         crops = normalise(batch.crops, self.device)
         [grades] = self.tensors(batch.grades)
         self.network.train()
-        # bfloat16 halves a step on processors and GPUs that have it; the loss is computed in float32.
-        with torch.autocast(self.device, torch.bfloat16):
+        with self.arithmetic():
             logits = self.network(crops)
         loss = F.cross_entropy(logits.float(), grades.long(), label_smoothing=self.recipe.smoothing)
         self.descend(loss)
