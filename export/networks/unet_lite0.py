@@ -11,58 +11,56 @@ from torch.nn import functional as F
 from export.networks.architecture import Architecture
 from export.networks.lite0 import LITE0_COLOURS, LITE0_STRIDES, Lite0
 
-_FULL = 16
-_DECODER = (128, 96, 64, 48, 32, 24)
-"""Channels on the way up, at 1/32, 1/16, 1/8, 1/4, 1/2 and the full size."""
+_LEVELS = 4
+"""Of the encoder: the last of its five holds most of its weights."""
+
+_DECODER = (96, 64, 48, 32)
+"""Channels on the way up, at 1/16, 1/8, 1/4 and 1/2 of the size."""
 
 
 class Lite0UNet(nn.Module):
-    """The public encoder, and a U-Net's way up from it.
+    """The public encoder, and a U-Net's way up from it to half the size: the encoder has no level above.
 
     Args:
         width: multiplier on all channels; 1.0 is the size that the encoder's public weights fit.
-        classes: of the logits.
-        levels: of the encoder, see `Lite0`.
+        outputs: channels of what comes out.
         joined: how many features of each level meet on the way up: 2 where those of two images do.
-        full: whether two convolutions of its own give the encoder a level at the full size, which it lacks; else
-            logits are at half the size.
     """
 
-    def __init__(
-        self, width: float, classes: int, levels: int = len(LITE0_STRIDES), joined: int = 1, *, full: bool = True
-    ) -> None:
+    def __init__(self, width: float, outputs: int, joined: int = 1) -> None:
         """Build the layers."""
         super().__init__()
-        self.lite0 = Lite0(width, levels=levels)
-        self.multiple = LITE0_STRIDES[levels - 1]
-        channels = list(self.lite0.channels)
-        self.full: nn.Module | None = None
-        if full:
-            channels.insert(0, own := _scaled(_FULL, width))
-            self.full = nn.Sequential(_convolution(3, own), _convolution(own, own))
-        deepest, *skips = reversed(channels)
-        first, *rising = decoder = [_scaled(each, width) for each in _DECODER[-1 - levels :][: len(channels)]]
+        self.lite0 = Lite0(width, levels=_LEVELS)
+        self.multiple = LITE0_STRIDES[_LEVELS - 1]
+        deepest, *skips = reversed(self.lite0.channels)
+        first, *rising = decoder = [_scaled(each, width) for each in _DECODER]
         self.deepest = _convolution(joined * deepest, first, kernel=1)
         self.decoder = nn.ModuleList(
             nn.Sequential(_convolution(below + joined * skip, own), _convolution(own, own))
             for below, skip, own in zip(decoder, skips, rising, strict=False)
         )
-        self.head = nn.Conv2d(decoder[-1], classes, kernel_size=1)
+        self.head = nn.Conv2d(decoder[-1], outputs, kernel_size=1)
 
     def levels(self, images: Tensor) -> list[Tensor]:
         """Return the features of images (N, 3, H, W), largest first; sides are padded with zeros to `multiple`."""
         height, width = images.shape[-2:]
         padded = F.pad(images, (0, -width % self.multiple, 0, -height % self.multiple))
-        return [*([] if self.full is None else [self.full(padded)]), *self.lite0(padded)]
+        return list(self.lite0(padded))
 
     def risen(self, levels: Sequence[Tensor], height: int, width: int) -> Tensor:
-        """Return logits (N, classes, height, width) of features as `levels` gives them, `joined` of each at a level."""
+        """Return what comes out, (N, outputs, height, width).
+
+        Args:
+            levels: features as the method of that name gives them, `joined` of each at a level.
+            height: at most that of the first level.
+            width: likewise.
+        """
         *skips, deepest = levels
         merged = self.deepest(deepest)
         for block in self.decoder:
             merged = block(torch.cat([_doubled(merged), skips.pop()], dim=1))
-        logits: Tensor = self.head(merged)
-        return logits[..., :height, :width]
+        risen: Tensor = self.head(merged)
+        return risen[..., :height, :width]
 
 
 class SliceLite0(Lite0UNet):
@@ -75,7 +73,7 @@ class SliceLite0(Lite0UNet):
 
     def __init__(self, width: float = 1.0, classes: int = 4) -> None:
         """Build the layers."""
-        super().__init__(width, classes, levels=4, full=False)
+        super().__init__(width, classes)
 
     def forward(self, slices: Tensor) -> Tensor:
         """Return logits (N, classes, H, W) of slices (N, 1, H, W) in [0, 1], whose sides are even."""

@@ -209,7 +209,10 @@ def with_statistics(network: nn.Module, *images: Tensor) -> nn.Module:
 
 
 def _balanced(*heads: nn.Module, answer: Callable[[], Tensor]) -> None:
-    """Scale the last layers of a network, so that their sum has mean 0 and deviation 1 in each channel."""
+    """Scale the last layers of a network, so that their sum has mean 0 and deviation 1 in each channel.
+
+    A layer may have several values of a channel side by side, which come out as neighbouring pixels.
+    """
     with torch.no_grad():
         logits = answer()
         others = [axis for axis in range(logits.ndim) if axis != 1]
@@ -217,9 +220,11 @@ def _balanced(*heads: nn.Module, answer: Callable[[], Tensor]) -> None:
         for number, head in enumerate(heads):
             assert isinstance(head, nn.Conv2d | nn.Linear)
             assert head.bias is not None
-            head.weight /= spread.view(-1, *[1] * (head.weight.ndim - 1))
-            head.bias -= 0 if number else middle
-            head.bias /= spread
+            several = len(head.bias) // len(spread)
+            own = spread.repeat_interleave(several)
+            head.weight /= own.view(-1, *[1] * (head.weight.ndim - 1))
+            head.bias -= 0 if number else middle.repeat_interleave(several)
+            head.bias /= own
 
 
 def _normed(network: nn.Module, architecture: str) -> nn.Module:

@@ -145,8 +145,8 @@ RECIPES = (
         reduction=2,
         draw=Draw(192, 8, drawn=0.0, pasted=0.4, balance=0.5),
         steps=20_000,
-        minutes=45,
-        learning_rate=1e-3,
+        minutes=90,
+        learning_rate=1.5e-3,
         weight_decay=1e-2,
         schedule="one-cycle",
         average=0.998,
@@ -154,6 +154,7 @@ RECIPES = (
         threshold=0.5,
         encoder_rate=0.4,
         pretrained=True,
+        fixed_levels=1,
     ),
     PairRecipe(
         network="dahitra",
