@@ -21,7 +21,7 @@ from gateway.observability import logs
 from gateway.observability.place import Place, SharedMemory
 from gateway.registry import Registry
 from gateway.repository import transfer
-from gateway.server.listening import bind_for, check_tls, hold_for, listen_for, port_of
+from gateway.server.listening import check_tls, hold_for, listen_for, port_of
 from gateway.server.supervisor import supervise
 from gateway.settings import (
     AuthSettings,
@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     work.add_argument("number", type=int)
     work.add_argument("memory", type=int)
     work.add_argument("lifeline", type=int)
-    work.add_argument("inherited", type=int, nargs="?")
+    work.add_argument("listening", type=int, nargs="+")
     return parser
 
 
@@ -190,7 +190,8 @@ def _serve(settings: Settings, arguments: Sequence[str]) -> int:
         return 1
     try:
         if server.workers > 1:
-            return _supervise(server, sockets, arguments)
+            port = server.port if server.unix_socket else port_of(sockets)
+            return supervise(server, (*arguments, "--port", str(port)), sockets)
         # Here and not above: a supervisor serves nothing, and would hold all that serving needs for nothing.
         from gateway.server.process import serve
 
@@ -200,24 +201,6 @@ def _serve(settings: Settings, arguments: Sequence[str]) -> int:
             each.close()
         if server.unix_socket is not None:
             server.unix_socket.unlink(missing_ok=True)
-
-
-def _supervise(server: ServerSettings, sockets: list[socket.socket], arguments: Sequence[str]) -> int:
-    """Hand over to several processes, now that it is known that nobody else listens there.
-
-    Whoever binds together, binds with anybody.
-    """
-    unix = [sockets.pop(0)] if server.unix_socket is not None else []
-    inherited = unix[0].fileno() if unix else None
-    port = server.port if unix else port_of(sockets)
-    for each in sockets:
-        each.close()
-    held = bind_for(server.model_copy(update={"port": port}), inherited)
-    try:
-        return supervise(server, (*arguments, "--port", str(port)), inherited)
-    finally:
-        for each in held:
-            each.close()
 
 
 def _reason(error: OSError) -> str:
@@ -230,7 +213,7 @@ def _work(settings: Settings, options: argparse.Namespace) -> int:
     from gateway.server.process import serve_at
 
     memory = SharedMemory(options.memory, settings.server.workers)
-    return serve_at(Place(options.number, memory), settings, options.lifeline, options.inherited)
+    return serve_at(Place(options.number, memory), settings, options.lifeline, options.listening)
 
 
 def _work_on_jobs(settings: Settings) -> int:

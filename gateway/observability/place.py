@@ -13,7 +13,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 
-_TALLIES = ("requests", "bytes", "refreshes")
+_TALLIES = ("requests", "bytes", "refreshes", "connections")
 _BEAT = len(_TALLIES)
 _CELL = 8
 _REGION = 4 * 1024 * 1024
@@ -83,6 +83,12 @@ class Place:
         self.memory.row(_BEAT)[self.number] = time.monotonic_ns()
 
     @property
+    def others(self) -> list[int]:
+        """The numbers of the other processes that have begun to beat."""
+        beats = self.memory.row(_BEAT)
+        return [number for number, beat in enumerate(beats) if beat and number != self.number]
+
+    @property
     def beaten(self) -> int:
         """When the process here has beaten last, in nanoseconds of the system's monotonic clock; 0: never."""
         return self.memory.row(_BEAT)[self.number]
@@ -119,6 +125,10 @@ class Tally:
         """What all processes added."""
         return sum(self._cells)
 
+    def of(self, number: int) -> int:
+        """Return what a process added."""
+        return self._cells[number]
+
     def add(self, amount: int) -> int:
         """Add `amount` to this process's share, and return the sum of all."""
         self._cells[self._own] += amount
@@ -133,11 +143,13 @@ class Tallies:
         requests: task requests held.
         bytes: held by them.
         refreshes: how often an operator had the model repository looked into.
+        connections: of callers, that are open.
     """
 
     requests: Tally
     bytes: Tally
     refreshes: Tally
+    connections: Tally
 
 
 def tallies(place: Place | None) -> Tallies:

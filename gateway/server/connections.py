@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from gateway.errors import BadRequest, HeadTooLarge, MaskgateError
 from gateway.http.problems import problem
 from gateway.observability.metrics import Telemetry
+from gateway.observability.place import Tally
 from gateway.settings import ServerSettings
 
 _LEAST_READ = 64 * 1024
@@ -27,9 +28,10 @@ _MOST_DRAINED = 64 * 1024 * 1024
 """Bytes of a refused body that are taken off a connection before it is closed."""
 
 
-def bounded_http(bounds: ServerSettings, telemetry: Telemetry) -> type[HttpToolsProtocol]:
-    """Return the HTTP protocol of a server whose connections keep to `bounds`."""
-    return type("BoundedHttp", (_BoundedHttp,), {"bounds": bounds, "telemetry": telemetry})
+def bounded_http(bounds: ServerSettings, telemetry: Telemetry, connections: Tally) -> type[HttpToolsProtocol]:
+    """Return the HTTP protocol of a server whose connections keep to `bounds` and are counted in `connections`."""
+    common = {"bounds": bounds, "telemetry": telemetry, "open_connections": connections}
+    return type("BoundedHttp", (_BoundedHttp,), common)
 
 
 class _BoundedHttp(HttpToolsProtocol):
@@ -37,6 +39,7 @@ class _BoundedHttp(HttpToolsProtocol):
 
     bounds: ClassVar[ServerSettings]
     telemetry: ClassVar[Telemetry]
+    open_connections: ClassVar[Tally]
 
     _waiting: asyncio.TimerHandle | None = None
     _sending: asyncio.TimerHandle | None = None
@@ -50,11 +53,13 @@ class _BoundedHttp(HttpToolsProtocol):
     """Whether a message has begun and not ended."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.open_connections.add(1)
         super().connection_made(cast(asyncio.Transport, _ClosedInTime(transport, self._close)))
         _tell_of_reading(transport)
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.open_connections.add(-1)
         self._stop_waiting()
         self._stop_watching()
         if self._draining is not None:

@@ -1,11 +1,4 @@
-"""Sockets that connections come in by: one process's own, or one address for several processes.
-
-Several each have a listening socket (SO_REUSEPORT), and the kernel chooses among those by a hash of the connection.
-With one socket for all, whichever process wakes first takes all that wait: of eight connections to two processes the
-busier took 7.2 on a machine with much to do (4.4 on one with little), and 5.0 with a socket each. macOS knows the
-option, and gives every connection to one of them. A socket file has one socket, which all processes have from their
-supervisor.
-"""
+"""Sockets that connections come in by. Where several processes serve, all listen on those of their supervisor."""
 
 from __future__ import annotations
 
@@ -13,7 +6,6 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,42 +15,19 @@ _WAITING = 2048  # connections, until the app is there; uvicorn's own figure
 
 
 def listen_for(settings: ServerSettings) -> list[socket.socket]:
-    """Return the listening sockets of one process, those of callers first.
+    """Return the listening sockets of a gateway, those of callers first.
 
     Raises:
         OSError: as `listen` and `listen_at` do.
     """
     path = settings.unix_socket
     sockets = listen(settings.host, settings.port) if path is None else [listen_at(path)]
-    return sockets + _with_metrics(settings, listen, sockets)
-
-
-def bind_for(settings: ServerSettings, inherited: int | None) -> list[socket.socket]:
-    """Return the sockets of one of several processes, as `bind_together` does.
-
-    Args:
-        settings: of all of them, `port` being one that was found.
-        inherited: descriptor of the listening socket at `unix_socket`.
-
-    Raises:
-        OSError: as `listen` does.
-    """
-    if inherited is None:
-        sockets = bind_together(settings.host, settings.port)
-    else:
-        sockets = [socket.socket(fileno=os.dup(inherited))]
-    return sockets + _with_metrics(settings, bind_together, sockets)
-
-
-def _with_metrics(
-    settings: ServerSettings, take: Callable[[str, int], list[socket.socket]], others: list[socket.socket]
-) -> list[socket.socket]:
     if settings.metrics_port is None:
-        return []
+        return sockets
     try:
-        return take(settings.metrics_host or settings.host, settings.metrics_port)
+        return sockets + listen(settings.metrics_host or settings.host, settings.metrics_port)
     except OSError:
-        for each in others:
+        for each in sockets:
             each.close()
         raise
 

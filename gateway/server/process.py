@@ -25,10 +25,10 @@ from gateway.app import create_app
 from gateway.engines.base import Status
 from gateway.http.health import readiness
 from gateway.http.request_path import Services
-from gateway.observability.place import Place
+from gateway.observability.place import Place, Tally, tallies
 from gateway.scheduling.memory import bound_memory
+from gateway.server.accepting import Acceptor
 from gateway.server.connections import bounded_http
-from gateway.server.listening import bind_for
 from gateway.server.supervisor import BEAT_SECONDS, greet
 from gateway.settings import Settings
 
@@ -40,26 +40,26 @@ _LOOK_SECONDS = 0.2
 def serve(settings: Settings, sockets: Sequence[socket.socket]) -> int:
     """Serve from this process alone until a signal ends it, and return the exit status."""
     _bound_memory(settings)
-    server = GatewayServer(settings, create_app(settings), greet)
+    server = GatewayServer(settings, create_app(settings), greet, tallies(None).connections)
     server.run(list(sockets))
     return 0 if server.started else 1
 
 
-def serve_at(place: Place, settings: Settings, lifeline: int, inherited: int | None) -> int:
+def serve_at(place: Place, settings: Settings, lifeline: int, listening: Sequence[int]) -> int:
     """Serve as one of several processes until a signal or the supervisor's end does it; return the exit status.
 
     Args:
         place: which of them this is.
         settings: of the whole gateway.
         lifeline: descriptor of a connection to the supervisor, which handed it down.
-        inherited: descriptor of the socket that all listen on, where that is one.
+        listening: descriptors of the sockets that all listen on.
     """
-    for descriptor in (lifeline, place.memory.descriptor, *([] if inherited is None else [inherited])):
+    for descriptor in (lifeline, place.memory.descriptor, *listening):
         os.set_inheritable(descriptor, False)
     _bound_memory(settings)
     app = create_app(settings.of_each_process(), place)
     server = CrewServer(settings, app, place, Connection(lifeline))
-    server.run(bind_for(settings.server, inherited))
+    server.run([socket.socket(fileno=descriptor) for descriptor in listening])
     return 0
 
 
@@ -83,15 +83,16 @@ class GatewayServer(uvicorn.Server):
         settings: of the whole gateway.
         app: whose gate closes.
         greet: called with the greeting.
+        connections: counts those that are open.
     """
 
-    def __init__(self, settings: Settings, app: FastAPI, greet: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, app: FastAPI, greet: Callable[[str], None], connections: Tally) -> None:
         """Configure uvicorn; it logs errors alone, because the greeting and the access log say the rest."""
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
         bounds = settings.server
         config = uvicorn.Config(
             app,
-            http=bounded_http(bounds, app.state.services.telemetry),
+            http=bounded_http(bounds, app.state.services.telemetry, connections),
             ws="none",
             access_log=False,
             log_config=None,
@@ -163,7 +164,7 @@ class GatewayServer(uvicorn.Server):
 class CrewServer(GatewayServer):
     """Serves as one of several processes, and leaves when their supervisor is gone.
 
-    It listens when its models are loaded: until then the others answer. Its greeting goes to the supervisor.
+    It takes connections when its models are loaded: until then the others do. Its greeting goes to the supervisor.
 
     Args:
         settings: of the whole gateway.
@@ -174,13 +175,17 @@ class CrewServer(GatewayServer):
 
     def __init__(self, settings: Settings, app: FastAPI, place: Place, lifeline: Connection) -> None:
         """Hold on to the lifeline."""
-        super().__init__(settings, app, self._tell)
+        connections = tallies(place).connections
+        super().__init__(settings, app, self._tell, connections)
         self._place = place
+        self._acceptor = Acceptor(place, connections)
         self._lifeline = lifeline
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Watch the lifeline, load the models, listen."""
-        asyncio.get_running_loop().add_reader(self._lifeline.fileno(), self._leave_alone)
+        """Watch the lifeline, load the models, take connections in turn with the others."""
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._lifeline.fileno(), self._leave_alone)
+        loop.create_server = self._acceptor.create_server  # type: ignore[method-assign, assignment]
         self._beat()
         await super().startup(sockets)
 

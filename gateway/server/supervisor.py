@@ -12,13 +12,14 @@ A process that still runs but whose event loop does not turn, because it is stop
 and is alive to the system. Its beat in shared memory stands still, and the supervisor kills and replaces it.
 
 The supervisor answers nothing itself and imports nothing that does; how connections reach the processes, see
-gateway/server/listening.py.
+gateway/server/accepting.py.
 """
 
 from __future__ import annotations
 
 import logging
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -226,15 +227,15 @@ class Worker:
     Args:
         place: of the process.
         arguments: of the command line, those of `serve`.
-        inherited: descriptor of the socket that all processes listen on, where that is one.
+        sockets: that all processes listen on.
     """
 
-    def __init__(self, place: Place, arguments: Sequence[str], inherited: int | None = None) -> None:
+    def __init__(self, place: Place, arguments: Sequence[str], sockets: Sequence[socket.socket]) -> None:
         """Start it."""
         self._place = place
         self.lifeline, theirs = Pipe()
         with theirs:
-            handed = [place.memory.descriptor, theirs.fileno(), *([] if inherited is None else [inherited])]
+            handed = [place.memory.descriptor, theirs.fileno(), *(each.fileno() for each in sockets)]
             where = [str(place.number), *map(str, handed)]
             self._process = subprocess.Popen(  # noqa: S603 - this very program
                 [sys.executable, "-m", "gateway.cli", "work", *where, *arguments],
@@ -274,20 +275,20 @@ def greet(greeting: str) -> None:
         print(greeting, flush=True)
 
 
-def supervise(settings: ServerSettings, arguments: Sequence[str], inherited: int | None) -> int:
+def supervise(settings: ServerSettings, arguments: Sequence[str], sockets: Sequence[socket.socket]) -> int:
     """Serve from `settings.workers` processes until a signal ends it, and return the exit status.
 
     Args:
         settings: how many, and how they leave.
         arguments: of the command line, those of `serve`; each process reads the settings anew.
-        inherited: descriptor of the socket that all processes listen on, where that is one.
+        sockets: that all processes listen on; closed here once they leave, so that the last of them ends listening.
     """
     memory = SharedMemory.create(settings.workers)
     places = [Place(number, memory) for number in range(settings.workers)]
     workers: dict[int, Worker] = {}
 
     def start(number: int) -> Process:
-        workers[number] = Worker(places[number], arguments, inherited)
+        workers[number] = Worker(places[number], arguments, sockets)
         return workers[number]
 
     supervisor = Supervisor(
@@ -307,6 +308,8 @@ def supervise(settings: ServerSettings, arguments: Sequence[str], inherited: int
         wait([signals, *lifelines], pause)
         while signals.poll():
             supervisor.leave(signals.recv_bytes()[0])
+            for each in sockets:
+                each.close()
 
 
 def _signals() -> Connection:

@@ -103,12 +103,13 @@ def test_one_greeting_for_all(server: GatewayProcess) -> None:
 
 
 def test_connections_are_spread_and_metrics_added_up(server: GatewayProcess) -> None:
-    # The kernel throws a coin for each.
     connections = [connect(server) for _ in range(MANY)]
     before = sample(server, "maskgate_images_decoded_total")
     assert [post(connection) for connection in connections] == [200] * MANY
     spread = Counter(holder(server, connection) for connection in connections)
     assert set(spread) == set(workers(server))
+    # Half each, but for what a process took that waited in vain for another with much to do.
+    assert min(spread.values()) >= MANY // 4
     for connection in connections:
         text = get(connection, "/metrics")[1].decode()
         assert samples(text)["maskgate_images_decoded_total[]"] == before + 2 * MANY
