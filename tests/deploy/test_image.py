@@ -99,7 +99,10 @@ def test_every_module_loads_that_the_host_loads(containers: Containers, image: s
 import importlib, pkgutil, cv2, gateway
 names = [module.name for module in pkgutil.walk_packages(gateway.__path__, "gateway.")]
 for name in [name for name in names if not name.endswith("__main__")] + {LIBRARIES}:
-    importlib.import_module(name)
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        assert error.name == "temporalio", error  # of the extra `jobs`, which this image is without
 assert not cv2.VideoCapture("/nowhere.mp4").isOpened()
 print(len(names))
 """
