@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from export.networks.architecture import Architecture
 from export.networks.lite0 import LITE0_COLOURS
 from export.networks.unet_lite0 import Lite0UNet
-
-_FINER = 2
-"""Pixels per position of what comes out, along each side."""
 
 
 class SiameseLite0(Lite0UNet):
@@ -19,8 +15,7 @@ class SiameseLite0(Lite0UNet):
 
     As in `SiameseUNet` the decoder consumes |post − pre| at every level. Beside it the decoder is given the features of
     the image before the disaster: where nothing has changed, a difference of good features has nothing to find a
-    building by. What comes out at half the size holds the logits of the four pixels at each position: edges are learnt
-    as fine as the images are, at a fraction of what a level at the full size costs.
+    building by.
 
     Args:
         width: multiplier on all channels; 1.0 is the size that the encoder's public weights fit.
@@ -29,15 +24,13 @@ class SiameseLite0(Lite0UNet):
 
     def __init__(self, width: float = 1.0, classes: int = 5) -> None:
         """Build the layers."""
-        super().__init__(width, _FINER**2 * classes, joined=2)
+        super().__init__(width, classes, lambda channels: 2 * channels, finer=True)
 
     def forward(self, pre: Tensor, post: Tensor) -> Tensor:
         """Return logits (N, classes, H, W) of normalised images (N, 3, H, W), whose sides may be any."""
         # One batch of both roles halves the number of kernels and gives batch normalisation one set of statistics.
         levels = [_with_difference(features) for features in self.levels(torch.cat([pre, post]))]
-        height, width = pre.shape[-2:]
-        halved = self.risen(levels, -(-height // _FINER), -(-width // _FINER))
-        return F.pixel_shuffle(halved, _FINER)[..., :height, :width]
+        return self.risen(levels, *pre.shape[-2:])
 
 
 def _with_difference(features: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,9 @@ from torch.nn import functional as F
 
 from export.networks.architecture import Architecture
 from export.networks.lite0 import LITE0_COLOURS, LITE0_STRIDES, Lite0
+
+_FINER = 2
+"""Pixels along each side of a position at half the size."""
 
 _LEVELS = 4
 """Of the encoder: the last of its five holds most of its weights."""
@@ -23,23 +26,26 @@ class Lite0UNet(nn.Module):
 
     Args:
         width: multiplier on all channels; 1.0 is the size that the encoder's public weights fit.
-        outputs: channels of what comes out.
-        joined: how many features of each level meet on the way up: 2 where those of two images do.
+        classes: of the logits.
+        met: returns how many channels of a level meet on the way up, of those that the encoder has there.
+        finer: whether each position at half the size holds the logits of four pixels: edges are then learnt as fine as
+            the images are, at a fraction of what a level at the full size costs.
     """
 
-    def __init__(self, width: float, outputs: int, joined: int = 1) -> None:
+    def __init__(self, width: float, classes: int, met: Callable[[int], int] = int, *, finer: bool = False) -> None:
         """Build the layers."""
         super().__init__()
         self.lite0 = Lite0(width, levels=_LEVELS)
         self.multiple = LITE0_STRIDES[_LEVELS - 1]
-        deepest, *skips = reversed(self.lite0.channels)
+        deepest, *skips = map(met, reversed(self.lite0.channels))
         first, *rising = decoder = [_scaled(each, width) for each in _DECODER]
-        self.deepest = _convolution(joined * deepest, first, kernel=1)
+        self.deepest = _convolution(deepest, first, kernel=1)
         self.decoder = nn.ModuleList(
-            nn.Sequential(_convolution(below + joined * skip, own), _convolution(own, own))
+            nn.Sequential(_convolution(below + skip, own), _convolution(own, own))
             for below, skip, own in zip(decoder, skips, rising, strict=False)
         )
-        self.head = nn.Conv2d(decoder[-1], outputs, kernel_size=1)
+        self.head = nn.Conv2d(decoder[-1], classes * (_FINER**2 if finer else 1), kernel_size=1)
+        self.finer = finer
 
     def levels(self, images: Tensor) -> list[Tensor]:
         """Return the features of images (N, 3, H, W), largest first; sides are padded with zeros to `multiple`."""
@@ -48,19 +54,19 @@ class Lite0UNet(nn.Module):
         return list(self.lite0(padded))
 
     def risen(self, levels: Sequence[Tensor], height: int, width: int) -> Tensor:
-        """Return what comes out, (N, outputs, height, width).
+        """Return logits (N, classes, height, width).
 
         Args:
-            levels: features as the method of that name gives them, `joined` of each at a level.
-            height: at most that of the first level.
+            levels: features, largest first, of as many channels as meet there.
+            height: of the images where logits are `finer`, else half of it at most.
             width: likewise.
         """
         *skips, deepest = levels
         merged = self.deepest(deepest)
         for block in self.decoder:
             merged = block(torch.cat([_doubled(merged), skips.pop()], dim=1))
-        risen: Tensor = self.head(merged)
-        return risen[..., :height, :width]
+        logits: Tensor = self.head(merged)
+        return (F.pixel_shuffle(logits, _FINER) if self.finer else logits)[..., :height, :width]
 
 
 class SliceLite0(Lite0UNet):

@@ -47,7 +47,7 @@ WIDTH = 1 / 16
 FANET_WIDTH = 1 / 12
 """FANet's channels are multiples of 8: at this width they are the paper's in proportion."""
 
-_PAIRED = ("siamunet", "siamese_lite0", "siamcrnn")
+_PAIRED = ("siamunet", "siamese_lite0", "siamcrnn", "crnn_lite0")
 _LAST = {"dextr": "layer5.final", "click_unet": "predict"}
 """The last layer of interactive networks that end without normalisation."""
 
@@ -111,7 +111,7 @@ def untrained(architecture: str, seed: int = 0) -> nn.Module:
         return network
     if architecture == "yolox":
         return _finding(network)
-    if architecture in ("siamese_lite0", "siamcrnn"):
+    if architecture in ("siamese_lite0", "siamcrnn", "crnn_lite0"):
         with_statistics(network, *torch.randn(2, 4, 3, 64, 64))
     if architecture in ("deeplabv3plus", "reco", "photo_lite0"):
         with_statistics(network, torch.randn(8, 3, 64, 64))

@@ -61,6 +61,7 @@ GRADES = tuple(spec.model_copy(update={"value": spec.value - 1}) for spec in DAM
 """The same scale without background, as a model of one building counts it: from 0."""
 
 XBD_LICENCE = "CC BY-NC-SA 4.0 (learnt from xBD imagery and labels)"
+_LITE0_LICENCE = XBD_LICENCE + "; the encoder began with public ImageNet weights under Apache-2.0"
 
 LIMITATIONS = (
     "Made for RGB satellite images of about 0.3 to 0.8 m per pixel, and learnt from few of them. Expect it to fail on "
@@ -90,6 +91,22 @@ def _pair(name: str, title: str, summary: str, architecture: str, licence: str =
     )
 
 
+def _series(name: str, title: str, architecture: str, licence: str = XBD_LICENCE) -> DamageSpec:
+    return DamageSpec(
+        name=name,
+        title=f"Building damage of a series, {title}",
+        summary="Reads a satellite image before a disaster and up to three after it, and grades the damage of the last "
+        "date.",
+        architecture=architecture,
+        inputs=("pre", "between_1", "between_2", "post"),
+        classes=DAMAGE_CLASSES,
+        licence=licence,
+        intended_use=PAIR_USE,
+        limitations=_PAIR_LIMITATIONS + " No real series was learnt from: images between two dates were made of these.",
+        on_request=True,
+    )
+
+
 DAMAGE = (
     DamageSpec(
         name="bd-fcn",
@@ -115,7 +132,7 @@ DAMAGE = (
         "Siamese U-Net on EfficientNet-Lite0",
         "Compares satellite images before and after a disaster with a public encoder, and grades the damage.",
         "siamese_lite0",
-        XBD_LICENCE + "; the encoder began with public ImageNet weights under Apache-2.0",
+        _LITE0_LICENCE,
     ),
     _pair(
         "bd-dahitra",
@@ -129,19 +146,16 @@ DAMAGE = (
         "Reads satellite images before and after a disaster one after the other, and grades the damage.",
         "siamcrnn",
     ),
-    DamageSpec(
-        name="bd-rnn-series",
-        title="Building damage of a series, recurrent Siamese network",
-        summary="Reads a satellite image before a disaster and up to three after it, and grades the damage of the last "
-        "date.",
-        architecture="siamcrnn",
-        inputs=("pre", "between_1", "between_2", "post"),
-        classes=DAMAGE_CLASSES,
-        licence=XBD_LICENCE,
-        intended_use=PAIR_USE,
-        limitations=_PAIR_LIMITATIONS + " No real series was learnt from: images between two dates were made of these.",
-        on_request=True,
+    _series("bd-rnn-series", "recurrent Siamese network", "siamcrnn"),
+    _pair(
+        "bd-rnn-lite0",
+        "recurrent network on EfficientNet-Lite0",
+        "Reads satellite images before and after a disaster one after the other with a public encoder, and grades the "
+        "damage.",
+        "crnn_lite0",
+        _LITE0_LICENCE,
     ),
+    _series("bd-rnn-lite0-series", "recurrent network on EfficientNet-Lite0", "crnn_lite0", _LITE0_LICENCE),
     DamageSpec(
         name="bd-dahitra-levir",
         title="Changed buildings, DAHiTra",

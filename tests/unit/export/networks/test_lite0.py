@@ -29,7 +29,13 @@ def test_the_encoder_has_the_published_number_of_parameters() -> None:
 
 @pytest.mark.parametrize(
     ("architecture", "parameters"),
-    [("click_unet", 3_999_121), ("siamese_lite0", 963_316), ("photo_lite0", 1_131_429), ("ct_lite0", 914_020)],
+    [
+        ("click_unet", 3_999_121),
+        ("siamese_lite0", 963_316),
+        ("crnn_lite0", 1_317_988),
+        ("photo_lite0", 1_131_429),
+        ("ct_lite0", 914_020),
+    ],
 )
 def test_networks_on_the_encoder_have_the_documented_number_of_parameters(architecture: str, parameters: int) -> None:
     with torch.device("meta"):
