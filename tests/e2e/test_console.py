@@ -33,6 +33,7 @@ pytestmark = pytest.mark.e2e
 WIDTH, HEIGHT = 400, 300
 PIXELS = noise(HEIGHT, WIDTH)
 FIRST_VIEW_BYTES = 300_000
+FIRST_VIEW_MS, LOADS = 1_500, 5
 VIEWS = ("damage", "land", "interactive", "ct", "radiograph", "waste", TASK.name, "models", "service")
 
 
@@ -90,7 +91,20 @@ def test_every_view_fits_its_window(console: Console, phone: bool) -> None:
         assert console.page.evaluate("!!document.querySelector('main h1, main h2')"), view
 
 
-def test_the_first_view_is_light_and_soon_there(console: Console) -> None:
+def test_the_first_view_is_soon_there(console: Console) -> None:
+    took = []
+    for _ in range(LOADS):
+        console.open("models")
+        console.page.forget()
+        console.open()
+        console.page.until("performance.getEntriesByName('shown').length > 0")
+        took.append(console.page.evaluate("performance.getEntriesByName('shown')[0].startTime"))
+    print(f"shown after {sorted(map(round, took))} ms")
+    # The quickest of several: beside the other tests a processor is not always to be had.
+    assert min(took) <= FIRST_VIEW_MS
+
+
+def test_the_first_view_is_light(console: Console) -> None:
     console.open("models")
     entries = "performance.getEntriesByType('resource')"
     console.open()

@@ -71,6 +71,10 @@ class Page:
         self._order("Page.navigate", url=address)
         self.until("document.readyState === 'complete' && location.protocol !== 'about:'")
 
+    def forget(self) -> None:
+        """Forget what the browser has kept of pages: the next one is loaded as for the first time."""
+        self._order("Network.clearBrowserCache")
+
     def evaluate(self, expression: str) -> Any:
         """Return the value of JavaScript, promises awaited."""
         answer = self._order("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)

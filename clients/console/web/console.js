@@ -52,6 +52,7 @@ async function go() {
     content.setAttribute("aria-label", tab.title);
     content.replaceChildren(view.element);
     view.show?.(route.split("/").slice(1).join("/"));
+    performance.mark("shown");
   } catch (error) {
     fill(
       banner,
