@@ -33,7 +33,7 @@ pytestmark = pytest.mark.e2e
 WIDTH, HEIGHT = 400, 300
 PIXELS = noise(HEIGHT, WIDTH)
 FIRST_VIEW_BYTES = 300_000
-VIEWS = ("damage", "land", "interactive", "ct", "radiograph", "waste", TASK.name, "models", "service")
+VIEWS = ("damage", "land", "restore", "interactive", "ct", "radiograph", "waste", TASK.name, "models", "service")
 
 
 @pytest.fixture(scope="module")

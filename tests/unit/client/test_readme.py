@@ -86,7 +86,8 @@ def test_snippets_run_one_after_the_other(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_options_that_are_named_exist(capsys: pytest.CaptureFixture[str]) -> None:
-    commands = ("example", "damage", "segment", "ct", "radiograph", "waste", "land", "ask", "batch", "models")
+    commands = ("example", "damage", "segment", "ct", "radiograph", "waste", "land", "restore", "ask", "batch")
+    commands += ("models",)
     for command in commands:
         with pytest.raises(SystemExit):
             main([command, "--help"])
