@@ -152,7 +152,7 @@ def _parser() -> argparse.ArgumentParser:
         "--data",
         type=Path,
         help="xBD folder, without it drawn scenes alone; for clicks, a folder of objects; for CT, of slices; "
-        "for waste, of photographs; for land cover, of images by source; else of radiographs",
+        "for waste, of photographs; for land cover and clouds, of images by source; else of radiographs",
     )
     command.add_argument(
         "--start",

@@ -21,7 +21,7 @@ the settings, loading models, metrics."""
 _TAKEN = SERVICE_SCOPES | {"any", "models", "progress", "repository", "tasks", "uploads", "required"}
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 
-Answer = Literal["label map", "scores", "masks"]
+Answer = Literal["label map", "scores", "masks", "image"]
 """What an answer is in the main, so that clients and the page know how to show it."""
 
 

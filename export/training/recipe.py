@@ -12,6 +12,8 @@ from export.training.schedule import Schedule
 
 Hyperparameter = str | int | float | bool
 
+_MOMENTUM = 0.9
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -25,6 +27,7 @@ class Recipe:
         learning_rate: of AdamW; the peak, where the schedule has one.
         minutes: the longest time, in minutes of training and evaluation; None sets no limit.
         weight_decay: decoupled; 0 is plain Adam.
+        momentum: decay per step of Adam's running mean of gradients; networks that learn against each other want less.
         schedule: see `learning_rate`.
         average: decay per step of the moving average of weights that is evaluated and kept; 0 keeps the last weights.
         encoder_rate: of a public encoder's weights, as a share of the learning rate: they know much already.
@@ -39,6 +42,7 @@ class Recipe:
     learning_rate: float
     minutes: float | None = None
     weight_decay: float = 0.0
+    momentum: float = _MOMENTUM
     schedule: Schedule = "constant"
     average: float = 0.0
     encoder_rate: float = 1.0
@@ -52,6 +56,7 @@ class Recipe:
             "weight_decay": self.weight_decay,
             "schedule": self.schedule,
             "average": self.average,
+            **({"momentum": self.momentum} if self.momentum != _MOMENTUM else {}),
             **({"encoder_rate": self.encoder_rate, "pretrained": True} if self.pretrained else {}),
             **({"fixed_levels": self.fixed_levels} if self.fixed_levels else {}),
             **self.choices(),

@@ -75,6 +75,7 @@ class Run(ABC, Generic[R, B]):
         self._optimiser = torch.optim.AdamW(
             parameter_groups(self.network, recipe.encoder_rate),
             lr=recipe.learning_rate,
+            betas=(recipe.momentum, 0.999),
             weight_decay=recipe.weight_decay,
         )
         self._since = time.monotonic()
@@ -157,10 +158,9 @@ class Run(ABC, Generic[R, B]):
         self.seconds += now - self._since
         self._since = now
 
-    def save(self, path: Path) -> None:
-        """Write everything that ``load`` needs; a kill meanwhile leaves the former file."""
-        state = {
-            "recipe": repr(self.recipe),
+    def state(self) -> dict[str, Any]:
+        """Return everything that `take` needs."""
+        return {
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self._optimiser.state_dict(),
@@ -168,8 +168,19 @@ class Run(ABC, Generic[R, B]):
             "seconds": self.seconds,
             "history": self.history,
         }
+
+    def take(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self.step, self.seconds, self.history = state["step"], state["seconds"], state["history"]
+        self._since = time.monotonic()
+
+    def save(self, path: Path) -> None:
+        """Write everything that ``load`` needs; a kill meanwhile leaves the former file."""
         partial = path.with_suffix(".partial")
-        torch.save(state, partial)
+        torch.save({"recipe": repr(self.recipe), **self.state()}, partial)
         partial.replace(path)
 
     def load(self, path: Path) -> None:
@@ -181,11 +192,7 @@ class Run(ABC, Generic[R, B]):
         state = torch.load(path, map_location=self.device, weights_only=True)
         if not _same(ast.parse(state["recipe"], mode="eval").body, self.recipe):
             raise ValueError(f"{path} is of another recipe; choose another folder or do not resume")
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self._optimiser.load_state_dict(state["optimiser"])
-        self.step, self.seconds, self.history = state["step"], state["seconds"], state["history"]
-        self._since = time.monotonic()
+        self.take(state)
 
     def tensors(self, *arrays: Any) -> Sequence[Tensor]:
         """Return NumPy arrays as tensors on the run's device."""

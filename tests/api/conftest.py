@@ -21,6 +21,7 @@ from tests.support.trivial_ct import write_trivial_ct
 from tests.support.trivial_interactive import write_trivial_interactive
 from tests.support.trivial_land import write_trivial_land
 from tests.support.trivial_radiograph import write_trivial_radiograph
+from tests.support.trivial_restore import write_trivial_restore
 from tests.support.trivial_waste import write_trivial_waste
 
 Start = Callable[..., AppClient]
@@ -36,6 +37,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_trivial_ct(root)
     write_trivial_waste(root)
     write_trivial_land(root)
+    write_trivial_restore(root)
     write_trivial_ct(root, "narrow", low=-1000, high=400)
     write_trivial_radiograph(root, "cxr-even")
     write_trivial_radiograph(root, "cxr-bright", size=48, cells=6, shift=0.25, threshold=0.25)

@@ -22,7 +22,7 @@ from tests.support.pictures import encode, noise
 
 GOOD = encode(noise(96, 96))
 PAIR = {"pre": GOOD, "post": GOOD}
-TASKS = ("damage", "land", "ct", "radiograph", "waste", "interactive")
+TASKS = ("damage", "land", "restore", "ct", "radiograph", "waste", "interactive")
 KEYS = {
     "all": digest_of("all"),
     "reader": {"digest": digest_of("reader"), "scopes": []},

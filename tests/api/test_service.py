@@ -25,7 +25,8 @@ def test_faulty_folders_are_named_and_the_others_serve(client: AppClient) -> Non
     assert "max_batch_size" in models["broken-card"]
     assert "model.onnx" in models["no-file"]
     assert "max_batch_size 4" in models["contradiction"]
-    sound = {"trivial", "pre-only", "cogseg", "narrow", "cxr-even", "cxr-bright", "waste-lite0", "land-hrnet", *NAMES}
+    sound = {"trivial", "pre-only", "cogseg", "narrow", "cxr-even", "cxr-bright", "waste-lite0", "land-hrnet"}
+    sound |= {"restore-gan", *NAMES}
     assert {name for name, state in models.items() if state == "ready"} == sound
 
 
@@ -88,7 +89,7 @@ def test_openapi_shows_parts_answers_and_problems(client: AppClient) -> None:
 
 def test_tasks_say_what_they_take_and_answer_with(client: AppClient) -> None:
     tasks = {task["name"]: task for task in client.get("/v1/tasks").json()["tasks"]}
-    assert list(tasks) == ["ct", "damage", "interactive", "land", "radiograph", "waste"]
+    assert list(tasks) == ["ct", "damage", "interactive", "land", "radiograph", "restore", "waste"]
     damage, waste = tasks["damage"], tasks["waste"]
     assert [(part["name"], part["required"]) for part in damage["parts"]] == [
         ("pre", True),

@@ -34,7 +34,7 @@ WIDTH, HEIGHT = 400, 300
 PIXELS = noise(HEIGHT, WIDTH)
 FIRST_VIEW_BYTES = 300_000
 FIRST_VIEW_MS, LOADS = 1_500, 5
-VIEWS = ("damage", "land", "interactive", "ct", "radiograph", "waste", TASK.name, "models", "service")
+VIEWS = ("damage", "land", "restore", "interactive", "ct", "radiograph", "waste", TASK.name, "models", "service")
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,18 @@ def test_the_front_leads_to_it_and_every_task_has_a_tab(console: Console) -> Non
     console.open()
     assert httpx.get(f"{console.address}/").headers["location"] == "console/"
     tabs = console.text("nav a").split("\n")
-    assert tabs == ["Damage", "Interactive", "CT", "Radiograph", "Land", "Waste", "Pebbles", "Models", "Service"]
+    assert tabs == [
+        "Damage",
+        "Interactive",
+        "CT",
+        "Radiograph",
+        "Land",
+        "Restore",
+        "Waste",
+        "Pebbles",
+        "Models",
+        "Service",
+    ]
     assert console.page.evaluate("document.title") == "Damage · Maskgate"
 
 

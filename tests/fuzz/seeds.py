@@ -103,6 +103,7 @@ def _scenes() -> Iterator[Seed]:
     parts = {"pre": plain, "post": plain, "footprints": layer}
     yield Seed("geojson footprints", "/v1/damage", parts, "footprints", mutators.text, {"Accept": "application/json"})
     yield Seed("tiff: land", "/v1/land", {"image": plain}, "image", mutators.mutated, {"Accept": "image/tiff"})
+    yield Seed("tiff: restore", "/v1/restore", {"image": plain}, "image", mutators.mutated, {"Accept": "image/tiff"})
     graded = {**district, "properties": {"class": "destroyed"}}
     houses = json.dumps({"type": "FeatureCollection", "features": [graded, {**graded, "id": "b"}]}).encode()
     parts = {"image": plain, "buildings": houses, "districts": layer}

@@ -25,6 +25,7 @@ from tests.support.trivial_ct import write_trivial_ct
 from tests.support.trivial_interactive import write_trivial_interactive
 from tests.support.trivial_land import write_trivial_land
 from tests.support.trivial_radiograph import write_trivial_radiograph
+from tests.support.trivial_restore import write_trivial_restore
 from tests.support.trivial_waste import write_trivial_waste
 
 HANG_SECONDS = 5.0
@@ -55,6 +56,7 @@ def write_repository(root: Path) -> None:
     write_trivial_model(root, "trivial")
     write_trivial_interactive(root)
     write_trivial_land(root)
+    write_trivial_restore(root)
     write_trivial_ct(root)
     write_trivial_waste(root)
     write_trivial_radiograph(root, "cxr-even")

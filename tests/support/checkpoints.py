@@ -34,8 +34,8 @@ def architectures_of(task: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(spec.architecture for spec in TASKS[task].models))
 
 
-INTERACTIVE, CROPS, BOXES, CT, WASTE, LAND = map(
-    architectures_of, ("interactive", "building", "boxes", "ct", "waste", "land")
+INTERACTIVE, CROPS, BOXES, CT, WASTE, LAND, RESTORE = map(
+    architectures_of, ("interactive", "building", "boxes", "ct", "waste", "land", "restore")
 )
 FILMS = tuple(name for name in architectures_of("radiograph") if ARCHITECTURES[name].keras)
 """Keras' architectures of radiographs."""
@@ -57,6 +57,9 @@ FIXED = "dahitra_levir"
 SIZE = 64
 """Side of the crops of interactive networks, of the slices of networks of CT, and of the tiles of those of waste."""
 
+
+_WHOLE = (*INTERACTIVE, *CROPS, *BOXES, *CT, *WASTE, *LAND, *RESTORE, *FILMS, FIXED)
+"""The architectures whose images are not averaged before the network."""
 
 UNTRAINED = {**dict.fromkeys(CT, ("pleural effusion",)), **dict.fromkeys(WASTE, ("metal",))}
 """What the data of small networks is said to have shown none of."""
@@ -108,6 +111,9 @@ def untrained(architecture: str, seed: int = 0) -> nn.Module:
     if architecture in CROPS:
         [crops] = draw_tiles("natural", 1, 8, SIZE)
         _balanced(network.get_submodule("fc"), answer=lambda: network(normalise(crops, "cpu")))
+        return network
+    if architecture in RESTORE:
+        # It answers with pixels, and normalises each image by itself.
         return network
     if architecture == "yolox":
         return _finding(network)
@@ -263,7 +269,7 @@ def checkpoint(architecture: str, *, seed: int = 0, threshold: float | None = 0.
         state_dict=untrained(architecture, seed).state_dict(),
         architecture=architecture,
         width=width_of(architecture),
-        reduction=1 if architecture in (*INTERACTIVE, *CROPS, *BOXES, *CT, *WASTE, *LAND, *FILMS, FIXED) else 2,
+        reduction=1 if architecture in _WHOLE else 2,
         threshold=threshold,
         recipe="demo",
         steps=3,

@@ -9,6 +9,7 @@ from tests.support.trivial_ct import write_trivial_ct
 from tests.support.trivial_interactive import write_trivial_interactive
 from tests.support.trivial_land import write_trivial_land
 from tests.support.trivial_radiograph import write_trivial_radiograph
+from tests.support.trivial_restore import write_trivial_restore
 from tests.support.trivial_waste import write_trivial_waste
 
 SETTINGS = {"MODELS_DAMAGE": "trivial"}
@@ -23,4 +24,5 @@ def write_trivial_repository(root: Path) -> Path:
     write_trivial_radiograph(root, size=64)
     write_trivial_waste(root, tile=256, short=256, long=1024)
     write_trivial_land(root, tile=256, overlap=64)
+    write_trivial_restore(root, tile=256, overlap=64)
     return root

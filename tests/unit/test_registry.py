@@ -17,7 +17,7 @@ HEAVY = ("fastapi", "starlette", "torch", "onnxruntime")
 
 def test_every_room_is_a_task() -> None:
     registry = Registry.discover()
-    assert list(registry.tasks) == ["ct", "damage", "interactive", "land", "radiograph", "waste"]
+    assert list(registry.tasks) == ["ct", "damage", "interactive", "land", "radiograph", "restore", "waste"]
     assert registry.scopes == {*registry.tasks, "infer", "emergency", "jobs", "pacs", "admin", "metrics"}
     assert {registry.task_of(task).name for task in ("damage-crop", "damage-boxes")} == {"damage"}
     assert registry.task_of("interactive-encoder").name == "interactive"

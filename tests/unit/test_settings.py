@@ -58,6 +58,7 @@ def test_each_task_has_a_default_model_under_its_name(monkeypatch: pytest.Monkey
         "click-lite0",
         "waste-lite0",
         "land-hrnet",
+        "restore-gan",
     }
     monkeypatch.setenv("MASKGATE_MODELS_WASTE", "other")
     monkeypatch.setenv("MASKGATE_MODELS_FUSED_GRADER", "third")

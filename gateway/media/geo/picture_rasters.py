@@ -1,4 +1,4 @@
-"""Pictures in memory as rasters without geography, and moved by parts of a pixel."""
+"""Pictures in memory as rasters, and moved by parts of a pixel."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from gateway.media.geo.georeference import GeoGrid
 from gateway.media.geo.rasters import RasterInfo
 from gateway.media.pictures.images import DecodedImage
 
@@ -24,11 +25,13 @@ class Picture:
         pixels: uint8 (H, W, 3), RGB, black where nothing is shown.
         observed: bool (H, W).
         notices: what the caller should know was changed in decoding.
+        grid: where it lies on Earth; None: nobody knows.
     """
 
     pixels: UInt8
     observed: Bool
     notices: tuple[str, ...] = ()
+    grid: GeoGrid | None = None
 
     @classmethod
     def of(cls, decoded: DecodedImage) -> Self:
@@ -39,7 +42,7 @@ class Picture:
     def info(self) -> RasterInfo:
         """What is known of it."""
         height, width, bands = self.pixels.shape
-        return RasterInfo(width, height, bands, "uint8", None, self.notices)
+        return RasterInfo(width, height, bands, "uint8", self.grid, self.notices)
 
     def read(self, rows: slice, columns: slice) -> tuple[UInt8, Bool]:
         """Return a window, views of the picture."""

@@ -68,11 +68,13 @@ class SceneWishes:
         output_crs: that of layers, ``source`` or a code of EPSG's; None: WGS 84.
         uncertain_below: confidence under which a building is uncertain, 0–1.
         twice: whether models look once more at everything as a mirror shows it.
+        clearer: the model that takes clouds off before; None: they stay.
     """
 
     output_crs: str | None = None
     uncertain_below: float = 0.5
     twice: bool = False
+    clearer: Model | None = None
 
 
 @dataclass(frozen=True)

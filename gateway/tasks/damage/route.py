@@ -20,6 +20,7 @@ from gateway.http.negotiation import JSON, PNG, Wish
 from gateway.http.parameters import FormQuery, ModelQuery, form_query, model_query
 from gateway.http.request_path import InjectedServices, Job, Parts, Services, serve_admitted
 from gateway.http.uploads import read_parts
+from gateway.inference.restoration import TASK as RESTORE
 from gateway.media.pictures.label_maps import encode_label_map, encode_overlay
 from gateway.scheduling.prices import Kind
 from gateway.tasks.damage.fused import FUSED, FusedModel, GradingModel, fuse, grading_alone
@@ -135,6 +136,14 @@ async def damage(
             "building has the `disagreement` of both. Takes twice as long"
         ),
     ] = None,
+    declouded: Annotated[
+        bool,
+        Query(
+            description="Take clouds off the images first, as `POST /v1/restore` does. What is invented in their place "
+            "is no evidence: buildings with a tenth of it or more are `uncertain`. The images are held whole, and so "
+            "may be as large as pictures"
+        ),
+    ] = False,
 ) -> Response:
     """Return the label map, the overlay, or the buildings of a pair.
 
@@ -150,12 +159,13 @@ async def damage(
     media_type = wished.check()
     chosen = choose_damage(services, wanted.name(services, TASK), wanted.version)
     hints = SceneHints(tuple(bands or ()), tuple(nodata or ()), tuple(crs or ()), district_name, bbox)
-    wishes = SceneWishes(output_crs, uncertain_below, tta is not None)
+    clearer = choose(services.engine, RESTORE, services.settings.models.named(RESTORE)) if declouded else None
+    wishes = SceneWishes(output_crs, uncertain_below, tta is not None, clearer)
     plain = (
         media_type in (PNG, JSON)
         and set(wished.include) <= set(WHOLE)
         and align is None
-        and not (hints.of_images or tta)
+        and not (hints.of_images or tta or declouded)
     )
 
     limits = services.settings.limits
@@ -179,7 +189,8 @@ async def damage(
 
     # What comes may be a scene, until it is there.
     longest = max(limits.deadline_seconds, limits.scene_deadline_seconds)
-    kind = Kind(TASK.name, chosen.name if tta is None else f"{chosen.name} {tta}")
+    extras = [*([] if tta is None else [tta]), *(["declouded"] if declouded else [])]
+    kind = Kind(TASK.name, " ".join([chosen.name, *extras]))
     return await serve_admitted(services, request, kind, _READ, answer, longest)
 
 

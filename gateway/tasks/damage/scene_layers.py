@@ -27,7 +27,7 @@ from gateway.tasks.damage.scene_schema import (
     building_values,
     district_answers,
     footprint_answers,
-    region_uncertainty,
+    region_uncertainties,
 )
 
 Int64 = npt.NDArray[np.int64]
@@ -66,9 +66,9 @@ def building_layer(
     names = [spec.name for spec in classes]
     if found.graded is None:
         layer = region_layer(found.buildings, grid, names)
-        said = [region_uncertainty(classes, building, below) for building in found.buildings]
+        said = region_uncertainties(classes, found, below)
     else:
-        answers = footprint_answers(classes, found.graded, grid, [None] * len(found.graded.values), below)
+        answers = footprint_answers(classes, found, found.graded, grid, [None] * len(found.graded.values), below)
         layer = _footprint_layer(answers, found.graded)
         said = [vars(one) for one in answers]
     layer = layer.with_column("uncertain", "truth", [one["uncertain"] for one in said])
@@ -76,6 +76,8 @@ def building_layer(
         layer = layer.with_column(f"p_{name}", "number", [one["scores"] and one["scores"][name] for one in said])
     if twice:
         layer = layer.with_column("disagreement", "number", [one["disagreement"] for one in said])
+    if found.invented is not None:
+        layer = layer.with_column("invented_share", "number", [one["invented_share"] for one in said])
     if stands_in is None:
         return layer
     return layer.with_column("district", "text", [None if one is None else one.id for one in stands_in])

@@ -50,6 +50,8 @@ class SceneMap:
         buildings: in reading order.
         cut: regions that were cut because they are taller than any building.
         graded: footprints that were given, in the place of `buildings`; None: none were.
+        invented: float64 (n,), of each building, found or given, the share of its ground that a model made up which
+            took clouds off, 0–1; None: none did.
     """
 
     model: Model
@@ -60,6 +62,7 @@ class SceneMap:
     buildings: tuple[Region, ...]
     cut: int
     graded: GradedFootprints | None = None
+    invented: npt.NDArray[np.float64] | None = None
 
 
 async def map_scene(

@@ -30,6 +30,7 @@ from gateway.media.geo.reading import parse_crs
 from gateway.tasks.damage.inputs import SceneWishes
 from gateway.tasks.damage.pipeline import segmenter_of
 from gateway.tasks.damage.scene_bands import LEAST_OBSERVED, GradedFootprints, Observation, Sink
+from gateway.tasks.damage.scene_clearing import Clearing, take_off_clouds
 from gateway.tasks.damage.scene_footprints import grade_footprints
 from gateway.tasks.damage.scene_inputs import Opened, read_known, take_pair
 from gateway.tasks.damage.scene_layers import standing
@@ -50,6 +51,7 @@ from gateway.tasks.damage.scene_pairs import Align, Alignment, ScenePair
 from gateway.tasks.damage.scene_pipeline import SceneMap, map_scene
 from gateway.tasks.damage.scene_schema import (
     AlignmentAnswer,
+    DecloudedAnswer,
     SceneAnswer,
     building_values,
     district_answers,
@@ -98,6 +100,10 @@ async def answer_scene(
         MaskgateError: any of reading, aligning, inferring, or of the form wished for.
     """
     pair, notices = await take_pair(job, held, opened, model, align)
+    clearing = None
+    if wishes.clearer is not None:
+        pair, clearing = await take_off_clouds(job, pair, wishes.clearer)
+        notices = (*notices, *clearing.notices)
     media_type, forms = _granted(job, pair, opened, wish)
     output_crs = _output_crs(wishes.output_crs, pair.pre.info.grid, forms)
     info = pair.pre.info
@@ -136,10 +142,12 @@ async def answer_scene(
             twice=wishes.twice,
         )
     _check_observed(found, pair, info.width * info.height)
+    if clearing is not None:
+        found = await job.run("finish", clearing.told, found)
     notices = (*notices, *_said_of(pair.alignment), *_said_of_map(found, info.width * info.height, forms))
     counted = await job.run("encode", _counted, opened, pair, found, observation)
     notices = (*notices, *counted.notices)
-    answer = await job.run("encode", _answer, job, opened, pair, found, counted, notices, wishes)
+    answer = await job.run("encode", _answer, job, opened, pair, found, counted, notices, wishes, clearing)
     scene = Scene(
         answer=answer,
         found=found,
@@ -300,6 +308,7 @@ def _answer(
     counted: _Counted,
     notices: tuple[str, ...],
     wishes: SceneWishes,
+    clearing: Clearing | None,
 ) -> SceneAnswer:
     info, classes = pair.pre.info, found.model.card.classes
     pixels = info.width * info.height
@@ -314,6 +323,7 @@ def _answer(
         classes=scene_classes(classes, found, wishes.uncertain_below),
         uncertain_below=wishes.uncertain_below,
         seen_twice=wishes.twice,
+        declouded=None if clearing is None else DecloudedAnswer.of(clearing),
         districts=None if counted.counts is None else district_answers(classes, counted.counts),
         regions=[],
         footprints=None,
@@ -328,13 +338,14 @@ def _encoded(scene: Scene, media_type: str, forms: tuple[SceneForm, ...]) -> byt
     if media_type != JSON:
         (body,) = contents.values()
         return body
-    graded, classes, districts = scene.found.graded, scene.card.classes, scene.stands_in
+    found, classes, districts = scene.found, scene.card.classes, scene.stands_in
+    graded = found.graded
     below = scene.answer.uncertain_below
     coded = {form: b64encode(content).decode() for form, content in contents.items()}
     answer = scene.answer.model_copy(
         update={
-            "regions": [] if graded else scene_regions(classes, scene.found.buildings, scene.grid, districts, below),
-            "footprints": graded and footprint_answers(classes, graded, scene.grid, districts, below),
+            "regions": [] if graded else scene_regions(classes, found, scene.grid, districts, below),
+            "footprints": graded and footprint_answers(classes, found, graded, scene.grid, districts, below),
             "pictures": {form: text for form, text in coded.items() if form in PICTURES},
             "files": {form: text for form, text in coded.items() if form not in PICTURES},
         }

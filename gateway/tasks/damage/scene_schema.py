@@ -10,15 +10,19 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Field
 
-from gateway.http.answers import ClassShare, Provenance, RegionAnswer
+from gateway.http.answers import ClassShare, Part, Provenance, RegionAnswer
 from gateway.media.geo.districts import District, DistrictCount
 from gateway.media.geo.georeference import GeoGrid
 from gateway.media.geo.vectors import building_areas
 from gateway.repository.card import ClassSpec
 from gateway.tasks.damage.scene_bands import LEAST_OBSERVED, GradedFootprints
+from gateway.tasks.damage.scene_clearing import Clearing
 from gateway.tasks.damage.scene_pairs import Align, Alignment, footprint
 from gateway.tasks.damage.scene_pipeline import SceneMap
 from gateway.vision.regions import Region
+
+LEAST_INVENTED = 0.1
+"""Share of a building's ground that is invented from which on it is uncertain, however sure the model is."""
 
 _SHARE_DIGITS, _PIXEL_DIGITS, _AREA_DIGITS = 6, 3, 2
 
@@ -51,12 +55,38 @@ class AlignmentAnswer(BaseModel):
         )
 
 
+class DecloudedAnswer(Part):
+    """What took clouds off before damage was looked for, and how much of what it shows instead is invented."""
+
+    invented_share: float = Field(
+        description="Of the pre image's pixels: made up in one of the images, 0 to 1", examples=[0.12]
+    )
+    pre_invented_share: float = Field(description="Of what the pre image shows, 0 to 1", examples=[0.0])
+    post_invented_share: float = Field(description="Of what the post image shows, 0 to 1", examples=[0.12])
+
+    @classmethod
+    def of(cls, clearing: Clearing) -> Self:
+        """Return it as JSON shows it."""
+        model = clearing.model
+        return cls(
+            model=model.name,
+            version=model.version,
+            digest=model.digest,
+            invented_share=round(float(clearing.invented.mean()), _SHARE_DIGITS),
+            pre_invented_share=round(clearing.pre, _SHARE_DIGITS),
+            post_invented_share=round(clearing.post, _SHARE_DIGITS),
+        )
+
+
 class SceneClass(ClassShare):
     """How much of what was seen is of one class. `share` is of the pixels seen in both images."""
 
     area_m2: float | None = Field(description="On the ellipsoid; null: the images do not say", examples=[5149.87])
     buildings: int = Field(description="Buildings of this class", examples=[25])
-    uncertain: int = Field(description="Of them: those whose confidence is below `uncertain_below`", examples=[2])
+    uncertain: int = Field(
+        description="Of them: those whose confidence is below `uncertain_below`, or that stand on invented ground",
+        examples=[2],
+    )
 
 
 class Uncertainty(BaseModel):
@@ -66,7 +96,15 @@ class Uncertainty(BaseModel):
         description="Probability of each class, of one and the same building; null: not assessed, or graded in parts",
         examples=[{"no-damage": 0.11, "destroyed": 0.89}],
     )
-    uncertain: bool = Field(description="Whether its confidence is below `uncertain_below`", examples=[False])
+    uncertain: bool = Field(
+        description="Whether its confidence is below `uncertain_below`, or a tenth of its ground or more is invented",
+        examples=[False],
+    )
+    invented_share: float | None = Field(
+        description="With `declouded`: of its ground, what the model made up that took clouds off, in one of the "
+        "images, 0 to 1; null: else",
+        examples=[0.0],
+    )
     disagreement: float | None = Field(
         description="With `tta`: how far what is said of it is from what is said of it in a mirror, 0 to 1, total "
         "variation distance; null: else",
@@ -164,6 +202,7 @@ class SceneAnswer(BaseModel):
     )
     uncertain_below: float = Field(description="Confidence below which a building is uncertain", examples=[0.5])
     seen_twice: bool = Field(description="Whether models looked at everything in a mirror too (`tta`)")
+    declouded: DecloudedAnswer | None = Field(description="What took clouds off; null: nothing did")
     classes: list[SceneClass]
     districts: list[DistrictAnswer] | None = Field(description="null: no districts were sent")
     regions: list[SceneRegion] = Field(
@@ -195,7 +234,10 @@ def scene_classes(classes: Sequence[ClassSpec], found: SceneMap, below: float) -
     areas: Sequence[float | None] = found.areas_m2 or [None] * len(classes)
     values = building_values(found)
     buildings = np.bincount(values, minlength=len(classes)).tolist()
-    uncertain = np.bincount(values[_confidences(found) < below], minlength=len(classes)).tolist()
+    unsure = _confidences(found) < below
+    if found.invented is not None:
+        unsure |= found.invented >= LEAST_INVENTED
+    uncertain = np.bincount(values[unsure], minlength=len(classes)).tolist()
     return [
         SceneClass(
             value=spec.value,
@@ -213,12 +255,13 @@ def scene_classes(classes: Sequence[ClassSpec], found: SceneMap, below: float) -
 
 def scene_regions(
     classes: Sequence[ClassSpec],
-    buildings: Sequence[Region],
+    found: SceneMap,
     grid: GeoGrid | None,
     stands_in: Sequence[District | None],
     below: float,
 ) -> list[SceneRegion]:
     """Return buildings as JSON shows them; `stands_in` has the district of each, `below` confidence is uncertain."""
+    buildings = found.buildings
     areas: Sequence[float | None] = [None] * len(buildings) if grid is None else building_areas(buildings, grid)
     return [
         SceneRegion.model_construct(
@@ -231,9 +274,11 @@ def scene_regions(
             box=building.box,
             area_m2=None if area is None else round(area, _AREA_DIGITS),
             district=None if district is None else district.id,
-            **region_uncertainty(classes, building, below),
+            **said,
         )
-        for building, area, district in zip(buildings, areas, stands_in, strict=True)
+        for building, area, district, said in zip(
+            buildings, areas, stands_in, region_uncertainties(classes, found, below), strict=True
+        )
     ]
 
 
@@ -244,8 +289,26 @@ def building_values(found: SceneMap) -> npt.NDArray[np.int64]:
     return np.array([building.value for building in found.buildings], np.int64)
 
 
-def region_uncertainty(classes: Sequence[ClassSpec], building: Region, below: float) -> dict[str, Any]:
-    """Return what `Uncertainty` has of a region; the members of `Region.means` are as of `Band.known`."""
+def region_uncertainties(classes: Sequence[ClassSpec], found: SceneMap, below: float) -> list[dict[str, Any]]:
+    """Return what `Uncertainty` has of each region of a map that found some itself."""
+    said = (_region_uncertainty(classes, building, below) for building in found.buildings)
+    return [one | _invented(one, share) for one, share in zip(said, _invented_shares(found), strict=True)]
+
+
+def _invented_shares(found: SceneMap) -> Sequence[float | None]:
+    """Return the invented share of each building; None where no clouds were taken off."""
+    if found.invented is None:
+        return [None] * len(building_values(found))
+    return [round(float(share), _PIXEL_DIGITS) for share in found.invented]
+
+
+def _invented(said: Mapping[str, Any], share: float | None) -> dict[str, Any]:
+    """Return what `Uncertainty` has, as it was `said`, once it is known how much of a building's ground is invented."""
+    return {"uncertain": said["uncertain"] or (share or 0.0) >= LEAST_INVENTED, "invented_share": share}
+
+
+def _region_uncertainty(classes: Sequence[ClassSpec], building: Region, below: float) -> dict[str, Any]:
+    """Return what `Uncertainty` has of a region as it is seen; `Region.means` are as of `Band.known`."""
     means = building.means
     said: dict[str, Any] = {"scores": None, "uncertain": (building.confidence or 0.0) < below, "disagreement": None}
     if means is None:
@@ -270,12 +333,13 @@ def footprint_areas(graded: GradedFootprints, grid: GeoGrid) -> list[float | Non
 
 def footprint_answers(
     classes: Sequence[ClassSpec],
+    found: SceneMap,
     graded: GradedFootprints,
     grid: GeoGrid | None,
     stands_in: Sequence[District | None],
     below: float,
 ) -> list[FootprintAnswer]:
-    """Return footprints as JSON shows them; the other arguments are those of `scene_regions`."""
+    """Return footprints, those of `found`, as JSON shows them; the other arguments are those of `scene_regions`."""
     apart = [None] * len(graded.values) if graded.disagreement is None else graded.disagreement
     areas = [None] * len(graded.values) if grid is None else footprint_areas(graded, grid)
     columns = (
@@ -288,6 +352,7 @@ def footprint_answers(
         graded.footprints.boxes.tolist(),
         stands_in,
         apart,
+        _invented_shares(found),
     )
     return [
         FootprintAnswer.model_construct(
@@ -296,7 +361,8 @@ def footprint_answers(
             name=classes[value].name if value else None,
             confidence=_probability(scores.max()) if value else None,
             scores=class_scores(classes, scores) if value else None,
-            uncertain=bool(value and scores.max() < below),
+            uncertain=bool(value and (scores.max() < below or (invented or 0.0) >= LEAST_INVENTED)),
+            invented_share=invented,
             disagreement=_probability(apart) if value and apart is not None else None,
             observed_share=observed,
             not_assessed=not value,
@@ -306,7 +372,7 @@ def footprint_answers(
             district=None if district is None else district.id,
             properties=sent.properties,
         )
-        for sent, value, scores, observed, pixels, area, box, district, apart in zip(*columns, strict=True)
+        for sent, value, scores, observed, pixels, area, box, district, apart, invented in zip(*columns, strict=True)
     ]
 
 

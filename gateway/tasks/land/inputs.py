@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from gateway.errors import GeographyMissing, ImageUnsuitable, ParameterInvalid, UnsupportedMedia
-from gateway.http.request_path import Job, Parts, decode_part, digest_of, probe_parts
+from gateway.errors import GeographyMissing, ParameterInvalid
+from gateway.http.request_path import Job, Parts, digest_of
 from gateway.http.uploads import naming_part
+from gateway.http.whole_images import read_whole
 from gateway.media.geo.districts import DistrictLayer, DistrictLimits, read_districts
 from gateway.media.geo.georeference import GeoGrid
-from gateway.media.geo.geotiff import GeoTiff, is_tiff, open_geotiff
-from gateway.media.pictures.images import ImageLimits, is_picture
+from gateway.media.pictures.images import ImageLimits
 from gateway.tasks.land.pipeline import Resolution, seen_at
 from gateway.tasks.land.roads import Marked, Wanted, read_marked
 from gateway.tasks.land.spec import BUILDINGS, DISTRICTS, IMAGE
+from gateway.vision.resizing import Size
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -72,20 +71,21 @@ async def read_scene(job: Job[Parts], resolution: float | None) -> Scene:
     Raises:
         GeometryUnsuitable: its pixels are too large or too small on the ground.
         ParameterInvalid: `resolution` is given of a file that says it itself.
-        UnsupportedMedia: neither TIFF, PNG nor JPEG.
-        MaskgateError: as `open_geotiff`, `probe` and `decode`, pointing at the part.
+        MaskgateError: as `read_whole`.
     """
     digest = await job.run("decode", _digest_of_all, job.body)
-    if is_tiff(job.body[IMAGE]):
-        return await _of_tiff(job, resolution, digest)
-    with naming_part(IMAGE):
-        if len(job.body[IMAGE]) and not is_picture(job.body[IMAGE]):
-            raise UnsupportedMedia("Satellite images are read as GeoTIFF, PNG or JPEG; this is none of them.")
-    [info] = await probe_parts(job, (IMAGE,))
-    width, height = info.size
-    _reserve(job, (height, width), _stated(resolution))
-    image = await decode_part(job, IMAGE, info)
-    return Scene(image.pixels, None, None, _stated(resolution), (*image.notices, *_said_of(resolution)), digest)
+
+    def admit(size: Size, grid: GeoGrid | None) -> None:
+        if grid is not None and resolution is not None:
+            raise ParameterInvalid("The image says itself how large its pixels are.", pointer="/resolution")
+        _reserve(job, size, _stated(resolution) if grid is None else grid.gsd)
+
+    image = await read_whole(job, IMAGE, admit)
+    stated, said = (_stated(resolution), _said_of(resolution)) if image.grid is None else (image.grid.gsd, ())
+    notices = image.notices
+    if image.lost:
+        notices = (*notices, f"{image.lost:.1%} of the image not observed, which is open ground in PNGs")
+    return Scene(image.pixels, image.observed, image.grid, stated, (*notices, *said), digest)
 
 
 async def read_beside(job: Job[Parts], scene: Scene, wanted: Wanted, district_name: str | None) -> Beside:
@@ -117,37 +117,7 @@ async def read_beside(job: Job[Parts], scene: Scene, wanted: Wanted, district_na
     return await job.services.workers.run_to_end(job.timeline, "decode", read)
 
 
-async def _of_tiff(job: Job[Parts], resolution: float | None, digest: str) -> Scene:
-    limits = job.services.settings.limits
-    sizes = ImageLimits(limits.image_pixels, limits.image_side, limits.image_side_minimum)
-    run = partial(job.services.workers.run_to_end, job.timeline, "decode")
-    with ExitStack() as held:
-
-        def opened() -> GeoTiff:
-            with naming_part(IMAGE):
-                tiff = open_geotiff(job.body[IMAGE], sizes)
-            held.callback(tiff.close)
-            # It has a copy of its own.
-            del job.body[IMAGE]
-            return tiff
-
-        tiff = await run(opened)
-        grid, size = tiff.info.grid, (tiff.info.height, tiff.info.width)
-        if grid is not None and resolution is not None:
-            raise ParameterInvalid("The image says itself how large its pixels are.", pointer="/resolution")
-        stated, said = (_stated(resolution), _said_of(resolution)) if grid is None else (grid.gsd, ())
-        _reserve(job, size, stated)
-        with naming_part(IMAGE):
-            pixels, observed = await run(tiff.read, slice(0, size[0]), slice(0, size[1]))
-    if not observed.any():
-        raise ImageUnsuitable("The image shows nothing: all of it is nodata or border.", pointer=f"/{IMAGE}")
-    notices = tiff.info.notices
-    if not observed.all():
-        notices = (*notices, f"{1 - observed.mean():.1%} of the image not observed, which is open ground in PNGs")
-    return Scene(pixels, observed, grid, stated, (*notices, *said), digest)
-
-
-def _reserve(job: Job[Parts], size: tuple[int, int], resolution: Resolution) -> None:
+def _reserve(job: Job[Parts], size: Size, resolution: Resolution) -> None:
     with naming_part(IMAGE):
         height, width = seen_at(size, resolution)
         limits = job.services.settings.limits

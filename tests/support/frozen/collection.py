@@ -14,13 +14,14 @@ from gateway.settings import Settings
 from tests.support.app_client import AppClient, running
 from tests.support.frozen import commands, surfaces
 from tests.support.frozen.answers import Recorder
-from tests.support.frozen.asked import ct, damage, interactive, land, radiograph, service, tensors, waste
+from tests.support.frozen.asked import ct, damage, interactive, land, radiograph, restore, service, tensors, waste
 from tests.support.trivial import write_trivial_model
 from tests.support.trivial_crops import write_trivial_crops
 from tests.support.trivial_ct import write_trivial_ct
 from tests.support.trivial_interactive import write_trivial_interactive
 from tests.support.trivial_land import write_trivial_land
 from tests.support.trivial_radiograph import write_trivial_radiograph
+from tests.support.trivial_restore import write_trivial_restore
 from tests.support.trivial_waste import write_trivial_waste
 
 _KEYS = {"all": "opens everything", "waste": "opens waste alone"}
@@ -81,6 +82,7 @@ DOCUMENTS: Mapping[str, Callable[[Seen], Any]] = {
     "radiograph": lambda seen: radiograph.answers(seen.recorder),
     "waste": lambda seen: waste.answers(seen.recorder),
     "land": lambda seen: land.answers(seen.recorder),
+    "restore": lambda seen: restore.answers(seen.recorder),
     "interactive": lambda seen: interactive.answers(seen.recorder),
     "sessions": lambda seen: interactive.session(seen.recorder),
     "tensors": lambda seen: tensors.answers(seen.recorder),
@@ -109,4 +111,5 @@ def _write_models(root: Path) -> None:
     write_trivial_radiograph(root, "cxr-bright", size=48, cells=6, shift=0.25, threshold=0.25)
     write_trivial_waste(root)
     write_trivial_land(root)
+    write_trivial_restore(root)
     (write_trivial_model(root, "no-file") / "1" / "model.onnx").unlink()

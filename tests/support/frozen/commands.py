@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[3]
 GATEWAY, CLIENT, EXPORT = "maskgate-gateway", "maskgate", "python -m export"
 COMMANDS: Mapping[str, Sequence[str]] = {
     GATEWAY: ("", "serve", "settings", "key", "models", "models pull", "models push", "models verify"),
-    CLIENT: ("", "example", "damage", "segment", "ct", "radiograph", "waste", "land", "ask", "models"),
+    CLIENT: ("", "example", "damage", "segment", "ct", "radiograph", "waste", "land", "restore", "ask", "models"),
     EXPORT: ("", "train", "build", "verify", "import", "evaluate", "list", "compare", "features", "hold-out"),
 }
 """Command → its subcommands; the help of "" lists them, so that a new one is noticed."""

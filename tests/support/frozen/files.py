@@ -16,6 +16,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from PIL import Image
+from rasterio.enums import ColorInterp
 from rasterio.io import MemoryFile
 
 Described = dict[str, Any]
@@ -124,7 +125,7 @@ def tiff(data: bytes) -> Described:
                 "transform": list(file.transform)[:6],
                 "nodata": file.nodata,
                 "colours": [colour.name for colour in file.colorinterp],
-                "colormap": {str(k): list(v) for k, v in file.colormap(1).items() if v != (0, 0, 0, 255)},
+                "colormap": _colours(file),
                 "structure": file.tags(ns="IMAGE_STRUCTURE"),
                 "compression": str(file.profile.get("compress")),
                 "blocks": [list(shape) for shape in file.block_shapes],
@@ -132,11 +133,19 @@ def tiff(data: bytes) -> Described:
                 "band tags": file.tags(1),
                 "overviews": factors,
                 "pixels": pixels(file.read(1)),
+                **{f"pixels of band {band}": pixels(file.read(band)) for band in range(2, file.count + 1)},
             }
         for level, factor in enumerate(factors):
             with memory.open(overview_level=level) as file:
                 found[f"overview of {factor}"] = pixels(file.read(1))
     return found
+
+
+def _colours(file: Any) -> Described:
+    """Return the colours of the first band's values, those that are not black; images in colour have none."""
+    if ColorInterp.palette not in file.colorinterp:
+        return {}
+    return {str(k): list(v) for k, v in file.colormap(1).items() if v != (0, 0, 0, 255)}
 
 
 def nifti(data: bytes) -> Described:

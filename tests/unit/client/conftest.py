@@ -219,6 +219,16 @@ LAND: dict[str, Any] = {
         {"id": None, "name": None, "length_m": 0.0, "near_length_m": 0.0},
     ],
 }
+RESTORE: dict[str, Any] = {
+    "model": "restore-gan",
+    "width": 3,
+    "height": 2,
+    "observed_share": 1.0,
+    "covered_share": 0.5,
+    "invented_share": 0.25,
+    "notices": ["25.0% of the image is invented by restore-gan: clouds hid it"],
+    "provenance": REPORT["provenance"] | {"model": "restore-gan"},
+}
 TASKS: dict[str, Any] = {
     "tasks": [
         {
@@ -384,6 +394,11 @@ class FakeGateway:
             case "/v1/land":
                 drawn = {name: b64encode(name.encode()).decode() for name in request.url.params.get_list("include")}
                 return httpx.Response(200, headers=HEADERS, json=LAND | {"pictures": drawn})
+            case "/v1/restore" if request.headers["accept"] == "image/tiff":
+                return httpx.Response(200, headers=HEADERS | {"content-type": "image/tiff"}, content=b"II*")
+            case "/v1/restore":
+                drawn = {name: b64encode(name.encode()).decode() for name in request.url.params.get_list("include")}
+                return httpx.Response(200, headers=HEADERS, json=RESTORE | {"pictures": drawn})
             case "/v1/waste":
                 pictures = {"label_map": label_map_png(), "overlay": b"overlay"}
                 wanted = request.url.params.get_list("include")

@@ -86,8 +86,8 @@ def test_snippets_run_one_after_the_other(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_options_that_are_named_exist(capsys: pytest.CaptureFixture[str]) -> None:
-    commands = ("example", "damage", "segment", "ct", "radiograph", "waste", "land", "ask", "batch", "models")
-    for command in commands:
+    answering = ("damage", "segment", "ct", "radiograph", "waste", "land", "restore", "ask")
+    for command in ("example", *answering, "batch", "models"):
         with pytest.raises(SystemExit):
             main([command, "--help"])
     told = capsys.readouterr().out

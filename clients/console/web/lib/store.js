@@ -59,7 +59,7 @@ export const snapshot = () => Object.fromEntries(slices);
  * @property {string} default_model
  * @property {Part[]} parts
  * @property {string[]} formats
- * @property {"label map" | "scores" | "masks"} answer
+ * @property {"label map" | "scores" | "masks" | "image"} answer
  */
 /**
  * @typedef {object} Model

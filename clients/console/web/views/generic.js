@@ -67,10 +67,11 @@ export function view(task) {
   async function send() {
     await form.work.start(
       async (run) => {
-        const report = await askWithMap(path(), { ...run, body: form.body() });
-        const { label_map: map, overlay } = report.pictures ?? {};
+        const report = await askWithPicture(task, path(), { ...run, body: form.body() });
+        const { label_map: map, overlay, image } = report.pictures ?? {};
         const layer = map && report.classes ? await LabelLayer.of(blobOf(map), report.classes) : null;
-        const picture = !layer && overlay ? await openPicture(blobOf(overlay)) : state.get().picture;
+        const shown = layer ? null : (image ?? overlay);
+        const picture = shown ? await openPicture(blobOf(shown)) : state.get().picture;
         if (picture && picture !== state.get().picture) stage.open(picture.width, picture.height);
         state.set({ report, layer, picture, hidden: new Set(), box: null });
         if (layer && !picture) stage.open(layer.canvas.width, layer.canvas.height);
@@ -130,13 +131,13 @@ export function view(task) {
 }
 
 /**
- * Ask for a report with the label map in it; where the task has none to include, without.
+ * Ask for a report with the label map in it, or the image that it is about; where the task has none to include, without.
  *
- * @param {string} path @param {import("../lib/api.js").Request} request
+ * @param {Task} task @param {string} path @param {import("../lib/api.js").Request} request
  */
-async function askWithMap(path, request) {
+async function askWithPicture(task, path, request) {
   try {
-    return await askJson(`${path}&include=label_map`, request);
+    return await askJson(`${path}&include=${task.answer === "image" ? "image" : "label_map"}`, request);
   } catch (error) {
     if (error instanceof Problem && error.code === "parameter-invalid" && error.pointer === "/include")
       return askJson(path, request);

@@ -58,6 +58,7 @@ from maskgate_client.tasks.damage.answers import (
     Alignment,
     DamageMap,
     DamageReport,
+    Declouded,
     District,
     DistrictClass,
     Footprint,
@@ -82,6 +83,7 @@ from maskgate_client.tasks.interactive.prompts import Prompt
 from maskgate_client.tasks.interactive.sessions import AsyncSession, Session
 from maskgate_client.tasks.land.protocol import DistrictRoads, LandForm, LandReport, LandShare, Roads
 from maskgate_client.tasks.radiograph.protocol import FilmPicture, FilmProvenance, FilmReport, FilmVerdict
+from maskgate_client.tasks.restore.protocol import RestoreForm, RestoreReport
 from maskgate_client.tasks.waste.protocol import WasteReport
 from maskgate_client.version import __version__
 
@@ -104,6 +106,7 @@ __all__ = [
     "DamageMap",
     "DamageReport",
     "Dataset",
+    "Declouded",
     "District",
     "DistrictClass",
     "DistrictRoads",
@@ -139,6 +142,8 @@ __all__ = [
     "Provenance",
     "Region",
     "Rejected",
+    "RestoreForm",
+    "RestoreReport",
     "Retry",
     "Roads",
     "RunLengths",

@@ -26,6 +26,7 @@ from maskgate_client.tasks.generic import command as generic
 from maskgate_client.tasks.interactive import command as interactive
 from maskgate_client.tasks.land import command as land
 from maskgate_client.tasks.radiograph import command as radiograph
+from maskgate_client.tasks.restore import command as restore
 from maskgate_client.tasks.waste import command as waste
 from maskgate_client.version import __version__
 
@@ -79,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(
         "maskgate",
         description="Damage maps from pairs of satellite images, objects of any image by clicks, lesions in CT, "
-        "scores of radiographs, waste on photographs, land cover.",
+        "scores of radiographs, waste on photographs, land cover, images without clouds.",
         epilog="Where the gateway asks for a key, MASKGATE_KEY holds it: what is on a command line, others can read.",
     )
     root.add_argument("--version", action="version", version=f"maskgate {__version__}")
@@ -97,7 +98,7 @@ def parser() -> argparse.ArgumentParser:
         "--model-version", type=number(1, 999_999_999), metavar="N", help="default: the newest that is ready"
     )
     _add_example(commands)
-    for task in (damage, interactive, ct, radiograph, waste, land, generic, jobs):
+    for task in (damage, interactive, ct, radiograph, waste, land, restore, generic, jobs):
         task.add(commands, Parents(remote, model))
     models = commands.add_parser("models", parents=[remote], help="list the gateway's models")
     models.set_defaults(run=_models)

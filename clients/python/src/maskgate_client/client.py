@@ -27,6 +27,7 @@ from maskgate_client.tasks.interactive import protocol as interactive_calls
 from maskgate_client.tasks.interactive.sessions import awaited_session, blocking_session
 from maskgate_client.tasks.land import protocol as land_calls
 from maskgate_client.tasks.radiograph import protocol as radiograph_calls
+from maskgate_client.tasks.restore import protocol as restore_calls
 from maskgate_client.tasks.waste import protocol as waste_calls
 
 T = TypeVar("T")
@@ -73,6 +74,8 @@ class Client:
     waste = blocking(waste_calls.waste)
     land = blocking(land_calls.land)
     land_file = blocking(land_calls.land_file)
+    restore = blocking(restore_calls.restore)
+    restore_file = blocking(restore_calls.restore_file)
     tasks = blocking(service.tasks)
     ask = blocking(generic_calls.ask)
     submit = submitting(job_calls.submit)
@@ -171,6 +174,8 @@ class AsyncClient:
     waste = awaited(waste_calls.waste)
     land = awaited(land_calls.land)
     land_file = awaited(land_calls.land_file)
+    restore = awaited(restore_calls.restore)
+    restore_file = awaited(restore_calls.restore_file)
     tasks = awaited(service.tasks)
     ask = awaited(generic_calls.ask)
     submit = submitting_async(job_calls.submit)

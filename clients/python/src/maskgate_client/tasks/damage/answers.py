@@ -109,6 +109,21 @@ class Alignment:
 
 
 @dataclass(frozen=True)
+class Declouded:
+    """The model that took clouds off, and how much of the images it made up in their place, from 0 to 1.
+
+    `invented_share` is of the pixels that one of the two images shows made up.
+    """
+
+    model: str
+    version: int
+    digest: str
+    invented_share: float
+    pre_invented_share: float
+    post_invented_share: float
+
+
+@dataclass(frozen=True)
 class SceneClass(ClassShare):
     """How much of what both images show is of one class; `area_m2` is None where they do not say where they lie.
 
@@ -128,8 +143,9 @@ class SceneBuilding(Region):
         area_m2: None where the images do not say where they lie.
         district: id of the district it stands in; None of none.
         scores: probability of each class by its name; None where it was graded in parts.
-        uncertain: whether its confidence is below the threshold.
+        uncertain: whether its confidence is below the threshold, or a tenth of its ground or more is invented.
         disagreement: how far what is said of it is from what is said of it in a mirror, from 0 to 1; None without.
+        invented_share: of its ground, what was made up in the place of clouds, from 0 to 1; None where they stayed.
     """
 
     area_m2: float | None
@@ -137,6 +153,7 @@ class SceneBuilding(Region):
     scores: Mapping[str, float] | None
     uncertain: bool
     disagreement: float | None
+    invented_share: float | None
 
 
 @dataclass(frozen=True)
@@ -149,8 +166,9 @@ class Footprint:
         name: of the class.
         confidence: probability of the class, from 0 to 1.
         scores: probability of each class by its name.
-        uncertain: whether its confidence is below the threshold.
+        uncertain: whether its confidence is below the threshold, or a tenth of its ground or more is invented.
         disagreement: how far what is said of it is from what is said of it in a mirror, from 0 to 1; None without.
+        invented_share: of its ground, what was made up in the place of clouds, from 0 to 1; None where they stayed.
         observed_share: of the footprint what both images show, from 0 to 1.
         not_assessed: whether that is less than a hundredth.
         pixels: of the footprint, that both images show.
@@ -167,6 +185,7 @@ class Footprint:
     scores: Mapping[str, float] | None
     uncertain: bool
     disagreement: float | None
+    invented_share: float | None
     observed_share: float
     not_assessed: bool
     pixels: int
@@ -205,6 +224,7 @@ class SceneReport:
         height: of the label map, in pixels.
         crs: coordinate reference system of the pre image; None where it does not say where it lies.
         footprint: outline of the pre image as a GeoJSON polygon; None as above.
+        declouded: what took clouds off; None: nothing did.
         alignment: how the images came to lie on each other.
         observed_share: of the pixels, those that both images show, from 0 to 1.
         featureless_share: of the pixels, those left out as blank or clouded.
@@ -224,6 +244,7 @@ class SceneReport:
     height: int
     crs: str | None
     footprint: Mapping[str, Any] | None
+    declouded: Declouded | None
     alignment: Alignment
     observed_share: float
     featureless_share: float

@@ -95,6 +95,11 @@ def add(commands: Any, parents: Parents) -> None:
         choices=("flip",),
         help="have GeoTIFFs seen in a mirror too, which takes twice as long: buildings tell how far both views differ",
     )
+    damage.add_argument(
+        "--declouded",
+        action="store_true",
+        help="take clouds off both images first; buildings on ground that is invented in their place are uncertain",
+    )
     damage.add_argument("--json", action="store_true", help="print one line of JSON per pair, not a table")
     damage.set_defaults(run=_run)
 
@@ -129,6 +134,7 @@ def _run(client: Client, options: argparse.Namespace) -> int:
         options.output_crs,
         options.uncertain_below,
         options.tta,
+        options.declouded,
         tiles,
         tuple(options.post_date),
     )

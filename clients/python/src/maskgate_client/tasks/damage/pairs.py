@@ -128,6 +128,7 @@ class Sending:
         output_crs: of formats that may be in any; None: WGS 84.
         uncertain_below: confidence below which buildings are uncertain; None: the gateway's choice.
         tta: whether models look at everything in a mirror too.
+        declouded: whether clouds are taken off first.
         tiles: of the ``pre`` and the ``post`` image of a single pair, more than the first.
         dates: of the post image and its further tiles, in their order; none: they are of one date.
     """
@@ -143,6 +144,7 @@ class Sending:
     output_crs: str | None = None
     uncertain_below: float | None = None
     tta: Tta | None = None
+    declouded: bool = False
     tiles: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     dates: tuple[str, ...] = ()
 
@@ -168,6 +170,7 @@ class Sending:
             post_dates=self.dates,
             model=self.model,
             version=self.version,
+            declouded=self.declouded,
             include=("label_map", "overlay"),
         )
         contents = {
@@ -197,6 +200,7 @@ class Sending:
             output_crs=self.output_crs,
             uncertain_below=self.uncertain_below,
             tta=self.tta,
+            declouded=self.declouded,
             include=(form, "quicklook", *beside.values()),
             progress=progress,
         )

@@ -27,6 +27,7 @@ from maskgate_client.tasks.damage.answers import (
     Alignment,
     DamageMap,
     DamageReport,
+    Declouded,
     District,
     DistrictClass,
     Footprint,
@@ -84,13 +85,16 @@ def damage_report(
     post_dates: Dates = (),
     model: str | None = None,
     version: int | None = None,
+    declouded: bool = False,
     include: Sequence[Picture] = (),
 ) -> Call[DamageReport]:
     """Return the buildings of a pair and the share of each class, and the pictures to `include` at no extra run.
 
-    `post` and `post_dates` are as of `damage`.
+    `post` and `post_dates` are as of `damage`, `declouded` as of `damage_scene`.
     """
-    params = query(include=include, post_date=_days(post_dates), model=model, version=version)
+    params = query(
+        include=include, post_date=_days(post_dates), declouded=declouded or None, model=model, version=version
+    )
     return _damage(JSON, _read_report, _pair(pre, post), params)
 
 
@@ -118,6 +122,7 @@ def damage_scene(
     output_crs: str | None = None,
     uncertain_below: float | None = None,
     tta: Tta | None = None,
+    declouded: bool = False,
     model: str | None = None,
     version: int | None = None,
     include: Sequence[SceneForm] = (),
@@ -129,7 +134,8 @@ def damage_scene(
     the same, without places. Of `districts` the buildings in each are counted. Where `footprints` are given no
     buildings are looked for: each of these is graded. `output_crs`, ``source`` or a code of EPSG's, is what GeoPackage
     and its like are in. Buildings of less confidence than `uncertain_below` are uncertain. With `tta` models are asked
-    once more about everything as a mirror shows it. `progress` is told of the bytes sent and then of the tiles.
+    once more about everything as a mirror shows it. With `declouded` clouds are taken off both images first; buildings
+    on ground that is invented in their place are uncertain. `progress` is told of the bytes sent and then of the tiles.
     """
     # `align` is asked for by name, so that pictures too are answered as scenes are.
     params = query(
@@ -138,6 +144,7 @@ def damage_scene(
         output_crs=output_crs,
         uncertain_below=uncertain_below,
         tta=tta,
+        declouded=declouded or None,
         include=include,
         model=model,
         version=version,
@@ -164,6 +171,7 @@ def damage_file(
     output_crs: str | None = None,
     uncertain_below: float | None = None,
     tta: Tta | None = None,
+    declouded: bool = False,
     model: str | None = None,
     version: int | None = None,
     progress: Tell | None = None,
@@ -175,6 +183,7 @@ def damage_file(
         output_crs=output_crs,
         uncertain_below=uncertain_below,
         tta=tta,
+        declouded=declouded or None,
         model=model,
         version=version,
     )
@@ -258,12 +267,13 @@ def _read_scene(response: httpx.Response) -> SceneReport:
     document = response.json()
     pictures, files = take_files(document, "pictures"), take_files(document, "files")
     geography, districts, footprints = document["geography"], document["districts"], document["footprints"]
-    alignment = document["alignment"]
+    alignment, declouded = document["alignment"], document.get("declouded")
     shift = alignment["shift"]
     return SceneReport(
         **{key: document[key] for key in ("model", "width", "height", "observed_share", "featureless_share")},
         crs=geography and geography["crs"],
         footprint=geography and geography["footprint"],
+        declouded=declouded and read_fields(Declouded, declouded),
         alignment=read_fields(Alignment, alignment | {"shift": None if shift is None else (shift[0], shift[1])}),
         classes=tuple(_read_class(entry) for entry in document["classes"]),
         districts=None if districts is None else tuple(_read_district(entry) for entry in districts),
@@ -284,12 +294,15 @@ def _read_class(entry: Mapping[str, Any]) -> SceneClass:
 
 def _read_building(entry: Mapping[str, Any]) -> SceneBuilding:
     more = {name: entry[name] for name in ("area_m2", "district", "scores", "uncertain", "disagreement")}
-    return SceneBuilding(**vars(read_region(entry)), **more)
+    return SceneBuilding(**vars(read_region(entry)), **more, invented_share=entry.get("invented_share"))
 
 
 def _read_footprint(entry: Mapping[str, Any]) -> Footprint:
     box = entry["box"]
-    return read_fields(Footprint, {**entry, "value": entry["class"], "box": box and tuple(box)})
+    share = entry.get("invented_share")
+    return read_fields(
+        Footprint, {**entry, "value": entry["class"], "box": box and tuple(box), "invented_share": share}
+    )
 
 
 def _read_district(entry: Mapping[str, Any]) -> District:

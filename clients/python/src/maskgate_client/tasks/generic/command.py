@@ -21,7 +21,11 @@ from maskgate_client.tasks.generic.protocol import Answer
 from maskgate_client.tasks.interactive.answers import MaskReport
 
 # What reports of these kinds bring along, where it is not said and the task has it.
-_USUAL: Mapping[str, Sequence[str]] = {"label map": ("label_map", "overlay"), "masks": ("mask", "overlay")}
+_USUAL: Mapping[str, Sequence[str]] = {
+    "label map": ("label_map", "overlay"),
+    "masks": ("mask", "overlay"),
+    "image": ("image",),
+}
 _ENDINGS = {"application/x-nifti": ".nii.gz", "application/geo+json": ".geojson", "application/dicom": ".dcm"}
 _PNG = b"\x89PNG"
 

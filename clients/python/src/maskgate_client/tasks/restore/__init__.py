@@ -1,0 +1,1 @@
+"""Satellite images without their clouds."""

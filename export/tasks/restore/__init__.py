@@ -1,0 +1,1 @@
+"""Networks that take clouds off satellite images."""

@@ -1,0 +1,130 @@
+"""Models that take off clouds, asked by the gateway's pipeline, beside answers that need no model."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, median
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from export.evaluation.command import Report, of_split
+from export.evaluation.engine import Bench
+from export.evaluation.opened import Opened
+from export.tasks.restore.clouds import Clouded
+from export.tasks.restore.data import Ground, drawn, read_grounds
+from export.tasks.restore.quality import psnr, ssim
+from gateway.engines.base import Model, choose
+from gateway.inference.restoration import restore_image
+from gateway.inference.segmenter import Segmenter
+from gateway.repository.card import Figures
+
+UInt8 = NDArray[np.uint8]
+
+LEAVE_IT = "leave it"
+_FILTER = 5
+_CHANGED = 16
+"""Levels by which clouds change a pixel that counts as clouded."""
+
+_KNOWN = 13
+"""Of the cover, up to which ground counts as known: a twentieth."""
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """An image under clouds, what became of it, and what it should be, all uint8 (H, W, 3); and where it is from."""
+
+    source: str
+    cloudy: UInt8
+    found: UInt8
+    clear: UInt8
+
+
+def leave_it(clouded: Clouded) -> UInt8:
+    """Return the image as it is."""
+    return clouded.image
+
+
+def mean_filter(clouded: Clouded) -> UInt8:
+    """Return the image, each pixel the mean of those around it."""
+    return np.asarray(cv2.blur(clouded.image, (_FILTER, _FILTER)), np.uint8)
+
+
+def mean_ground(clouded: Clouded) -> UInt8:
+    """Return the image with the mean of the ground that is known in place of all that is not; it is told where."""
+    known = clouded.cover <= _KNOWN
+    mean = clouded.image[known if known.any() else ...].reshape(-1, 3).mean(axis=0)
+    return np.where(known[..., None], clouded.image, np.rint(mean).astype(np.uint8))
+
+
+TRIVIAL: Mapping[str, Callable[[Clouded], UInt8]] = {
+    LEAVE_IT: leave_it,
+    f"mean filter of {_FILTER} pixels": mean_filter,
+    "mean of the known ground": mean_ground,
+}
+"""Answers without a model, by name."""
+
+
+def evaluate(opened: Opened, data: Path, split: str) -> Report:
+    """Return the figures of a model over the images of a split, and over the drawn scenes of that split.
+
+    Raises:
+        DataError: the folder is none that `read_grounds` takes.
+        EvaluationError: the split is empty.
+    """
+    asked = [*of_split(read_grounds(data), split, data, "image"), *(each for each in drawn(0) if each.split == split)]
+    name = opened.models[0].name
+    with Bench(opened.served) as bench:
+        model = choose(bench.engine, "restore", name)
+        found = means(restorations(bench, model, tqdm(asked, unit="image", leave=False)))
+        seconds = median(bench.seconds)
+    others = {trivial: means(_answered(answer, asked)) for trivial, answer in TRIVIAL.items()}
+    figures = Figures(split=split, images=len(asked), metrics=found, baseline_name=LEAVE_IT, baseline=others[LEAVE_IT])
+    counted = ", ".join(f"{number} {source}" for source, number in Counter(each.source for each in asked).items())
+    text = "\n".join([f"{split}: {len(asked)} images: {counted}", "", *_table({name: found, **others})])
+    return Report({name: figures}, text, seconds={name: seconds}, others=others)
+
+
+def restorations(bench: Bench, model: Model, grounds: Iterable[Ground]) -> Iterator[Restoration]:
+    """Yield what a model makes of images, at their own size."""
+    segmenter = Segmenter.of(bench.run, model)
+    for ground in grounds:
+        clouded = ground.read_clouded()
+        found = bench.answer(restore_image(segmenter, clouded.image)).image
+        yield Restoration(ground.source, clouded.image, found, ground.read_clear())
+
+
+def means(restored: Iterable[Restoration]) -> dict[str, float]:
+    """Return PSNR and SSIM by source, means over images; of all pixels, and of those that clouds changed.
+
+    An image in which they changed nothing counts in the former alone.
+    """
+    values: dict[str, list[float]] = defaultdict(list)
+    for each in restored:
+        change = np.abs(each.cloudy.astype(np.int16) - each.clear).max(axis=-1)
+        changed = change > _CHANGED
+        places = {"": None, "clouded_": changed} if changed.any() else {"": None}
+        for place, where in places.items():
+            values[f"{each.source}_{place}psnr"].append(psnr(each.found, each.clear, where))
+            values[f"{each.source}_{place}ssim"].append(ssim(each.found, each.clear, where))
+    return {name: fmean(found) for name, found in values.items()}
+
+
+def _answered(answer: Callable[[Clouded], UInt8], grounds: Iterable[Ground]) -> Iterator[Restoration]:
+    for ground in grounds:
+        clouded = ground.read_clouded()
+        yield Restoration(ground.source, clouded.image, answer(clouded), ground.read_clear())
+
+
+def _table(rows: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    names = list(next(iter(rows.values())))
+    side = max(map(len, names)) + 2
+    yield " " * side + "".join(f"{row:>26}" for row in rows)
+    for name in names:
+        cells = (figures.get(name) for figures in rows.values())
+        yield f"{name:{side}}" + "".join(f"{'' if cell is None else f'{cell:.3f}':>26}" for cell in cells)
