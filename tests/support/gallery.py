@@ -23,6 +23,7 @@ from maskgate_load.drawings import draw_radiograph, draw_waste
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from export.tasks.restore.clouds import drawn_over
 from tests.support.browser import browser
 from tests.support.console import Console
 from tests.support.dicoms import ct, saved, zipped
@@ -120,6 +121,8 @@ def samples(folder: Path) -> dict[str, Path]:
         "series.zip": chest_series(),
         "radiograph.png": encode(cv2.GaussianBlur(draw_radiograph(5, 900, 1000), (0, 0), 2)),
         "waste.png": encode(draw_waste(4, 960, 640)),
+        "pre.png": encode(seen.pre),
+        "cloudy.png": encode(drawn_over(np.random.default_rng(7), seen.pre, "cumulus").image),
     }
     for name, data in drawn.items():
         (folder / name).write_bytes(data)
@@ -158,10 +161,15 @@ def _radiograph(console: Console, files: dict[str, Path]) -> None:
     console.page.until("!!maskgate.state().radiograph.report")
 
 
-def _waste(console: Console, files: dict[str, Path]) -> None:
-    console.choose("image", files["waste.png"])
-    console.press("Run")
-    console.page.until("!!maskgate.state().waste.report")
+def _one_image(task: str, sample: str) -> Callable[[Console, dict[str, Path]], None]:
+    """Return what asks a task of one image about a sample."""
+
+    def prepare(console: Console, files: dict[str, Path]) -> None:
+        console.choose("image", files[sample])
+        console.press("Run")
+        console.page.until(f"!!maskgate.state().{task}.report")
+
+    return prepare
 
 
 def _service(console: Console, files: dict[str, Path]) -> None:
@@ -181,7 +189,9 @@ VIEWS: dict[str, Callable[[Console, dict[str, Path]], None]] = {
     "interactive": _interactive,
     "ct": _ct,
     "radiograph": _radiograph,
-    "waste": _waste,
+    "land": _one_image("land", "pre.png"),
+    "restore": _one_image("restore", "cloudy.png"),
+    "waste": _one_image("waste", "waste.png"),
     "models/bd-siamunet": _nothing,
     "service": _service,
 }
