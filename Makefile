@@ -157,17 +157,19 @@ format: $(DEV)/.project ## Rewrite the sources in the house style
 	@$(DEV)/bin/ruff check --fix
 	@$(DEV)/bin/ruff format
 
-bench: $(DEV)/.project ## Time the stages of a request, the gateway's throughput, the way to Triton, clicks, CT, whole scenes, and overload
-	@$(DEV)/bin/python -m tests.load.bench --record $(RESULTS)
+BESIDE = $(if $(AGAINST),--against $(AGAINST))
+
+bench: $(DEV)/.project ## Time the stages of a request, the gateway's throughput, the way to Triton, clicks, CT, whole scenes, and overload (AGAINST=)
+	@$(DEV)/bin/python -m tests.load.bench --record $(RESULTS) $(BESIDE)
 	@$(DEV)/bin/python -m tests.load.processes --record $(RESULTS)
 	@$(DEV)/bin/python -m tests.load.transports --record $(RESULTS)
 	@$(DEV)/bin/python -m tests.load.clicks --record $(RESULTS)
-	@$(DEV)/bin/python -m tests.load.ct --record $(RESULTS)
-	@$(DEV)/bin/python -m tests.load.scenes --record $(RESULTS)
+	@$(DEV)/bin/python -m tests.load.ct --record $(RESULTS) $(BESIDE)
+	@$(DEV)/bin/python -m tests.load.scenes --record $(RESULTS) $(BESIDE)
 	@$(DEV)/bin/python -m tests.load.overload --record $(RESULTS)
 
 regression: $(DEV)/.project ## Set the processor time of a request beside that of another commit; more by 5 % fails (AGAINST=HEAD~1)
-	@$(DEV)/bin/python -m tests.load.regression --record $(RESULTS) $(if $(AGAINST),--against $(AGAINST))
+	@$(DEV)/bin/python -m tests.load.regression --record $(RESULTS) $(BESIDE)
 
 load: $(DEV)/.project ## Load the gateway for a minute and write build/load/report.html (URL= RATE= ARRIVALS=step OPTIONS=)
 	@$(LOCUST) $(DEV)/bin/python -m tests.load.load --record $(RESULTS) $(RUNNING) $(if $(RATE),--rate $(RATE)) \

@@ -6,6 +6,8 @@ Two figures per model, on one drawn 1024² pair sent as PNG:
 - the gateway's throughput at 8 concurrent requests and two workers as a share of a bare loop's: two
   processes that decode with OpenCV, make one ONNX Runtime call, and encode with OpenCV, without any
   server. Windows of the two alternate in one run, so that a noisy machine troubles both alike.
+
+With `--against REV` the gateway of another commit runs beside this one's, and windows of all three alternate.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
@@ -36,7 +38,9 @@ from gateway.repository.store import StoredModel, scan
 from gateway.vision.labels import decide
 from gateway.vision.tiling import Stitcher, gather, plan
 from tests.load.record import record, record_option
+from tests.load.regression import checkout
 from tests.support.pictures import encode
+from tests.support.places import ROOT
 from tests.support.processes import gateway
 from tests.support.trivial import write_trivial_model
 
@@ -58,9 +62,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Result:
-    """Figures of one model."""
+    """Figures of one model and the gateway of one commit."""
 
     model: str
+    commit: str
     stages_ms: dict[str, float]
     bare_per_second: float
     gateway_per_second: float
@@ -72,15 +77,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--windows", type=int, default=5, help="pairs of windows per model")
     parser.add_argument("--seconds", type=float, default=6.0, help="length of a window")
+    parser.add_argument("--against", metavar="REV", help="another commit, whose gateway runs beside this one's")
     record_option(parser)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        trivial = Path(folder)
+    with ExitStack() as stack:
+        trivial = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         write_trivial_model(trivial, tile=SIDE, overlap=0)
+        roots = {"here": ROOT}
+        if options.against:
+            roots[options.against] = stack.enter_context(checkout(options.against))
         models = [(trivial, model) for model in scan(trivial).models.values()]
         models += [(SHIPPED, model) for model in scan(SHIPPED).models.values() if model.card.task == "damage"]
         request = drawn_request()
-        results = [_measure(root, model, request, options.windows, options.seconds) for root, model in models]
+        results = [
+            result
+            for repository, model in models
+            for result in _measure(repository.resolve(), roots, model, request, options)
+        ]
     _print(results)
     record(options.record, "pairs", {"results": [vars(result) for result in results]})
 
@@ -94,21 +107,32 @@ def drawn_request(side: int = SIDE) -> Request:
     return Request(pre, post, prepared.headers["Content-Type"], prepared.read())
 
 
-def _measure(root: Path, model: StoredModel, request: Request, windows: int, seconds: float) -> Result:
+def _measure(
+    repository: Path, roots: Mapping[str, Path], model: StoredModel, request: Request, options: argparse.Namespace
+) -> list[Result]:
     settings = {"WORK_THREADS": str(WORKERS), "ENGINE_LANES": str(WORKERS), "MODELS_DAMAGE": model.name}
-    with gateway(root, LOG_LEVEL="WARNING", **settings) as server:
-        stages = _stages(server.address, request)
-        with bare_loops(model, request) as bare, load(server.address, request, CONCURRENCY) as loaded:
-            bare(1.0)
-            loaded(1.0)
-            pairs = [(bare(seconds), loaded(seconds)) for _ in range(windows)]
-    return Result(
-        model.name,
-        stages,
-        statistics.median(b for b, _ in pairs),
-        statistics.median(g for _, g in pairs),
-        statistics.median(g / b for b, g in pairs),
-    )
+    with ExitStack() as stack:
+        servers = [
+            stack.enter_context(gateway(repository, root, LOG_LEVEL="WARNING", **settings)) for root in roots.values()
+        ]
+        stages = [_stages(server.address, request) for server in servers]
+        bare = stack.enter_context(bare_loops(model, request))
+        loads = [stack.enter_context(load(server.address, request, CONCURRENCY)) for server in servers]
+        for warm in (bare, *loads):
+            warm(1.0)
+        windows = [(bare(options.seconds), *(one(options.seconds) for one in loads)) for _ in range(options.windows)]
+    bares, *rates = zip(*windows, strict=True)
+    return [
+        Result(
+            model.name,
+            commit,
+            took,
+            statistics.median(bares),
+            statistics.median(served),
+            statistics.median(rate / loop for rate, loop in zip(served, bares, strict=True)),
+        )
+        for commit, took, served in zip(roots, stages, rates, strict=True)
+    ]
 
 
 def _stages(address: str, request: Request, repeats: int = 9) -> dict[str, float]:
@@ -249,15 +273,15 @@ def _settle(counter: Synchronized[int]) -> None:
 def _print(results: list[Result]) -> None:
     print(f"\n1024² pair as PNG, {os.cpu_count()} cores; medians in ms of a request sent alone")
     stages = ["receive", "queue", "decode", "infer", "finish", "encode", "total"]
-    print(f"{'model':<14}" + "".join(f"{stage:>9}" for stage in stages))
+    print(f"{'model':<14}{'commit':<12}" + "".join(f"{stage:>9}" for stage in stages))
     for result in results:
-        print(f"{result.model:<14}" + "".join(f"{result.stages_ms.get(stage, 0):>9.1f}" for stage in stages))
+        named = f"{result.model:<14}{result.commit:<12}"
+        print(named + "".join(f"{result.stages_ms.get(stage, 0):>9.1f}" for stage in stages))
     print(f"\nThroughput at {CONCURRENCY} concurrent requests and {WORKERS} workers, pairs per second")
-    print(f"{'model':<14}{'bare loop':>12}{'gateway':>10}{'share':>8}")
+    print(f"{'model':<14}{'commit':<12}{'bare loop':>12}{'gateway':>10}{'share':>8}")
     for result in results:
-        print(
-            f"{result.model:<14}{result.bare_per_second:>12.2f}{result.gateway_per_second:>10.2f}{result.share:>8.2f}"
-        )
+        rates = f"{result.bare_per_second:>12.2f}{result.gateway_per_second:>10.2f}{result.share:>8.2f}"
+        print(f"{result.model:<14}{result.commit:<12}{rates}")
 
 
 if __name__ == "__main__":
