@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from gateway.registry import NamedModel, Part, TaskSpec, Texts
 from gateway.repository.card import Card
-from gateway.repository.contracts import check_inputs, check_keys, check_labels, check_outputs, check_tiles
+from gateway.repository.contracts import (
+    check_inputs,
+    check_keys,
+    check_labels,
+    check_outputs,
+    check_rasters,
+    check_tiles,
+)
 
 CROP_TASK = "damage-crop"
 """What the cards of models say that grade one building."""
@@ -14,11 +21,14 @@ BOX_TASK = "damage-boxes"
 
 DISTRICTS, FOOTPRINTS = "districts", "footprints"
 
+RASTERS = ("elevation", "surface", "landcover")
+"""What is known of the ground beside the images."""
+
 _IMAGES = ("image/tiff", "image/png", "image/jpeg")
 
 
 def check(card: Card) -> None:
-    """Check a model of damage: tiles of the pre image, or of both.
+    """Check a model of damage: tiles of the pre image, or of both, and perhaps rasters beside them.
 
     Raises:
         ValueError: it is none.
@@ -26,6 +36,7 @@ def check(card: Card) -> None:
     check_keys(card)
     check_labels(card)
     check_tiles(card)
+    check_rasters(card, RASTERS)
 
 
 def check_crop(card: Card) -> None:
