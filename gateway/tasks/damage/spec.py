@@ -21,10 +21,18 @@ BOX_TASK = "damage-boxes"
 
 DISTRICTS, FOOTPRINTS = "districts", "footprints"
 
-RASTERS = ("elevation", "surface", "landcover")
-"""What is known of the ground beside the images."""
+LANDCOVER = "landcover"
+
+RASTERS = ("elevation", "surface", LANDCOVER)
+"""What is known of the ground beside the images: heights, and classes of cover."""
 
 _IMAGES = ("image/tiff", "image/png", "image/jpeg")
+
+_WHAT = (
+    "metres above sea level of the bare ground",
+    "metres above the ground of what stands there, as LiDAR measures it, before the disaster or after it",
+    "classes of what covers the ground, as the GeoTIFF of `POST /v1/land` has them",
+)
 
 
 def check(card: Card) -> None:
@@ -105,6 +113,18 @@ TASK = TaskSpec(
             "corner.",
             required=False,
             media_types=("application/geo+json",),
+        ),
+        *(
+            Part(
+                name,
+                f"GeoTIFF of one band: {what}. Warped to the pre grid, and may know a part of the scene alone. "
+                "For models whose card has it among its `rasters`. Of images that lie nowhere on Earth it has their "
+                "size.",
+                required=False,
+                media_types=("image/tiff",),
+                by_reference=True,
+            )
+            for name, what in zip(RASTERS, _WHAT, strict=True)
         ),
     ),
     formats=(
