@@ -157,7 +157,8 @@ def _seeing_terrain(network: nn.Module) -> nn.Module:
     """Let what is known of the ground count from the start, as much as colours do."""
     nn.init.kaiming_normal_(network.get_parameter("encoder.0.0.weight"))
     rasters = draw_rasters(("elevation", "surface", "landcover"), "natural", 4, SIZE)
-    terrain = terrain_channels(*(torch.from_numpy(raster) for raster in rasters))
+    elevation, surface, landcover = map(torch.from_numpy, rasters)
+    terrain = terrain_channels(elevation, surface, landcover)
     pair = torch.randn(2, 4, 3, SIZE, SIZE)
     with_statistics(network, *pair, terrain)
     _balanced(network.get_submodule("head"), answer=lambda: network(*pair, terrain))

@@ -8,23 +8,22 @@ draws the damage, `terrain` has what is known of the ground beside pictures, and
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from maskgate_client.scenes.paint import cover, draw_ground, draw_look, paint
 from maskgate_client.scenes.plan import draw_plan
 from maskgate_client.scenes.storm import calm, draw_storm, footprints
 from maskgate_client.scenes.terrain import Terrain, charted
-from maskgate_client.scenes.texture import Pixels
+from maskgate_client.scenes.texture import Field, Pixels
 
 __all__ = ["SMALLEST", "Scene", "Terrain", "draw_cover", "draw_scene", "draw_terrain"]
 
 SMALLEST = 64
 """The smallest side a scene can have, in pixels."""
 
-R = TypeVar("R", bound=NDArray[Any])
+R = TypeVar("R", Pixels, Field)
 
 _MARGIN = 2
 """How far the second picture may be off the first, in pixels, as co-registered satellite pairs are."""
@@ -90,8 +89,9 @@ def draw_terrain(seed: int, size: int = 1024) -> Terrain:
     _check(size)
     plans, after, charts = (np.random.default_rng((seed, stream)) for stream in (0, 2, 3))
     plan = draw_plan(plans, size + 2 * _MARGIN)
-    rasters = charted(charts, plan, draw_storm(after, plan))
-    return Terrain(*(_window(raster, _MARGIN, _MARGIN, size) for raster in rasters))
+    *heights, landcover = charted(charts, plan, draw_storm(after, plan))
+    elevation, before, later = (_window(raster, _MARGIN, _MARGIN, size) for raster in heights)
+    return Terrain(elevation, before, later, _window(landcover, _MARGIN, _MARGIN, size))
 
 
 def _check(size: int) -> None:
