@@ -41,7 +41,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppClient]:
 def levels(height: int = HEIGHT, width: int = WIDTH) -> NDArray[np.float32]:
     """Return heights of 1 to 4 m in squares."""
     y, x = np.mgrid[:height, :width] // 16
-    return (1 + (x + 2 * y) % 4).astype(np.float32)
+    return np.asarray(1 + (x + 2 * y) % 4, np.float32)
 
 
 def scene(**rasters: bytes) -> dict[str, tuple[str, bytes]]:

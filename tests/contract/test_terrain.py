@@ -109,7 +109,9 @@ def test_a_trained_network_answers_on_every_engine_as_torch_does(
     pre, post, terrain = pair.read_pre(), pair.read_post(), pair.read_terrain()
     surface = terrain.surface_after.copy()
     surface[:50] = np.nan
-    for rasters in ({}, {"elevation": terrain.elevation, "surface": surface, "landcover": terrain.landcover}):
+    known: Rasters = {"elevation": terrain.elevation, "surface": surface, "landcover": terrain.landcover}
+    nothing: Rasters = {}
+    for rasters in (nothing, known):
         with Bench(of_checkpoint(read_checkpoint(source))) as bench:
             truth = bench.answer(map_damage(segmenter_of(bench.run, bench.only), pre, post, rasters=rasters)).label_map
         found = mapped(new_engine(root), "bd-terrain", pre, post, rasters)
