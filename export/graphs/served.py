@@ -44,8 +44,14 @@ class ServedModel(nn.Module, ABC):
 
     def answer(self, *images: Tensor) -> tuple[Tensor, Tensor]:
         """Return (label_map, probabilities) of one batch per role."""
-        prepared = (self._prepare(image, role) for image, role in zip(images, self.roles, strict=True))
-        logits = self.network(*prepared)
+        return self.decided(self.network(*self.prepared(*images)))
+
+    def prepared(self, *images: Tensor) -> list[Tensor]:
+        """Return what the network takes of one batch per role."""
+        return [self._prepare(image, role) for image, role in zip(images, self.roles, strict=True)]
+
+    def decided(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (label_map, probabilities) of the network's logits."""
         if self.reduction > 1:
             logits = F.interpolate(logits, scale_factor=float(self.reduction), mode="bilinear", align_corners=False)
         return quantised_and_decided(logits, self.threshold)

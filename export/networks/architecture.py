@@ -26,6 +26,7 @@ class Architecture:
         stages: a pattern whose two groups are stage and block in a weight's name, and the stages in order: by them the
             depths of foreign weights are told.
         inputs: of damage, the roles of the images that it takes, in order.
+        rasters: of damage, the names of what it takes beside them.
         colours: what becomes of its pixels before it sees them.
         label_bias: name of the weight that has a value per label.
         adopted: returns foreign weights by our names; a ValueError says why they are none of it.
@@ -40,6 +41,7 @@ class Architecture:
     usual: str = ""
     stages: tuple[str, str] = (r"(?:backbone\.)?layer([1-4])\.(\d+)\.", "1234")
     inputs: tuple[str, ...] = ()
+    rasters: tuple[str, ...] = ()
     colours: Colours = IMAGENET
     label_bias: str = ""
     adopted: Callable[[Weights], dict[str, Tensor]] = dict

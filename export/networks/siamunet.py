@@ -15,12 +15,12 @@ class SiameseUNet(nn.Module):
     The pattern is FC-Siam-diff (Daudt et al., 2018) with U-Net's widths (Ronneberger et al., 2015).
     """
 
-    def __init__(self, width: float = 1.0, classes: int = 5) -> None:
-        """Build the layers with every hidden width scaled by ``width``."""
+    def __init__(self, width: float = 1.0, classes: int = 5, channels: int = 3) -> None:
+        """Build the layers for images of so many channels, with every hidden width scaled by ``width``."""
         super().__init__()
         widths = scaled_widths(width)
         self.encoder = nn.ModuleList(
-            double_convolution(before, after) for before, after in zip([3, *widths], widths, strict=False)
+            double_convolution(before, after) for before, after in zip([channels, *widths], widths, strict=False)
         )
         self.pool = nn.MaxPool2d(2)
         shallower = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
@@ -31,7 +31,7 @@ class SiameseUNet(nn.Module):
         self.head = nn.Conv2d(widths[0], classes, kernel_size=1)
 
     def forward(self, pre: Tensor, post: Tensor) -> Tensor:
-        """Return logits (N, classes, H, W) of normalised images (N, 3, H, W); H and W are multiples of 16."""
+        """Return logits (N, classes, H, W) of normalised images (N, channels, H, W); H and W are multiples of 16."""
         # One batch of both roles halves the number of kernels and gives batch normalisation one set of statistics.
         features = torch.cat([pre, post])
         differences = []

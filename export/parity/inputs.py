@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from maskgate_client.scenes import draw_scene
+from maskgate_client.scenes import draw_scene, draw_terrain
 from numpy.typing import NDArray
 
 from export.graphs.runners import Pixels
@@ -36,6 +37,29 @@ def draw_tiles(kind: Tiles, roles: int, count: int, tile: int) -> list[Pixels]:
         return [np.array(np.broadcast_to(row[:, None, None, None], shape[1:])) for row in rows]
     scenes = [draw_scene(seed, tile) for seed in range(count)]
     return [np.stack([scene.pre for scene in scenes]), np.stack([scene.post for scene in scenes])][:roles]
+
+
+def draw_rasters(names: Sequence[str], kind: Tiles, count: int, tile: int) -> list[NDArray[Any]]:
+    """Return `count` tiles of each raster, `elevation`, `surface` or `landcover`; every second lacks its upper half.
+
+    Heights are float32 (count, tile, tile), classes uint8; what lacks is NaN or 255.
+    """
+    drawn: dict[str, NDArray[Any]] = {}
+    shape = (count, tile, tile)
+    if kind == "natural":
+        scenes = [draw_terrain(seed, tile) for seed in range(count)]
+        elevation, surface, _, landcover = (np.stack(rasters) for rasters in zip(*scenes, strict=True))
+        drawn = {"elevation": elevation, "surface": surface, "landcover": landcover}
+    elif kind == "noise":
+        rng = np.random.default_rng(2)
+        heights = {name: rng.uniform(-100, 100, shape).astype(np.float32) for name in ("elevation", "surface")}
+        drawn = {**heights, "landcover": rng.integers(0, 256, shape, np.uint8)}
+    else:
+        levels = np.broadcast_to(np.resize(_LEVELS, count)[:, None, None], shape)
+        drawn = {"elevation": levels.astype(np.float32), "surface": levels.astype(np.float32), "landcover": levels % 5}
+    for raster in drawn.values():
+        raster[1::2, : tile // 2] = np.nan if raster.dtype.kind == "f" else 255
+    return [drawn[name] for name in names]
 
 
 def draw_slices(kind: Tiles, count: int, size: int) -> NDArray[np.int16]:

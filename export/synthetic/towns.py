@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from maskgate_client.scenes import Scene, draw_scene
+from maskgate_client.scenes import Scene, Terrain, draw_scene, draw_terrain
 from numpy.typing import NDArray
 
 SIZE = 1024
@@ -30,6 +30,10 @@ class DrawnPair:
     def read_labels(self) -> NDArray[np.uint8]:
         """Return the label map (1024, 1024), values 0 to 4."""
         return _scene(self.seed).labels
+
+    def read_terrain(self) -> Terrain:
+        """Return what is known of the ground, rasters of (1024, 1024)."""
+        return draw_terrain(self.seed, SIZE)
 
 
 @lru_cache(maxsize=1)

@@ -14,7 +14,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
-L = TypeVar("L", Image, NDArray[np.uint16])
+L = TypeVar("L", Image, NDArray[np.uint16], NDArray[np.float32])
 
 
 def crop_transform(rng: Generator, centre: tuple[float, float], size: int) -> NDArray[np.float64]:
@@ -39,7 +39,7 @@ def shift(rng: Generator, transform: NDArray[np.float64], pixels: float) -> NDAr
     return moved
 
 
-def warp_image(image: Image, transform: NDArray[np.float64], size: int, fill: int | None = None) -> Image:
+def warp_image(image: L, transform: NDArray[np.float64], size: int, fill: int | None = None) -> L:
     """Return the (size, size) crop, bilinear; beyond the border the image is mirrored, or has the value `fill`."""
     return _warp(image, transform, size, cv2.INTER_LINEAR, fill)
 
@@ -86,6 +86,13 @@ def cloud(rng: Generator, image: Image) -> Image:
     field = cv2.resize(rng.uniform(-0.6, 1.4, (cells, cells)).astype(np.float32), (width, height))
     cover = np.clip(field, 0, 1)[..., None]
     return np.asarray(image * (1 - cover) + rng.uniform(190, 250) * cover, np.uint8)
+
+
+def beyond_a_line(rng: Generator, size: int) -> NDArray[np.bool_]:
+    """Return what lies on one side of a random line through the middle half of a crop, bool (size, size)."""
+    angle = rng.uniform(0, 2 * math.pi)
+    y, x = np.mgrid[:size, :size] - size / 2
+    return np.asarray(x * math.cos(angle) + y * math.sin(angle) > rng.uniform(-size / 4, size / 4))
 
 
 def _warp(source: L, transform: NDArray[np.float64], size: int, interpolation: int, fill: int | None) -> L:

@@ -17,6 +17,8 @@ from gateway.vision.labels import class_counts, confidence, decide
 from gateway.vision.tiling import Grid, Stitcher, gather, plan
 
 Pixels = NDArray[np.uint8]
+Images = Mapping[str, NDArray[Any]]
+"""By input name of a model's card: uint8 (H, W, 3), RGB, and of some models rasters, (H, W), beside them."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,11 @@ class Segmenter(Run):
         """Return `model` on `run`."""
         return Segmenter(run.engine, run.workers, run.telemetry, run.timeline, model=model)
 
-    async def label_map(self, images: Mapping[str, Pixels]) -> Pixels:
+    async def label_map(self, images: Images) -> Pixels:
         """Return the label map of images of one size.
 
         Args:
-            images: per input name of the model's card, uint8 (H, W, 3), RGB.
+            images: what the model takes, of one size.
 
         Returns:
             uint8 (H, W), class values of the card.
@@ -53,7 +55,7 @@ class Segmenter(Run):
         await self._finish_rows(images, grid, finish)
         return labels
 
-    async def label_map_and_confidence(self, images: Mapping[str, Pixels]) -> tuple[Pixels, Pixels]:
+    async def label_map_and_confidence(self, images: Images) -> tuple[Pixels, Pixels]:
         """Return the label map and how sure the model is of each of its values.
 
         Returns:
@@ -72,7 +74,7 @@ class Segmenter(Run):
         await self._finish_rows(images, grid, finish)
         return labels, sureness
 
-    async def probabilities(self, images: Mapping[str, Pixels]) -> Pixels:
+    async def probabilities(self, images: Images) -> Pixels:
         """Return the blended probabilities of every class, undecided.
 
         Args:
@@ -119,12 +121,12 @@ class Segmenter(Run):
         for value, pixels in enumerate(counts):
             self.telemetry.class_share.labels(self.model.name, str(value)).observe(pixels / total)
 
-    def _grid(self, images: Mapping[str, Pixels]) -> Grid:
+    def _grid(self, images: Images) -> Grid:
         height, width = next(iter(images.values())).shape[:2]
         card = self.model.card
         return plan(height, width, card.tile, card.overlap)
 
-    async def _finish_rows(self, images: Mapping[str, Pixels], grid: Grid, finish: Callable[[Pixels], None]) -> None:
+    async def _finish_rows(self, images: Images, grid: Grid, finish: Callable[[Pixels], None]) -> None:
         """Infer the rows of tiles some ahead, and hand their probabilities to `finish` in order, off the loop."""
         rows = (partial(self._infer_row, images, grid, row, "probabilities") for row in range(len(grid.rows)))
         total = len(grid.rows) * len(grid.columns)
@@ -136,7 +138,7 @@ class Segmenter(Run):
         self.timeline.advance(0, total)
         await in_order(rows, finish_row)
 
-    async def _infer_row(self, images: Mapping[str, Pixels], grid: Grid, row: int, role: str) -> Pixels:
+    async def _infer_row(self, images: Images, grid: Grid, row: int, role: str) -> Pixels:
         """Return one output of the tiles in `row`, shape (columns, tile, tile, …)."""
         names = [spec.name for spec in self.model.card.inputs]
         batches = await asyncio.gather(*(self.aside(gather, images[name], grid, row) for name in names))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import inf, prod
+from math import inf, nan, prod
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -129,6 +129,39 @@ class ResizeSpec(_Part):
     short: int = Field(gt=0, description="Most pixels of the shorter side")
     long: int = Field(gt=0, description="Most pixels of the longer side")
     multiple: int = Field(default=32, gt=0)
+
+
+class RasterSpec(_Part):
+    """An input of a damage model beside its images that a request need not have: heights, or classes of the ground.
+
+    Heights are float32, classes uint8, both (tile, tile) on the grid of the images. Where a request has nothing a
+    height is NaN and a class is 255.
+    """
+
+    input: str = Field(min_length=1, description="Name of the input, and of the part of a request")
+    title: str
+    low: float | None = Field(default=None, description="Metres that heights are above; what is not counts as missing")
+    high: float | None = Field(default=None, description="Metres that heights are below")
+    classes: tuple[str, ...] = Field(
+        default=(), description="What the values 0, 1, 2, … are; others count as missing. Of heights none"
+    )
+
+    @property
+    def dtype(self) -> DType:
+        """Of the input."""
+        return "uint8" if self.classes else "float32"
+
+    @property
+    def missing(self) -> float | int:
+        """What stands where nothing is known."""
+        return 255 if self.classes else nan
+
+    def known(self, values: np.ndarray) -> np.ndarray:
+        """Return where values say something, bool, of their shape."""
+        if self.classes:
+            return np.asarray(values < len(self.classes))
+        low, high = (-inf if self.low is None else self.low), (inf if self.high is None else self.high)
+        return np.asarray((values > low) & (values < high))
 
 
 class FamiliarSpec(_Part):
@@ -272,6 +305,9 @@ class Card(_Part):
     familiar: FamiliarSpec | None = Field(
         default=None, description="Of radiograph models that say how far a film is from those that they learnt from"
     )
+    rasters: tuple[RasterSpec, ...] = Field(
+        default=(), description="Of damage models that take more than images: those of the inputs that may be missing"
+    )
     network: Network
     training: Training
     figures: tuple[Figures, ...]
@@ -290,6 +326,8 @@ class Card(_Part):
         names = [tensor.name for tensor in self.tensors()]
         if len(set(names)) != len(names):
             raise ValueError("tensor names must be unique")
+        if lost := {raster.input for raster in self.rasters} - set(names):
+            raise ValueError(f"there are no inputs {', '.join(sorted(lost))}, which 'rasters' names")
         if strangers := set(self.training.untrained) - {c.name for c in self.classes}:
             raise ValueError(f"there are no classes {', '.join(sorted(strangers))} to be untrained")
         return self

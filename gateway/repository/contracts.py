@@ -5,7 +5,7 @@ What a task asks of its models stands in the `spec` of its room.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from gateway.repository.card import Card, TensorSpec
 
@@ -35,6 +35,18 @@ def check_tiles(card: Card) -> None:
         raise ValueError("all inputs must be square tiles of one size")
     if not card.overlap < height:
         raise ValueError("overlap must be smaller than the tile")
+
+
+def check_rasters(card: Card, names: Collection[str]) -> None:
+    """Check that what a card says of inputs beside images is so, and that `names` alone are such inputs."""
+    shapes = {tensor.name: (tensor.dtype, tensor.shape) for tensor in card.inputs}
+    for raster in card.rasters:
+        if raster.input not in names:
+            raise ValueError(f"{raster.input} is no raster of {card.task}; those are {' and '.join(names)}")
+        if shapes[raster.input] != (raster.dtype, (card.tile, card.tile)):
+            raise ValueError(f"the input {raster.input} is {raster.dtype} of shape {[card.tile, card.tile]}")
+    if unsaid := set(names) & shapes.keys() - {raster.input for raster in card.rasters}:
+        raise ValueError(f"'rasters' does not say what {' and '.join(sorted(unsaid))} holds")
 
 
 def check_image_tiles(card: Card) -> None:

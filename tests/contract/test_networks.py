@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from export.parity.inputs import draw_clicked, draw_slices
+from export.parity.inputs import draw_clicked, draw_rasters, draw_slices
 from export.registry import CATALOG
 from gateway.engines.base import Engine, Model, Tensors, choose
 from gateway.engines.embedded.engine import EmbeddedEngine
@@ -93,10 +93,13 @@ def batch(card: Card, size: int) -> Tensors:
         return {"clicks": drawn.clicks} if card.clicks.encoder else {"crop": drawn.crops, "clicks": drawn.first}
     if card.window is not None:
         return {"image": draw_slices("natural", size, card.tile)}
-    return {
+    images: Tensors = {
         spec.name: np.stack([noise(card.tile, card.tile, seed=100 * size + 10 * n + i) for n in range(size)])
         for i, spec in enumerate(card.inputs)
+        if len(spec.shape) == 3
     }
+    beside = [raster.input for raster in card.rasters]
+    return {**images, **dict(zip(beside, draw_rasters(beside, "natural", size, card.tile), strict=True))}
 
 
 def rounded_alike(one: NDArray[Any], other: NDArray[Any], labels: bool) -> bool:

@@ -17,8 +17,9 @@ from export.networks.cct import CCT
 from export.networks.cogseg import CogSeg
 from export.networks.colours import normalise
 from export.networks.dahitra import Hierarchy
+from export.networks.siamunet_terrain import terrain_channels
 from export.networks.uperhead import UPerNet
-from export.parity.inputs import draw_clicked, draw_slices, draw_tiles
+from export.parity.inputs import draw_clicked, draw_rasters, draw_slices, draw_tiles
 from export.registry import CATALOG, TASKS, specs_of
 from export.task import ModelSpec
 from export.tasks.ct.graph import windowed
@@ -117,6 +118,8 @@ def untrained(architecture: str, seed: int = 0) -> nn.Module:
         return network
     if architecture == "yolox":
         return _finding(network)
+    if architecture == "siamunet_terrain":
+        return _seeing_terrain(network)
     if architecture in ("siamese_lite0", "siamcrnn", "crnn_lite0"):
         with_statistics(network, *torch.randn(2, 4, 3, 64, 64))
     if architecture in ("deeplabv3plus", "reco", "photo_lite0"):
@@ -148,6 +151,18 @@ _HEADS = {
 def width_of(architecture: str) -> float:
     """Return the width of a small network."""
     return FANET_WIDTH if architecture in ("fanet", "fanet_parts") else WIDTH
+
+
+def _seeing_terrain(network: nn.Module) -> nn.Module:
+    """Let what is known of the ground count from the start, as much as colours do."""
+    nn.init.kaiming_normal_(network.get_parameter("encoder.0.0.weight"))
+    rasters = draw_rasters(("elevation", "surface", "landcover"), "natural", 4, SIZE)
+    elevation, surface, landcover = map(torch.from_numpy, rasters)
+    terrain = terrain_channels(elevation, surface, landcover)
+    pair = torch.randn(2, 4, 3, SIZE, SIZE)
+    with_statistics(network, *pair, terrain)
+    _balanced(network.get_submodule("head"), answer=lambda: network(*pair, terrain))
+    return network
 
 
 def _finding(network: nn.Module) -> nn.Module:

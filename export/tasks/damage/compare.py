@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -21,9 +21,11 @@ from export.tasks.damage.building.evaluate import measure as measure_grader
 from export.tasks.damage.data import LabelledPair, read_pairs
 from export.tasks.damage.evaluate import TASK, predictor
 from export.tasks.damage.metrics import CLASSES, Predictor, best_constant, count, metrics
+from export.tasks.damage.terrain import scenes, worth
 from gateway.engines.base import Model, choose
 from gateway.repository.store import Repository
 from gateway.tasks.damage.fused import fuse
+from gateway.tasks.damage.rasters import rasters_of
 from gateway.tasks.damage.spec import BOX_TASK, CROP_TASK
 
 _PIXELS = 1024 * 1024
@@ -36,6 +38,13 @@ def add_options(command: argparse.ArgumentParser) -> None:
     """Add the options that name the two models of `fused`."""
     command.add_argument("--finder", default="bd-fcn", help="of damage: model that finds buildings in `fused` (bd-fcn)")
     command.add_argument("--grader", default="bd-cnn", help="of damage: model that grades them (bd-cnn)")
+    command.add_argument(
+        "--scenes",
+        type=int,
+        default=0,
+        help="of damage: on so many drawn scenes models that take terrain are shown none of it, each raster, and all, "
+        "other runs the images alone (0)",
+    )
 
 
 def compare(repository: Repository, runs: Sequence[tuple[str, Opened]], options: argparse.Namespace) -> Comparison:
@@ -54,18 +63,24 @@ def compare(repository: Repository, runs: Sequence[tuple[str, Opened]], options:
     """
     pairs = of_split(read_pairs(options.data), options.split, options.data, "pair")
     stored = [model for model in repository.models.values() if model.card.task in (*_MAPPING, CROP_TASK)]
+    drawn, terrain = scenes(options.scenes), dict[str, dict[str, float]]()
     with Bench(map(of_folder, stored)) as bench:
         models = list(contestants(bench, repository, options.finder, options.grader))
         towns = [read_town(pair) for pair in pairs]
         graders = [choose(bench.engine, CROP_TASK, each.name) for each in stored if each.card.task == CROP_TASK]
         graded = {model.name: measure_grader(bench, model, towns, options.split) for model in graders}
         rows = [_measured(model.model.name, model, pairs) for model in models]
+        for each in models:
+            if drawn and rasters_of(each.model) and not each.model.parts:
+                terrain |= _named(each.model.name, worth(bench, each.model, drawn))
     for name, opened in runs:
         if opened.models[0].card.task in _MAPPING:
             with Bench(opened.served) as bench:
                 [model] = opened.models
                 contestant = Contestant(model, predictor(bench, model), 0, model.card.network.parameters)
                 rows.append(_measured(f"{model.name} ({name})", contestant, pairs))
+                if drawn:
+                    terrain |= _named(f"{model.name} ({name})", worth(bench, model, drawn))
     if not rows:
         raise EvaluationError("there is no sound model of damage")
     value, baseline = best_constant(pairs)
@@ -74,13 +89,20 @@ def compare(repository: Repository, runs: Sequence[tuple[str, Opened]], options:
         **{name: figures.metrics for name, figures in graded.items()},
         **{figures.baseline_name: figures.baseline for figures in graded.values()},
     }
+    sections = {_BUILDINGS: buildings} if buildings else {}
+    if terrain:
+        sections[f"With and without terrain, on {len(drawn)} drawn scenes:"] = terrain
     return Comparison(
         task=TASK,
         split=options.split,
         images=len(pairs),
         rows=(*rows, constant),
-        sections={_BUILDINGS: buildings} if buildings else {},
+        sections=sections,
     )
+
+
+def _named(name: str, found: Mapping[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    return {f"{name}, {words}": figures for words, figures in found.items()}
 
 
 @dataclass(frozen=True)

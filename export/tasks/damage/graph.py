@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from export.checkpoints.files import Checkpoint
@@ -13,8 +15,10 @@ from export.graphs.served import ServedModel
 from export.networks import architecture_of
 from export.networks.colours import IMAGENET, Colours
 from export.networks.dahitra import Hierarchy
+from export.networks.siamunet_terrain import terrain_channels
 from export.parity.cases import Case, Files, case, label_faults, labels_differ
-from export.parity.inputs import draw_images
+from export.parity.inputs import Tiles, draw_images, draw_rasters
+from export.task import Tensors
 from export.tasks.damage.spec import DamageSpec
 
 # Both exporters name the graph's inputs after the arguments of `forward`, hence one class per set of roles.
@@ -50,6 +54,19 @@ class ServedSeries(ServedModel):
         return self.answer(pre, between_1, between_2, post)
 
 
+class ServedTerrain(ServedModel):
+    """A model of the images before and after the disaster, and of what is known of the ground."""
+
+    roles = ("pre", "post")
+
+    def forward(
+        self, pre: Tensor, post: Tensor, elevation: Tensor, surface: Tensor, landcover: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return (label_map, probabilities)."""
+        terrain = terrain_channels(elevation, surface, landcover, self.reduction)
+        return self.decided(self.network(*self.prepared(pre, post), terrain))
+
+
 def serve(network: nn.Module, roles: Sequence[str], framing: Framing, colours: Colours = IMAGENET) -> ServedModel:
     """Return `network` wrapped for its input roles, without the parts of it that never run.
 
@@ -65,7 +82,10 @@ def serve(network: nn.Module, roles: Sequence[str], framing: Framing, colours: C
 
 def graph_of(network: nn.Module, checkpoint: Checkpoint, spec: DamageSpec) -> Graph:
     """Return the graph that a spec wants of a checkpoint's network."""
-    served = serve(network, spec.inputs, checkpoint.framing, architecture_of(checkpoint.architecture).colours)
+    framing, colours = checkpoint.framing, architecture_of(checkpoint.architecture).colours
+    if spec.rasters:
+        return Graph(ServedTerrain(network, framing, colours), spec.input_specs(), spec.output_specs())
+    served = serve(network, spec.inputs, framing, colours)
     return Graph(served, spec.input_specs(), spec.output_specs())
 
 
@@ -76,5 +96,11 @@ def cases_of(
     return [case("whole", graphs[0], files[0], drawn, labels_differ)]
 
 
-drawn = draw_images
+def drawn(inputs: Tensors, kind: Tiles, count: int) -> list[NDArray[Any]]:
+    """Return `count` tiles for each input of a graph: images, and rasters, of some of which a part is missing."""
+    images = tuple(spec for spec in inputs if len(spec.shape) == 3)
+    beside = draw_rasters([spec.name for spec in inputs[len(images) :]], kind, count, inputs[0].shape[0])
+    return [*draw_images(images, kind, count), *beside]
+
+
 faults = label_faults

@@ -59,7 +59,11 @@ def calibration(spec: DamageSpec, images: LabelledImages) -> list[Mapping[str, P
         views = {"pre": pair.read_pre(), "post": pair.read_post()}
         height, width = views["pre"].shape[:2]
         top, left = (int(rng.integers(max(1, side - spec.tile + 1))) for side in (height, width))
-        tiles.append({role: _tile(views[role], top, left, spec.tile)[None] for role in spec.inputs})
+        shown = {role: _tile(views[role], top, left, spec.tile)[None] for role in spec.inputs}
+        # Of real pairs nothing is known of the ground.
+        side = (1, spec.tile, spec.tile)
+        rasters = {raster.input: np.full(side, raster.missing, raster.dtype) for raster in spec.rasters}
+        tiles.append({**shown, **rasters})
     return tiles
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from export.graphs.framing import Framing, Tint
@@ -56,6 +56,23 @@ class PairRecipe(Recipe):
 XBD_TRAIN_PAIRS = 2799
 """Pairs in xBD's ``train`` split: what an epoch of the paper means."""
 
+_TERRAIN = PairRecipe(
+    network="siamunet_terrain",
+    name="demo",
+    width=0.125,
+    reduction=2,
+    draw=Draw(128, 8, drawn=0.5, pasted=0.5, known=0.7),
+    steps=300,
+    learning_rate=2e-3,
+    weight_decay=1e-2,
+    schedule="one-cycle",
+    average=0.998,
+    class_weights=(1.0, 2.5, 4.0, 8.0),
+    scenes=30,
+    threshold=0.5,
+    post_tint=(1.0, 0.0, -1.0),
+)
+
 RECIPES = (
     # Stated by the paper: Adam 1e-6, batch 16, 15 epochs, 256x256 images, full width. Loss and augmentation are not.
     PairRecipe(
@@ -77,6 +94,17 @@ RECIPES = (
         draw=Draw(256, 16),
         steps=15 * XBD_TRAIN_PAIRS // 16,
         learning_rate=1e-3,
+    ),
+    # The papers plan terrain and state nothing: as siamunet's, with drawn scenes for terrain.
+    PairRecipe(
+        network="siamunet_terrain",
+        name="paper",
+        width=1.0,
+        reduction=4,
+        draw=Draw(256, 16, known=0.7),
+        steps=15 * XBD_TRAIN_PAIRS // 16,
+        learning_rate=1e-3,
+        scenes=400,
     ),
     # The paper states the network alone. Its reference: AdamW at 1e-4, times 0.6 at 17 epochs of 100, decay 1e-6, batch
     # 16, crops of 256 pixels; Dice and focal losses per map, and weighted cross-entropy, where ours are those of all.
@@ -138,6 +166,10 @@ RECIPES = (
         threshold=0.5,
         post_tint=(1.0, 0.0, -1.0),
     ),
+    # As siamunet's, in half its width, with as many drawn scenes as photographs: those alone have terrain. It ends by
+    # steps, so that it can be set beside one that was shown none in as many.
+    _TERRAIN,
+    replace(_TERRAIN, name="without", draw=replace(_TERRAIN.draw, known=0.0)),
     PairRecipe(
         network="siamese_lite0",
         name="demo",

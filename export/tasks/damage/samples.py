@@ -6,12 +6,13 @@ with exactly the samples it would have seen.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 import cv2
 import numpy as np
+from maskgate_client.scenes import Terrain
 from numpy.random import Generator
 from numpy.typing import NDArray
 
@@ -32,6 +33,10 @@ BETWEEN = 2
 """Images of a series between that before the disaster and the last one after it."""
 _CLOUDED = 0.3
 """Of the images between the two."""
+_MEASURED_AFTER, _CUT = 0.5, 0.25
+"""Of the samples whose heights are known, those of after the disaster; of known rasters, those that lack a part."""
+_MISSING = {"elevation": np.float32(np.nan), "surface": np.float32(np.nan), "landcover": np.uint8(255)}
+"""What stands in each raster where nothing is known."""
 _DONOR = 64
 """Side of a crop from which a building is copied, in reduced pixels: most houses fit."""
 
@@ -40,13 +45,15 @@ _DONOR = 64
 class Tile:
     """A pair at training size: ``pre`` and ``post`` (H, W, 3) RGB and ``labels`` (H, W), all uint8.
 
-    ``buildings`` holds per damage class the centres (x, y) of its buildings in pixels, (buildings, 2).
+    ``buildings`` holds per damage class the centres (x, y) of its buildings in pixels, (buildings, 2); ``terrain`` is
+    what is known of the ground, on the same grid.
     """
 
     pre: NDArray[np.uint8]
     post: NDArray[np.uint8]
     labels: NDArray[np.uint8]
     buildings: dict[int, NDArray[np.float64]]
+    terrain: Terrain | None = field(default=None, kw_only=True)
 
 
 T = TypeVar("T", bound=Tile)
@@ -56,7 +63,8 @@ T = TypeVar("T", bound=Tile)
 class Batch:
     """Samples of one step: images (N, S, S, 3) and labels (N, S, S) uint8, importance (N, S, S) float32.
 
-    Of series, ``between`` has the images of the dates between the two, the oldest first.
+    Of series, ``between`` has the images of the dates between the two, the oldest first. ``rasters`` are (N, S, S), as
+    served graphs take them, for networks that take some.
     """
 
     pre: NDArray[np.uint8]
@@ -64,6 +72,7 @@ class Batch:
     labels: NDArray[np.uint8]
     importance: NDArray[np.float32]
     between: tuple[NDArray[np.uint8], ...] = ()
+    rasters: tuple[NDArray[Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,7 @@ class Draw:
         balance: 0 draws every pair alike, 1 every event; between them an event's share is its number of pairs to the
             power of 1 − balance.
         series: share of steps whose samples have images between the two; see `_between`.
+        known: share of the samples of drawn scenes in which each raster is known; of photographs none is.
     """
 
     crop: int
@@ -94,10 +104,17 @@ class Draw:
     shift: float = 1.0
     balance: float = 0.0
     series: float = 0.0
+    known: float = 0.0
 
 
-def load_tile(pair: LabelledPair, reduction: int) -> Tile:
-    """Return a pair reduced: images averaged over reduction x reduction pixels, as the served graph averages them."""
+def load_tile(pair: LabelledPair, reduction: int, terrain: Terrain | None = None) -> Tile:
+    """Return a pair reduced: images averaged over reduction x reduction pixels, as the served graph averages them.
+
+    Args:
+        pair: is read.
+        reduction: pixels.
+        terrain: what is known of the ground, of the pair's size.
+    """
     labels = pair.read_labels()
     # A tile of half xBD's side was halved by those who passed it on: its pixels are twice as wide as others'.
     if 2 * max(labels.shape) == _SIDE:
@@ -105,7 +122,15 @@ def load_tile(pair: LabelledPair, reduction: int) -> Tile:
     height, width = (side // reduction for side in labels.shape)
     pre, post = (_resized(image, height, width) for image in (pair.read_pre(), pair.read_post()))
     small = labels[reduction // 2 :: reduction, reduction // 2 :: reduction][:height, :width].copy()
-    return Tile(pre, post, small, {value: _centres(small == value) for value in _DAMAGE})
+    centres = {value: _centres(small == value) for value in _DAMAGE}
+    return Tile(pre, post, small, centres, terrain=None if terrain is None else _reduced(terrain, height, width))
+
+
+def _reduced(terrain: Terrain, height: int, width: int) -> Terrain:
+    *heights, classes = terrain
+    means = [cv2.resize(raster, (width, height), interpolation=cv2.INTER_AREA) for raster in heights]
+    nearest = cv2.resize(classes, (width, height), interpolation=cv2.INTER_NEAREST)
+    return Terrain(*(np.asarray(raster) for raster in (*means, nearest)))
 
 
 def _resized(image: Image, height: int, width: int) -> Image:
@@ -123,8 +148,11 @@ class Sampler:
         draw: Draw,
         seed: int,
         events: Sequence[str] | None = None,
+        rasters: Sequence[str] = (),
     ) -> None:
-        """Keep the tiles and note which of them hold each damage class; without `events` all photographs are of one.
+        """Keep the tiles and note which of them hold each damage class.
+
+        Without `events` all photographs are of one. Samples have the `rasters` that the network takes.
 
         Raises:
             ValueError: there is no tile at all.
@@ -136,36 +164,60 @@ class Sampler:
         self._sources = [Source(tiles, weights) for tiles, weights in weighted if tiles]
         if not self._sources:
             raise ValueError("nothing to train on: neither photographs nor drawn scenes")
-        self._draw, self._seed = draw, seed
+        self._draw, self._seed, self._rasters = draw, seed, tuple(rasters)
 
     def batch(self, step: int) -> Batch:
         """Return the batch of that step."""
         slots = BETWEEN if np.random.default_rng((self._seed, step)).random() < self._draw.series else 0
         rngs = (np.random.default_rng((self._seed, step, index)) for index in range(self._draw.batch))
         samples = (self._sample(rng, slots) for rng in rngs)
-        pre, post, labels, *between = (np.stack(part) for part in zip(*samples, strict=True))
-        return Batch(pre, post, labels, np.stack([importance(label) for label in labels]), tuple(between))
+        pre, post, labels, *others = (np.stack(part) for part in zip(*samples, strict=True))
+        between, rasters = tuple(others[:slots]), tuple(others[slots:])
+        return Batch(pre, post, labels, np.stack([importance(label) for label in labels]), between, rasters)
 
-    def _sample(self, rng: Generator, slots: int) -> tuple[Image, ...]:
-        """Return pre, post and labels of a sample, and so many images between the two."""
+    def _sample(self, rng: Generator, slots: int) -> tuple[NDArray[Any], ...]:
+        """Return pre, post and labels of a sample, so many images between the two, and rasters."""
         draw = self._draw
         source = self._sources[-1 if rng.random() < draw.drawn else 0]
         tile, centre = source.anywhere(rng) if rng.random() < draw.anywhere else source.at_building(rng, draw.crop / 3)
-        pre, post, labels = self._views(rng, tile, centre, draw.crop)
-        if rng.random() < draw.unchanged:
+        transform = augment.crop_transform(rng, centre, draw.crop)
+        pre, post, labels = self._views(rng, tile, transform, draw.crop)
+        unchanged = rng.random() < draw.unchanged
+        if unchanged:
             post, labels = pre, np.minimum(labels, 1)
-        elif rng.random() < draw.pasted:
+        elif rng.random() < draw.pasted and tile.terrain is None:
             for _ in range(rng.integers(1, _MOST_PASTED + 1)):
-                donor = self._views(rng, *source.at_building(rng, 0, _RARE), _DONOR)
+                other, place = source.at_building(rng, 0, _RARE)
+                donor = self._views(rng, other, augment.crop_transform(rng, place, _DONOR), _DONOR)
                 pre, post, labels = paste_building(rng, (pre, post, labels), donor)
         if rng.random() < draw.swapped:
             pre, post = post, pre
         lit = [augment.degrade(rng, image) for image in augment.relight(rng, pre, post)]
-        return lit[0], lit[1], labels, *_between(rng, pre, post, lit[0], slots)
+        between = _between(rng, pre, post, lit[0], slots)
+        return lit[0], lit[1], labels, *between, *self._charted(rng, tile, transform, changed=not unchanged)
 
-    def _views(self, rng: Generator, tile: Tile, centre: tuple[float, float], size: int) -> Views:
-        """Return pre, post and labels of a randomly turned and scaled crop; post is off by the misregistration."""
-        transform = augment.crop_transform(rng, centre, size)
+    def _charted(
+        self, rng: Generator, tile: Tile, transform: NDArray[np.float64], *, changed: bool
+    ) -> Iterator[NDArray[Any]]:
+        """Yield the rasters of a crop; of one that is known a part may lack, and it is off as the images are."""
+        size = self._draw.crop
+        for name in self._rasters:
+            missing = _MISSING[name]
+            if tile.terrain is None or rng.random() >= self._draw.known:
+                yield np.full((size, size), missing)
+                continue
+            # Heights were measured before the disaster, or after it: who sends some need not say when.
+            late = name == "surface" and changed and rng.random() < _MEASURED_AFTER
+            dated = {"surface": "surface_after" if late else "surface_before"}
+            warp = augment.warp_labels if name == "landcover" else augment.warp_image
+            shifted = augment.shift(rng, transform, self._draw.shift)
+            raster = warp(getattr(tile.terrain, dated.get(name, name)), shifted, size).copy()
+            if rng.random() < _CUT:
+                raster[augment.beyond_a_line(rng, size)] = missing
+            yield raster
+
+    def _views(self, rng: Generator, tile: Tile, transform: NDArray[np.float64], size: int) -> Views:
+        """Return pre, post and labels of a crop; post is off by the misregistration."""
         shifted = augment.shift(rng, transform, self._draw.shift)
         return (
             augment.warp_image(tile.pre, transform, size),

@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from export.task import BACKGROUND, ExportTask, ModelSpec, Tensors, Trained, View, as_named_in, label_specs
-from gateway.repository.card import Card, ClassSpec, TensorSpec
+from export.terrain import COVER, ELEVATION, SURFACE
+from gateway.repository.card import Card, ClassSpec, RasterSpec, TensorSpec
 
 
 @dataclass(frozen=True, kw_only=True)
 class DamageSpec(ModelSpec):
     """A model that takes tiles of satellite images.
 
-    `inputs` are the roles of its images, in order. `tile` and `overlap` are pixels of the input.
+    `inputs` are the roles of its images, in order, and `rasters` what it takes beside them. `tile` and `overlap` are
+    pixels of the input.
     """
 
     inputs: tuple[str, ...]
+    rasters: tuple[RasterSpec, ...] = ()
     tile: int = 544
     overlap: int = 64
 
@@ -27,17 +30,19 @@ class DamageSpec(ModelSpec):
         return "damage"
 
     def input_specs(self) -> Tensors:
-        """Return the graph's inputs: uint8 RGB tiles."""
-        shape = (self.tile, self.tile, 3)
-        return tuple(TensorSpec(name=role, dtype="uint8", shape=shape) for role in self.inputs)
+        """Return the graph's inputs: uint8 RGB tiles, then rasters."""
+        side = (self.tile, self.tile)
+        images = (TensorSpec(name=role, dtype="uint8", shape=(*side, 3)) for role in self.inputs)
+        beside = (TensorSpec(name=raster.input, dtype=raster.dtype, shape=side) for raster in self.rasters)
+        return (*images, *beside)
 
     def output_specs(self) -> Tensors:
         """Return the graph's outputs: label map, then quantised probabilities."""
         return label_specs((self.tile, self.tile), len(self.classes))
 
     def stated(self, checkpoint: Trained) -> Mapping[str, Any]:
-        """Return how tiles overlap."""
-        return {"overlap": self.overlap}
+        """Return how tiles overlap, and what rasters hold."""
+        return {"overlap": self.overlap, "rasters": self.rasters}
 
     def contract(self, card: Card) -> Mapping[str, Any]:
         """Return what a damage model adds."""
@@ -45,6 +50,7 @@ class DamageSpec(ModelSpec):
             "inputs": self.input_specs(),
             "outputs": as_named_in(card.format, self.output_specs()),
             "overlap": self.overlap,
+            "rasters": self.rasters,
         }
 
 
@@ -107,6 +113,22 @@ def _series(name: str, title: str, architecture: str, licence: str = XBD_LICENCE
     )
 
 
+TERRAIN = (
+    RasterSpec(
+        input="elevation",
+        title="Metres above sea level of the bare ground; what counts is how it lies to what is around",
+        low=ELEVATION[0],
+        high=ELEVATION[1],
+    ),
+    RasterSpec(
+        input="surface",
+        title="Metres above the ground of what stands there, before the disaster or after it",
+        low=SURFACE[0],
+        high=SURFACE[1],
+    ),
+    RasterSpec(input="landcover", title="What covered the ground before the disaster", classes=COVER),
+)
+
 DAMAGE = (
     DamageSpec(
         name="bd-fcn",
@@ -156,6 +178,20 @@ DAMAGE = (
         _LITE0_LICENCE,
     ),
     _series("bd-rnn-lite0-series", "recurrent network on EfficientNet-Lite0", "crnn_lite0", _LITE0_LICENCE),
+    DamageSpec(
+        name="bd-terrain",
+        title="Building damage, Siamese U-Net with terrain",
+        summary="Compares satellite images before and after a disaster, with elevation, heights above ground and land "
+        "cover where they are known, and grades the damage to each building.",
+        architecture="siamunet_terrain",
+        inputs=("pre", "post"),
+        rasters=TERRAIN,
+        classes=DAMAGE_CLASSES,
+        licence=XBD_LICENCE,
+        intended_use=PAIR_USE,
+        limitations=_PAIR_LIMITATIONS + " Terrain was learnt from drawn scenes alone, whose rasters are better than "
+        "real ones.",
+    ),
     DamageSpec(
         name="bd-dahitra-levir",
         title="Changed buildings, DAHiTra",

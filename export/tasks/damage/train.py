@@ -15,6 +15,7 @@ from export.evaluation.engine import Bench, of_checkpoint
 from export.graphs.framing import Framing
 from export.networks import architecture_of, build_network
 from export.networks.colours import normalise
+from export.networks.siamunet_terrain import terrain_channels
 from export.tasks.damage.data import training_and_validation, words_of
 from export.tasks.damage.evaluate import predictor
 from export.tasks.damage.losses import total_loss
@@ -41,6 +42,9 @@ class PairRun(Run[PairRecipe, Batch]):
         inputs = network_inputs(images, self.recipe.network, self.recipe.framing, self.device)
         colours = architecture_of(self.recipe.network).colours
         inputs[1:1] = [normalise(image, self.device, colours) for image in batch.between]
+        if batch.rasters:
+            elevation, surface, landcover = self.tensors(*batch.rasters)
+            inputs.append(terrain_channels(elevation, surface, landcover))
         labels, importance = self.tensors(batch.labels, batch.importance)
         self.network.train()
         with self.arithmetic():
@@ -71,8 +75,9 @@ def train(recipe: PairRecipe, data: Path | None, out: Path, options: RunOptions,
     """
     training, scenes, validation = training_and_validation(data, recipe.scenes)
     photographs = [load_tile(pair, recipe.reduction) for pair in training]
-    drawn = [load_tile(pair, recipe.reduction) for pair in scenes]
-    sampler = Sampler(photographs, drawn, recipe.draw, options.seed, [pair.event for pair in training])
+    rasters = architecture_of(recipe.network).rasters
+    drawn = [load_tile(pair, recipe.reduction, pair.read_terrain() if rasters else None) for pair in scenes]
+    sampler = Sampler(photographs, drawn, recipe.draw, options.seed, [pair.event for pair in training], rasters)
     run = PairRun(recipe, options)
     if recipe.pretrained:
         run.start_from_imagenet(options.encoder)

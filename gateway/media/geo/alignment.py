@@ -118,7 +118,7 @@ def aligned(post: GeoTiff, grid: GeoGrid, shift: tuple[float, float] = (0.0, 0.0
 def warped(post: GeoTiff, source: GeoGrid, grid: GeoGrid, shift: tuple[float, float]) -> Raster:
     """Return `post`, which lies on `source`, on another grid by GDAL's own warping; see `aligned`."""
     with reading_raster(_APART, GeometryUnsuitable), ExitStack() as closing:
-        frame = _Frame(source, grid, shift)
+        frame = Frame(source, grid, shift)
         nearest = post.samples.bands.colours == "palette"
         pool = DatasetPool(lambda stack: frame.warped(_plain(post.dataset(stack), stack), stack, nearest=nearest))
         closing.callback(pool.close)
@@ -157,10 +157,17 @@ def overlap(pre: GeoGrid, post: GeoGrid) -> Polygon:
     return common if isinstance(common, Polygon) else Polygon()
 
 
-class _Frame:
-    """What rasters are warped from and to."""
+class Frame:
+    """What rasters are warped from and to.
 
-    def __init__(self, source: GeoGrid, target: GeoGrid, shift: tuple[float, float]) -> None:
+    Args:
+        source: where the raster lies.
+        target: the grid that it is warped to.
+        shift: (dx, dy), as of `aligned`.
+    """
+
+    def __init__(self, source: GeoGrid, target: GeoGrid, shift: tuple[float, float] = (0.0, 0.0)) -> None:
+        """Decide where degrees are counted from."""
         crs, affine = source.crs, target.affine @ Affine.translation(*shift)
         if crs.is_geographic:
             here, there = _longitude(target), _longitude(source)
@@ -177,13 +184,28 @@ class _Frame:
             "height": target.height,
         }
 
-    def warped(self, source: DatasetReader, stack: ExitStack, *, nearest: bool) -> Any:
-        """Return a dataset that warps `source`, with an alpha band behind its own that says where it has something."""
+    def warped(
+        self,
+        source: DatasetReader,
+        stack: ExitStack,
+        *,
+        nearest: bool,
+        nodata: float | None = None,
+        dtype: str | None = None,
+        **more: Any,
+    ) -> Any:
+        """Return a dataset that warps `source`, with an alpha band behind its own that says where it has something.
+
+        Samples that are `nodata` are none; it computes in `dtype`, or in that of the samples, with `more` options of
+        GDAL's.
+        """
         from rasterio.enums import Resampling
         from rasterio.vrt import WarpedVRT
 
         resampling = Resampling.nearest if nearest else Resampling.bilinear
-        dataset = WarpedVRT(source, resampling=resampling, add_alpha=True, **self._place)
+        dataset = WarpedVRT(
+            source, resampling=resampling, add_alpha=True, src_nodata=nodata, dtype=dtype, **self._place, **more
+        )
         stack.callback(dataset.close)
         return dataset
 

@@ -129,7 +129,7 @@ def open_geotiff(data: bytes | memoryview | SparseFile, limits: ImageLimits, rea
     else:
         header = read_tiff(memoryview(data), limits)
     with reading_raster(DAMAGED), ExitStack() as closing:
-        windows, whole, fetch = _openers(data, header, closing)
+        windows, whole, fetch = openers(data, header, closing)
         pool = DatasetPool(windows)
         closing.callback(pool.close)
         with pool.lend() as dataset:
@@ -157,12 +157,13 @@ def open_geotiff(data: bytes | memoryview | SparseFile, limits: ImageLimits, rea
         return GeoTiff(whole, fetch, pool, info, samples, collar, closing.pop_all())
 
 
-_Opener = Callable[[ExitStack], Any]
+Opener = Callable[[ExitStack], Any]
+"""Returns another dataset of a file, which the stack closes."""
 
 
-def _openers(
+def openers(
     data: bytes | memoryview | SparseFile, header: TiffInfo, closing: ExitStack
-) -> tuple[_Opener, _Opener, Callable[[tuple[slice, slice]], None]]:
+) -> tuple[Opener, Opener, Callable[[tuple[slice, slice]], None]]:
     """Return what opens a file for reading by windows, what for whatever GDAL likes, and what fetches a window."""
     if isinstance(data, SparseFile):
         path, blocks = data.path, SparseBlocks(data, header.layers)

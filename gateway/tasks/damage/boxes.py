@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gateway.engines.base import Model
 from gateway.inference.run import Run, in_order
-from gateway.inference.segmenter import Pixels, Segmenter
+from gateway.inference.segmenter import Images, Pixels, Segmenter
 from gateway.tasks.damage.spec import BOX_TASK
 from gateway.vision.labels import confidence, decide
 from gateway.vision.tiling import gather
@@ -55,7 +55,7 @@ class BoxSegmenter(Segmenter):
         """The score from which on a box counts."""
         return self.model.card.threshold or 0.0
 
-    async def find(self, images: Mapping[str, Pixels], least: float | None = None) -> Found:
+    async def find(self, images: Images, least: float | None = None) -> Found:
         """Return the buildings of images of one size, each once whatever tiles it lies in.
 
         Args:
@@ -82,18 +82,18 @@ class BoxSegmenter(Segmenter):
         await in_order((partial(infer, row) for row in range(len(grid.rows))), keep)
         return await self.aside(_joined, found, grid.height, grid.width)
 
-    async def label_map(self, images: Mapping[str, Pixels]) -> Pixels:
+    async def label_map(self, images: Images) -> Pixels:
         """Return the label map of images; see `Segmenter.label_map`."""
         labels, _ = await self.label_map_and_confidence(images)
         return labels
 
-    async def label_map_and_confidence(self, images: Mapping[str, Pixels]) -> tuple[Pixels, Pixels]:
+    async def label_map_and_confidence(self, images: Images) -> tuple[Pixels, Pixels]:
         """Return the label map and how sure the model is; see `Segmenter.label_map_and_confidence`."""
         painted = await self.probabilities(images)
         labels = await self.aside(decide, painted, self.least)
         return labels, await self.aside(confidence, painted, labels)
 
-    async def probabilities(self, images: Mapping[str, Pixels]) -> Pixels:
+    async def probabilities(self, images: Images) -> Pixels:
         """Return the probabilities of every class; see `Segmenter.probabilities`."""
         return await self.aside(paint, await self.find(images), *next(iter(images.values())).shape[:2])
 

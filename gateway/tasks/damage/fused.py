@@ -6,7 +6,7 @@ To everything around it the two are one model of damage, whose card is put toget
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gateway.engines.base import Model
 from gateway.inference.run import Run, in_order
-from gateway.inference.segmenter import Pixels, Segmenter
+from gateway.inference.segmenter import Images, Pixels, Segmenter
 from gateway.repository.card import ClassSpec, CropSpec, TensorSpec
 from gateway.tasks.damage.boxes import mapper_of
 from gateway.vision.buildings import Buildings, cut_crops, find_buildings
@@ -81,13 +81,13 @@ class FusedSegmenter(Segmenter):
             run.engine, run.workers, run.telemetry, run.timeline, model=model, finder=finder, grader=grader
         )
 
-    async def label_map(self, images: Mapping[str, Pixels]) -> Pixels:
+    async def label_map(self, images: Images) -> Pixels:
         """Return the label map of a pair; see `Segmenter.label_map`. What is too small to be graded is background."""
         mask = await self.finder.label_map(images)
         buildings, scores = await self._graded(mask, images[_POST])
         return await self.aside(buildings.graded, scores)
 
-    async def label_map_and_confidence(self, images: Mapping[str, Pixels]) -> tuple[Pixels, Pixels]:
+    async def label_map_and_confidence(self, images: Images) -> tuple[Pixels, Pixels]:
         """Return the label map and how sure both models are of it; see `Buildings.merged`."""
         mask, sureness = await self.finder.label_map_and_confidence(images)
         buildings, scores = await self._graded(mask, images[_POST])

@@ -22,7 +22,7 @@ from gateway.stores.ranges import Allowance, StoredFile
 from gateway.stores.references import is_reference, open_references, read_references
 from gateway.tasks.damage.pipeline import check_pair
 from gateway.tasks.damage.series import images_of, tiles_of
-from gateway.tasks.damage.spec import DISTRICTS, FOOTPRINTS
+from gateway.tasks.damage.spec import DISTRICTS, FOOTPRINTS, RASTERS
 
 PARTS = ("pre", "post")
 
@@ -88,7 +88,7 @@ class Pair:
 
 
 def check_formats(parts: Parts) -> None:
-    """Check that both images are of a kind that is read, as their first bytes have it.
+    """Check that both images, and rasters beside them, are of a kind that is read, as their first bytes have it.
 
     Raises:
         UnsupportedMedia: one is not, pointing at the part.
@@ -98,18 +98,32 @@ def check_formats(parts: Parts) -> None:
             # Of nothing at all something else is to be said.
             if len(parts[name]) and not (is_picture(parts[name]) or is_tiff(parts[name]) or is_reference(parts[name])):
                 raise UnsupportedMedia("Satellite images are read as GeoTIFF, PNG or JPEG; this is none of them.")
+    for name in rasters_in(parts):
+        with naming_part(name):
+            if not (is_tiff(parts[name]) or is_reference(parts[name])):
+                raise UnsupportedMedia("Heights and land cover are read as GeoTIFF; this is none.")
+
+
+def rasters_in(parts: Parts) -> list[str]:
+    """Return the names of the rasters among the parts of a body."""
+    return [name for name in RASTERS if name in parts]
 
 
 def is_scene(parts: Parts) -> bool:
-    """Return whether a body of parts that `check_formats` accepts has one that is TIFF, or tiles, or polygons."""
+    """Return whether a body of parts that `check_formats` accepts has one that is TIFF, or tiles, polygons, rasters."""
     images = images_of(parts)
-    if DISTRICTS in parts or FOOTPRINTS in parts or any(len(tiles_of(parts, name)) > 1 for name in images):
+    if (
+        rasters_in(parts)
+        or DISTRICTS in parts
+        or FOOTPRINTS in parts
+        or any(len(tiles_of(parts, name)) > 1 for name in images)
+    ):
         return True
     return any(len(parts[name]) and not is_picture(parts[name]) for name in images)
 
 
 async def open_referred(job: Job[Parts], caller: Caller) -> tuple[Job[Parts], Referred]:
-    """Return the files that parts name in the place of an image; and the job, in threads of its own where there are.
+    """Return the files that parts name in the place of their content; and the job, in threads of its own where some do.
 
     Raises:
         Forbidden: the caller's key does not open stores, which the scope ``jobs`` does.
@@ -117,7 +131,7 @@ async def open_referred(job: Job[Parts], caller: Caller) -> tuple[Job[Parts], Re
     """
     stores, found = job.services.stores, dict[str, Sequence[StoredFile]]()
     allowance = Allowance(job.services.settings.limits.body_bytes, job.reservation.grow)
-    for image in images_of(job.body):
+    for image in [*images_of(job.body), *rasters_in(job.body)]:
         for name in tiles_of(job.body, image):
             if not is_reference(job.body[name]):
                 continue
@@ -148,17 +162,17 @@ async def decode_pair(job: Job[Parts], model: Model) -> Pair:
     return Pair(first, last, tuple(between), tuple(notices))
 
 
-def said_of(name: str, notices: tuple[str, ...]) -> list[str]:
-    """Return notices of one image as those of a pair."""
-    return [f"{name} image: {notice}" for notice in notices]
+def said_of(name: str, notices: tuple[str, ...], kind: str = "image") -> list[str]:
+    """Return notices of one image, or something else, as those of a pair."""
+    return [f"{name} {kind}: {notice}" for notice in notices]
 
 
 def digest_of_pair(job: Job[Parts], referred: Referred = MappingProxyType({})) -> str:
-    """Return the SHA-256 over those of all images as they were sent, in the order of their dates.
+    """Return the SHA-256 over those of all images as they were sent, in the order of their dates, and then of rasters.
 
     What lies elsewhere is not read to the end: of it address, length and version count.
     """
-    names = [part for name in images_of(job.body) for part in tiles_of(job.body, name)]
+    names = [part for name in images_of(job.body) for part in tiles_of(job.body, name)] + rasters_in(job.body)
     sent = [content for name in names for content in _contents(job, referred, name)]
     parts = b"".join(hashlib.sha256(content).digest() for content in sent)
     return f"sha256:{hashlib.sha256(parts).hexdigest()}"

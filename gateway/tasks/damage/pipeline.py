@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +19,7 @@ from gateway.inference.run import Run
 from gateway.inference.segmenter import Segmenter
 from gateway.tasks.damage.boxes import mapper_of
 from gateway.tasks.damage.fused import FusedModel, FusedSegmenter, GradingModel, GradingSegmenter
+from gateway.tasks.damage.rasters import Rasters, filled
 from gateway.tasks.damage.series import inputs_of
 from gateway.vision.buildings import SMALLEST_BUILDING
 from gateway.vision.regions import Region, regions
@@ -25,6 +28,8 @@ Pixels = NDArray[np.uint8]
 Size = tuple[int, int]
 
 UInt8 = npt.NDArray[np.uint8]
+
+_NONE: Rasters = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,9 @@ def check_pair(model: Model, pre: Size, post: Size, name: str = "post") -> tuple
     return tuple(notice for notice in (resized, unread) if notice)
 
 
-async def map_damage(segmenter: Segmenter, pre: Pixels, post: Pixels, between: Sequence[Pixels] = ()) -> DamageMap:
+async def map_damage(
+    segmenter: Segmenter, pre: Pixels, post: Pixels, between: Sequence[Pixels] = (), rasters: Rasters = _NONE
+) -> DamageMap:
     """Return the damage map of a pair that `check_pair` accepts.
 
     Args:
@@ -86,8 +93,9 @@ async def map_damage(segmenter: Segmenter, pre: Pixels, post: Pixels, between: S
         pre: uint8 (H, W, 3), RGB, before the disaster; its grid is the answer's.
         post: uint8 (h, w, 3), RGB, after it, the last of a series.
         between: the images of the dates between, the oldest first, as many as the model reads.
+        rasters: what is known of the ground, of those that the model takes.
     """
-    images = await _images(segmenter, pre, post, between)
+    images = await _images(segmenter, pre, post, between, rasters)
     label_map = await segmenter.label_map(images)
     return DamageMap(segmenter.model, await segmenter.count(label_map), label_map, images["post"])
 
@@ -104,14 +112,17 @@ async def report_damage(
     return DamageReport(damage_map, tuple(buildings))
 
 
-async def _images(segmenter: Segmenter, pre: Pixels, post: Pixels, between: Sequence[Pixels]) -> dict[str, Pixels]:
-    """Return all images on the pre grid, by the names of the model's inputs."""
+async def _images(
+    segmenter: Segmenter, pre: Pixels, post: Pixels, between: Sequence[Pixels], rasters: Rasters = _NONE
+) -> dict[str, NDArray[Any]]:
+    """Return all images on the pre grid, and rasters, by the names of the model's inputs."""
     height, width = pre.shape[:2]
     last, *others = [
         image if image.shape == pre.shape else await segmenter.aside(to_pre_grid, image, (width, height))
         for image in (post, *between)
     ]
-    return inputs_of(segmenter.model, pre, last, others)
+    images = inputs_of(segmenter.model, pre, last, others)
+    return {**images, **filled(segmenter.model, rasters, (height, width))}
 
 
 class SizesDoNotPair(ValueError):

@@ -34,6 +34,7 @@ from gateway.tasks.damage.inputs import (
     open_referred,
 )
 from gateway.tasks.damage.pipeline import DamageMap, DamageReport, map_damage, report_damage, segmenter_of
+from gateway.tasks.damage.rasters import check_taken
 from gateway.tasks.damage.scene_inputs import open_parts
 from gateway.tasks.damage.scene_outputs import DIRECT, WHOLE, SceneForm
 from gateway.tasks.damage.scene_pairs import Align
@@ -173,6 +174,7 @@ async def damage(
     async def answer(job: Job[Parts]) -> Response:
         check_formats(job.body)
         model = settle_damage(chosen, known=FOOTPRINTS in job.body)
+        check_taken(model, job.body, (each.model for each in services.engine.statuses() if each.model))
         with pointing_as_sent(tell_apart(job.body, post_date or ())):
             check_series(model, job.body)
             if not plain or is_scene(job.body):

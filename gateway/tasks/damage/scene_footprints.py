@@ -7,7 +7,7 @@ images are read once, from top to bottom; the label map is painted afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -17,8 +17,10 @@ from gateway.inference.run import in_order
 from gateway.inference.segmenter import Segmenter
 from gateway.media.geo.cog import NOT_OBSERVED
 from gateway.media.geo.footprints import Footprints
+from gateway.media.geo.ground_rasters import GroundRaster
 from gateway.media.geo.rasters import Raster
 from gateway.tasks.damage.fused import GradingSegmenter, Scores, grade_buildings, grade_twice
+from gateway.tasks.damage.rasters import Ground, rasters_of
 from gateway.tasks.damage.scene_bands import LEAST_OBSERVED, Band, GradedFootprints, Sink, Tally
 from gateway.tasks.damage.scene_grading import read_crops
 from gateway.tasks.damage.scene_pipeline import SceneMap, TileRow, TileRows
@@ -45,6 +47,7 @@ async def grade_footprints(
     sinks: Sequence[Sink] = (),
     *,
     between: Sequence[Raster] = (),
+    rasters: Mapping[str, GroundRaster] | None = None,
     judged: bool = True,
     pictured: bool = False,
     twice: bool = False,
@@ -58,6 +61,7 @@ async def grade_footprints(
         footprints: on that grid too.
         sinks: what takes the label map, in which footprints are painted, smaller ones over larger ones.
         between: as of `map_scene`.
+        rasters: as of `map_scene`.
         judged: as of `map_scene`.
         twice: as of `map_scene`.
         pictured: whether sinks look at the post image, which is then read once more.
@@ -67,7 +71,8 @@ async def grade_footprints(
     alone = isinstance(segmenter, GradingSegmenter)
     card = segmenter.model.card
     grid = plan(info.height, info.width, _STRIP, 0) if alone else plan(info.height, info.width, card.tile, card.overlap)
-    reader = SceneReader(pre, post, grid, between, judged=judged)
+    ground = Ground(rasters_of(segmenter.model), rasters)
+    reader = SceneReader(pre, post, grid, between, ground=ground, judged=judged)
     measured = _Measured(footprints, 0 if alone else classes + twice)
     apart = None
     if isinstance(segmenter, GradingSegmenter):
@@ -93,6 +98,7 @@ async def grade_footprints(
         buildings=(),
         cut=0,
         graded=graded,
+        known=ground.known,
     )
 
 

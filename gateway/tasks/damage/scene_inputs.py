@@ -10,13 +10,21 @@ from typing import Any
 import numpy as np
 
 from gateway.engines.base import Model
-from gateway.errors import GeographyMissing, MaskgateError, PairMismatch, ParameterInvalid, PartProblem
+from gateway.errors import (
+    GeographyMissing,
+    MaskgateError,
+    PairMismatch,
+    ParameterInvalid,
+    PartProblem,
+    ReferenceInvalid,
+)
 from gateway.http.request_path import Job, Parts, decode_part, probe_parts
 from gateway.http.uploads import naming_part
 from gateway.inference.segmenter import Segmenter
 from gateway.media.geo.districts import DistrictLayer, DistrictLimits, read_districts
 from gateway.media.geo.footprints import FootprintLimits, Footprints, read_footprints
 from gateway.media.geo.geotiff import GeoTiff, is_tiff, open_geotiff
+from gateway.media.geo.ground_rasters import GroundFile, GroundRaster
 from gateway.media.geo.mosaics import Mosaic, cropped, fetch_under
 from gateway.media.geo.picture_rasters import Picture
 from gateway.media.geo.rasters import Raster, RasterInfo
@@ -24,11 +32,11 @@ from gateway.media.geo.reading import AS_DECLARED, Reading, parse_bands, parse_b
 from gateway.media.geo.sparse import SparseFile
 from gateway.media.pictures.images import ImageLimits, probe
 from gateway.settings import LimitSettings
-from gateway.tasks.damage.inputs import PARTS, Referred, SceneHints, digest_of_pair, said_of
+from gateway.tasks.damage.inputs import PARTS, Referred, SceneHints, digest_of_pair, rasters_in, said_of
 from gateway.tasks.damage.pipeline import check_pair, segmenter_of, to_pre_grid
 from gateway.tasks.damage.scene_pairs import Align, ScenePair, pair_pictures, pair_scenes
 from gateway.tasks.damage.series import between_of, tiles_of
-from gateway.tasks.damage.spec import DISTRICTS, FOOTPRINTS
+from gateway.tasks.damage.spec import DISTRICTS, FOOTPRINTS, LANDCOVER
 
 _PARSERS: Mapping[str, Callable[[str], Any]] = {"bands": parse_bands, "nodata": parse_nodata, "crs": parse_crs}
 # Per pixel of a picture: three bytes decoded, three on the grid of the other or moved, one of what is observed.
@@ -68,6 +76,7 @@ class Opened:
         footprints: GeoJSON as it was sent; None: none was.
         digest: of all images as they were sent.
         between: by name, as `post`, the images of the dates between, the oldest first.
+        rasters: by name, what is known of the ground.
     """
 
     pre: Raster | None
@@ -76,6 +85,7 @@ class Opened:
     footprints: memoryview | None
     digest: str
     between: Mapping[str, GeoTiff | Mosaic | None]
+    rasters: Mapping[str, GroundFile]
 
     @property
     def after(self) -> Mapping[str, GeoTiff | Mosaic | None]:
@@ -119,6 +129,8 @@ async def open_parts(job: Job[Parts], held: ExitStack, hints: SceneHints, referr
     readings = readings_of(hints)
     plain = not referred and not any(is_tiff(job.body[name]) for name in PARTS)
     sizes = ImageLimits(limits.scene_pixels, limits.scene_side, limits.image_side_minimum)
+    # Elevation may be known a few times over all of a scene.
+    rasters_of_size = ImageLimits(limits.scene_pixels, limits.scene_side, 1)
 
     def open_image(name: str) -> GeoTiff | Mosaic | None:
         # What is said of the image after the disaster is so of those of all dates.
@@ -173,6 +185,20 @@ async def open_parts(job: Job[Parts], held: ExitStack, hints: SceneHints, referr
                 raise GeographyMissing("A picture lies nowhere on Earth, and a part of it is asked for by that.")
             return cropped(image, box, sizes)
 
+    def open_raster(name: str) -> GroundFile:
+        data: memoryview | SparseFile
+        with naming_part(name):
+            if name in referred:
+                if len(referred[name]) > 1:
+                    raise ReferenceInvalid("A raster is one file; put tiles of it together first.")
+                data = SparseFile(referred[name][0])
+                held.callback(data.close)
+            else:
+                data = job.body.pop(name)
+            file = GroundFile(data, rasters_of_size, classes=name == LANDCOVER)
+        held.callback(file.close)
+        return file
+
     def open_all() -> Opened:
         digest, districts = digest_of_pair(job, referred), None
         if DISTRICTS in job.body:
@@ -180,7 +206,8 @@ async def open_parts(job: Job[Parts], held: ExitStack, hints: SceneHints, referr
                 most = DistrictLimits(limits.districts, limits.district_bytes)
                 districts = read_districts(job.body[DISTRICTS], most, hints.district_name)
         between = {name: open_image(name) for name in between_of(job.body)}
-        opened = Opened(open_pre(), open_image("post"), districts, job.body.get(FOOTPRINTS), digest, between)
+        pre, post, rasters = open_pre(), open_image("post"), {name: open_raster(name) for name in rasters_in(job.body)}
+        opened = Opened(pre, post, districts, job.body.get(FOOTPRINTS), digest, between, rasters)
         _check_geography(opened)
         if referred and opened.on_earth and opened.pre is not None and opened.pre.info.grid is not None:
             fetch_under(tiffs, opened.pre.info.grid)
@@ -228,7 +255,33 @@ async def take_pair(
             raise
         between.append(other.post)
         notices = (*notices, *said)
-    return replace(pair, between=tuple(between)), tuple(dict.fromkeys(notices))
+    rasters, said = await job.services.workers.run_to_end(job.timeline, "decode", _placed, opened, pair.pre.info)
+    return replace(pair, between=tuple(between), rasters=rasters), tuple(dict.fromkeys((*notices, *said)))
+
+
+def _placed(opened: Opened, pre: RasterInfo) -> tuple[dict[str, GroundRaster], tuple[str, ...]]:
+    """Return the rasters on the grid of the image before the disaster, and what the caller should know of them.
+
+    Raises:
+        GeographyMissing: one does not say where it lies, and the images do; or these lie nowhere, and it is not of
+            their size.
+        GeometryUnsuitable: there is no way from its coordinate reference system to that of the images.
+    """
+    placed: dict[str, GroundRaster] = {}
+    for name, file in opened.rasters.items():
+        with naming_part(name):
+            if pre.grid is not None and file.grid is not None:
+                placed[name] = file.on(pre.grid)
+            elif pre.grid is None and file.size == (pre.width, pre.height):
+                placed[name] = file.as_it_is()
+            elif pre.grid is None:
+                raise GeographyMissing(
+                    f"The images lie nowhere on Earth, so that {name} is taken pixel for pixel: it is to have "
+                    f"{pre.width}×{pre.height}, and has {file.size[0]}×{file.size[1]}."
+                )
+            else:
+                raise GeographyMissing(f"The images say where on Earth they lie, and {name} does not.")
+    return placed, tuple(said for name, raster in placed.items() for said in said_of(name, raster.notices, "raster"))
 
 
 async def _take(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from math import ceil, floor
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from gateway.inference.segmenter import Segmenter
 from gateway.media.geo.alignment import overlap
 from gateway.media.geo.georeference import GeoGrid
 from gateway.media.geo.geotiff import GeoTiff
+from gateway.media.geo.ground_rasters import GroundRaster
 from gateway.media.geo.mosaics import Mosaic, brought
 from gateway.media.geo.picture_rasters import Picture, shifted
 from gateway.media.geo.rasters import Raster
@@ -55,12 +56,16 @@ class Alignment:
 
 @dataclass(frozen=True)
 class ScenePair:
-    """Two images of one grid, and how they came to it; `between` has those of the dates between, the oldest first."""
+    """Two images of one grid, and how they came to it.
+
+    `between` has those of the dates between, the oldest first, `rasters` what is known of the ground, by name.
+    """
 
     pre: Raster
     post: Raster
     alignment: Alignment
     between: tuple[Raster, ...] = ()
+    rasters: Mapping[str, GroundRaster] = field(default_factory=dict)
 
 
 async def pair_scenes(

@@ -7,8 +7,8 @@ held whole. Where the ground is not seen in both images nothing is classified; t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -18,8 +18,10 @@ from gateway.engines.base import Model
 from gateway.inference.run import in_order
 from gateway.inference.segmenter import Segmenter
 from gateway.media.geo.cog import NOT_OBSERVED
+from gateway.media.geo.ground_rasters import GroundRaster
 from gateway.media.geo.rasters import Raster
 from gateway.tasks.damage.fused import FusedSegmenter
+from gateway.tasks.damage.rasters import Ground, Rasters, rasters_of
 from gateway.tasks.damage.scene_bands import Band, Buildings, GradedFootprints, Sink, Tally
 from gateway.tasks.damage.scene_grading import Grading
 from gateway.tasks.damage.scene_reader import SceneReader, Window
@@ -52,6 +54,7 @@ class SceneMap:
         graded: footprints that were given, in the place of `buildings`; None: none were.
         invented: float64 (n,), of each building, found or given, the share of its ground that a model made up which
             took clouds off, 0–1; None: none did.
+        known: raster that was given → of how many pixels it says something.
     """
 
     model: Model
@@ -63,6 +66,7 @@ class SceneMap:
     cut: int
     graded: GradedFootprints | None = None
     invented: npt.NDArray[np.float64] | None = None
+    known: Mapping[str, int] = field(default_factory=dict)
 
 
 async def map_scene(
@@ -72,6 +76,7 @@ async def map_scene(
     sinks: Sequence[Sink] = (),
     *,
     between: Sequence[Raster] = (),
+    rasters: Mapping[str, GroundRaster] | None = None,
     judged: bool = True,
     twice: bool = False,
 ) -> SceneMap:
@@ -87,6 +92,7 @@ async def map_scene(
         post: after it, on that grid.
         sinks: what takes the label map.
         between: of the dates between, on that grid, the oldest first, as many as the model reads.
+        rasters: what is known of the ground, on that grid, of those that the model takes.
         judged: whether ground counts as unseen where an image shows nothing; see `SceneReader`.
         twice: whether models are asked of everything once more as a mirror shows it; means count.
 
@@ -100,7 +106,8 @@ async def map_scene(
     card = finder.model.card
     grid = plan(info.height, info.width, card.tile, card.overlap)
     tally, buildings = Tally(len(segmenter.model.card.classes), info.grid), Buildings()
-    rows = TileRows(finder, grid, SceneReader(pre, post, grid, between, judged=judged), twice=twice)
+    ground = Ground(rasters_of(segmenter.model), rasters)
+    rows = TileRows(finder, grid, SceneReader(pre, post, grid, between, ground=ground, judged=judged), twice=twice)
     stitcher = Stitcher(grid, rows.values)
     finisher = _Finisher(stitcher, len(card.classes), card.threshold, (tally, buildings, *sinks))
     run = partial(segmenter.workers.run_to_end, segmenter.timeline, "finish")
@@ -128,6 +135,7 @@ async def map_scene(
         featureless=rows.reader.featureless,
         buildings=found,
         cut=buildings.stream.cut + (0 if grading is None else grading.cut),
+        known=ground.known,
     )
 
 
@@ -189,7 +197,8 @@ class TileRows:
         segmenter, grid = self._segmenter, self._grid
         columns = tuple(grid.columns[number] for number in numbers)
         part = replace(grid, height=len(window.seen), rows=(0,), columns=columns)
-        images = inputs_of(segmenter.model, window.pre, window.post, window.between)
+        images: Rasters = inputs_of(segmenter.model, window.pre, window.post, window.between)
+        images = {**images, **window.rasters}
         batch = {
             spec.name: await segmenter.aside(gather, images[spec.name], part, 0) for spec in segmenter.model.card.inputs
         }

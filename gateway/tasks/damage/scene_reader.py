@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from gateway.media.geo.rasters import Raster
+from gateway.tasks.damage.rasters import Ground, Rasters
 from gateway.vision.tiling import Grid
 from gateway.vision.unseen import edges, featureless
 
@@ -31,6 +32,7 @@ class Window:
         post: the same after it.
         seen: bool (rows, width), where both show the ground; see `SceneReader`.
         between: as `pre`, of the dates between, the oldest first.
+        rasters: by the names of the model's inputs, (rows, width), what is known of the ground.
     """
 
     top: int
@@ -38,6 +40,7 @@ class Window:
     post: UInt8
     seen: Mask
     between: tuple[UInt8, ...] = ()
+    rasters: Rasters = field(default_factory=dict)
 
     @property
     def stop(self) -> int:
@@ -48,7 +51,8 @@ class Window:
         """Return the rows from `top` to before `stop`, as views."""
         rows = slice(top - self.top, stop - self.top)
         between = tuple(image[rows] for image in self.between)
-        return Window(top, self.pre[rows], self.post[rows], self.seen[rows], between)
+        rasters = {name: raster[rows] for name, raster in self.rasters.items()}
+        return Window(top, self.pre[rows], self.post[rows], self.seen[rows], between, rasters)
 
 
 class SceneReader:
@@ -63,6 +67,7 @@ class SceneReader:
         grid: of the tiles.
         between: of the dates between, on the same grid, the oldest first. Where one of them shows nothing it has the
             pixels of `pre`: nothing was seen to change.
+        ground: what is known of it, read along with the images.
         judged: whether images are asked where they are featureless. Pairs of plain pictures are not: `map_damage` takes
             them as they are, and the answer may not depend on the form that is asked for.
 
@@ -71,9 +76,17 @@ class SceneReader:
     """
 
     def __init__(
-        self, pre: Raster, post: Raster, grid: Grid, between: Sequence[Raster] = (), *, judged: bool = True
+        self,
+        pre: Raster,
+        post: Raster,
+        grid: Grid,
+        between: Sequence[Raster] = (),
+        *,
+        ground: Ground | None = None,
+        judged: bool = True,
     ) -> None:
         """Read nothing yet."""
+        self._ground = ground or Ground(())
         self._pre, self._post, self._between, self._grid = pre, post, between, grid
         bounds = edges(grid.height)
         self._strips = deque(pairwise([*bounds[:-1:_SQUARES], bounds[-1]]))
@@ -105,15 +118,17 @@ class SceneReader:
             np.where(shown[..., None], image, pre)
             for image, shown in (raster.read(rows, columns) for raster in self._between)
         )
+        rasters = self._ground.read(rows, columns)
         if not self._judged:
-            return Window(top, pre, post, observed, between)
+            return Window(top, pre, post, observed, between, rasters)
         blank = featureless(pre, observed) | featureless(post, observed)
         self.featureless += int(np.count_nonzero(blank))
-        return Window(top, pre, post, observed & ~blank, between)
+        return Window(top, pre, post, observed & ~blank, between, rasters)
 
 
 def _joined(parts: list[Window]) -> Window:
     """Return windows that follow each other as one. A copy, so that strips are let go while rows are still at work."""
     pre, post, seen = ([getattr(part, name) for part in parts] for name in ("pre", "post", "seen"))
     between = tuple(np.concatenate(images) for images in zip(*(part.between for part in parts), strict=True))
-    return Window(parts[0].top, np.concatenate(pre), np.concatenate(post), np.concatenate(seen), between)
+    rasters = {name: np.concatenate([part.rasters[name] for part in parts]) for name in parts[0].rasters}
+    return Window(parts[0].top, np.concatenate(pre), np.concatenate(post), np.concatenate(seen), between, rasters)

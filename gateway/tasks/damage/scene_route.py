@@ -29,6 +29,7 @@ from gateway.media.geo.georeference import GeoGrid, lon_lat_crs
 from gateway.media.geo.reading import parse_crs
 from gateway.tasks.damage.inputs import SceneWishes
 from gateway.tasks.damage.pipeline import segmenter_of
+from gateway.tasks.damage.rasters import rasters_of
 from gateway.tasks.damage.scene_bands import LEAST_OBSERVED, GradedFootprints, Observation, Sink
 from gateway.tasks.damage.scene_clearing import Clearing, take_off_clouds
 from gateway.tasks.damage.scene_footprints import grade_footprints
@@ -52,6 +53,7 @@ from gateway.tasks.damage.scene_pipeline import SceneMap, map_scene
 from gateway.tasks.damage.scene_schema import (
     AlignmentAnswer,
     DecloudedAnswer,
+    RasterAnswer,
     SceneAnswer,
     building_values,
     district_answers,
@@ -71,6 +73,8 @@ if TYPE_CHECKING:
 _BYTES_PER_ROW_PIXEL, _ROWS_READ_AHEAD = 64, 512
 # Of each date between: three rows of tiles on their way, and what they are joined from.
 _BYTES_PER_DATE_PIXEL = 15
+# Of each raster that the model takes: the same of heights, and what is decoded of them.
+_BYTES_PER_RASTER_PIXEL = 24
 # Per pixel of a picture of the scene's size: its label map, what PNG makes of it, and under an overlay the image.
 _BYTES_PER_PICTURE_PIXEL = 6
 _SOURCE = "source"
@@ -125,6 +129,7 @@ async def answer_scene(
             pair.post,
             sinks,
             between=pair.between,
+            rasters=pair.rasters,
             judged=not opened.plain,
             twice=wishes.twice,
         )
@@ -137,6 +142,7 @@ async def answer_scene(
             known,
             sinks,
             between=pair.between,
+            rasters=pair.rasters,
             judged=not opened.plain,
             pictured=quicklook is not None,
             twice=wishes.twice,
@@ -208,6 +214,7 @@ def _reserve(job: Job[Parts], pair: ScenePair, model: Model, forms: tuple[SceneF
     """Hold the bytes that mapping takes; it follows the width of the scene, and its area only in whole pictures."""
     info = pair.pre.info
     per_pixel = _BYTES_PER_ROW_PIXEL + _BYTES_PER_DATE_PIXEL * len(pair.between)
+    per_pixel += _BYTES_PER_RASTER_PIXEL * len(rasters_of(model))
     job.reservation.grow(info.width * (model.card.tile + _ROWS_READ_AHEAD) * per_pixel)
     if any(form in WHOLE for form in forms):
         job.reservation.grow(info.width * info.height * _BYTES_PER_PICTURE_PIXEL)
@@ -252,6 +259,7 @@ def _said_of_map(found: SceneMap, pixels: int, forms: Sequence[SceneForm]) -> tu
             f"{found.featureless / pixels:.1%} of the scene not classified: one of the images is blank there, or as "
             "bright and even as clouds are"
         )
+    said += [f"{name} says something of {known / pixels:.1%} of the scene" for name, known in found.known.items()]
     if found.cut:
         said.append(f"{found.cut} regions cut, being taller than any building")
     if found.graded is not None:
@@ -321,6 +329,7 @@ def _answer(
         observed_share=round(sum(found.counts) / pixels, 6),
         featureless_share=round(found.featureless / pixels, 6),
         classes=scene_classes(classes, found, wishes.uncertain_below),
+        rasters={name: RasterAnswer(known_share=round(known / pixels, 6)) for name, known in found.known.items()},
         uncertain_below=wishes.uncertain_below,
         seen_twice=wishes.twice,
         declouded=None if clearing is None else DecloudedAnswer.of(clearing),

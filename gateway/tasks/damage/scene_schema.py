@@ -173,6 +173,14 @@ class DistrictAnswer(BaseModel):
     classes: list[DistrictClass]
 
 
+class RasterAnswer(BaseModel):
+    """What was known of the ground beside the images."""
+
+    known_share: float = Field(
+        description="Of the pre image's pixels: those of which the raster says something, 0 to 1", examples=[0.98]
+    )
+
+
 class Geography(BaseModel):
     """Where the label map's grid lies."""
 
@@ -199,6 +207,9 @@ class SceneAnswer(BaseModel):
         description="Of the pre image's pixels: not classified because an image is blank there, or as bright and even "
         "as clouds are",
         examples=[0.0],
+    )
+    rasters: dict[str, RasterAnswer] = Field(
+        description="`elevation`, `surface` and `landcover`, those of them that were sent"
     )
     uncertain_below: float = Field(description="Confidence below which a building is uncertain", examples=[0.5])
     seen_twice: bool = Field(description="Whether models looked at everything in a mirror too (`tta`)")

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from gateway.registry import NamedModel, Part, TaskSpec, Texts
 from gateway.repository.card import Card
-from gateway.repository.contracts import check_inputs, check_keys, check_labels, check_outputs, check_tiles
+from gateway.repository.contracts import (
+    check_inputs,
+    check_keys,
+    check_labels,
+    check_outputs,
+    check_rasters,
+    check_tiles,
+)
 
 CROP_TASK = "damage-crop"
 """What the cards of models say that grade one building."""
@@ -14,11 +21,22 @@ BOX_TASK = "damage-boxes"
 
 DISTRICTS, FOOTPRINTS = "districts", "footprints"
 
+LANDCOVER = "landcover"
+
+RASTERS = ("elevation", "surface", LANDCOVER)
+"""What is known of the ground beside the images: heights, and classes of cover."""
+
 _IMAGES = ("image/tiff", "image/png", "image/jpeg")
+
+_WHAT = (
+    "metres above sea level of the bare ground",
+    "metres above the ground of what stands there, as LiDAR measures it, before the disaster or after it",
+    "classes of what covers the ground, as the GeoTIFF of `POST /v1/land` has them",
+)
 
 
 def check(card: Card) -> None:
-    """Check a model of damage: tiles of the pre image, or of both.
+    """Check a model of damage: tiles of the pre image, or of both, and perhaps rasters beside them.
 
     Raises:
         ValueError: it is none.
@@ -26,6 +44,7 @@ def check(card: Card) -> None:
     check_keys(card)
     check_labels(card)
     check_tiles(card)
+    check_rasters(card, RASTERS)
 
 
 def check_crop(card: Card) -> None:
@@ -94,6 +113,18 @@ TASK = TaskSpec(
             "corner.",
             required=False,
             media_types=("application/geo+json",),
+        ),
+        *(
+            Part(
+                name,
+                f"GeoTIFF of one band: {what}. Warped to the pre grid, and may know a part of the scene alone. "
+                "For models whose card has it among its `rasters`. Of images that lie nowhere on Earth it has their "
+                "size.",
+                required=False,
+                media_types=("image/tiff",),
+                by_reference=True,
+            )
+            for name, what in zip(RASTERS, _WHAT, strict=True)
         ),
     ),
     formats=(

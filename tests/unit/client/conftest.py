@@ -121,6 +121,7 @@ SCENE: dict[str, Any] = {
     "alignment": {"asked": "auto", "overlap": 0.5, "shift": [1.2, -0.7], "confidence": 0.67, "corrected": True},
     "observed_share": 0.5,
     "featureless_share": 0.1,
+    "rasters": {"surface": {"known_share": 0.75}},
     "classes": [
         entry | {"area_m2": 2.5, "buildings": entry["value"] // 4, "uncertain": 0} for entry in REPORT["classes"]
     ],

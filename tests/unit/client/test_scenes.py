@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from maskgate_client.scenes import SMALLEST, draw_cover, draw_scene
+from maskgate_client.scenes import SMALLEST, draw_cover, draw_scene, draw_terrain
 from maskgate_client.scenes.paint import draw_ground, draw_look, paint
 from maskgate_client.scenes.plan import draw_plan
-from maskgate_client.scenes.storm import calm, footprints
+from maskgate_client.scenes.storm import calm, draw_storm, footprints
+from maskgate_client.scenes.terrain import charted
 from PIL import Image, ImageFilter
 
 
@@ -95,3 +96,42 @@ def test_the_cover_is_that_of_the_ground_as_it_is_drawn() -> None:
     assert np.median(tree.sum(axis=1)) < np.median(road.sum(axis=1)), "crowns are dark"
     with pytest.raises(ValueError, match="at least 64"):
         draw_cover(1, SMALLEST - 1)
+
+
+def test_terrain_agrees_with_what_is_drawn() -> None:
+    scenes = [(draw_scene(seed, 512), draw_terrain(seed, 512)) for seed in range(1, 13)]
+    for seed, (scene, terrain) in enumerate(scenes, 1):
+        assert [(raster.dtype, raster.shape) for raster in terrain] == [
+            (np.dtype(name), (512, 512)) for name in ("float32", "float32", "float32", "uint8")
+        ]
+        houses = (scene.labels > 0) & (scene.labels < 4)
+        assert terrain.surface_before[scene.labels > 0].mean() > 2
+        np.testing.assert_allclose(
+            terrain.surface_after[houses].mean(), terrain.surface_before[houses].mean(), atol=0.1
+        )
+        # Coarse as it is, it shows what is there.
+        assert (terrain.landcover == draw_cover(seed, 512)).mean() > 0.9
+    levelled = [(scene.labels == 4, terrain) for scene, terrain in scenes if (scene.labels == 4).sum() > 300]
+    assert levelled
+    for mask, terrain in levelled:
+        assert terrain.surface_after[mask].mean() < 0.4 * terrain.surface_before[mask].mean()
+    wet = [terrain for _, terrain in scenes if (terrain.landcover == 4).mean() > 0.02]
+    assert wet
+    for terrain in wet:
+        assert terrain.elevation[terrain.landcover == 4].mean() < np.percentile(terrain.elevation, 20)
+
+
+def test_floods_stand_where_the_ground_is_low() -> None:
+    floods = 0
+    for seed in range(40):
+        plan = draw_plan(np.random.default_rng((seed, 0)), 260)
+        storm = draw_storm(np.random.default_rng((seed, 2)), plan)
+        flooded = storm.stain > 0.5
+        if storm.kind != "flood" or not flooded.any() or plan.water.any():
+            continue
+        floods += 1
+        with_it, without = (charted(np.random.default_rng(seed), plan, each).elevation for each in (storm, calm(plan)))
+        lower = without - with_it
+        assert lower[flooded].mean() > 3
+        assert lower[flooded].mean() > lower[storm.stain == 0].mean() + 1
+    assert floods > 1

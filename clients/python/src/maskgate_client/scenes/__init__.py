@@ -2,24 +2,28 @@
 
 They serve where no photograph may travel: as examples to try the service with, as inputs of tests, and as extra
 training data. `plan` lays a town out in `shapes`, `paint` draws it under a given light, `storm` decides and
-draws the damage, and `texture` holds the noise they share.
+draws the damage, `terrain` has what is known of the ground beside pictures, and `texture` holds the noise they share.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from maskgate_client.scenes.paint import cover, draw_ground, draw_look, paint
 from maskgate_client.scenes.plan import draw_plan
 from maskgate_client.scenes.storm import calm, draw_storm, footprints
-from maskgate_client.scenes.texture import Pixels
+from maskgate_client.scenes.terrain import Terrain, charted
+from maskgate_client.scenes.texture import Field, Pixels
 
-__all__ = ["SMALLEST", "Scene", "draw_cover", "draw_scene"]
+__all__ = ["SMALLEST", "Scene", "Terrain", "draw_cover", "draw_scene", "draw_terrain"]
 
 SMALLEST = 64
 """The smallest side a scene can have, in pixels."""
+
+R = TypeVar("R", Pixels, Field)
 
 _MARGIN = 2
 """How far the second picture may be off the first, in pixels, as co-registered satellite pairs are."""
@@ -76,11 +80,25 @@ def draw_cover(seed: int, size: int = 1024) -> Pixels:
     return _window(cover(plan), _MARGIN, _MARGIN, size)
 
 
+def draw_terrain(seed: int, size: int = 1024) -> Terrain:
+    """Return elevation, heights above ground and land cover of the scene with the number `seed`, on the grid of `pre`.
+
+    Raises:
+        ValueError: as `draw_scene`.
+    """
+    _check(size)
+    plans, after, charts = (np.random.default_rng((seed, stream)) for stream in (0, 2, 3))
+    plan = draw_plan(plans, size + 2 * _MARGIN)
+    *heights, landcover = charted(charts, plan, draw_storm(after, plan))
+    elevation, before, later = (_window(raster, _MARGIN, _MARGIN, size) for raster in heights)
+    return Terrain(elevation, before, later, _window(landcover, _MARGIN, _MARGIN, size))
+
+
 def _check(size: int) -> None:
     if size < SMALLEST:
         raise ValueError(f"a scene has at least {SMALLEST} pixels a side")
 
 
-def _window(pixels: Pixels, x: int, y: int, size: int) -> Pixels:
+def _window(pixels: R, x: int, y: int, size: int) -> R:
     """Return a copy of the `size` × `size` pixels from (x, y)."""
     return pixels[y : y + size, x : x + size].copy()

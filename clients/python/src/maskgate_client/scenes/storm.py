@@ -32,12 +32,14 @@ class Storm:
     Attributes:
         kind: what came over the town.
         damage: one class (1–4) per building of the plan.
+        severity: float32 (size, size), how hard it came: below 0.4 hardly anything is harmed, from 1 on most is.
         stain: float32 (size, size) in [0, 1], how far mud, floodwater or soot covers the ground.
         felled: bool, one per tree of the plan.
     """
 
     kind: Kind
     damage: tuple[int, ...]
+    severity: Field
     stain: Field
     felled: NDArray[np.bool_]
 
@@ -49,8 +51,8 @@ class Storm:
 
 def calm(plan: Plan) -> Storm:
     """Return the storm that did nothing."""
-    stain = np.zeros((plan.size, plan.size), np.float32)
-    return Storm("wind", (UNHARMED,) * len(plan.buildings), stain, np.zeros(len(plan.trees), np.bool_))
+    nothing = np.zeros((plan.size, plan.size), np.float32)
+    return Storm("wind", (UNHARMED,) * len(plan.buildings), nothing, nothing, np.zeros(len(plan.trees), np.bool_))
 
 
 def draw_storm(rng: np.random.Generator, plan: Plan) -> Storm:
@@ -68,7 +70,7 @@ def draw_storm(rng: np.random.Generator, plan: Plan) -> Storm:
     else:
         stain = ((severity - 0.3) * 1.6).clip(0, 1) * np.float32(0.42 if kind == "wind" else 0.8)
         felled = _at(severity, plan.trees[:, 0], plan.trees[:, 1]) * rng.uniform(0.3, 0.9) > rng.random(len(plan.trees))
-    return Storm(kind, tuple(_damage(rng, kind, severity, b) for b in plan.buildings), stain, felled)
+    return Storm(kind, tuple(_damage(rng, kind, severity, b) for b in plan.buildings), severity, stain, felled)
 
 
 def _at(field: Field, x: NDArray[np.float32], y: NDArray[np.float32]) -> Field:

@@ -103,6 +103,36 @@ def test_a_series_has_its_dates(ask: Any, gateway: Any, method: str) -> None:
     assert request.read().count(b'name="post"; filename="post"') == 2
 
 
+@pytest.mark.parametrize("method", ["damage", "damage_report", "damage_overlay", "damage_scene", "damage_file"])
+def test_what_is_known_of_the_ground_is_sent_too(ask: Any, gateway: Any, method: str, tmp_path: Path) -> None:
+    (tmp_path / "dem.tif").write_bytes(TIFF + b"dem")
+    form = ["geotiff"] if method == "damage_file" else []
+    answer = ask(method, TIFF, TIFF, *form, elevation=tmp_path / "dem.tif", landcover=TIFF + b"cover")
+    body = gateway.requests[-1].read()
+    for name, content in (("elevation", b"dem"), ("landcover", b"cover")):
+        head, _, rest = body.partition(f'name="{name}"; filename="{name}"'.encode())
+        assert head
+        assert rest.partition(b"\r\n\r\n")[2].startswith(TIFF + content)
+    assert b'name="surface"' not in body
+    assert body.count(b"image/tiff") == 4
+    if method == "damage_scene":
+        assert answer.rasters == {"surface": 0.75}
+
+
+def test_the_command_sends_rasters_of_two_images_alone(
+    gateway: Any, pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dem = tmp_path / "dem.tif"
+    dem.write_bytes(TIFF + b"dem")
+    out = tmp_path / "out"
+    asked = ["damage", *pair, "--elevation", str(dem), "--surface", str(dem), "--out", str(out)]
+    assert main(asked, transport=gateway.transport) == 0
+    body = gateway.requests[-1].read()
+    assert [body.count(f'; name="{name}"'.encode()) for name in ("elevation", "surface", "landcover")] == [1, 1, 0]
+    assert main(["damage", str(tmp_path), "--elevation", str(dem)], transport=gateway.transport) == 2
+    assert "not of a folder" in capsys.readouterr().err
+
+
 def test_progress_is_told(ask: Any) -> None:
     told: list[Progress] = []
     ask("damage_scene", TIFF, TIFF, progress=told.append)

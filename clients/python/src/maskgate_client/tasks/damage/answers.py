@@ -232,6 +232,7 @@ class SceneReport:
         districts: counts per district; None where none were sent.
         buildings: those found, in reading order; none where footprints were sent.
         footprints: buildings whose footprints were sent, in their order; None where none were.
+        rasters: of what is known of the ground, name → share of the pixels of which it says something, from 0 to 1.
         notices: what the gateway did to the input, and what to beware of.
         provenance: weights, engine and input.
         pictures: PNG files by name, those that were asked for.
@@ -252,6 +253,7 @@ class SceneReport:
     districts: tuple[District, ...] | None
     buildings: tuple[SceneBuilding, ...]
     footprints: tuple[Footprint, ...] | None
+    rasters: Mapping[str, float]
     notices: tuple[str, ...]
     provenance: Provenance
     pictures: Mapping[str, bytes]

@@ -21,6 +21,13 @@ from maskgate_client.tasks.damage.pairs import (
     names_file,
 )
 
+_RASTERS = {
+    "elevation": "metres above sea level of the ground",
+    "surface": "metres above the ground of what stands there",
+    "landcover": "classes of what covers the ground",
+}
+"""What may be known of the ground → in words."""
+
 
 def add(commands: Any, parents: Parents) -> None:
     """Add the command."""
@@ -79,6 +86,10 @@ def add(commands: Any, parents: Parents) -> None:
         metavar="GEOJSON",
         help="polygons of buildings, which are graded in the place of those that a model finds",
     )
+    for name, what in _RASTERS.items():
+        damage.add_argument(
+            f"--{name}", type=Path, metavar="TIF", help=f"of two images: {what}, for models that take it"
+        )
     damage.add_argument(
         "--output-crs",
         metavar="CRS",
@@ -118,6 +129,9 @@ def _run(client: Client, options: argparse.Namespace) -> int:
     tiles = {"pre": tuple(options.pre_tile), "post": tuple(options.post_tile)}
     if any(tiles.values()) and len(options.paths) != 2:
         raise MisuseError("tiles are of two images, not of a folder")
+    rasters = {name: path for name in _RASTERS if (path := getattr(options, name)) is not None}
+    if rasters and len(options.paths) != 2:
+        raise MisuseError("what is known of the ground is of two images, not of a folder")
     if not pairs:
         raise MisuseError(
             f"no pairs in {options.paths[0]}: images are found by names like flood_00000001_pre_disaster.png"
@@ -137,6 +151,7 @@ def _run(client: Client, options: argparse.Namespace) -> int:
         options.declouded,
         tiles,
         tuple(options.post_date),
+        rasters,
     )
     # One cheap question first: better one clear line than the same failure for every pair.
     client.ready()

@@ -131,6 +131,7 @@ class Sending:
         declouded: whether clouds are taken off first.
         tiles: of the ``pre`` and the ``post`` image of a single pair, more than the first.
         dates: of the post image and its further tiles, in their order; none: they are of one date.
+        rasters: of a single pair, ``elevation``, ``surface`` and ``landcover``, those that there are.
     """
 
     client: Client
@@ -147,6 +148,7 @@ class Sending:
     declouded: bool = False
     tiles: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     dates: tuple[str, ...] = ()
+    rasters: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def one_file(self) -> bool:
@@ -172,6 +174,7 @@ class Sending:
             version=self.version,
             declouded=self.declouded,
             include=("label_map", "overlay"),
+            **self.rasters,
         )
         contents = {
             self.out / f"{pair.name}_damage.png": report.pictures["label_map"],
@@ -203,6 +206,7 @@ class Sending:
             declouded=self.declouded,
             include=(form, "quicklook", *beside.values()),
             progress=progress,
+            **self.rasters,
         )
         target.parent.mkdir(parents=True, exist_ok=True)
         if packed:

@@ -67,15 +67,22 @@ def damage(
     post: SceneInput,
     *,
     post_dates: Dates = (),
+    elevation: ImageInput | None = None,
+    surface: ImageInput | None = None,
+    landcover: ImageInput | None = None,
     model: str | None = None,
     version: int | None = None,
 ) -> Call[DamageMap]:
     """Return the label map of a pair; without `model` the gateway's default answers.
 
     Where `post` is a list of images of several `post_dates`, a model of series maps the last date by all of them.
+    A model of terrain takes GeoTIFFs of one band beside them: `elevation` in metres, of `surface` metres above the
+    ground, and the classes of `landcover`. Each is brought to the grid of `pre`, and may know a part of it alone; of
+    images that lie nowhere on Earth it is of their size.
     """
     params = query(post_date=_days(post_dates), model=model, version=version)
-    return _damage(_PNG, _read_map, _pair(pre, post), params)
+    ground = _ground(elevation=elevation, surface=surface, landcover=landcover)
+    return _damage(_PNG, _read_map, _pair(pre, post) | ground, params)
 
 
 def damage_report(
@@ -83,6 +90,9 @@ def damage_report(
     post: SceneInput,
     *,
     post_dates: Dates = (),
+    elevation: ImageInput | None = None,
+    surface: ImageInput | None = None,
+    landcover: ImageInput | None = None,
     model: str | None = None,
     version: int | None = None,
     declouded: bool = False,
@@ -90,12 +100,13 @@ def damage_report(
 ) -> Call[DamageReport]:
     """Return the buildings of a pair and the share of each class, and the pictures to `include` at no extra run.
 
-    `post` and `post_dates` are as of `damage`, `declouded` as of `damage_scene`.
+    `post`, `post_dates` and what is known of the ground are as of `damage`, `declouded` as of `damage_scene`.
     """
     params = query(
         include=include, post_date=_days(post_dates), declouded=declouded or None, model=model, version=version
     )
-    return _damage(JSON, _read_report, _pair(pre, post), params)
+    ground = _ground(elevation=elevation, surface=surface, landcover=landcover)
+    return _damage(JSON, _read_report, _pair(pre, post) | ground, params)
 
 
 def damage_overlay(
@@ -103,12 +114,16 @@ def damage_overlay(
     post: SceneInput,
     *,
     post_dates: Dates = (),
+    elevation: ImageInput | None = None,
+    surface: ImageInput | None = None,
+    landcover: ImageInput | None = None,
     model: str | None = None,
     version: int | None = None,
 ) -> Call[bytes]:
     """Return a PNG file: the label map drawn over the post image, the last of a series; see `damage`."""
     params = query(overlay=True, post_date=_days(post_dates), model=model, version=version)
-    return _damage(_PNG, content, _pair(pre, post), params)
+    ground = _ground(elevation=elevation, surface=surface, landcover=landcover)
+    return _damage(_PNG, content, _pair(pre, post) | ground, params)
 
 
 def damage_scene(
@@ -118,6 +133,9 @@ def damage_scene(
     post_dates: Dates = (),
     districts: Polygons | None = None,
     footprints: Polygons | None = None,
+    elevation: ImageInput | None = None,
+    surface: ImageInput | None = None,
+    landcover: ImageInput | None = None,
     align: Align | None = None,
     output_crs: str | None = None,
     uncertain_below: float | None = None,
@@ -130,12 +148,13 @@ def damage_scene(
 ) -> Call[SceneReport]:
     """Return the buildings of a pair of GeoTIFFs, and the files to `include`.
 
-    Either image may be several tiles, and `post` with `post_dates` a series; see `damage`. Of other pictures it is
-    the same, without places. Of `districts` the buildings in each are counted. Where `footprints` are given no
-    buildings are looked for: each of these is graded. `output_crs`, ``source`` or a code of EPSG's, is what GeoPackage
-    and its like are in. Buildings of less confidence than `uncertain_below` are uncertain. With `tta` models are asked
-    once more about everything as a mirror shows it. With `declouded` clouds are taken off both images first; buildings
-    on ground that is invented in their place are uncertain. `progress` is told of the bytes sent and then of the tiles.
+    Either image may be several tiles, and `post` with `post_dates` a series; see `damage`, also of `elevation`,
+    `surface` and `landcover`. Of other pictures it is the same, without places. Of `districts` the buildings in each
+    are counted. Where `footprints` are given no buildings are looked for: each of these is graded. `output_crs`,
+    ``source`` or a code of EPSG's, is what GeoPackage and its like are in. Buildings of less confidence than
+    `uncertain_below` are uncertain. With `tta` models are asked once more about everything as a mirror shows it. With
+    `declouded` clouds are taken off both images first; buildings on ground that is invented in their place are
+    uncertain. `progress` is told of the bytes sent and then of the tiles.
     """
     # `align` is asked for by name, so that pictures too are answered as scenes are.
     params = query(
@@ -149,10 +168,11 @@ def damage_scene(
         model=model,
         version=version,
     )
+    ground = _ground(elevation=elevation, surface=surface, landcover=landcover)
     return _damage(
         JSON,
         _read_scene,
-        _pair(pre, post, districts=districts, footprints=footprints),
+        _pair(pre, post, districts=districts, footprints=footprints) | ground,
         params,
         progress,
         _SCENE_SECONDS,
@@ -167,6 +187,9 @@ def damage_file(
     post_dates: Dates = (),
     districts: Polygons | None = None,
     footprints: Polygons | None = None,
+    elevation: ImageInput | None = None,
+    surface: ImageInput | None = None,
+    landcover: ImageInput | None = None,
     align: Align | None = None,
     output_crs: str | None = None,
     uncertain_below: float | None = None,
@@ -187,10 +210,11 @@ def damage_file(
         model=model,
         version=version,
     )
+    ground = _ground(elevation=elevation, surface=surface, landcover=landcover)
     return _damage(
         _MEDIA_TYPES[form],
         content,
-        _pair(pre, post, districts=districts, footprints=footprints),
+        _pair(pre, post, districts=districts, footprints=footprints) | ground,
         params,
         progress,
         _SCENE_SECONDS,
@@ -211,6 +235,12 @@ def _damage(
 def _pair(pre: SceneInput, post: SceneInput, **layers: Polygons | None) -> dict[str, Part]:
     files = _tiles("pre", pre) | _tiles("post", post)
     return files | polygon_parts(layers)
+
+
+def _ground(**rasters: ImageInput | None) -> dict[str, Part]:
+    """Return the parts of what is known of the ground."""
+    given = (image_part(name, raster) for name, raster in rasters.items() if raster is not None)
+    return {name: part for parts in given for name, part in parts.items()}
 
 
 def _days(dates: Dates) -> list[str]:
@@ -270,6 +300,7 @@ def _read_scene(response: httpx.Response) -> SceneReport:
     alignment, declouded = document["alignment"], document.get("declouded")
     shift = alignment["shift"]
     return SceneReport(
+        rasters={name: raster["known_share"] for name, raster in document.get("rasters", {}).items()},
         **{key: document[key] for key in ("model", "width", "height", "observed_share", "featureless_share")},
         crs=geography and geography["crs"],
         footprint=geography and geography["footprint"],
