@@ -126,7 +126,7 @@ def main() -> None:
         models = [model for model in scan(options.models).models.values() if model.card.task == "ct"]
         models = [model for model in models if not options.names or model.name in options.names]
         (tile,) = {model.card.tile for model in models}
-        results = []
+        results: list[Result] = []
         for count in options.slices:
             volume = drawn_volume(count, tile)
             for model in models:
