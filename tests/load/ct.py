@@ -5,7 +5,10 @@
 - A series of so many slices, zipped, from the first byte sent to the JSON report, as a share of a bare loop's rate: as
   many threads, each of which makes one ONNX Runtime call after another on the same slices, which lie decoded and on the
   model's grid in memory. Runs of the two alternate, so that a noisy machine troubles both alike; medians.
-- The gateway's resident memory: before the series, its peak during it, and both for twice the slices.
+- The same share in processor time, of the loop and of the gateway's process: on a busy machine it is the steadier one.
+- The gateway's resident memory: before the series and at its peak, each number of slices in a process of its own.
+
+With `--against REV` the gateway of another commit runs beside this one's, and each series goes to both in turn.
 """
 
 from __future__ import annotations
@@ -14,17 +17,19 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
+import psutil
 from maskgate_client.tasks.ct.protocol import ct_bytes
 from pydicom import FileDataset
 from pydicom.uid import (
@@ -44,8 +49,11 @@ from gateway.repository.store import StoredModel, scan
 from gateway.vision.windowing import to_grid
 from tests.load.bench import SHIPPED, WORKERS
 from tests.load.record import record, record_option
+from tests.load.regression import checkout
 from tests.support.dicoms import compressed, ct, lossless_jpeg, saved, saved_as
+from tests.support.places import ROOT
 from tests.support.processes import GatewayProcess, gateway
+from tests.support.trivial_ct import write_trivial_ct
 
 Int16 = npt.NDArray[np.int16]
 
@@ -74,33 +82,55 @@ class Volume:
 
 @dataclass(frozen=True)
 class Result:
-    """Figures of one model and one number of slices; medians, memory in MiB."""
+    """Figures of one gateway, one model and one number of slices; medians, memory in MiB."""
 
     model: str
+    commit: str
     slices: int
     upload_mib: float
     bare_per_second: float
     gateway_per_second: float
     share: float
+    gateway_processor_ms: float
+    processor_share: float
     before_mib: float
     peak_mib: float
+
+
+class Spent(NamedTuple):
+    """Seconds that passed, and seconds that processors worked."""
+
+    passed: float
+    worked: float
 
 
 def main() -> None:
     """Run the benchmark and print tables; keep the figures where `--record` says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--slices", type=int, default=300, help="of the smaller volume; the other has twice as many")
-    parser.add_argument("--rounds", type=int, default=5, help="runs of each volume per model")
+    parser.add_argument("--slices", type=int, nargs="+", default=[300, 600], help="of each series")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each series per model")
     parser.add_argument("--models", type=Path, default=SHIPPED, help="repository")
+    parser.add_argument("--names", nargs="+", help="of the models; without it all of CT")
+    parser.add_argument("--trivial", action="store_true", help="a model that costs next to nothing in place of these")
+    parser.add_argument("--against", metavar="REV", help="another commit, whose gateway runs beside this one")
     record_option(parser)
     options = parser.parse_args()
-    decoding = dict(_decoding())
-    models = [model for model in scan(options.models).models.values() if model.card.task == "ct"]
-    (tile,) = {model.card.tile for model in models}
-    volumes = [drawn_volume(count, tile) for count in (options.slices, 2 * options.slices)]
-    results = [
-        result for model in models for result in _measure(options.models, model, volumes, max(1, options.rounds))
-    ]
+    with ExitStack() as stack:
+        if options.trivial:
+            options.models = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            write_trivial_ct(options.models, "trivial", size=256)
+        roots = {"here": ROOT}
+        if options.against:
+            roots[options.against] = stack.enter_context(checkout(options.against))
+        decoding = dict(_decoding())
+        models = [model for model in scan(options.models).models.values() if model.card.task == "ct"]
+        models = [model for model in models if not options.names or model.name in options.names]
+        (tile,) = {model.card.tile for model in models}
+        results: list[Result] = []
+        for count in options.slices:
+            volume = drawn_volume(count, tile)
+            for model in models:
+                results += _measure(options.models.resolve(), roots, model, volume, max(1, options.rounds))
     _print(decoding, results)
     record(options.record, "ct", {"decode_ms": decoding, "results": [vars(result) for result in results]})
 
@@ -152,32 +182,47 @@ def _files(make: Callable[[], FileDataset]) -> Iterator[tuple[str, bytes]]:
         yield JPEGLSLossless.name, saved(compressed(make(), JPEGLSLossless))
 
 
-def _measure(root: Path, model: StoredModel, volumes: list[Volume], rounds: int) -> Iterator[Result]:
-    settings = {"WORK_THREADS": str(WORKERS), "ENGINE_LANES": str(WORKERS), "MODELS_CT": model.name}
-    with _bare_loop(model) as bare:
-        for volume in volumes:
-            # A process for each, or the second would begin with what the first one's allocator has kept.
-            with gateway(root, LOG_LEVEL="WARNING", **settings) as server:
-                _until_ready(server)
-                before = _resident(server, "VmRSS")
-                pairs = [(bare(volume.grid), _end_to_end(server, volume)) for _ in range(rounds)]
-                peak = _resident(server, "VmHWM")
-            count = len(volume.grid)
-            yield Result(
-                model.name,
-                count,
-                round(len(volume.body) / MIB, 1),
-                round(count / statistics.median(b for b, _ in pairs), 2),
-                round(count / statistics.median(g for _, g in pairs), 2),
-                round(statistics.median(b / g for b, g in pairs), 3),
-                before,
-                peak,
-            )
+def _measure(
+    models: Path, roots: Mapping[str, Path], model: StoredModel, volume: Volume, rounds: int
+) -> Iterator[Result]:
+    settings = {
+        "WORK_THREADS": str(WORKERS),
+        "ENGINE_LANES": str(WORKERS),
+        "MODELS_CT": model.name,
+        "LOG_LEVEL": "WARNING",
+        "LIMITS_BODY_BYTES": str(len(volume.body)),
+    }
+    count = len(volume.grid)
+    with ExitStack() as stack:
+        bare = stack.enter_context(_bare_loop(model))
+        # A process for each series, or the second would begin with what the first one's allocator has kept.
+        servers = [stack.enter_context(gateway(models, root, **settings)) for root in roots.values()]
+        for server in servers:
+            _until_ready(server)
+        before = [_resident(server, "VmRSS") for server in servers]
+        runs = [(bare(volume.grid), *(_end_to_end(server, volume) for server in servers)) for _ in range(rounds)]
+        peaks = [_resident(server, "VmHWM") for server in servers]
+    loops = [run[0] for run in runs]
+    for number, commit in enumerate(roots):
+        served = [run[1 + number] for run in runs]
+        yield Result(
+            model.name,
+            commit,
+            count,
+            round(len(volume.body) / MIB, 1),
+            round(count / statistics.median(loop.passed for loop in loops), 2),
+            round(count / statistics.median(one.passed for one in served), 2),
+            round(statistics.median(a.passed / b.passed for a, b in zip(loops, served, strict=True)), 3),
+            round(1000 * statistics.median(one.worked for one in served) / count, 2),
+            round(statistics.median(a.worked / b.worked for a, b in zip(loops, served, strict=True)), 3),
+            before[number],
+            peaks[number],
+        )
 
 
 @contextmanager
-def _bare_loop(model: StoredModel) -> Iterator[Callable[[Int16], float]]:
-    """Yield a function that returns the seconds in which slices on the grid go through the model."""
+def _bare_loop(model: StoredModel) -> Iterator[Callable[[Int16], Spent]]:
+    """Yield a function that returns what it takes slices on the grid to go through the model."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = ort.InferenceSession(model.versions[model.newest], options, providers=["CPUExecutionProvider"])
@@ -186,25 +231,26 @@ def _bare_loop(model: StoredModel) -> Iterator[Callable[[Int16], float]]:
     def infer(batch: Int16) -> None:
         session.run(["label_map"], {name: batch})
 
-    def run(grid: Int16) -> float:
-        start = time.perf_counter()
+    def run(grid: Int16) -> Spent:
+        start, worked = time.perf_counter(), time.process_time()
         list(pool.map(infer, (grid[first : first + most] for first in range(0, len(grid), most))))
-        return time.perf_counter() - start
+        return Spent(time.perf_counter() - start, time.process_time() - worked)
 
     with ThreadPoolExecutor(WORKERS) as pool:
         yield run
 
 
-def _end_to_end(server: GatewayProcess, volume: Volume) -> float:
-    """Return the seconds from the first byte sent to the last of the report."""
+def _end_to_end(server: GatewayProcess, volume: Volume) -> Spent:
+    """Return what it takes from the first byte sent to the last of the report; of the processors the gateway's."""
     headers = {"Content-Type": volume.content_type, "Accept": "application/json"}
-    start = time.perf_counter()
+    process = psutil.Process(server.process.pid)
+    start, before = time.perf_counter(), process.cpu_times()
     answer = httpx.post(f"{server.address}/v1/ct", content=volume.body, headers=headers, timeout=600)
-    seconds = time.perf_counter() - start
+    passed, after = time.perf_counter() - start, process.cpu_times()
     answer.raise_for_status()
     if len(answer.json()["slices"]) != len(volume.grid):
         raise RuntimeError("the gateway answered of other slices; its figures mean nothing")
-    return seconds
+    return Spent(passed, after.user + after.system - before.user - before.system)
 
 
 def _until_ready(server: GatewayProcess) -> None:
@@ -222,12 +268,18 @@ def _print(decoding: dict[str, float], results: list[Result]) -> None:
     print(f"\nA CT slice of {SIDE}² pixels and 12 bits, decoded: ms by transfer syntax, medians")
     for name, milliseconds in decoding.items():
         print(f"{name[:60]:<62}{milliseconds:>8.2f}")
-    print(f"\nA zipped series of {SIDE}² slices, {WORKERS} workers: slices per second; resident memory in MiB")
-    print(f"{'model':<12}{'slices':>7}{'upload':>8}{'bare loop':>11}{'gateway':>9}{'share':>7}{'before':>8}{'peak':>8}")
+    print(f"\nA zipped series of {SIDE}² slices, {WORKERS} workers: slices per second, and shares of the bare loop;")
+    print("processor time of the gateway in ms per slice; resident memory in MiB")
+    print(
+        f"{'model':<12}{'commit':<12}{'slices':>7}{'upload':>8}{'bare loop':>11}{'gateway':>9}{'share':>7}"
+        f"{'cpu ms':>9}{'cpu share':>11}{'before':>8}{'peak':>8}"
+    )
     for result in results:
         print(
-            f"{result.model:<12}{result.slices:>7}{result.upload_mib:>8.1f}{result.bare_per_second:>11.2f}"
-            f"{result.gateway_per_second:>9.2f}{result.share:>7.2f}{result.before_mib:>8.1f}{result.peak_mib:>8.1f}"
+            f"{result.model:<12}{result.commit[:11]:<12}{result.slices:>7}{result.upload_mib:>8.1f}"
+            f"{result.bare_per_second:>11.2f}{result.gateway_per_second:>9.2f}{result.share:>7.2f}"
+            f"{result.gateway_processor_ms:>9.2f}{result.processor_share:>11.2f}"
+            f"{result.before_mib:>8.1f}{result.peak_mib:>8.1f}"
         )
 
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import stat
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from io import BytesIO
+from io import SEEK_CUR, SEEK_END, SEEK_SET, BytesIO, RawIOBase
 from pathlib import PurePosixPath, PureWindowsPath
 from struct import unpack_from
+from typing import TYPE_CHECKING
 
 from isal import isal_zlib
 
 from gateway.errors import ArchiveTooLarge, ArchiveUnsuitable
 from gateway.media.quiet import reading
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 SIGNATURE = b"PK\x03\x04"
 
@@ -22,7 +27,7 @@ _END = b"PK\x05\x06"
 _END_BYTES = 22
 _LOCAL_HEADER_BYTES = 30
 _RAW_DEFLATE = -15
-_LOCATOR = b"PK\x06\x07"  # of zip64
+_LOCATOR, _LOCATOR_BYTES = b"PK\x06\x07", 20  # of zip64
 _LONGEST_COMMENT = 0xFFFF
 # An entry of the directory has 46 bytes and its name.
 _DIRECTORY_BYTES_PER_MEMBER = 1024
@@ -60,7 +65,7 @@ class Archive:
     """
 
     members: tuple[zipfile.ZipInfo, ...]
-    data: bytes
+    data: bytes | memoryview
 
     def read(self, member: zipfile.ZipInfo) -> bytes:
         """Return a member's bytes; never more than its directory entry said when it was judged.
@@ -91,19 +96,26 @@ class Archive:
             if signature != SIGNATURE:
                 raise ArchiveUnsuitable(_DAMAGED)
             start = member.header_offset + _LOCAL_HEADER_BYTES + name + extra
-            content = self.data[start : start + packed]
+            # A view, of which nothing is copied but what is stored as it is.
+            content = memoryview(self.data)[start : start + packed]
             if member.compress_type == zipfile.ZIP_DEFLATED:
-                content = isal_zlib.decompressobj(_RAW_DEFLATE).decompress(content, most)
-            else:
-                content = content[:most]
-        return content
+                return isal_zlib.decompressobj(_RAW_DEFLATE).decompress(content, most)
+            return bytes(content[:most])
 
 
-def packed(files: list[memoryview]) -> bytes:
+def is_only_zip(files: Sequence[memoryview]) -> bool:
+    """Return whether files are one that is a zip, which `packed` does not copy."""
+    return len(files) == 1 and files[0][:4] == SIGNATURE
+
+
+def packed(files: list[memoryview]) -> bytes | memoryview:
     """Return files as one: the only one, or a zip of them as they are, the same in whatever order they came.
 
+    Decoders want bytes: the one copy. An only file that is a zip is not copied; one file of it at a time is unpacked.
     The list is emptied, so that each is let go when it is packed.
     """
+    if is_only_zip(files):
+        return files.pop()
     if len(files) == 1:
         return bytes(files.pop())
     files.sort(key=lambda content: sha256(content).digest())
@@ -119,7 +131,7 @@ def is_archive(head: bytes) -> bool:
     return head.startswith(_ARCHIVES)
 
 
-def open_archive(data: bytes, limits: ArchiveLimits) -> Archive:
+def open_archive(data: bytes | memoryview, limits: ArchiveLimits) -> Archive:
     """Judge a zip archive by its directory; nothing is unpacked.
 
     Raises:
@@ -127,7 +139,7 @@ def open_archive(data: bytes, limits: ArchiveLimits) -> Archive:
         ArchiveUnsuitable: damaged, encrypted, of a rare compression, with links or with names that climb out.
     """
     _check_directory(data, limits)
-    with reading(_DAMAGED, ArchiveUnsuitable), zipfile.ZipFile(BytesIO(data)) as directory:
+    with reading(_DAMAGED, ArchiveUnsuitable), zipfile.ZipFile(_Viewed(data)) as directory:
         members = [member for member in directory.infolist() if not member.is_dir()]
     for member in members:
         _check_member(member, limits)
@@ -143,13 +155,47 @@ def open_archive(data: bytes, limits: ArchiveLimits) -> Archive:
     return Archive(tuple(member for member in members if not _is_clutter(member.filename)), data)
 
 
-def _check_directory(data: bytes, limits: ArchiveLimits) -> None:
+class _Viewed(RawIOBase):
+    """A file over bytes that lie in memory, none of which is copied before it is read."""
+
+    def __init__(self, data: bytes | memoryview) -> None:
+        """Stand at the beginning."""
+        self._data = memoryview(data)
+        self._at = 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seek(self, offset: int, whence: int = SEEK_SET) -> int:
+        """Move to a byte counted from the beginning, from here or from the end, and return which it is."""
+        at = {SEEK_SET: 0, SEEK_CUR: self._at, SEEK_END: len(self._data)}[whence] + offset
+        if at < 0:
+            raise OSError("before the beginning")
+        self._at = at
+        return at
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Fill `buffer` as far as there are bytes, and return with how many."""
+        room = memoryview(buffer)
+        found = self._data[self._at : self._at + len(room)]
+        room[: len(found)] = found
+        self._at += len(found)
+        return len(found)
+
+
+def _check_directory(data: bytes | memoryview, limits: ArchiveLimits) -> None:
     """Refuse a directory of more entries than are served before an object is made of each."""
-    end = data.rfind(_END, max(0, len(data) - _END_BYTES - _LONGEST_COMMENT))
-    if end < 0 or len(data) < end + _END_BYTES:
+    tail = bytes(data[-_END_BYTES - _LONGEST_COMMENT - _LOCATOR_BYTES :])
+    end = tail.rfind(_END, max(0, len(tail) - _END_BYTES - _LONGEST_COMMENT))
+    if end < 0 or len(tail) < end + _END_BYTES:
         raise ArchiveUnsuitable("The zip archive is cut short: its directory is missing.")
-    entries, size, comment = unpack_from("<HI4xH", data, end + 10)
-    if end + _END_BYTES + comment != len(data) or data[max(0, end - 20) : end].startswith(_LOCATOR):
+    entries, size, comment = unpack_from("<HI4xH", tail, end + 10)
+    if end + _END_BYTES + comment != len(tail) or tail[max(0, end - _LOCATOR_BYTES) : end].startswith(_LOCATOR):
         raise ArchiveUnsuitable("The zip archive has a directory of a kind that is not read here.")
     if entries > limits.members or size > limits.members * _DIRECTORY_BYTES_PER_MEMBER:
         raise ArchiveTooLarge(f"The zip archive has more than {limits.members:,} files.", limit=limits.members)

@@ -52,7 +52,7 @@ class Hints:
     offset: float | None = None
 
 
-def read_ct_file(data: bytes, limits: CtLimits, window: Window, hints: Hints = Hints()) -> CtFile:
+def read_ct_file(data: bytes | memoryview, limits: CtLimits, window: Window, hints: Hints = Hints()) -> CtFile:
     """Read a CT of the chest: DICOM, a zipped series, NIfTI, or a PNG or JPEG that was seen through `window`.
 
     Slices are decoded later, one at a time, except for that of a PNG or JPEG, which has no other.
@@ -72,18 +72,19 @@ def read_ct_file(data: bytes, limits: CtLimits, window: Window, hints: Hints = H
     return read
 
 
-def _read(data: bytes, limits: CtLimits, window: Window, hints: Hints) -> CtFile:
+def _read(data: bytes | memoryview, limits: CtLimits, window: Window, hints: Hints) -> CtFile:
     if not data:
         raise ImageUnreadable("The file is empty.")
     scale, offset = 1.0 if hints.scale is None else hints.scale, hints.offset or 0.0
+    if data[:4] == ZIP_SIGNATURE and not is_dicom(data):
+        _refuse_units(hints)
+        return _of_chest(read_series(data, limits.archive, limits.volume, hints.series), hints)
+    data = bytes(data)
     if is_dicom(data):
         _refuse_units(hints)
         return _of_chest(
             read_ct(as_plain_file(data, limits.archive.member_bytes), limits.volume, hints.body_part), hints
         )
-    if data.startswith(ZIP_SIGNATURE):
-        _refuse_units(hints)
-        return _of_chest(read_series(data, limits.archive, limits.volume, hints.series), hints)
     if is_picture(data):
         sides = ImageLimits(limits.volume.max_side**2, limits.volume.max_side, limits.volume.min_side)
         info = probe(data, sides)

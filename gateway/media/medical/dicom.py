@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -73,6 +73,7 @@ class DicomHeader:
         modality: what took the picture, as DICOM abbreviates it.
         body_part: which part of the body the file says it shows.
         lossy: whether the pixels were compressed with losses: their codestream does so, or the file says so of before.
+        kin: the same object of headers that say the same of all but the name and the place of their slice.
     """
 
     dataset: Dataset
@@ -82,6 +83,7 @@ class DicomHeader:
     modality: str
     body_part: BodyPart
     lossy: bool
+    kin: object = field(default_factory=object)
 
 
 def read_header(
@@ -112,22 +114,46 @@ def read_header(
         raise CompressionUnsupported(f"The DICOM file is of a transfer syntax that is not decoded here{_name(syntax)}.")
     dataset, end = _tags(data, syntax)
     with reading("The DICOM file is damaged."):
-        values = pixel_data(data, end, syntax)
         if str(dataset.get("SOPClassUID", "")).startswith(ENCAPSULATED_DOCUMENTS):
             raise PixelsMissing("The DICOM file is an encapsulated document, not an image.")
-        if values is None or "Rows" not in dataset:
+        if pixel_data(data, end, syntax) is None or "Rows" not in dataset:
             raise PixelsMissing("The DICOM file holds no pixels, or ends before them.")
         judge(dataset)
         layout, part = _layout(dataset), body_part_of(dataset)
         modality = str(dataset.get("Modality", ""))
-        lossy = str(dataset.get("LossyImageCompression", "")) == "01"
+    frames, lossy = find_pixels(data, size, end, syntax, layout)
+    return DicomHeader(dataset, syntax, layout, frames, modality, part, lossy or says_lossy(dataset))
+
+
+def find_pixels(
+    data: bytes, size: int | None, at: int, syntax: str, layout: Layout
+) -> tuple[tuple[tuple[ByteRange, ...], ...], bool]:
+    """Return where the frames of a file lie, as in `DicomHeader`, and whether their codestream is one with losses.
+
+    Args:
+        data: as of `read_header`.
+        size: as of `read_header`.
+        at: the byte at which the pixels' element begins.
+        syntax: the transfer syntax.
+        layout: how the samples are stored.
+
+    Raises:
+        PixelsMissing: there is no such element.
+        ImageUnreadable: what it holds contradicts the layout, or is damaged.
+    """
+    values = pixel_data(data, at, syntax)
+    if values is None:
+        raise PixelsMissing("The DICOM file holds no pixels, or ends before them.")
     if syntax in NATIVE:
         row = layout.columns * layout.allocated // 8
-        frames = native_frames(size or len(data), values, layout.frames, layout.rows * row, row)
-    else:
-        frames = encapsulated_frames(data, values, layout.frames)
-        lossy = lossy or is_lossy(memoryview(data)[slice(*frames[0][0])])
-    return DicomHeader(dataset, syntax, layout, frames, modality, part, lossy)
+        return native_frames(size or len(data), values, layout.frames, layout.rows * row, row), False
+    frames = encapsulated_frames(data, values, layout.frames)
+    return frames, is_lossy(memoryview(data)[slice(*frames[0][0])])
+
+
+def says_lossy(dataset: Dataset) -> bool:
+    """Return whether a file says that its pixels were once compressed with losses."""
+    return str(dataset.get("LossyImageCompression", "")) == "01"
 
 
 def _tags(data: bytes, syntax: str) -> tuple[Dataset, int]:

@@ -6,8 +6,8 @@ DICOM PS3.3 C.8.2 (CT), C.8.15 (enhanced CT), C.7.6.16 (functional groups), C.7.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,13 +27,23 @@ from gateway.media.medical.slice_geometry import (
     stack_spacing,
     tilt,
 )
-from gateway.media.medical.slices import PADDING_HU, HuSlice, SlicePlace, Spacing, VolumeLimits, hounsfield
+from gateway.media.medical.slices import (
+    HU_HIGHEST,
+    HU_LOWEST,
+    PADDING_HU,
+    HuSlice,
+    SlicePlace,
+    Spacing,
+    VolumeLimits,
+    hounsfield,
+)
 from gateway.media.quiet import reading
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 
+_PLACELESS = "The DICOM file does not say in numbers where its slices lie."
 # In degrees; what is less comes of rounded positions.
 _SMALLEST_TILT = 0.5
 
@@ -205,6 +215,19 @@ def ct_frames(header: DicomHeader) -> tuple[CtFrame, ...]:
     return tuple(_frame(header, number, kinds) for number in range(header.layout.frames))
 
 
+def moved_frame(frame: CtFrame, header: DicomHeader) -> CtFrame | None:
+    """Return the only frame of a file whose header is of one `kin` with that of `frame`; None: it lies nowhere.
+
+    Raises:
+        GeometryUnsuitable: it does not say in numbers where.
+    """
+    with reading(_PLACELESS, GeometryUnsuitable):
+        position = header.dataset.get("ImagePositionPatient")
+        if frame.plane is None or not position:
+            return None
+        return replace(frame, plane=frame.plane.moved(position))
+
+
 def decode_frame(header: DicomHeader, data: bytes, frame: CtFrame) -> HuSlice:
     """Return a frame in Hounsfield units; what is padding is `PADDING_HU`.
 
@@ -212,19 +235,39 @@ def decode_frame(header: DicomHeader, data: bytes, frame: CtFrame) -> HuSlice:
         ImageUnreadable, CompressionUnsupported: as `stored_values`.
     """
     stored = stored_values(header, data, frame.number)
+    whole = header.layout.allocated < 32 and frame.slope == 1 and frame.intercept.is_integer()
+    if whole and _within_16_bits(stored, int(frame.intercept)):
+        units = stored.astype(np.int16)
+        units += np.int16(frame.intercept)
+        _pad(units, stored, frame.padding)
+        return HuSlice(units, 0)
     values: npt.NDArray[np.float64] | npt.NDArray[np.int32]
-    if header.layout.allocated < 32 and frame.slope == 1 and frame.intercept.is_integer():
+    if whole:
         values = stored.astype(np.int32) + np.int32(int(frame.intercept))
     else:
         values = stored * np.float64(frame.slope) + frame.intercept
-    if frame.padding is not None:
-        lowest, highest = frame.padding
-        values[(stored >= lowest) & (stored <= highest)] = PADDING_HU
+    _pad(values, stored, frame.padding)
     return hounsfield(values)
 
 
+def _within_16_bits(stored: npt.NDArray[Any], intercept: int) -> bool:
+    """Return whether nothing is beyond int16, neither the intercept nor any of the values with it: so with scanners."""
+    return (
+        HU_LOWEST <= intercept <= HU_HIGHEST
+        and int(stored.min()) + intercept >= HU_LOWEST
+        and int(stored.max()) + intercept <= HU_HIGHEST
+    )
+
+
+def _pad(values: npt.NDArray[Any], stored: npt.NDArray[Any], padding: tuple[int, int] | None) -> None:
+    """Set to `PADDING_HU` what is stored as padding."""
+    if padding is not None:
+        lowest, highest = padding
+        values[(stored >= lowest) & (stored <= highest)] = PADDING_HU
+
+
 def _frame(header: DicomHeader, number: int, kinds: Sequence[str]) -> CtFrame:
-    with reading("The DICOM file does not say in numbers where its slices lie.", GeometryUnsuitable):
+    with reading(_PLACELESS, GeometryUnsuitable):
         position = _group(header, number, "PlanePositionSequence").get("ImagePositionPatient")
         orientation = _group(header, number, "PlaneOrientationSequence").get("ImageOrientationPatient")
         measures = _group(header, number, "PixelMeasuresSequence")

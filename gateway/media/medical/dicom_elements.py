@@ -35,6 +35,13 @@ _ITEMS = 0xFFFE
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xE000, 0xE00D, 0xE0DD
 _UNDEFINED = 0xFFFFFFFF
 _SEQUENCE = b"SQ"
+_PLAIN = frozenset(
+    {
+        *LONG_FORMS,
+        *(b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO"),
+        *(b"LT", b"PN", b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US"),
+    }
+)
 
 
 def check_elements(data: bytes, syntax: str) -> None:
@@ -47,14 +54,34 @@ def check_elements(data: bytes, syntax: str) -> None:
     Raises:
         ImageUnreadable: it has too many elements, too deep sequences, or a value too long that would be read.
     """
+    top_elements(data, syntax)
+
+
+def top_elements(data: bytes, syntax: str) -> list[tuple[int, int]]:
+    """Return the elements that lie in no other, each as its tag and the byte at which it begins, in order.
+
+    The last is the first of the pixels' group; what ends before that, or is of a form that readers take in several
+    ways, has none.
+
+    Args:
+        data: as of `check_elements`.
+        syntax: its transfer syntax.
+
+    Raises:
+        ImageUnreadable: as `check_elements`.
+    """
+    found: list[tuple[int, int]] = []
     try:
-        _walk(data, meta_information(data)[1], NATIVE.get(syntax, "<"), implicit=syntax == IMPLICIT)
+        sound = _walk(data, meta_information(data)[1], NATIVE.get(syntax, "<"), syntax == IMPLICIT, found)
     except StructError:
         # It ends in the middle; what was before is within bounds.
-        return
+        return []
+    return found if sound else []
 
 
-def _walk(data: bytes, at: int, order: str, *, implicit: bool) -> None:
+def _walk(data: bytes, at: int, order: str, implicit: bool, found: list[tuple[int, int]]) -> bool:
+    """Walk the elements, put those that lie in no other into `found`, and return whether all were plain."""
+    sound = True
     tag, long, short = Struct(order + "HH"), Struct(order + "I"), Struct(order + "H")
     # Where each open sequence or item ends; None: a delimiter will say.
     ends: list[int | None] = []
@@ -63,6 +90,8 @@ def _walk(data: bytes, at: int, order: str, *, implicit: bool) -> None:
         while ends and (end := ends[-1]) is not None and at >= end:
             ends.pop()
         group, element = tag.unpack_from(data, at)
+        if not ends:
+            found.append((group << 16 | element, at))
         at += 4
         if group == _ITEMS:
             (length,) = long.unpack_from(data, at)
@@ -76,7 +105,7 @@ def _walk(data: bytes, at: int, order: str, *, implicit: bool) -> None:
                 ends.pop()
             continue
         if group == _PIXEL_GROUP and not ends:
-            return
+            return sound
         kind = b"" if implicit else data[at : at + 2]
         if implicit or kind in LONG_FORMS:
             (length,) = long.unpack_from(data, at + (0 if implicit else 4))
@@ -84,6 +113,8 @@ def _walk(data: bytes, at: int, order: str, *, implicit: bool) -> None:
         else:
             (length,) = short.unpack_from(data, at + 2)
             at += 4
+        # What is inside of an unknown type of undefined length is implicit, whatever the file is.
+        sound = sound and (implicit or kind in (_PLAIN if length != _UNDEFINED else (_SEQUENCE,)))
         if length == _UNDEFINED or kind == _SEQUENCE or (implicit and data[at : at + 4] == tag.pack(_ITEMS, _ITEM)):
             _open(ends, at, length)
         elif length > MAX_TEXT and (group << 16 | element) in read:

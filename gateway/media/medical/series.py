@@ -35,9 +35,10 @@ from gateway.errors import (
     SeriesUnsuitable,
 )
 from gateway.media.medical.archives import Archive, ArchiveLimits, is_archive, open_archive
-from gateway.media.medical.dicom import DicomHeader, read_header
-from gateway.media.medical.dicom_ct import DicomVolume, SourceSlice, ct_frames, volume_of
+from gateway.media.medical.dicom import DicomHeader
+from gateway.media.medical.dicom_ct import DicomVolume, SourceSlice, ct_frames, moved_frame, volume_of
 from gateway.media.medical.hounsfield_rules import is_scout, require_ct
+from gateway.media.medical.series_headers import SeriesHeaders
 from gateway.media.medical.slice_geometry import is_axial
 from gateway.media.medical.slices import VolumeLimits
 from gateway.media.medical.transfer_syntaxes import NATIVE, as_plain_file, is_dicom, transfer_syntax
@@ -45,8 +46,9 @@ from gateway.media.medical.transfer_syntaxes import NATIVE, as_plain_file, is_di
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-# More than headers of CT are long; of a longer one the whole file is read.
-_HEAD_BYTES = 1 << 16
+# So much is unpacked to find the header: few are longer than the first, and of one longer than the last the whole file
+# is read.
+_HEAD_BYTES = (1 << 12, 1 << 16)
 
 # Attribute → what its values are called where there are several.
 _COMMON = {
@@ -72,7 +74,7 @@ class _File:
 
 
 def read_series(
-    data: bytes, archive_limits: ArchiveLimits, limits: VolumeLimits, series: str | None = None
+    data: bytes | memoryview, archive_limits: ArchiveLimits, limits: VolumeLimits, series: str | None = None
 ) -> DicomVolume:
     """Read a zipped CT series.
 
@@ -96,14 +98,18 @@ def read_series(
     passed["of another series"] = len(files) - len(taken)
     taken, passed["there twice"] = _without_copies(taken)
     sources: list[SourceSlice] = []
+    last: SourceSlice | None = None
     for file in taken:
         with _naming(file.number, len(archive.members)):
             if file.header.layout.frames != 1:
                 raise SeriesUnsuitable("The archive holds a multi-frame file; send that file by itself.")
-            _check_same(taken[0].header, file.header)
+            frame = moved_frame(last.frame, file.header) if last and last.header.kin is file.header.kin else None
+            if frame is None:
+                _check_same(taken[0].header, file.header)
+                (frame,) = ct_frames(file.header)
             limits.check(file.header.layout.rows, file.header.layout.columns, len(sources) + 1)
-            load = partial(_plain, archive, file.member, archive_limits.member_bytes)
-            sources += [SourceSlice(file.header, frame, load) for frame in ct_frames(file.header)]
+            last = SourceSlice(file.header, frame, partial(_plain, archive, file.member, archive_limits.member_bytes))
+            sources.append(last)
     volume = volume_of(sources)
     said = [f"{count} files {reason} were passed over" for reason, count in passed.items() if count]
     return DicomVolume(volume.sources, (*volume.notices, *said))
@@ -118,10 +124,11 @@ def _slices(archive: Archive, most: int) -> tuple[list[_File], Counter[str]]:
         MaskgateError: a slice is damaged.
     """
     files: list[_File] = []
+    headers = SeriesHeaders()
     passed: Counter[str] = Counter()
     refusal: MaskgateError | None = None
     for number, member in enumerate(archive.members, start=1):
-        if not is_dicom(head := archive.head(member, _HEAD_BYTES)):
+        if not is_dicom(head := archive.head(member, _HEAD_BYTES[0])):
             passed["without an image"] += 1
             if is_archive(head):
                 refusal = refusal or ArchiveUnsuitable(
@@ -131,7 +138,7 @@ def _slices(archive: Archive, most: int) -> tuple[list[_File], Counter[str]]:
         judge = _Judge()
         try:
             with _naming(number, len(archive.members)):
-                files.append(_File(number, member, _header(archive, member, head, most, judge)))
+                files.append(_File(number, member, _header(archive, member, headers, most, judge)))
         except PixelsMissing:
             passed["without an image"] += 1
         except ImageUnsuitable as error:
@@ -182,17 +189,21 @@ class _Judge:
             raise
 
 
-def _header(archive: Archive, member: ZipInfo, head: bytes, most: int, judge: _Judge) -> DicomHeader:
-    """Return the header of a member that begins with `head`.
+def _header(archive: Archive, member: ZipInfo, headers: SeriesHeaders, most: int, judge: _Judge) -> DicomHeader:
+    """Return the header of a member.
 
     Uncompressed pixels are not unpacked for it: half of the time that a series takes before its first slice. Whatever
     is wrong with the head, the whole file says what.
     """
-    with suppress(MaskgateError):
-        plain = as_plain_file(head, most)
-        if transfer_syntax(plain) in NATIVE and len(plain) < len(head) + _HEAD_BYTES:
-            return read_header(plain, member.file_size + len(plain) - len(head), judge)
-    return read_header(_plain(archive, member, most), judge=judge)
+    for size in _HEAD_BYTES:
+        with suppress(MaskgateError):
+            head = archive.head(member, size)
+            plain = as_plain_file(head, most)
+            if transfer_syntax(plain) not in NATIVE:
+                break
+            if len(plain) < len(head) + _HEAD_BYTES[-1]:
+                return headers.read(plain, member.file_size + len(plain) - len(head), judge)
+    return headers.read(_plain(archive, member, most), judge=judge)
 
 
 def _plain(archive: Archive, member: ZipInfo, most: int) -> bytes:

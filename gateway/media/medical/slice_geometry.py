@@ -7,7 +7,8 @@ y point the other way.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import isfinite
 from typing import Self
 
 import numpy as np
@@ -27,6 +28,9 @@ _SAME_SPACING = 1e-3
 _SAME_PLACE_MM = 0.01
 # Positions are rounded too; a missing slice doubles the step.
 _STEP_TOLERANCE = 0.1
+
+_WRONG_NUMBER = "The position or orientation of a slice has the wrong number of values."
+_NOT_ONE = "The position, orientation or pixel spacing of a slice is not one."
 
 # In mm, of a single slice that does not say: files have to hold a number.
 UNKNOWN_THICKNESS = 1.0
@@ -61,12 +65,12 @@ class Plane:
         """
         origin, directions = np.array(position, np.float64), np.array(cosines, np.float64)
         if origin.shape != (3,) or directions.shape != (6,) or len(spacing) != 2:
-            raise GeometryUnsuitable("The position or orientation of a slice has the wrong number of values.")
+            raise GeometryUnsuitable(_WRONG_NUMBER)
         rows, columns = directions[:3], directions[3:]
         lengths = np.linalg.norm(rows), np.linalg.norm(columns)
         sound = np.isfinite([*origin, *directions, *spacing]).all() and np.allclose(lengths, 1, atol=_UNIT_TOLERANCE)
         if not sound or abs(rows @ columns) > _UNIT_TOLERANCE or min(spacing) <= 0:
-            raise GeometryUnsuitable("The position, orientation or pixel spacing of a slice is not one.")
+            raise GeometryUnsuitable(_NOT_ONE)
         return cls(
             _vector(origin),
             _vector(rows / lengths[0]),
@@ -75,6 +79,19 @@ class Plane:
             float(spacing[1]),
             thickness if thickness and thickness > 0 else None,
         )
+
+    def moved(self, position: Numbers) -> Self:
+        """Return a plane that lies elsewhere and is like this one in all else; `position` is DICOM's attribute.
+
+        Raises:
+            GeometryUnsuitable: it is no place.
+        """
+        if len(position) != 3:
+            raise GeometryUnsuitable(_WRONG_NUMBER)
+        x, y, z = map(float, position)
+        if not (isfinite(x) and isfinite(y) and isfinite(z)):
+            raise GeometryUnsuitable(_NOT_ONE)
+        return replace(self, origin=(x, y, z))
 
     @property
     def normal(self) -> Float64:

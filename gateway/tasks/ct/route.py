@@ -23,7 +23,7 @@ from gateway.http.parameters import FormQuery, ModelQuery, form_query, model_que
 from gateway.http.request_path import InjectedServices, Job, Parts, Services, digest_of, serve_task
 from gateway.http.uploads import declared_length, naming_part, read_only_part
 from gateway.inference.segmenter import Segmenter
-from gateway.media.medical.archives import ArchiveLimits, packed
+from gateway.media.medical.archives import ArchiveLimits, is_only_zip, packed
 from gateway.media.medical.ct_files import CtFile, CtLimits, Hints, read_ct_file
 from gateway.media.medical.dicom_seg import identifiers
 from gateway.media.medical.slices import VolumeLimits
@@ -243,9 +243,8 @@ async def _take(
     limits = job.services.settings.limits
     files = list(job.body.values())
     job.body.clear()
-    # Decoders want bytes: the one copy, of which the original is let go. Of a zip one file at a time is unpacked.
-    length = sum(len(file) for file in files)
-    job.reservation.grow(length + limits.series_file_bytes + limits.slice_side**2 * _BYTES_PER_SLICE_PIXEL)
+    copied = 0 if is_only_zip(files) else sum(len(file) for file in files)
+    job.reservation.grow(copied + limits.series_file_bytes + limits.slice_side**2 * _BYTES_PER_SLICE_PIXEL)
     data = await job.run("decode", packed, files)
     part = _PART.name if archived is None else "series"
     with naming_part(part):

@@ -148,6 +148,21 @@ def test_old_overlays_in_the_upper_bits_are_no_values() -> None:
     assert (hounsfield(saved(dataset)) == ramp()).all()
 
 
+@pytest.mark.parametrize("intercept", [-1024, 0, 1, -32768, -40000, 40000])
+@pytest.mark.parametrize(("signed", "ends"), [(False, (0, 4095)), (False, (0, 65535)), (True, (-32768, 32767))])
+def test_whole_values_are_exact_and_those_beyond_16_bits_are_counted(
+    intercept: int, signed: bool, ends: tuple[int, int]
+) -> None:
+    stored = np.linspace(*ends, 40 * 56).astype(np.int64).reshape(40, 56)
+    dataset = ct(intercept=intercept, signed=signed)
+    dataset.PixelData = stored.astype("<i2" if signed else "<u2").tobytes()
+    (only,) = read_ct(saved(dataset), LIMITS).slices()
+    units = stored + intercept
+    assert (only.pixels == np.clip(units, -32768, 32767)).all()
+    assert only.pixels.dtype == np.int16
+    assert only.clipped == np.count_nonzero((units < -32768) | (units > 32767))
+
+
 @pytest.mark.parametrize("limit", [None, 10])
 def test_padding_is_black_in_any_window(limit: int | None) -> None:
     values = ramp()

@@ -77,6 +77,11 @@ def test_slices_can_be_asked_for_again() -> None:
     assert seeds(volume) == seeds(volume)
 
 
+def test_an_archive_is_read_from_a_view_and_behind_other_bytes() -> None:
+    data = bytearray(b"a program that unpacks itself" + zipped((str(k), file) for k, file in enumerate(series())))
+    assert seeds(read_series(memoryview(data), ARCHIVES, LIMITS)) == [1, 2, 3, 4, 5]
+
+
 def test_one_slice_alone_is_a_series_too() -> None:
     volume = read(series(1))
     assert seeds(volume) == [1]
@@ -314,6 +319,12 @@ class TestLargeFiles:
         unpacked = self.whole_reads(monkeypatch)
         assert seeds(read(self.large(ImageComments="x" * 9000, AdditionalPatientHistory="y" * 90_000))) == [1, 2, 3]
         assert len(unpacked) == 6
+
+    def test_a_header_longer_than_most_is_read_by_unpacking_more(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        unpacked = self.whole_reads(monkeypatch)
+        volume = read(self.large(ImageComments="x" * 9000))
+        assert unpacked == []
+        assert seeds(volume) == [1, 2, 3]
 
     def test_compressed_pixels_are_read_whole(self) -> None:
         rough = np.random.default_rng(0).integers(-1000, 1000, (200, 300)).astype(np.int16)
