@@ -97,4 +97,5 @@ async def restore_image(segmenter: Segmenter, image: UInt8, observed: Mask | Non
 def invented_notices(restored: Restored) -> tuple[str, ...]:
     """Return what the caller should know of an image without its clouds."""
     share = restored.invented_share
-    return (f"{share:.1%} of the image is invented by {restored.model.name}: clouds hid it",) if share else ()
+    told = f"{share:.1%}"
+    return (f"{told} of the image is invented by {restored.model.name}: clouds hid it",) if told != "0.0%" else ()

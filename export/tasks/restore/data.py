@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache, partial
 from itertools import cycle
 from pathlib import Path
 from zlib import crc32
@@ -121,11 +122,8 @@ def _reduced(image: Path) -> Callable[[], UInt8]:
 
 
 def _under_drawn(name: str, split: str, read: Callable[[], UInt8], kind: Kind) -> Ground:
+    # What is drawn takes a second, and is asked for twice.
+    kept = cache(read)
     # A name's digest and not its hash, which differs from process to process.
-    return Ground(
-        name,
-        split,
-        "drawn",
-        read,
-        lambda: drawn_over(np.random.default_rng(crc32(name.encode())), read(), kind),
-    )
+    rng = partial(np.random.default_rng, crc32(name.encode()))
+    return Ground(name, split, "drawn", kept, lambda: drawn_over(rng(), kept(), kind))

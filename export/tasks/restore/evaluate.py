@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, median
 
@@ -18,7 +18,7 @@ from export.evaluation.engine import Bench
 from export.evaluation.opened import Opened
 from export.tasks.restore.clouds import Clouded
 from export.tasks.restore.data import Ground, drawn, read_grounds
-from export.tasks.restore.quality import psnr, ssim
+from export.tasks.restore.quality import mean_similarity, psnr, similarity
 from gateway.engines.base import Model, choose
 from gateway.inference.restoration import restore_image
 from gateway.inference.segmenter import Segmenter
@@ -37,10 +37,10 @@ _KNOWN = 13
 
 @dataclass(frozen=True)
 class Restoration:
-    """An image under clouds, what became of it, and what it should be, all uint8 (H, W, 3); and where it is from."""
+    """An image under clouds, what became of it, and what it should be, uint8 (H, W, 3); and where it is from."""
 
     source: str
-    cloudy: UInt8
+    clouded: Clouded
     found: UInt8
     clear: UInt8
 
@@ -79,11 +79,16 @@ def evaluate(opened: Opened, data: Path, split: str) -> Report:
     """
     asked = [*of_split(read_grounds(data), split, data, "image"), *(each for each in drawn(0) if each.split == split)]
     name = opened.models[0].name
+    scores = {answer: Scores() for answer in (name, *TRIVIAL)}
     with Bench(opened.served) as bench:
         model = choose(bench.engine, "restore", name)
-        found = means(restorations(bench, model, tqdm(asked, unit="image", leave=False)))
+        for restoration in restorations(bench, model, tqdm(asked, unit="image", leave=False)):
+            scores[name].add(restoration)
+            for trivial, answer in TRIVIAL.items():
+                scores[trivial].add(replace(restoration, found=answer(restoration.clouded)))
         seconds = median(bench.seconds)
-    others = {trivial: means(_answered(answer, asked)) for trivial, answer in TRIVIAL.items()}
+    others = {answer: score.means() for answer, score in scores.items()}
+    found = others.pop(name)
     figures = Figures(split=split, images=len(asked), metrics=found, baseline_name=LEAVE_IT, baseline=others[LEAVE_IT])
     counted = ", ".join(f"{number} {source}" for source, number in Counter(each.source for each in asked).items())
     text = "\n".join([f"{split}: {len(asked)} images: {counted}", "", *_table({name: found, **others})])
@@ -96,29 +101,36 @@ def restorations(bench: Bench, model: Model, grounds: Iterable[Ground]) -> Itera
     for ground in grounds:
         clouded = ground.read_clouded()
         found = bench.answer(restore_image(segmenter, clouded.image)).image
-        yield Restoration(ground.source, clouded.image, found, ground.read_clear())
+        yield Restoration(ground.source, clouded, found, ground.read_clear())
+
+
+class Scores:
+    """PSNR and SSIM by source, of all pixels, and of those that clouds changed."""
+
+    def __init__(self) -> None:
+        """Count from nothing."""
+        self._values: dict[str, list[float]] = defaultdict(list)
+
+    def add(self, one: Restoration) -> None:
+        """Count an image; one in which clouds changed nothing counts by all its pixels alone."""
+        change = np.abs(one.clouded.image.astype(np.int16) - one.clear).max(axis=-1)
+        changed, similar = change > _CHANGED, similarity(one.found, one.clear)
+        for place, where in {"": None, "clouded_": changed}.items():
+            if where is None or where.any():
+                self._values[f"{one.source}_{place}psnr"].append(psnr(one.found, one.clear, where))
+                self._values[f"{one.source}_{place}ssim"].append(mean_similarity(similar, where))
+
+    def means(self) -> dict[str, float]:
+        """Return the means over images."""
+        return {name: fmean(found) for name, found in self._values.items()}
 
 
 def means(restored: Iterable[Restoration]) -> dict[str, float]:
-    """Return PSNR and SSIM by source, means over images; of all pixels, and of those that clouds changed.
-
-    An image in which they changed nothing counts in the former alone.
-    """
-    values: dict[str, list[float]] = defaultdict(list)
-    for each in restored:
-        change = np.abs(each.cloudy.astype(np.int16) - each.clear).max(axis=-1)
-        changed = change > _CHANGED
-        places = {"": None, "clouded_": changed} if changed.any() else {"": None}
-        for place, where in places.items():
-            values[f"{each.source}_{place}psnr"].append(psnr(each.found, each.clear, where))
-            values[f"{each.source}_{place}ssim"].append(ssim(each.found, each.clear, where))
-    return {name: fmean(found) for name, found in values.items()}
-
-
-def _answered(answer: Callable[[Clouded], UInt8], grounds: Iterable[Ground]) -> Iterator[Restoration]:
-    for ground in grounds:
-        clouded = ground.read_clouded()
-        yield Restoration(ground.source, clouded.image, answer(clouded), ground.read_clear())
+    """Return the means of what `Scores` counts."""
+    scores = Scores()
+    for one in restored:
+        scores.add(one)
+    return scores.means()
 
 
 def _table(rows: Mapping[str, Mapping[str, float]]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 UInt8 = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
+Float64 = NDArray[np.float64]
 
 MOST_DECIBELS = 100.0
 """PSNR of equal images, which has no value."""
@@ -37,19 +38,29 @@ def ssim(found: UInt8, truth: UInt8, where: Mask | None = None) -> float:
     The window is a Gaussian of 11 pixels with a standard deviation of 1.5; the five pixels at each border, where it
     would reach beyond the image, count only if no others do.
     """
+    return mean_similarity(similarity(found, truth), where)
+
+
+def similarity(found: UInt8, truth: UInt8) -> Float64:
+    """Return the structural similarity at each pixel, float64 (H, W, 3), of images as of `ssim`."""
     x, y = found.astype(np.float64) / 255, truth.astype(np.float64) / 255
     mean_x, mean_y = _smoothed(x), _smoothed(y)
     spread_x, spread_y = _smoothed(x * x) - mean_x**2, _smoothed(y * y) - mean_y**2
     shared = _smoothed(x * y) - mean_x * mean_y
     alike = (2 * mean_x * mean_y + _LUMINANCE) / (mean_x**2 + mean_y**2 + _LUMINANCE)
-    similar: NDArray[np.float64] = alike * (2 * shared + _CONTRAST) / (spread_x + spread_y + _CONTRAST)
-    chosen = np.ones(x.shape[:2], np.bool_) if where is None else where
+    similar: Float64 = alike * (2 * shared + _CONTRAST) / (spread_x + spread_y + _CONTRAST)
+    return similar
+
+
+def mean_similarity(similar: Float64, where: Mask | None = None) -> float:
+    """Return the mean of what `similarity` returned, over the pixels that count; see `ssim`."""
+    chosen = np.ones(similar.shape[:2], np.bool_) if where is None else where
     border = _WINDOW // 2
     inside = np.zeros_like(chosen)
     inside[border:-border, border:-border] = chosen[border:-border, border:-border]
     return float(similar[inside if inside.any() else chosen].mean())
 
 
-def _smoothed(x: NDArray[np.float64]) -> NDArray[np.float64]:
+def _smoothed(x: Float64) -> Float64:
     blurred = cv2.GaussianBlur(x, (_WINDOW, _WINDOW), _SIGMA, borderType=cv2.BORDER_REFLECT_101)
     return np.asarray(blurred, np.float64)

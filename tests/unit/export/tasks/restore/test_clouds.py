@@ -91,7 +91,9 @@ def test_figures_are_means_over_images_of_a_source_and_of_what_clouds_changed() 
     cloudy[:20] = 200
     halfway = clear.copy()
     halfway[:20] = 150
-    found = means([Restoration("thin", cloudy, halfway, clear), Restoration("thin", clear, clear, clear)])
+    cover = np.zeros((40, 40), np.uint8)
+    changed, same = Clouded(cloudy, cover), Clouded(clear, cover)
+    found = means([Restoration("thin", changed, halfway, clear), Restoration("thin", same, clear, clear)])
     assert found["thin_psnr"] == pytest.approx((-10 * np.log10((50 / 255) ** 2 / 2) + MOST_DECIBELS) / 2)
     # The second has nothing that clouds changed.
     assert found["thin_clouded_psnr"] == pytest.approx(-20 * np.log10(50 / 255))
