@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gateway.engines.base import Model
 from gateway.inference.segmenter import Segmenter
-from gateway.vision.labels import confidence, decide
+from gateway.vision.labels import decide_with_confidence
 from gateway.vision.regions import Region, regions_of_classes
 from gateway.vision.resizing import Size, from_scale
 
@@ -55,8 +55,7 @@ def decided_at(blended: Pixels, size: Size, threshold: float | None) -> tuple[Pi
     labels, sureness = np.empty((2, *size), np.uint8)
     for top, band in from_scale(blended, size):
         rows = slice(top, top + len(band))
-        labels[rows] = decide(band, threshold)
-        sureness[rows] = confidence(band, labels[rows])
+        labels[rows], sureness[rows] = decide_with_confidence(band, threshold)
     return labels, sureness
 
 

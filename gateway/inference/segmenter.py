@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gateway.engines.base import Model
 from gateway.inference.run import Run, in_order
-from gateway.vision.labels import class_counts, confidence, decide
+from gateway.vision.labels import class_counts, decide, decide_with_confidence
 from gateway.vision.tiling import Grid, Stitcher, gather, plan
 
 Pixels = NDArray[np.uint8]
@@ -68,8 +68,7 @@ class Segmenter(Run):
         def finish(tiles: Pixels) -> None:
             for top, band in stitcher.add(tiles):
                 rows = slice(top, top + len(band))
-                labels[rows] = decide(band, self.model.card.threshold)
-                sureness[rows] = confidence(band, labels[rows])
+                labels[rows], sureness[rows] = decide_with_confidence(band, self.model.card.threshold)
 
         await self._finish_rows(images, grid, finish)
         return labels, sureness

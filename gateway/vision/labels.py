@@ -26,30 +26,29 @@ def decide(probabilities: UInt8, threshold: float | None) -> UInt8:
     Returns:
         uint8, (...). Of equally likely values the lowest wins, as with argmax.
     """
+    return decide_with_confidence(probabilities, threshold)[0]
+
+
+def decide_with_confidence(probabilities: UInt8, threshold: float | None) -> tuple[UInt8, UInt8]:
+    """Return what `decide` does, and the probability given to each pixel's own label value, uint8, (...).
+
+    Args:
+        probabilities: as of `decide`.
+        threshold: as of `decide`.
+    """
     planes = _planes(probabilities)
     if threshold is None:
-        labels = _likeliest(planes)
+        labels, chosen = _likeliest(planes)
     else:
-        labels = _likeliest(planes[1:])
+        labels, chosen = _likeliest(planes[1:])
         labels += 1
         foreground = planes[1:].sum(axis=0, dtype=np.uint16)
         # The small slack keeps t = k/255, not exactly representable, from asking for k + 1.
-        labels *= foreground >= ceil(255 * threshold - 1e-6)
-    return labels.reshape(probabilities.shape[:-1])
-
-
-def confidence(probabilities: UInt8, label_map: UInt8) -> UInt8:
-    """Return the probability given to each pixel's own label value, uint8, (...).
-
-    Args:
-        probabilities: uint8, (..., C).
-        label_map: uint8, (...), values below C.
-    """
-    labels = label_map.reshape(-1)
-    chosen = np.zeros(labels.shape, np.uint8)
-    for value, plane in enumerate(_planes(probabilities)):
-        chosen |= plane * (labels == value)
-    return chosen.reshape(label_map.shape)
+        shown = foreground >= ceil(255 * threshold - 1e-6)
+        labels *= shown
+        chosen = np.where(shown, chosen, planes[0])
+    shape = probabilities.shape[:-1]
+    return labels.reshape(shape), chosen.reshape(shape)
 
 
 def both_views(first: UInt8, second: UInt8) -> UInt8:
@@ -108,8 +107,8 @@ def _planes(probabilities: UInt8) -> UInt8:
     return np.asarray(cv2.transpose(probabilities.reshape(-1, probabilities.shape[-1])), np.uint8)
 
 
-def _likeliest(planes: UInt8) -> UInt8:
-    """Return the argmax over the first axis, first of equals, uint8, (pixels,)."""
+def _likeliest(planes: UInt8) -> tuple[UInt8, UInt8]:
+    """Return the argmax over the first axis, first of equals, and the maximum, uint8, (pixels,) each."""
     labels = np.zeros(planes.shape[1], np.uint8)
     best = planes[0].copy()
     for value, plane in enumerate(planes[1:], start=1):
@@ -117,4 +116,4 @@ def _likeliest(planes: UInt8) -> UInt8:
         # `value` exceeds every label so far, so that the maximum overwrites exactly where it is better.
         np.maximum(labels, better * np.uint8(value), out=labels)
         np.maximum(best, plane, out=best)
-    return labels
+    return labels, best

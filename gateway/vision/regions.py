@@ -146,12 +146,13 @@ def _contents(
     # In bands: np.bincount works on eight bytes a pixel.
     step = max(1, _BAND_PIXELS // label_map.shape[1])
     for y in range(0, len(label_map), step):
-        labels = label_map[y : y + step]
-        inside = labels > 0
-        ids = components[y : y + step][inside].astype(np.int64)
+        labels = label_map[y : y + step].reshape(-1)
+        # Buildings cover little: where they are is looked up once, and not in each map.
+        inside = np.flatnonzero(labels > 0)
+        ids = components[y : y + step].reshape(-1)[inside].astype(np.int64)
         pixels += np.bincount(ids * classes + labels[inside], minlength=len(pixels))
         if confidence is not None:
-            total += np.bincount(ids, weights=confidence[y : y + step][inside], minlength=count)
+            total += np.bincount(ids, weights=confidence[y : y + step].reshape(-1)[inside], minlength=count)
         if known is not None:
             for value, column in enumerate(known[passed : passed + len(ids)].T):
                 sums[:, value] += np.bincount(ids, weights=column, minlength=count)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 
 import cv2
@@ -110,9 +111,7 @@ def correlate(first: UInt8, second: UInt8, valid: Mask) -> Float32 | None:
         return None
     one, other = (np.fft.rfft2(edges) for edges in seen)
     product = np.conj(one) * other
-    rows, columns = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)
-    spread = np.exp(-2 * (np.pi * _SPREAD) ** 2 * (rows**2 + columns**2)).astype(np.float32)
-    surface = np.fft.irfft2(product / (np.abs(product) + 1e-6) * spread, (side, side))
+    surface = np.fft.irfft2(product / (np.abs(product) + 1e-6) * _spread(side), (side, side))
     farthest = side // 4
     near = np.roll(surface, (farthest, farthest), axis=(0, 1))[: 2 * farthest + 1, : 2 * farthest + 1]
     return np.asarray(near / surface.std(), np.float32)
@@ -159,15 +158,25 @@ def _edges(image: UInt8) -> Float32:
     return np.asarray(cv2.magnitude(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)), np.float32)
 
 
+@lru_cache(maxsize=1)
+def _spread(side: int) -> Float32:
+    """Return what spreads a peak, float32 (side, side // 2 + 1), at the frequencies of a block."""
+    rows, columns = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)
+    return np.asarray(np.exp(-2 * (np.pi * _SPREAD) ** 2 * (rows**2 + columns**2)), np.float32)
+
+
 def _window(valid: Mask) -> Float32:
     """Return weights, float32 (n, n), that fall to 0 towards the block's border and that of what is valid.
 
     Either border would be an edge that both images have in one place.
     """
     side = len(valid)
+    hanning = np.asarray(cv2.createHanningWindow((side, side), cv2.CV_32F), np.float32)
+    if valid.all():
+        return hanning
     inside = cv2.distanceTransform(valid.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
     inner = np.clip((inside - _MARGIN) / (side / 16), 0, 1)
-    return np.asarray(inner * cv2.createHanningWindow((side, side), cv2.CV_32F), np.float32)
+    return np.asarray(inner * hanning, np.float32)
 
 
 def _levelled(edges: Float32, window: Float32) -> Float32:

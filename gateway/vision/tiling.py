@@ -94,6 +94,28 @@ def gather(image: npt.NDArray[Any], grid: Grid, row: int) -> npt.NDArray[Any]:
     return batch
 
 
+def gather_stacked(strips: Sequence[npt.NDArray[Any]], grid: Grid) -> npt.NDArray[Any]:
+    """Return what `gather` does of strips of an image, one below the other, that make a single row of tiles.
+
+    They are not joined before, which would copy them once more, but where the image is smaller than a tile.
+
+    Args:
+        strips: (rows, width) or (rows, width, C) each, at least one.
+        grid: the plan for the image that they make.
+    """
+    tile = grid.tile
+    if len(strips) == 1 or min(grid.height, grid.width) < tile:
+        return gather(strips[0] if len(strips) == 1 else np.concatenate(strips), grid, 0)
+    batch = np.empty((len(grid.columns), tile, tile, *strips[0].shape[2:]), strips[0].dtype)
+    top = 0
+    for strip in strips:
+        stop = top + len(strip)
+        for out, x in zip(batch, grid.columns, strict=True):
+            out[top:stop] = strip[:, x : x + tile]
+        top = stop
+    return batch
+
+
 @dataclass(frozen=True)
 class _Segment:
     """A stretch of one axis in which the same tiles contribute.
@@ -162,7 +184,7 @@ class Stitcher:
         self._classes = classes
         self._across = tuple(_segments(grid.columns, grid.tile, grid.width, blend))
         self._down = tuple(_segments(grid.rows, grid.tile, grid.height, blend))
-        self._strips: dict[int, UInt8] = {}
+        self._strips: dict[int, tuple[int, UInt8]] = {}
         self._row = 0
 
     def add(self, tiles: Sequence[UInt8] | UInt8) -> list[tuple[int, UInt8]]:
@@ -183,13 +205,16 @@ class Stitcher:
         shapes = [tile.shape for tile in tiles]
         if self._row == len(grid.rows) or shapes != expected:
             raise ValueError(f"row {self._row} of {len(grid.rows)}: tiles of {shapes}, expected {expected}")
-        self._strips[self._row] = self._strip(tiles)
+        self._strips[self._row] = grid.rows[self._row], self._strip(tiles)
         begin = grid.rows[self._row]
         self._row += 1
         end = grid.rows[self._row] if self._row < len(grid.rows) else grid.height
         final = [segment for segment in self._down if begin <= segment.start < end]
         bands = [(segment.start, self._band(segment)) for segment in final]
-        self._strips = {i: strip for i, strip in self._strips.items() if grid.rows[i] + grid.tile > end}
+        # Of a strip that still contributes a copy of that part: the rest may go when its bands do.
+        self._strips = {
+            i: (end, strip[end - top :].copy()) for i, (top, strip) in self._strips.items() if top + len(strip) > end
+        }
         return bands
 
     def _strip(self, tiles: Sequence[UInt8] | UInt8) -> UInt8:
@@ -213,7 +238,7 @@ class Stitcher:
 
     def _band(self, segment: _Segment) -> UInt8:
         """Blend along y: the rows of one segment, (rows, width, C)."""
-        rows = self._grid.rows
-        parts = [self._strips[i][segment.start - rows[i] : segment.stop - rows[i]] for i in segment.tiles]
+        strips = [self._strips[i] for i in segment.tiles]
+        parts = [strip[segment.start - top : segment.stop - top] for top, strip in strips]
         flat = parts[0] if len(parts) == 1 else _weighted(parts, segment.weights[:, :, np.newaxis])
         return flat.reshape(-1, self._grid.width, self._classes)

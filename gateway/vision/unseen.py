@@ -54,7 +54,7 @@ def featureless(image: UInt8, observed: Mask) -> Mask:
     shown = (bright >= _BRIGHT_SHARE) & (deviation <= _EVEN)
     for row, column in np.argwhere((deviation <= _HARDLY) & ~shown).tolist():
         square = np.s_[slice(*_ends(starts[0], row)), slice(*_ends(starts[1], column))]
-        shown[row, column] = _of_one_colour(planes[:, *square][:, seen[square]])
+        shown[row, column] = _of_one_colour(planes[:, *square], seen[square])
     blank = np.zeros_like(observed)
     for row, column in np.argwhere(shown).tolist():
         square = np.s_[rows[row] : rows[row + 1], columns[column] : columns[column + 1]]
@@ -72,6 +72,9 @@ def _ends(starts: npt.NDArray[np.int64], number: int) -> tuple[int, int | None]:
     return int(starts[number]), int(starts[number + 1]) if number + 1 < len(starts) else None
 
 
-def _of_one_colour(samples: UInt8) -> bool:
-    """Return whether samples (bands, n) are the same throughout, as those of none are."""
-    return bool((samples == samples[:, :1]).all())
+def _of_one_colour(square: UInt8, seen: Mask) -> bool:
+    """Return whether what is seen of a square (bands, rows, columns) is the same throughout, as nothing is."""
+    if not seen.any():
+        return True
+    row, column = np.unravel_index(seen.argmax(), seen.shape)
+    return not ((square != square[:, row, column][:, None, None]).any(axis=0) & seen).any()

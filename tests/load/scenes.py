@@ -7,6 +7,7 @@
 - The same as a share of processor time: what the model would have taken, of what the gateway's process took. On a
   crowded machine it says more; that a core stands idle it does not see.
 - The most memory that the gateway had resident.
+- With `--against REV` all of it for the gateway of another commit too, in turns with this one.
 - Polygons per second, from a label map to GeoJSON, and megapixels per second of writing a Cloud-Optimised GeoTIFF.
 """
 
@@ -18,6 +19,7 @@ import statistics
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,8 +35,10 @@ from gateway.vision.streamed_regions import RegionStream
 from gateway.vision.tiling import plan
 from tests.load.bench import SHIPPED, WORKERS
 from tests.load.record import record, record_option
+from tests.load.regression import checkout
 from tests.support.geotiffs import grid
 from tests.support.large import write_large
+from tests.support.places import ROOT
 from tests.support.processes import gateway
 from tests.support.trivial import PALETTE
 
@@ -49,8 +53,9 @@ BAND = 480
 
 @dataclass(frozen=True)
 class Result:
-    """Figures of one size."""
+    """Figures of one size and the gateway of one commit."""
 
+    commit: str
     megapixels: int
     warped: bool
     tiles: int
@@ -65,25 +70,36 @@ def main() -> None:
     """Run the benchmark and print tables; keep the figures where `--record` says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="bd-siamunet", help="one of the repository's damage models")
+    parser.add_argument("--sizes", type=int, nargs="+", default=MEGAPIXELS, metavar="MEGAPIXELS")
     parser.add_argument("--large", action="store_true", help=f"measure {LARGEST} megapixels too")
+    parser.add_argument("--against", metavar="REV", help="another commit, whose gateway is measured beside this one")
     record_option(parser)
     options = parser.parse_args()
     model = scan(SHIPPED).models[options.model]
-    sizes = (*MEGAPIXELS, LARGEST) if options.large else MEGAPIXELS
-    with tempfile.TemporaryDirectory() as folder:
-        results = [_measure(model, Path(folder), size, warped) for size in sizes for warped in (False, True)]
+    sizes = [*options.sizes, *([LARGEST] if options.large else [])]
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        roots = {"here": ROOT}
+        if options.against:
+            roots[options.against] = stack.enter_context(checkout(options.against))
+        results = [
+            _measure(model, folder, size, warped, commit, root)
+            for size in sizes
+            for warped in (False, True)
+            for commit, root in roots.items()
+        ]
     parts = {"polygons_per_second": _polygons(), "cog_mp_per_second": _cog()}
     _print(options.model, results, parts)
     record(options.record, "scenes", {**parts, "results": [vars(result) for result in results]})
 
 
-def _measure(model: StoredModel, folder: Path, megapixels: int, warped: bool) -> Result:
+def _measure(model: StoredModel, folder: Path, megapixels: int, warped: bool, commit: str, root: Path) -> Result:
     side = round((megapixels * 1e6) ** 0.5)
     tiles = plan(side, side, model.card.tile, model.card.overlap).tiles
     pre, post = write_large(folder, side, side, warped=warped)
     settings = {"WORK_THREADS": str(WORKERS), "ENGINE_LANES": str(WORKERS), "MODELS_DAMAGE": model.name}
     bare = _BareLoop(model)
-    with gateway(SHIPPED, LOG_LEVEL="WARNING", **settings) as server, Client(server.address) as client:
+    with gateway(SHIPPED.resolve(), root, LOG_LEVEL="WARNING", **settings) as server, Client(server.address) as client:
         while not client.ready():
             time.sleep(0.2)
         client.damage_file(*write_large(folder, SMALL, SMALL, warped=True), "geotiff", model=model.name)
@@ -97,7 +113,7 @@ def _measure(model: StoredModel, folder: Path, megapixels: int, warped: bool) ->
     alone, needed = (tiles * statistics.mean(times) for times in zip(before, after, strict=True))
     size = side * side / 1e6
     shares = alone / seconds, needed / busy
-    return Result(megapixels, warped, tiles, size / alone, size / seconds, *shares, peak // 1024)
+    return Result(commit, megapixels, warped, tiles, size / alone, size / seconds, *shares, peak // 1024)
 
 
 def _processor_seconds(pid: int) -> float:
@@ -162,13 +178,13 @@ def _cog() -> float:
 def _print(model: str, results: list[Result], parts: dict[str, float]) -> None:
     print(f"\nScenes through {model}, {WORKERS} lanes of {os.cpu_count()} cores: GeoTIFFs in, a GeoTIFF out")
     print(
-        f"{'megapixels':>10}{'grids':>8}{'tiles':>7}{'bare MP/s':>11}{'gateway MP/s':>14}{'share':>7}"
+        f"{'commit':<12}{'megapixels':>10}{'grids':>8}{'tiles':>7}{'bare MP/s':>11}{'gateway MP/s':>14}{'share':>7}"
         f"{'processor':>11}{'peak MiB':>10}"
     )
     for one in results:
         grids = "two" if one.warped else "one"
         print(
-            f"{one.megapixels:>10}{grids:>8}{one.tiles:>7}{one.bare_mp_per_second:>11.2f}"
+            f"{one.commit:<12}{one.megapixels:>10}{grids:>8}{one.tiles:>7}{one.bare_mp_per_second:>11.2f}"
             f"{one.gateway_mp_per_second:>14.2f}{one.share:>7.2f}{one.processor_share:>11.2f}{one.peak_mib:>10}"
         )
     print(f"\nlabel map to GeoJSON: {parts['polygons_per_second']:,.0f} polygons per second")

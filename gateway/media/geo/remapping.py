@@ -266,7 +266,18 @@ def _remapped(image: npt.NDArray[Any], places: Float32) -> npt.NDArray[Any]:
 
 
 def _straightened(image: npt.NDArray[Any], matrix: Float64, size: tuple[int, int]) -> npt.NDArray[Any]:
-    """Return an image as `_remapped` does, where a matrix, float64 (2, 3), leads to; `size` is (across, down)."""
+    """Return an image as `_remapped` does, where a matrix, float64 (2, 3), leads to; `size` is (across, down).
+
+    Where it only moves the image that takes half the time, and where by whole pixels nearly none.
+    """
+    width, height = size
+    if np.abs((matrix[:, :2] - np.eye(2)) @ size).max() <= _STRAIGHT:
+        x, y = matrix[:, 2].tolist()
+        left, top = round(x), round(y)
+        inside = 0 <= left <= image.shape[1] - width and 0 <= top <= image.shape[0] - height
+        if inside and max(abs(x - left), abs(y - top)) <= _STRAIGHT:
+            return image[top : top + height, left : left + width]
+        return np.asarray(cv2.getRectSubPix(image, size, (x + (width - 1) / 2, y + (height - 1) / 2)))
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(cv2.warpAffine(image, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
 

@@ -28,16 +28,17 @@ Directory = Mapping[int, Int64]
 
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _COLOURS = 254, 256, 257, 258, 259, 262
 _STRIPS, _ORIENTATION, _BANDS, _STRIP_ROWS, _STRIP_BYTES, _PLANAR = 273, 274, 277, 278, 279, 284
-_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES = 322, 323, 324, 325
+_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES, _TABLES = 322, 323, 324, 325, 347
 _READ = frozenset(
     {
         *(_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _COLOURS, _STRIPS, _ORIENTATION, _BANDS, _STRIP_ROWS),
-        *(_STRIP_BYTES, _PLANAR, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES),
+        *(_STRIP_BYTES, _PLANAR, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES, _TABLES),
     }
 )
 
 # Type → numpy's name of it: BYTE, SHORT, LONG, LONG8. Those of other types count as absent.
 _TYPES = {1: "u1", 3: "u2", 4: "u4", 16: "u8"}
+_UNDEFINED = 7
 # Type → bytes of a value; libtiff passes over entries of other types.
 _BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 # Of strips and tiles alone there may be more.
@@ -48,7 +49,7 @@ _MAX_DIRECTORIES, _MAX_ENTRIES, _MAX_BANDS = 256, 1024, 64
 _UNCOMPRESSED, _JPEG, _WEBP = 1, 7, 50001
 # None, LZW, JPEG, deflate by its two numbers, PackBits, LERC, LZMA, ZSTD, WebP.
 _COMPRESSIONS = frozenset({_UNCOMPRESSED, 5, _JPEG, 8, 32946, 32773, 34887, 34925, 50000, _WEBP})
-_BLACK_IS_ZERO = 1
+_BLACK_IS_ZERO, _RGB, _YCC = 1, 2, 6
 # White is zero, black is zero, RGB, palette, inks, YCbCr.
 _COLOUR_MODELS = frozenset({0, _BLACK_IS_ZERO, 2, 3, 5, 6})
 # What is decoded at once for a single pixel: half of what GDAL may keep, so that a strip's bands stay together.
@@ -99,6 +100,19 @@ class Blocks:
 
 
 @dataclass(frozen=True)
+class JpegCoding:
+    """What the blocks of an image in JPEG have in common.
+
+    Attributes:
+        ycc: whether they are in YCbCr, and not in RGB.
+        tables: JPEG's own, which they leave out; empty where each has all of them.
+    """
+
+    ycc: bool
+    tables: bytes
+
+
+@dataclass(frozen=True)
 class TiffInfo:
     """What a TIFF file says of its first image.
 
@@ -106,11 +120,13 @@ class TiffInfo:
         size: (width, height) in pixels.
         lossy: whether its compression changes samples.
         layers: the blocks of the image, and of what has its size: its mask.
+        jpeg: how the blocks of the image are coded; None where they are not of three bands of 8 bits in JPEG.
     """
 
     size: tuple[int, int]
     lossy: bool
     layers: tuple[Blocks, ...]
+    jpeg: JpegCoding | None
 
 
 def read_tiff(data: Octets, limits: ImageLimits, *, scans: bool = True) -> TiffInfo:
@@ -146,7 +162,8 @@ def read_tiff(data: Octets, limits: ImageLimits, *, scans: bool = True) -> TiffI
     for directory in directories:
         _check_pixels(directory, data, scans=scans)
     same = [one for one in directories if (_one(one, _WIDTH, 0), _one(one, _HEIGHT, 0)) == size]
-    return TiffInfo(size, _one(first, _COMPRESSION, _UNCOMPRESSED) in (_JPEG, _WEBP), tuple(map(_blocks, same)))
+    lossy = _one(first, _COMPRESSION, _UNCOMPRESSED) in (_JPEG, _WEBP)
+    return TiffInfo(size, lossy, tuple(map(_blocks, same)), _jpeg_coding(first))
 
 
 def _directories(data: Octets) -> Iterator[Directory]:
@@ -197,11 +214,12 @@ def _entry(data: Octets, at: int, order: str, offset_format: str) -> tuple[int, 
     if start + size > len(data):
         raise ImageUnreadable(DAMAGED)
     value = data[start : start + size]
-    if tag not in _READ or kind not in _TYPES:
+    form = "u1" if (tag, kind) == (_TABLES, _UNDEFINED) else _TYPES.get(kind)
+    if tag not in _READ or form is None:
         return elsewhere, {}
     if count > _MOST_VALUES and (tag not in _MANY or kind == 1):
         raise ImageUnreadable(DAMAGED)
-    return elsewhere, {tag: np.frombuffer(value, order + _TYPES[kind], count).astype(np.int64)}
+    return elsewhere, {tag: np.frombuffer(value, order + form, count).astype(np.int64)}
 
 
 def _check_blocks(directory: Directory, length: int) -> None:
@@ -278,6 +296,16 @@ def _blocks(directory: Directory) -> Blocks:
         _many(directory, _TILE_BYTES if tiled else _STRIP_BYTES),
         _one(directory, _COMPRESSION, _UNCOMPRESSED) == _JPEG,
     )
+
+
+def _jpeg_coding(directory: Directory) -> JpegCoding | None:
+    """Return how the blocks of an image are coded that was judged before; None where not in JPEG and colour."""
+    model = _one(directory, _COLOURS, _BLACK_IS_ZERO)
+    bands = _one(directory, _BANDS, 1), set(_many(directory, _BITS).tolist()), _one(directory, _PLANAR, 1)
+    coded = _one(directory, _COMPRESSION, _UNCOMPRESSED) == _JPEG and model in (_RGB, _YCC)
+    if not coded or bands != (3, {8}, 1):
+        return None
+    return JpegCoding(model == _YCC, directory.get(_TABLES, np.zeros(0, np.int64)).astype(np.uint8).tobytes())
 
 
 def _block(directory: Directory) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from gateway.engines.base import Model
 from gateway.inference.run import Run, in_order
 from gateway.inference.segmenter import Images, Pixels, Segmenter
 from gateway.tasks.damage.spec import BOX_TASK
-from gateway.vision.labels import confidence, decide
+from gateway.vision.labels import decide, decide_with_confidence
 from gateway.vision.tiling import gather
 
 Float32 = NDArray[np.float32]
@@ -90,8 +90,7 @@ class BoxSegmenter(Segmenter):
     async def label_map_and_confidence(self, images: Images) -> tuple[Pixels, Pixels]:
         """Return the label map and how sure the model is; see `Segmenter.label_map_and_confidence`."""
         painted = await self.probabilities(images)
-        labels = await self.aside(decide, painted, self.least)
-        return labels, await self.aside(confidence, painted, labels)
+        return await self.aside(decide_with_confidence, painted, self.least)
 
     async def probabilities(self, images: Images) -> Pixels:
         """Return the probabilities of every class; see `Segmenter.probabilities`."""

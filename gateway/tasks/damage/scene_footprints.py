@@ -24,7 +24,7 @@ from gateway.tasks.damage.rasters import Ground, rasters_of
 from gateway.tasks.damage.scene_bands import LEAST_OBSERVED, Band, GradedFootprints, Sink, Tally
 from gateway.tasks.damage.scene_grading import read_crops
 from gateway.tasks.damage.scene_pipeline import SceneMap, TileRow, TileRows
-from gateway.tasks.damage.scene_reader import SceneReader, Window
+from gateway.tasks.damage.scene_reader import SceneReader, Strip, Window
 from gateway.vision.spans import Spans
 from gateway.vision.tiling import Grid, Stitcher, plan
 
@@ -183,7 +183,7 @@ class _Painter:
         columns = slice(0, footprints.width)
         pixels = np.empty((0, 0, 3), np.uint8) if self._post is None else self._post.read(slice(top, stop), columns)[0]
         for sink in sinks:
-            sink.write(Band(Window(top, pixels, pixels, seen), labels, sureness))
+            sink.write(Band(Window(top, (Strip(pixels, pixels, seen),)), labels, sureness))
 
 
 async def _read(segmenter: GradingSegmenter, reader: SceneReader, grid: Grid, measured: _Measured) -> None:

@@ -7,9 +7,10 @@ held whole. Where the ground is not seen in both images nothing is classified; t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,16 +22,18 @@ from gateway.media.geo.cog import NOT_OBSERVED
 from gateway.media.geo.ground_rasters import GroundRaster
 from gateway.media.geo.rasters import Raster
 from gateway.tasks.damage.fused import FusedSegmenter
-from gateway.tasks.damage.rasters import Ground, Rasters, rasters_of
+from gateway.tasks.damage.rasters import Ground, rasters_of
 from gateway.tasks.damage.scene_bands import Band, Buildings, GradedFootprints, Sink, Tally
 from gateway.tasks.damage.scene_grading import Grading
 from gateway.tasks.damage.scene_reader import SceneReader, Window
 from gateway.tasks.damage.series import inputs_of
-from gateway.vision.labels import both_views, confidence, decide
+from gateway.vision.labels import both_views, decide_with_confidence
 from gateway.vision.regions import Region
-from gateway.vision.tiling import Grid, Stitcher, gather, plan
+from gateway.vision.tiling import Grid, Stitcher, gather_stacked, plan
 
 UInt8 = npt.NDArray[np.uint8]
+_Tiles = tuple[list[int], UInt8]
+_Inferring = Callable[[], Coroutine[Any, Any, _Tiles]]
 
 # Tiles inferred at once. Several such batches are on their way, which lanes and Triton's batcher share and join as they
 # like; larger ones would only hold more of what a network computes in between.
@@ -168,9 +171,14 @@ class TileRows:
         self._segmenter = segmenter
         self._grid = grid
         self._reading = asyncio.Lock()
+        self._begun = [asyncio.Event() for _ in grid.rows]
 
     async def infer(self, row: int) -> TileRow:
-        """Return the row with the number `row`; they are to be begun in order."""
+        """Return the row with the number `row`; they are to be begun in order.
+
+        It is read while those above are inferred, and inferred when the last tiles of these have begun: rows that were
+        inferred side by side would all hold their probabilities until they end together.
+        """
         segmenter, grid = self._segmenter, self._grid
         async with self._reading:
             window = await segmenter.workers.run_to_end(segmenter.timeline, "decode", self.reader.take)
@@ -181,27 +189,35 @@ class TileRows:
         probabilities = [np.zeros((grid.tile, grid.tile, self.values), np.uint8)] * len(grid.columns)
         self._advance(len(unseen))
 
-        async def keep(inferred: tuple[list[int], UInt8]) -> None:
+        async def keep(inferred: _Tiles) -> None:
             numbers, tiles = inferred
             for number, tile in zip(numbers, tiles, strict=True):
                 probabilities[number] = tile
             self._advance(len(numbers))
 
-        size = min(_BATCH, segmenter.model.card.max_batch_size)
-        batches = (shown[start : start + size] for start in range(0, len(shown), size))
-        await in_order((partial(self._infer, window, batch) for batch in batches), keep)
+        if row:
+            await self._begun[row - 1].wait()
+        await in_order(self._batches(row, window, shown), keep)
         return TileRow(window, probabilities)
 
-    async def _infer(self, window: Window, numbers: list[int]) -> tuple[list[int], UInt8]:
+    def _batches(self, row: int, window: Window, shown: list[int]) -> Iterator[_Inferring]:
+        """Yield what infers the tiles that are shown; when all are begun the next row may begin."""
+        size = min(_BATCH, self._segmenter.model.card.max_batch_size)
+        for start in range(0, len(shown), size):
+            yield partial(self._infer, window, shown[start : start + size])
+        self._begun[row].set()
+
+    async def _infer(self, window: Window, numbers: list[int]) -> _Tiles:
         """Return the probabilities of the tiles in the columns `numbers`, and these."""
         segmenter, grid = self._segmenter, self._grid
         columns = tuple(grid.columns[number] for number in numbers)
-        part = replace(grid, height=len(window.seen), rows=(0,), columns=columns)
-        images: Rasters = inputs_of(segmenter.model, window.pre, window.post, window.between)
-        images = {**images, **window.rasters}
-        batch = {
-            spec.name: await segmenter.aside(gather, images[spec.name], part, 0) for spec in segmenter.model.card.inputs
-        }
+        part = replace(grid, height=window.stop - window.top, rows=(0,), columns=columns)
+        strips = [
+            {**inputs_of(segmenter.model, strip.pre, strip.post, strip.between), **strip.rasters}
+            for strip in window.strips
+        ]
+        named = {spec.name: [strip[spec.name] for strip in strips] for spec in segmenter.model.card.inputs}
+        batch = await segmenter.aside(_gathered, named, part)
         first = await segmenter.infer(batch, "probabilities")
         if not self._twice:
             return numbers, first
@@ -243,14 +259,18 @@ class _Finisher:
             for start in range(0, len(band), _ROWS):
                 part = band[start : start + _ROWS, :, : self._classes]
                 place = slice(first - top + start, first - top + start + len(part))
-                labels[place] = decide(part, self._threshold)
-                sureness[place] = confidence(part, labels[place])
+                labels[place], sureness[place] = decide_with_confidence(part, self._threshold)
                 shown = row.window.part(top + place.start, top + place.stop).seen
                 known.append(band[start : start + _ROWS][(labels[place] > 0) & shown])
         window = row.window.part(top, top + rows)
-        labels[~window.seen] = NOT_OBSERVED
-        sureness[~window.seen] = 0
+        if not window.seen.all():
+            labels[~window.seen] = NOT_OBSERVED
+            sureness[~window.seen] = 0
         return Band(window, labels, sureness, np.concatenate(known))
+
+
+def _gathered(images: Mapping[str, Sequence[UInt8]], part: Grid) -> dict[str, UInt8]:
+    return {name: gather_stacked(strips, part) for name, strips in images.items()}
 
 
 def _mirrored(tiles: UInt8) -> UInt8:

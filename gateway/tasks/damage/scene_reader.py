@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,17 +19,17 @@ from gateway.vision.unseen import edges, featureless
 
 UInt8 = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
+Kind = TypeVar("Kind", np.uint8, np.bool_)
 
 # Rows of squares that are judged as a whole are read together; decoders want many rows at once.
 _SQUARES = 4
 
 
 @dataclass(frozen=True)
-class Window:
-    """Some rows of both images.
+class Strip:
+    """Some rows of both images as they were read.
 
     Attributes:
-        top: the first row.
         pre: uint8 (rows, width, 3), RGB, before the disaster.
         post: the same after it.
         seen: bool (rows, width), where both show the ground; see `SceneReader`.
@@ -35,24 +37,55 @@ class Window:
         rasters: by the names of the model's inputs, (rows, width), what is known of the ground.
     """
 
-    top: int
     pre: UInt8
     post: UInt8
     seen: Mask
     between: tuple[UInt8, ...] = ()
     rasters: Rasters = field(default_factory=dict)
 
+    def part(self, rows: slice) -> Strip:
+        """Return some of the rows, as views."""
+        between = tuple(image[rows] for image in self.between)
+        rasters = {name: raster[rows] for name, raster in self.rasters.items()}
+        return Strip(self.pre[rows], self.post[rows], self.seen[rows], between, rasters)
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """Some rows of both images, in the strips that they were read in: to join these copies all of them.
+
+    Attributes:
+        top: the first row.
+        strips: one below the other, at least one.
+    """
+
+    top: int
+    strips: tuple[Strip, ...]
+
     @property
     def stop(self) -> int:
         """The row after the last."""
-        return self.top + len(self.seen)
+        return self.top + sum(len(strip.seen) for strip in self.strips)
+
+    @cached_property
+    def seen(self) -> Mask:
+        """Where both images show the ground, bool (rows, width)."""
+        return _joined([strip.seen for strip in self.strips])
+
+    @cached_property
+    def post(self) -> UInt8:
+        """The image after the disaster, uint8 (rows, width, 3), RGB."""
+        return _joined([strip.post for strip in self.strips])
 
     def part(self, top: int, stop: int) -> Window:
         """Return the rows from `top` to before `stop`, as views."""
-        rows = slice(top - self.top, stop - self.top)
-        between = tuple(image[rows] for image in self.between)
-        rasters = {name: raster[rows] for name, raster in self.rasters.items()}
-        return Window(top, self.pre[rows], self.post[rows], self.seen[rows], between, rasters)
+        parts, first = [], self.top
+        for strip in self.strips:
+            behind = first + len(strip.seen)
+            if first < stop and behind > top:
+                parts.append(strip.part(slice(max(top - first, 0), min(stop, behind) - first)))
+            first = behind
+        return Window(top, tuple(parts))
 
 
 class SceneReader:
@@ -89,8 +122,8 @@ class SceneReader:
         self._ground = ground or Ground(())
         self._pre, self._post, self._between, self._grid = pre, post, between, grid
         bounds = edges(grid.height)
-        self._strips = deque(pairwise([*bounds[:-1:_SQUARES], bounds[-1]]))
-        self._held: list[Window] = []
+        self._bounds = deque(pairwise([*bounds[:-1:_SQUARES], bounds[-1]]))
+        self._held: Window | None = None
         self._row = 0
         self._judged = judged
         self.featureless = 0
@@ -103,13 +136,16 @@ class SceneReader:
         """
         top = self._grid.rows[self._row]
         stop = min(top + self._grid.tile, self._grid.height)
-        self._held = [strip for strip in self._held if strip.stop > top]
-        while not self._held or self._held[-1].stop < stop:
-            self._held.append(self._read(*self._strips.popleft()))
+        held = [] if self._held is None else list(self._held.part(top, self._held.stop).strips)
+        reached = top if self._held is None else self._held.stop
+        while reached < stop:
+            first, reached = self._bounds.popleft()
+            held.append(self._read(first, reached))
+        self._held = Window(top, tuple(held))
         self._row += 1
-        return _joined([strip.part(max(top, strip.top), min(stop, strip.stop)) for strip in self._held])
+        return self._held.part(top, stop)
 
-    def _read(self, top: int, stop: int) -> Window:
+    def _read(self, top: int, stop: int) -> Strip:
         rows, columns = slice(top, stop), slice(0, self._grid.width)
         pre, pre_observed = self._pre.read(rows, columns)
         post, post_observed = self._post.read(rows, columns)
@@ -120,15 +156,11 @@ class SceneReader:
         )
         rasters = self._ground.read(rows, columns)
         if not self._judged:
-            return Window(top, pre, post, observed, between, rasters)
+            return Strip(pre, post, observed, between, rasters)
         blank = featureless(pre, observed) | featureless(post, observed)
         self.featureless += int(np.count_nonzero(blank))
-        return Window(top, pre, post, observed & ~blank, between, rasters)
+        return Strip(pre, post, observed & ~blank, between, rasters)
 
 
-def _joined(parts: list[Window]) -> Window:
-    """Return windows that follow each other as one. A copy, so that strips are let go while rows are still at work."""
-    pre, post, seen = ([getattr(part, name) for part in parts] for name in ("pre", "post", "seen"))
-    between = tuple(np.concatenate(images) for images in zip(*(part.between for part in parts), strict=True))
-    rasters = {name: np.concatenate([part.rasters[name] for part in parts]) for name in parts[0].rasters}
-    return Window(parts[0].top, np.concatenate(pre), np.concatenate(post), np.concatenate(seen), between, rasters)
+def _joined(images: list[npt.NDArray[Kind]]) -> npt.NDArray[Kind]:
+    return images[0] if len(images) == 1 else np.concatenate(images)

@@ -232,3 +232,26 @@ def test_a_model_loads_while_another_version_serves(tmp_path: Path, monkeypatch:
 
     play(tmp_path, scenario)
     assert seen == [[(1, "ready"), (2, "loading")]]
+
+
+@pytest.mark.parametrize("side", [64, 320])
+def test_items_are_answered_in_their_order_however_they_are_shared_out(tmp_path: Path, side: int) -> None:
+    """Those of 320² are computed one by one, smaller ones as many as the lanes need."""
+    write_trivial_model(tmp_path, "trivial", tile=side, overlap=0)
+    rng = np.random.default_rng(side)
+    inputs = {name: rng.integers(0, 256, (5, side, side, 3), np.uint8) for name in ("pre", "post")}
+
+    async def scenario(engine: EmbeddedEngine) -> None:
+        model = choose(engine, "damage", "trivial")
+        together = await engine.infer(model, inputs, ("probabilities", "label_map"), Timeline(30))
+        for item in range(5):
+            alone = await engine.infer(
+                model,
+                {name: batch[item : item + 1] for name, batch in inputs.items()},
+                ("probabilities", "label_map"),
+                Timeline(30),
+            )
+            for name, whole in together.items():
+                assert np.array_equal(whole[item], alone[name][0])
+
+    play(tmp_path, scenario)

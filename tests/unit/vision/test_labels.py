@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gateway.vision.labels import class_counts, confidence, decide, halved
+from gateway.vision.labels import class_counts, decide, decide_with_confidence, halved
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -45,11 +45,11 @@ def test_damage_may_be_split_over_classes_and_still_be_a_building() -> None:
     assert decide(pixel, 0.5).tolist() == [2]
 
 
-@given(probabilities)
-def test_confidence_is_the_probability_of_the_value_decided(maps: UInt8) -> None:
-    labels = decide(maps, 0.5)
-    expected = np.take_along_axis(maps, labels[..., np.newaxis].astype(int), axis=-1)[..., 0]
-    assert np.array_equal(confidence(maps, labels), expected)
+@given(probabilities, st.sampled_from([None, 0.2, 0.5]))
+def test_confidence_is_the_probability_of_the_value_decided(maps: UInt8, threshold: float | None) -> None:
+    labels, sureness = decide_with_confidence(maps, threshold)
+    assert np.array_equal(labels, decide(maps, threshold))
+    assert np.array_equal(sureness, np.take_along_axis(maps, labels[..., np.newaxis].astype(int), axis=-1)[..., 0])
 
 
 @given(hnp.arrays(np.uint8, hnp.array_shapes(max_dims=2), elements=st.integers(0, 7)))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.vision.tiling import Blend, Grid, Stitcher, gather, plan
+from gateway.vision.tiling import Blend, Grid, Stitcher, gather, gather_stacked, plan
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -96,6 +96,16 @@ def test_gather_cuts_contiguous_tiles(shape: tuple[int, ...], dtype: Any) -> Non
         assert batch.shape == (len(grid.columns), 32, 32, *shape[2:])
         for tile, x in zip(batch, grid.columns, strict=True):
             assert np.array_equal(tile, image[y : y + 32, x : x + 32])
+
+
+@given(st.integers(1, 80), st.integers(1, 80), st.lists(st.integers(1, 31), max_size=3))
+def test_strips_make_the_tiles_of_the_image_that_they_make(height: int, width: int, cuts: list[int]) -> None:
+    image = noise(min(height, 32), width, 3)
+    strips = np.split(image, sorted({cut for cut in cuts if cut < len(image)}))
+    grid = plan(len(image), width, 32, 8)
+    batch = gather_stacked(strips, grid)
+    assert batch.flags.c_contiguous
+    assert np.array_equal(batch, gather(image, grid, 0))
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([(), (1,), (3,), (6,)]))

@@ -81,6 +81,27 @@ def test_one_matrix_does_what_coordinates_of_all_pixels_do(
     np.testing.assert_allclose(part, found[101:340, 77:500], atol=1)
 
 
+@pytest.mark.parametrize("off", [(40.0, 30.0), (-25.0, 60.0), (40.25, 30.5), (0.4, -0.3)])
+def test_what_is_only_moved_is_what_one_matrix_does_of_it(off: tuple[float, float]) -> None:
+    place = grid(600, 500, affine=PRE.affine @ Affine.translation(*off))
+    pixels = ground(place).copy()
+    pixels[100:140, 200:260] = 0
+    moved = aligned(opened(write(pixels, place, nodata=0)), PRE)
+    assert isinstance(moved, RemappedRaster)
+    found, seen = whole(moved)
+    # One pixel in a thousand times as wide a raster: no longer only moved, and by far less than is seen.
+    near = grid(600, 500, affine=place.affine @ Affine.scale(1 + 2e-5))
+    expected, expected_seen = whole(aligned(opened(write(pixels, near, nodata=0)), PRE))
+    assert np.count_nonzero(seen != expected_seen) < 1200
+    both = seen & expected_seen
+    assert 0.3 < both.mean() < 1
+    assert np.abs(found.astype(int) - expected)[both].max() <= 2
+    if all(float(by).is_integer() for by in off):
+        left, top = max(0, int(off[0])), max(0, int(off[1]))
+        own = pixels[top - int(off[1]) :, left - int(off[0]) :]
+        assert np.array_equal(found[top : top + len(own), left : left + own.shape[1]], own[: SIZE - top, : SIZE - left])
+
+
 def test_a_matrix_stands_for_what_is_straight_alone() -> None:
     for where in ("the same system", "turned"):
         found = coordinates(POST[where], PRE, (0, 0))

@@ -168,7 +168,10 @@ def test_the_reader_gives_each_row_of_tiles_and_reads_each_pixel_once(
     for top in grid.rows:
         window = reader.take()
         assert (window.top, window.stop) == (top, min(top + tile, height))
-        np.testing.assert_array_equal(window.pre[:, 0, 0], np.arange(top, window.stop).astype(np.uint8))
+        np.testing.assert_array_equal(
+            np.concatenate([strip.pre for strip in window.strips])[:, 0, 0],
+            np.arange(top, window.stop).astype(np.uint8),
+        )
     assert drawn.read_rows == height
 
 
