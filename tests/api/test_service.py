@@ -96,6 +96,9 @@ def test_tasks_say_what_they_take_and_answer_with(client: AppClient) -> None:
         ("post", True),
         ("districts", False),
         ("footprints", False),
+        ("elevation", False),
+        ("surface", False),
+        ("landcover", False),
     ]
     assert damage["default_model"] == "trivial"
     assert waste["parts"][0]["media_types"] == ["image/png", "image/jpeg"]

@@ -25,8 +25,7 @@ from gateway.inference.run import Run
 from gateway.observability.metrics import Telemetry
 from gateway.scheduling.timeline import Timeline
 from gateway.scheduling.workers import Workers
-from gateway.tasks.damage.pipeline import map_damage, segmenter_of
-from gateway.tasks.damage.rasters import Rasters
+from gateway.tasks.damage.pipeline import Rasters, map_damage, segmenter_of
 from tests.support.checkpoints import small_entry
 from tests.support.pictures import noise
 from tests.support.trivial_rasters import write_trivial_rasters

@@ -25,7 +25,7 @@ from export.tasks.damage.terrain import scenes, worth
 from gateway.engines.base import Model, choose
 from gateway.repository.store import Repository
 from gateway.tasks.damage.fused import fuse
-from gateway.tasks.damage.rasters import rasters_of
+from gateway.tasks.damage.pipeline import rasters_of
 from gateway.tasks.damage.spec import BOX_TASK, CROP_TASK
 
 _PIXELS = 1024 * 1024

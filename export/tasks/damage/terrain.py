@@ -11,8 +11,7 @@ from export.evaluation.engine import Bench
 from export.synthetic.towns import DrawnPair
 from export.tasks.damage.metrics import DamageCounts, metrics
 from gateway.engines.base import Model
-from gateway.tasks.damage.pipeline import map_damage, segmenter_of
-from gateway.tasks.damage.rasters import Rasters, rasters_of
+from gateway.tasks.damage.pipeline import Rasters, map_damage, rasters_of, segmenter_of
 
 _FIRST = 5000
 """No recipe learns from as many scenes as come before this one."""

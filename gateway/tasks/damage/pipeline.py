@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -17,9 +17,9 @@ from gateway.engines.base import Model
 from gateway.errors import PairMismatch
 from gateway.inference.run import Run
 from gateway.inference.segmenter import Segmenter
+from gateway.repository.card import RasterSpec
 from gateway.tasks.damage.boxes import mapper_of
 from gateway.tasks.damage.fused import FusedModel, FusedSegmenter, GradingModel, GradingSegmenter
-from gateway.tasks.damage.rasters import Rasters, filled
 from gateway.tasks.damage.series import inputs_of
 from gateway.vision.buildings import SMALLEST_BUILDING
 from gateway.vision.regions import Region, regions
@@ -28,6 +28,9 @@ Pixels = NDArray[np.uint8]
 Size = tuple[int, int]
 
 UInt8 = npt.NDArray[np.uint8]
+
+Rasters = Mapping[str, NDArray[Any]]
+"""By name, (H, W) on the grid of the image before the disaster: heights as float32, classes as uint8."""
 
 _NONE: Rasters = MappingProxyType({})
 
@@ -122,7 +125,20 @@ async def _images(
         for image in (post, *between)
     ]
     images = inputs_of(segmenter.model, pre, last, others)
-    return {**images, **filled(segmenter.model, rasters, (height, width))}
+    return {**images, **filled(rasters_of(segmenter.model), rasters, (height, width))}
+
+
+def rasters_of(model: Model) -> tuple[RasterSpec, ...]:
+    """Return what a model takes beside images; of two fused models, what the finder takes."""
+    return (model.parts[0] if model.parts else model).card.rasters
+
+
+def filled(specs: Sequence[RasterSpec], given: Rasters, size: tuple[int, int]) -> dict[str, NDArray[Any]]:
+    """Return rasters of `size` (H, W): those given, and others that say nothing."""
+    return {
+        spec.input: given[spec.input] if spec.input in given else np.full(size, spec.missing, spec.dtype)
+        for spec in specs
+    }
 
 
 class SizesDoNotPair(ValueError):

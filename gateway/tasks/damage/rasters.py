@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,7 @@ from gateway.engines.base import Model
 from gateway.errors import ModelUnsuitable
 from gateway.media.geo.ground_rasters import GroundRaster
 from gateway.repository.card import RasterSpec
-from gateway.tasks.damage.spec import RASTERS
-
-Rasters = Mapping[str, NDArray[Any]]
-"""By name, (H, W) on the grid of the image before the disaster: heights as float32, classes as uint8."""
+from gateway.tasks.damage.pipeline import filled, rasters_of
 
 
 class Ground:
@@ -44,31 +41,20 @@ class Ground:
         for spec in self._specs:
             if spec.input in read:
                 self.known[spec.input] += int(np.count_nonzero(spec.known(read[spec.input])))
-        return _filled(self._specs, read, (rows.stop - rows.start, columns.stop - columns.start))
+        return filled(self._specs, read, (rows.stop - rows.start, columns.stop - columns.start))
 
 
-def rasters_of(model: Model) -> tuple[RasterSpec, ...]:
-    """Return what a model takes beside images; of two fused models, what the finder takes."""
-    return (model.parts[0] if model.parts else model).card.rasters
-
-
-def filled(model: Model, given: Rasters, size: tuple[int, int]) -> dict[str, NDArray[Any]]:
-    """Return all rasters of a model, of `size` (H, W): those given, and others that say nothing."""
-    return _filled(rasters_of(model), given, size)
-
-
-def check_taken(model: Model, parts: Collection[str], others: Iterable[Model]) -> None:
-    """Check that a model takes the rasters among the names of the parts of a body.
+def check_taken(model: Model, sent: Sequence[str], others: Iterable[Model]) -> None:
+    """Check that a model takes the rasters that a body has.
 
     Args:
         model: is asked.
-        parts: of the body.
+        sent: names of the rasters, one at least.
         others: all models that could be asked.
 
     Raises:
         ModelUnsuitable: it does not; those that do are named.
     """
-    sent = [name for name in RASTERS if name in parts]
     lacking = [name for name in sent if name not in _names(model)]
     if not lacking:
         return
@@ -81,10 +67,3 @@ def check_taken(model: Model, parts: Collection[str], others: Iterable[Model]) -
 
 def _names(model: Model) -> set[str]:
     return {spec.input for spec in rasters_of(model)}
-
-
-def _filled(specs: Sequence[RasterSpec], given: Rasters, size: tuple[int, int]) -> dict[str, NDArray[Any]]:
-    return {
-        spec.input: given[spec.input] if spec.input in given else np.full(size, spec.missing, spec.dtype)
-        for spec in specs
-    }

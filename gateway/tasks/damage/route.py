@@ -32,6 +32,7 @@ from gateway.tasks.damage.inputs import (
     digest_of_pair,
     is_scene,
     open_referred,
+    rasters_in,
 )
 from gateway.tasks.damage.pipeline import DamageMap, DamageReport, map_damage, report_damage, segmenter_of
 from gateway.tasks.damage.rasters import check_taken
@@ -174,7 +175,8 @@ async def damage(
     async def answer(job: Job[Parts]) -> Response:
         check_formats(job.body)
         model = settle_damage(chosen, known=FOOTPRINTS in job.body)
-        check_taken(model, job.body, (each.model for each in services.engine.statuses() if each.model))
+        if sent := rasters_in(job.body):
+            check_taken(model, sent, (each.model for each in services.engine.statuses() if each.model))
         with pointing_as_sent(tell_apart(job.body, post_date or ())):
             check_series(model, job.body)
             if not plain or is_scene(job.body):

@@ -20,7 +20,8 @@ from gateway.media.geo.footprints import Footprints
 from gateway.media.geo.ground_rasters import GroundRaster
 from gateway.media.geo.rasters import Raster
 from gateway.tasks.damage.fused import GradingSegmenter, Scores, grade_buildings, grade_twice
-from gateway.tasks.damage.rasters import Ground, rasters_of
+from gateway.tasks.damage.pipeline import rasters_of
+from gateway.tasks.damage.rasters import Ground
 from gateway.tasks.damage.scene_bands import LEAST_OBSERVED, Band, GradedFootprints, Sink, Tally
 from gateway.tasks.damage.scene_grading import read_crops
 from gateway.tasks.damage.scene_pipeline import SceneMap, TileRow, TileRows

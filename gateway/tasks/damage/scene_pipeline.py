@@ -22,7 +22,8 @@ from gateway.media.geo.cog import NOT_OBSERVED
 from gateway.media.geo.ground_rasters import GroundRaster
 from gateway.media.geo.rasters import Raster
 from gateway.tasks.damage.fused import FusedSegmenter
-from gateway.tasks.damage.rasters import Ground, rasters_of
+from gateway.tasks.damage.pipeline import rasters_of
+from gateway.tasks.damage.rasters import Ground
 from gateway.tasks.damage.scene_bands import Band, Buildings, GradedFootprints, Sink, Tally
 from gateway.tasks.damage.scene_grading import Grading
 from gateway.tasks.damage.scene_reader import SceneReader, Window

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.media.geo.rasters import Raster
-from gateway.tasks.damage.rasters import Ground, Rasters
+from gateway.tasks.damage.pipeline import Rasters
+from gateway.tasks.damage.rasters import Ground
 from gateway.vision.tiling import Grid
 from gateway.vision.unseen import edges, featureless
 

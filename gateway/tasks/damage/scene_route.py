@@ -28,8 +28,7 @@ from gateway.media.geo.districts import (
 from gateway.media.geo.georeference import GeoGrid, lon_lat_crs
 from gateway.media.geo.reading import parse_crs
 from gateway.tasks.damage.inputs import SceneWishes
-from gateway.tasks.damage.pipeline import segmenter_of
-from gateway.tasks.damage.rasters import rasters_of
+from gateway.tasks.damage.pipeline import rasters_of, segmenter_of
 from gateway.tasks.damage.scene_bands import LEAST_OBSERVED, GradedFootprints, Observation, Sink
 from gateway.tasks.damage.scene_clearing import Clearing, take_off_clouds
 from gateway.tasks.damage.scene_footprints import grade_footprints
