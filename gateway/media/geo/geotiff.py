@@ -191,7 +191,7 @@ def _decoded(data: Octets, header: TiffInfo, closing: ExitStack) -> Callable[[An
     """Return what makes of a dataset of a file one whose pixels are decoded faster, where they can be."""
     if header.jpeg is None:
         return lambda dataset: dataset
-    blocks = JpegBlocks(data, header.layers[0], header.jpeg, header.size[1])
+    blocks = JpegBlocks(data, header.layers[0], header.jpeg, header.size)
     closing.callback(blocks.close)
     return lambda dataset: JpegDataset(dataset, blocks)
 

@@ -79,13 +79,14 @@ class JpegBlocks:
         data: the file, whose bytes under a window are here before that is read.
         blocks: where they lie.
         coding: what they have in common.
-        height: of the image, in pixels: the last strip may be shorter than the others.
+        size: (width, height) of the image, in pixels: the last strip may be shorter than the others.
     """
 
-    def __init__(self, data: Octets, blocks: Blocks, coding: JpegCoding, height: int) -> None:
+    def __init__(self, data: Octets, blocks: Blocks, coding: JpegCoding, size: tuple[int, int]) -> None:
         """Decode nothing yet."""
         self._file = next(_FILES)
-        self._data, self._blocks, self._height = data, blocks, height
+        self._data, self._blocks = data, blocks
+        self._width, self._height = size
         self._plain = not coding.tables or (_ended(coding.tables) and _frame(coding.tables[:-2]) == b"")
         self._head = _START + _COLOURS % int(coding.ycc) + coding.tables[2:-2]
 
@@ -100,9 +101,9 @@ class JpegBlocks:
             own_rows, window_rows = _common(top, high, rows)
             own_columns, window_columns = _common(left, wide, columns)
             out[window_rows, window_columns] = block[own_rows, own_columns]
-            whole = columns.start <= left and columns.stop >= left + wide and rows.start <= top
+            whole = columns.start <= left and columns.stop >= min(left + wide, self._width) and rows.start <= top
             # Who goes on below the last row of a block has no more use for it.
-            if not (whole and rows.stop == top + high):
+            if not (whole and rows.stop == min(top + high, self._height)):
                 _KEPT.add(self._file, number, block)
         return True
 
