@@ -67,6 +67,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     (folder / "post.png").write_bytes(encode(drawn.post))
     (folder / "pre.tif").write_bytes(write(drawn.pre, place()))
     (folder / "post.tif").write_bytes(write(seen_on(drawn.post, wide), wide))
+    (folder / "cloudy.tif").write_bytes((folder / "post.tif").read_bytes())
     (folder / "districts.geojson").write_text(_DISTRICT)
     jobs = str(tmp_path_factory.mktemp("jobs"))
     with range_store() as store:

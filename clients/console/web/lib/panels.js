@@ -7,7 +7,7 @@ import { blobOf } from "./packing.js";
 import { facts } from "./tables.js";
 
 const KINDS = /** @type {Record<string, [string, string]>} */ ({
-  "image/png": ["PNG label map", "png"],
+  "image/png": ["PNG", "png"],
   "application/json": ["Report (JSON)", "json"],
   "application/geo+json": ["GeoJSON", "geojson"],
   "image/tiff": ["GeoTIFF (COG)", "tif"],
@@ -67,6 +67,7 @@ const percentage = (value) => `${Math.round(100 * value)} %`;
  * @param {object} options
  * @param {string} options.name first part of the files' names
  * @param {readonly string[]} options.formats media types that are asked for
+ * @param {string} [options.shows] what the PNG among them is of
  * @param {{ label: string, file: string, blob: () => Blob | Promise<Blob> }[]} [options.here] what is at hand already
  * @param {string} options.path that is asked
  * @param {() => FormData | undefined} options.body
@@ -74,7 +75,7 @@ const percentage = (value) => `${Math.round(100 * value)} %`;
  * @param {{ label: string, file: string, query: string, unpack?: (document: any) => string }[]} [options.also] further
  *   files by their queries: PNGs, or what `unpack` finds in the JSON as base64
  */
-export function closing(report, { name, formats, here = [], path, body, work, also = [] }) {
+export function closing(report, { name, formats, shows = "label map", here = [], path, body, work, also = [] }) {
   /** @param {string} label @param {() => Promise<unknown>} act */
   const button = (label, act) => h("button", { type: "button", onclick: () => void act() }, icon("down"), label);
   /** @param {string} file @param {string} accept @param {string} [query] @param {(document: any) => string} [unpack] */
@@ -102,7 +103,7 @@ export function closing(report, { name, formats, here = [], path, body, work, al
       .filter((format) => format !== "application/json")
       .map((format) => {
         const [label, extension] = KINDS[format] ?? [format, "bin"];
-        return button(label, () => fetchAndSave(`${name}.${extension}`, format));
+        return button(format === "image/png" ? `${label} ${shows}` : label, () => fetchAndSave(`${name}.${extension}`, format));
       }),
     ...also.map(({ label, file, query, unpack }) =>
       button(label, () => fetchAndSave(file, unpack ? "application/json" : "image/png", query, unpack)),

@@ -117,6 +117,7 @@ export function view(task) {
       ...closing(report, {
         name: task.name,
         formats: task.formats,
+        shows: task.answer,
         path: path(),
         body: () => form.body(),
         work: form.work,
