@@ -11,6 +11,7 @@ Exits with 1 where a kind of request takes over 5 % more than it did.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -28,10 +29,15 @@ from tests.load.record import record, record_option
 from tests.support.pictures import encode, noise
 from tests.support.places import ROOT
 from tests.support.processes import GatewayProcess, gateway
-from tests.support.trivial_all import write_trivial_repository
 
 MOST = 1.05
 SETTINGS = {"WORK_THREADS": "1", "ENGINE_LANES": "1", "LOG_LEVEL": "WARNING", "MODELS_DAMAGE": "trivial"}
+
+_WRITE = """
+import sys, pathlib
+from tests.support.trivial_all import write_trivial_repository
+write_trivial_repository(pathlib.Path(sys.argv[1]))
+"""
 
 
 @dataclass(frozen=True)
@@ -54,8 +60,11 @@ def main() -> None:
     options = parser.parse_args()
     with ExitStack() as stack:
         other = stack.enter_context(checkout(options.against))
-        models = write_trivial_repository(Path(stack.enter_context(tempfile.TemporaryDirectory())))
-        servers = [stack.enter_context(gateway(models, root, **SETTINGS)) for root in (ROOT, other)]
+        servers = []
+        for root in (ROOT, other):
+            models = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            write_models(root, models)
+            servers.append(stack.enter_context(gateway(models, root, **SETTINGS)))
         results = [_measure(kind, request, servers, options) for kind, request in drawn_requests().items()]
     print(f"\nProcessor time of a request in ms, against {options.against}")
     print(f"{'request':<24}{'here':>9}{'there':>9}{'ratio':>8}")
@@ -75,6 +84,13 @@ def checkout(revision: str) -> Iterator[Path]:
             yield Path(folder)
         finally:
             subprocess.run([*command, "remove", "--force", folder], check=True)
+
+
+def write_models(root: Path, folder: Path) -> None:
+    """Write trivial models as a commit writes them: another one may not read the cards."""
+    paths = os.pathsep.join(map(str, (root, root / "clients" / "python" / "src")))
+    command = [sys.executable, "-c", _WRITE, str(folder)]
+    subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}, cwd=root, check=True)
 
 
 def drawn_requests() -> dict[str, httpx.Request]:
