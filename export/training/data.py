@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from export.errors import DataError
+
+
+class Sourced(Protocol):
+    """A sample that says which source it is of."""
+
+    @property
+    def source(self) -> str:
+        """Name of the source."""
+
+
+T = TypeVar("T")
+S = TypeVar("S", bound=Sourced)
 
 
 def read_rgb(path: Path, *, upright: bool = True) -> NDArray[np.uint8]:
@@ -43,6 +56,28 @@ def read_table(path: Path, *columns: str) -> list[dict[str, str]]:
         if missing := set(columns) - set(rows.fieldnames or ()):
             raise DataError(f"{path.name} lacks the columns {', '.join(sorted(missing))}")
         return list(rows)
+
+
+def read_folders(root: Path, readers: Mapping[str, Callable[[Path], Iterator[T]]]) -> list[T]:
+    """Return what is read of those folders of `root`, by name, that are there and have a ``manifest.csv``.
+
+    Raises:
+        DataError: there is nothing in any of them, or a file is lacking.
+    """
+    found = [
+        each for name, read in readers.items() if (root / name / "manifest.csv").is_file() for each in read(root / name)
+    ]
+    if not found:
+        raise DataError(f"{root} holds none of {', '.join(readers)}")
+    return found
+
+
+def few_of_each_source(samples: Iterable[S], count: int) -> list[S]:
+    """Return the first so many of each source: a run looks at them often, and `evaluate` at all."""
+    by_source: dict[str, list[S]] = {}
+    for sample in samples:
+        by_source.setdefault(sample.source, []).append(sample)
+    return [sample for found in by_source.values() for sample in found[:count]]
 
 
 def unshown(label_maps: Sequence[NDArray[np.uint8]], names: Sequence[str]) -> tuple[str, ...]:

@@ -16,8 +16,7 @@ import numpy as np
 from maskgate_client.scenes import draw_cover, draw_scene
 from numpy.typing import NDArray
 
-from export.errors import DataError
-from export.training.data import existing, read_grey, read_rgb, read_table
+from export.training.data import existing, read_folders, read_grey, read_rgb, read_table
 
 UInt8 = NDArray[np.uint8]
 
@@ -77,15 +76,7 @@ def read_grounds(root: Path) -> list[Ground]:
         "trees_neon": _trees,
         "building_damage": _buildings,
     }
-    found = [
-        ground
-        for name, read in readers.items()
-        if (root / name / "manifest.csv").is_file()
-        for ground in read(root / name)
-    ]
-    if not found:
-        raise DataError(f"{root} holds none of {', '.join(readers)}")
-    return found
+    return read_folders(root, readers)
 
 
 def drawn(count: int) -> list[Ground]:

@@ -14,10 +14,11 @@ from export.checkpoints.files import Checkpoint
 from export.evaluation.engine import Bench, of_checkpoint
 from export.networks import build_network
 from export.networks.colours import normalise
-from export.tasks.land.data import NOT, UNKNOWN, Ground, drawn, read_grounds
+from export.tasks.land.data import NOT, UNKNOWN, drawn, read_grounds
 from export.tasks.land.evaluate import count, metrics
 from export.tasks.land.recipe import LandRecipe
 from export.tasks.land.samples import Batch, Sampler, load
+from export.training.data import few_of_each_source
 from export.training.loop import run_to_end
 from export.training.recipe import RunOptions
 from export.training.run import Run, with_channels_last
@@ -61,7 +62,7 @@ def train(recipe: LandRecipe, data: Path | None, out: Path, options: RunOptions,
     """
     grounds = [*([] if data is None else read_grounds(data)), *drawn(recipe.scenes)]
     training = [ground for ground in grounds if ground.split == "train"]
-    validation = _few([ground for ground in grounds if ground.split == "val"])
+    validation = few_of_each_source((ground for ground in grounds if ground.split == "val"), _WATCHED)
     sampler = Sampler([load(ground) for ground in training], recipe.draw, options.seed)
     run = LandRun(recipe, options)
     sources = Counter(ground.source for ground in training)
@@ -73,14 +74,6 @@ def train(recipe: LandRecipe, data: Path | None, out: Path, options: RunOptions,
         return {name: value for name, value in found.items() if name.endswith("iou")}
 
     return run_to_end(run, sampler.batch, figures, out, resume=options.resume)
-
-
-def _few(grounds: Sequence[Ground]) -> list[Ground]:
-    """Return some of each source: a run looks at them often, and `evaluate` at all."""
-    by_source: dict[str, list[Ground]] = {}
-    for ground in grounds:
-        by_source.setdefault(ground.source, []).append(ground)
-    return [ground for found in by_source.values() for ground in found[:_WATCHED]]
 
 
 def likelihood_loss(logits: Tensor, labels: Tensor, class_weights: Sequence[float]) -> Tensor:

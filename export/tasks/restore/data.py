@@ -14,9 +14,8 @@ import numpy as np
 from maskgate_client.scenes import draw_scene
 from numpy.typing import NDArray
 
-from export.errors import DataError
 from export.tasks.restore.clouds import KINDS, Clouded, Kind, cover_between, drawn_over
-from export.training.data import existing, read_rgb, read_table
+from export.training.data import existing, read_folders, read_rgb, read_table
 
 UInt8 = NDArray[np.uint8]
 
@@ -58,15 +57,7 @@ def read_grounds(root: Path) -> list[Ground]:
         DataError: it holds none, or lacks a file.
     """
     readers: Mapping[str, Callable[[Path], Iterator[Ground]]] = {"cloud_rice": _pairs, "building_damage": _photographs}
-    found = [
-        ground
-        for name, read in readers.items()
-        if (root / name / "manifest.csv").is_file()
-        for ground in read(root / name)
-    ]
-    if not found:
-        raise DataError(f"{root} holds none of {', '.join(readers)}")
-    return found
+    return read_folders(root, readers)
 
 
 def drawn(count: int) -> list[Ground]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,11 @@ from export.evaluation.engine import Bench, of_checkpoint
 from export.networks import build_network
 from export.networks.colours import normalise
 from export.networks.pix2pix import LAYOUTS, SIGNED, Discriminator
-from export.tasks.restore.data import Ground, drawn, read_grounds
+from export.tasks.restore.data import drawn, read_grounds
 from export.tasks.restore.evaluate import means, restorations
 from export.tasks.restore.recipe import RestoreRecipe
 from export.tasks.restore.samples import Batch, Sampler, load
+from export.training.data import few_of_each_source
 from export.training.loop import run_to_end
 from export.training.recipe import RunOptions
 from export.training.run import Run
@@ -103,7 +103,7 @@ def train(recipe: RestoreRecipe, data: Path | None, out: Path, options: RunOptio
     """
     grounds = [*([] if data is None else read_grounds(data)), *drawn(recipe.scenes)]
     training = [ground for ground in grounds if ground.split == "train"]
-    validation = _few([ground for ground in grounds if ground.split == "val"])
+    validation = few_of_each_source((ground for ground in grounds if ground.split == "val"), _WATCHED)
     sampler = Sampler([load(ground) for ground in training], recipe.draw, options.seed)
     run = RestoreRun(recipe, options)
     sources = Counter(ground.source for ground in training)
@@ -116,11 +116,3 @@ def train(recipe: RestoreRecipe, data: Path | None, out: Path, options: RunOptio
         return {name: value for name, value in found.items() if name.endswith("ssim")}
 
     return run_to_end(run, sampler.batch, figures, out, resume=options.resume)
-
-
-def _few(grounds: Sequence[Ground]) -> list[Ground]:
-    """Return some of each source: a run looks at them often, and `evaluate` at all."""
-    by_source: dict[str, list[Ground]] = {}
-    for ground in grounds:
-        by_source.setdefault(ground.source, []).append(ground)
-    return [ground for found in by_source.values() for ground in found[:_WATCHED]]
