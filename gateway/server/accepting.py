@@ -112,12 +112,12 @@ class _Server:
             self._loop.remove_reader(self._listening)
             self._later = self._loop.call_later(_LOOK_SECONDS, self._look, patience - _LOOK_SECONDS)
             return
+        if self._later is not None:
+            self._watch()  # before anything can fail
         pause = self._accept()
         if pause:
             self._loop.remove_reader(self._listening)
             self._later = self._loop.call_later(pause, self._watch)
-        else:
-            self._watch()
 
     def _is_anothers_turn(self) -> bool:
         # What is being made is counted only once it is: of the others that is not seen, who have no fewer than told.
