@@ -57,6 +57,8 @@ def _train(options: argparse.Namespace) -> int:
         recipe = recipe_of(options.network, options.recipe)
         if options.scenes is not None:
             recipe = replace(recipe, scenes=options.scenes)
+        if options.steps is not None:
+            recipe = replace(recipe, steps=options.steps, minutes=None)
         print(task.module("train").train(recipe, options.data, options.out, run_options, options.start))
     except ValueError as error:
         raise ExportError(str(error)) from error
@@ -168,6 +170,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--scenes", type=_natural, help="number of drawn scenes, in place of the recipe's")
     command.add_argument("--out", type=Path, required=True, help="folder of the run")
     command.add_argument("--minutes", type=float, help="limit of time, in place of the recipe's")
+    command.add_argument(
+        "--steps", type=_positive, help="number of steps, in place of the recipe's and of its limit of time"
+    )
     command.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument(

@@ -7,12 +7,12 @@ augmented (the defaults of `Draw`), the channels (64 to 1024, as in U-Net), and 
 under the same numbers is a baseline of ours. Of the networks that it compares CogSeg with, the paper states neither
 widths nor losses: they are as their authors published them, under the U-Net's recipe. `paper-sr1`, `paper-sr4` and
 `paper-rmi` are the paper's ablations: agreement of the finest stage alone, of all four, and mutual information without
-guidance by edges.
+guidance by edges. `demo-sr1`, `demo-sr4` and `demo-rmi` are the same at the demonstration's size.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from export.tasks.ct.losses import LossWeights
@@ -81,18 +81,23 @@ RIVALS: dict[str, tuple[float, str]] = {
     "hrnet": (1.0, "w18-small"),
 }
 
-# Name → what differs from the paper's loss.
-ABLATIONS = {
-    "paper": LossWeights(),
-    "paper-sr1": LossWeights(agreeing=1, edges=0.0),
-    "paper-sr4": LossWeights(edges=0.0),
-    "paper-rmi": LossWeights(guided=False),
+# Row of the paper's ablation → what its loss leaves out.
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "sr1": {"agreeing": 1, "edges": 0.0},
+    "sr4": {"edges": 0.0},
+    "rmi": {"guided": False},
 }
 
 
-def _paper(network: str, name: str = "paper", loss: LossWeights = ABLATIONS["paper"]) -> SliceRecipe:
+def _paper(network: str) -> SliceRecipe:
     return SliceRecipe(
-        network=network, name=name, width=1.0, draw=_PAPER_DRAW, loss=loss, steps=_PAPER_STEPS, learning_rate=1e-4
+        network=network,
+        name="paper",
+        width=1.0,
+        draw=_PAPER_DRAW,
+        loss=LossWeights(),
+        steps=_PAPER_STEPS,
+        learning_rate=1e-4,
     )
 
 
@@ -114,10 +119,16 @@ def _demo(network: str, width: float, depths: str = "") -> SliceRecipe:
     )
 
 
+_COGSEG = (_paper("cogseg"), _demo("cogseg", 0.25))
+
 RECIPES = (
-    *(_paper("cogseg", name, loss) for name, loss in ABLATIONS.items()),
+    *_COGSEG,
+    *(
+        replace(recipe, name=f"{recipe.name}-{row}", loss=replace(recipe.loss, **left_out))
+        for recipe in _COGSEG
+        for row, left_out in ABLATIONS.items()
+    ),
     *(_paper(network) for network in RIVALS),
-    _demo("cogseg", 0.25),
     *(_demo(network, width, depths) for network, (width, depths) in RIVALS.items()),
     SliceRecipe(
         network="ct_lite0",

@@ -210,6 +210,12 @@ def test_train_resumes_on_drawn_scenes_unless_told_otherwise(training: list[tupl
     assert (recipe.name, data, given.resume) == ("paper", None, True)
 
 
+def test_a_number_of_steps_replaces_the_time_of_the_recipe(training: list[tuple[Any, ...]]) -> None:
+    assert main(["train", "siamunet", "--out", "run", "--steps", "40"]) == 0
+    [(recipe, _, _, given)] = training
+    assert (recipe.steps, recipe.minutes, given.minutes) == (40, None, None)
+
+
 def test_an_unknown_recipe_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "fcn", "--recipe", "grand", "--out", "run"]) == 1
     assert "grand" in capsys.readouterr().err

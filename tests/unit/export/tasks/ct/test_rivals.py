@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from export.tasks.ct.losses import LossWeights, cogseg_terms
-from export.tasks.ct.recipe import RIVALS, SliceRecipe
+from export.tasks.ct.recipe import ABLATIONS, RIVALS, SliceRecipe
 from export.tasks.ct.samples import Draw
 from export.training.recipe import recipe_of
 from tests.support.checkpoints import depths_of
@@ -59,3 +60,16 @@ def test_ablations_of_the_paper_leave_out_one_term_after_the_other() -> None:
     assert finest["agreement"] == 0.5 * F.l1_loss(stages[-1], others[-1])
     assert all_four["agreement"] == guided["agreement"] > finest["agreement"]
     assert plain["edges"] != guided["edges"]
+
+
+def test_ablations_at_the_size_of_the_demonstration_differ_from_it_in_the_same_terms() -> None:
+    for row in ABLATIONS:
+        paper, demo = (recipe_of("cogseg", name) for name in ("paper", "demo"))
+        assert terms_that_differ(demo, f"demo-{row}") == terms_that_differ(paper, f"paper-{row}") != {}
+
+
+def terms_that_differ(recipe: SliceRecipe, ablation: str) -> dict[str, object]:
+    other = recipe_of("cogseg", ablation)
+    assert replace(other, name=recipe.name, loss=recipe.loss) == recipe
+    whole = vars(recipe.loss)
+    return {term: value for term, value in vars(other.loss).items() if value != whole[term]}
