@@ -159,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--start",
         type=Path,
-        help="weights that a network of clicks, CT or waste begins with, or the backbone of one of radiographs",
+        help="weights that a network of damage, clicks, CT or waste begins with, or the backbone of one of radiographs",
     )
     command.add_argument(
         "--encoder",

@@ -101,6 +101,12 @@ class Run(ABC, Generic[R, B]):
         self.average.load_state_dict(self.network.state_dict())
         self.started = f"{len(common)} of {len(own)} tensors of {origin}"
 
+    def start_from_network(self, checkpoint: Checkpoint) -> None:
+        """Begin with every weight of another network that this one has too, by the same name and in the same shape."""
+        self.start_from(
+            checkpoint.state_dict, f"{checkpoint.architecture}, {checkpoint.recipe}, after {checkpoint.steps} steps"
+        )
+
     def start_from_imagenet(self, file: Path | None = None) -> None:
         """Begin with the ImageNet weights of the network's public encoder.
 

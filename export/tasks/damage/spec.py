@@ -211,7 +211,6 @@ TASK = ExportTask(
     package="export.tasks.damage",
     subject="damage",
     models=DAMAGE,
-    starts=False,
     draws=True,
     view=View(
         example="pair",

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from export.checkpoints.files import Checkpoint
+from export.checkpoints.files import Checkpoint, read_checkpoint
 from export.evaluation.engine import Bench, of_checkpoint
 from export.graphs.framing import Framing
 from export.networks import architecture_of, build_network
@@ -66,10 +66,10 @@ def train(recipe: PairRecipe, data: Path | None, out: Path, options: RunOptions,
         data: an xBD folder; None trains and validates on drawn scenes alone.
         out: the run's folder.
         options: the other choices.
-        start: None; these networks start from nothing.
+        start: a checkpoint to begin with; every weight is taken over that the network has too, in the same shape.
 
     Raises:
-        CheckpointError: the public encoder's weights are not there.
+        CheckpointError: ``start`` cannot be read, or the public encoder's weights are not there.
         DataError: ``data`` cannot be read.
         ValueError: there is nothing to train on, or ``last.pt`` is of another recipe.
     """
@@ -79,7 +79,9 @@ def train(recipe: PairRecipe, data: Path | None, out: Path, options: RunOptions,
     drawn = [load_tile(pair, recipe.reduction, pair.read_terrain() if rasters else None) for pair in scenes]
     sampler = Sampler(photographs, drawn, recipe.draw, options.seed, [pair.event for pair in training], rasters)
     run = PairRun(recipe, options)
-    if recipe.pretrained:
+    if start is not None:
+        run.start_from_network(read_checkpoint(start))
+    elif recipe.pretrained:
         run.start_from_imagenet(options.encoder)
     run.data = words_of(training, recipe.scenes)
 

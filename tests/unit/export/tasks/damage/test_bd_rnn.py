@@ -121,6 +121,19 @@ def test_steps_on_a_series_lower_the_loss(recipe: PairRecipe) -> None:
     assert min(losses[-3:]) < 0.8 * losses[0]
 
 
+def test_a_recurrent_network_begins_with_what_a_pair_network_has_learnt() -> None:
+    given = PairRun(replace(TINY_LITE0, network="siamese_lite0"), RunOptions(seed=1)).checkpoint()
+    run = PairRun(TINY_LITE0, RunOptions())
+    run.start_from_network(given)
+    own, same = run.network.state_dict(), given.state_dict
+    begun = [key for key in own if key in same and same[key].shape == own[key].shape]
+    assert begun
+    assert all(torch.equal(own[key], same[key]) for key in begun)
+    assert any(key.startswith("lite0.") for key in begun)
+    assert any(key.startswith("decoder.") for key in begun)
+    assert f"{len(begun)} of {len(own)} tensors of siamese_lite0" in run.started
+
+
 @pytest.mark.parametrize(("recipe", "name"), [(TINY, "bd-rnn"), (TINY_LITE0, "bd-rnn-lite0")])
 def test_a_trained_network_is_built_verified_and_served(
     recipe: PairRecipe, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

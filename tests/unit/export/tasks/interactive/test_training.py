@@ -233,7 +233,7 @@ def test_what_cannot_be_trained_or_measured_is_said(
     for arguments, reason in (
         (["train", "iog", *out], "learns from --data alone"),
         (["train", "iog", "--recipe", "none", *clicks, *out], "no recipe"),
-        (["train", "fcn", "--start", str(objects), *out], "starts from nothing"),
+        (["train", "cnn", "--start", str(objects), *out], "starts from nothing"),
         (["evaluate", str(tmp_path), *clicks, "--split", "none"], "no object in the split"),
         (["evaluate", str(tmp_path), *clicks, *out], "name its folder"),
         (["evaluate", str(tmp_path / "click-lite0-encoder"), *clicks], "serves interactive"),
