@@ -16,6 +16,7 @@ from gateway.http.uploads import naming_part
 from gateway.media.geo.georeference import GeoGrid
 from gateway.media.geo.geotiff import GeoTiff, is_tiff, open_geotiff
 from gateway.media.pictures.images import ImageLimits, is_picture
+from gateway.media.pictures.transparency import blackened
 from gateway.vision.resizing import Size
 
 UInt8 = npt.NDArray[np.uint8]
@@ -62,7 +63,11 @@ async def read_whole(job: Job[Parts], name: str, admit: Admit) -> WholeImage:
     width, height = info.size
     admit((height, width), None)
     image = await decode_part(job, name, info)
-    return WholeImage(image.pixels, None, None, tuple(image.notices))
+    if image.observed is None:
+        return WholeImage(image.pixels, None, None, image.notices)
+    _check_shown(image.observed, name)
+    pixels = await job.run("decode", blackened, image.pixels, image.observed)
+    return WholeImage(pixels, image.observed, None, image.notices)
 
 
 async def _of_tiff(job: Job[Parts], name: str, admit: Admit) -> WholeImage:
@@ -84,6 +89,12 @@ async def _of_tiff(job: Job[Parts], name: str, admit: Admit) -> WholeImage:
         admit(size, tiff.info.grid)
         with naming_part(name):
             pixels, observed = await run(tiff.read, slice(0, size[0]), slice(0, size[1]))
-    if not observed.any():
-        raise ImageUnsuitable("The image shows nothing: all of it is nodata or border.", pointer=f"/{name}")
+    _check_shown(observed, name)
     return WholeImage(pixels, observed, tiff.info.grid, tiff.info.notices)
+
+
+def _check_shown(observed: npt.NDArray[np.bool_], name: str) -> None:
+    if not observed.any():
+        raise ImageUnsuitable(
+            "The image shows nothing: all of it is nodata, border or transparent.", pointer=f"/{name}"
+        )

@@ -144,11 +144,42 @@ def test_exif_orientation_turns_the_grid(client: AppClient) -> None:
 
 def test_alpha_grey_and_sixteen_bits_are_taken(client: AppClient) -> None:
     grey = noise(70, 90, seed=5)[..., 1]
-    rgba = np.dstack([np.repeat(grey[..., None], 3, axis=2), np.zeros_like(grey)])
+    rgba = np.dstack([np.repeat(grey[..., None], 3, axis=2), np.full_like(grey, 255)])
     for post in (encode(grey), encode(rgba), encode(grey.astype(np.uint16) * 257)):
         answer = client.post("/v1/damage", files=files(encode(grey), post))
         assert answer.status_code == 200, answer.text
         np.testing.assert_array_equal(decode(answer.content), LABELS[grey])
+
+
+@pytest.mark.parametrize("hidden", ["pre", "post"])
+def test_transparent_ground_is_not_assessed(client: AppClient, hidden: str) -> None:
+    shown = noise(160, 200, seed=5)
+    clear = np.dstack([shown, np.full((160, 200), 255, np.uint8)])
+    clear[:, :50, 3] = 0
+    pair = {"pre": encode(shown), "post": encode(shown)} | {hidden: encode(clear)}
+    answer = client.post("/v1/damage", files=pair)
+    labels = LABELS[shown[..., 1]].copy()
+    labels[:, :50] = 0
+    np.testing.assert_array_equal(decode(answer.content), labels)
+    assert "25.0% of the pair is transparent" in answer.headers["Maskgate-Notices"]
+    report = client.post("/v1/damage", files=pair, headers={"Accept": "application/json"}).json()
+    assert sum(row["pixels"] for row in report["classes"]) == 160 * 150
+    assert sum(row["share"] for row in report["classes"]) == pytest.approx(1, abs=1e-5)
+    assert all(region["box"][0] >= 50 for region in report["regions"])
+    # Of another size, which hides the seam too: what a pixel there takes from nothing would be darkened.
+    halved = {**pair, hidden: encode(clear[::2, ::2])}
+    seen = decode(client.post("/v1/damage", files=halved).content)
+    assert not seen[:, : seen.shape[1] // 4].any()
+    assert seen[:, seen.shape[1] // 4 + 1 :].any()
+
+
+def test_pictures_that_show_nothing_of_the_same_ground_are_refused(client: AppClient) -> None:
+    shown = noise(80, 100, seed=5)
+    left, right = (np.dstack([shown, np.full((80, 100), 255, np.uint8)]) for _ in range(2))
+    left[:, 50:, 3], right[:, :50, 3] = 0, 0
+    answer = client.post("/v1/damage", files={"pre": encode(left), "post": encode(right)})
+    assert (answer.status_code, answer.json()["code"]) == (422, "pair-unobserved")
+    assert "0.00% is seen in all of them" in answer.json()["detail"]
 
 
 def test_concurrent_requests_get_their_own_answers(client: AppClient) -> None:

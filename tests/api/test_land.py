@@ -76,6 +76,17 @@ def test_a_picture_becomes_a_label_map_of_its_size(land: AppClient) -> None:
     assert len(overlay) > 300, "the legend is below"
 
 
+def test_what_is_transparent_is_not_observed(land: AppClient) -> None:
+    picture = np.dstack([town(), np.full((300, 400), 255, np.uint8)])
+    picture[:, 350:, 3] = 0
+    report = ask(land, encode(picture)).json()
+    assert report["observed_share"] == pytest.approx(0.875)
+    assert sum(share["pixels"] for share in report["classes"]) == 300 * 350
+    picture[..., 3] = 0
+    refused = ask(land, encode(picture))
+    assert (refused.status_code, refused.json()["code"]) == (422, "image-unsuitable")
+
+
 def test_a_geotiff_comes_back_where_it_lies_with_what_it_does_not_show(land: AppClient) -> None:
     mask = np.full((300, 400), 255, np.uint8)
     mask[:, 350:] = 0

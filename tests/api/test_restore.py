@@ -89,6 +89,16 @@ def test_a_geotiff_stays_where_it_lies_and_black_where_it_shows_nothing(client: 
     assert any("stays black" in notice for notice in report["notices"])
 
 
+def test_what_is_transparent_stays_black(client: AppClient) -> None:
+    picture = np.dstack([clouded(), np.full((HEIGHT, WIDTH), 255, np.uint8)])
+    picture[:60, :, 3] = 0
+    answer = ask(client, encode(picture), "image/png")
+    restored = decode(answer.content)
+    assert not restored[:60].any()
+    np.testing.assert_array_equal(restored[60:], expected()[60:])
+    assert "50.0% of the image not observed" in answer.headers["Maskgate-Notices"]
+
+
 def test_what_cannot_be_answered_is_refused(client: AppClient) -> None:
     picture = encode(clouded())
     assert ask(client, picture, TIFF).status_code == 406

@@ -118,7 +118,9 @@ def _found(dataset: DatasetReader, colours: list[str], alpha: int | None) -> Ban
     if "cyan" in colours:
         raise BandsUnsuitable("The image is CMYK of more than 8 bits; store it as RGB.")
     if len(usable) == 1:
-        return Bands((usable[0],), "grey", notices=("the one grey band is taken as red, green and blue",))
+        indexed = colours[usable[0] - 1] == "palette"
+        said = () if indexed else ("the one grey band is taken as red, green and blue",)
+        return Bands((usable[0],), "grey", notices=said)
     if len(usable) in (3, 4):
         numbers = tuple(usable[:3])
         taken = f"bands {numbers[0]}, {numbers[1]} and {numbers[2]} are taken as red, green and blue"

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from gateway.media.geo.georeference import GeoGrid
 from gateway.media.geo.rasters import RasterInfo
 from gateway.media.pictures.images import DecodedImage
+from gateway.media.pictures.transparency import blackened
 
 UInt8 = npt.NDArray[np.uint8]
 Bool = npt.NDArray[np.bool_]
@@ -35,8 +36,10 @@ class Picture:
 
     @classmethod
     def of(cls, decoded: DecodedImage) -> Self:
-        """Return a decoded picture, which shows something everywhere."""
-        return cls(decoded.pixels, np.ones(decoded.pixels.shape[:2], np.bool_), decoded.notices)
+        """Return a decoded picture, black where it is transparent."""
+        if decoded.observed is None:
+            return cls(decoded.pixels, np.ones(decoded.pixels.shape[:2], np.bool_), decoded.notices)
+        return cls(blackened(decoded.pixels, decoded.observed), decoded.observed, decoded.notices)
 
     @property
     def info(self) -> RasterInfo:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.media.geo.glance import places
+from gateway.media.pictures.transparency import opaque_level
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 Bool = npt.NDArray[np.bool_]
 
-# Of what an alpha band lets through, the share that is wholly opaque, at least; in pictures of near infrared few
-# samples are the brightest one.
-_OPAQUE_SHARE = 0.5
 # What is a fill value takes up so much of the places looked at.
 _FILL_SHARE = 0.001
 
@@ -143,12 +141,7 @@ def _opaque(dataset: DatasetReader, alpha: int) -> float | None:
     samples = np.concatenate(
         [dataset.read(alpha, window=Window.from_slices(*place)).ravel() for place in places(dataset)]
     )
-    through = samples[samples > 0]
-    if not through.size:
-        # What the glance has missed.
-        return float(np.nextafter(0, 1))
-    highest = through.max()
-    return float(highest) / 2 if np.count_nonzero(through == highest) >= _OPAQUE_SHARE * through.size else None
+    return opaque_level(samples)
 
 
 def _filled(planes: npt.NDArray[Any], fill: float) -> Bool:

@@ -34,6 +34,9 @@ MAX_SCANS = 100
 
 _PNG_COLOURS: dict[int, Colour] = {0: "grey", 2: "rgb", 3: "palette", 4: "grey", 6: "rgb"}
 _PNG_WITH_ALPHA = frozenset({4, 6})
+_PNG_GREY = 0
+# Four samples of 16 bits, where without alpha three are held.
+_PNG_ALPHA_BYTES = 8
 _PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 # Deflate's best: 258 bytes of two bits.
 _MOST_INFLATED = 1032
@@ -68,7 +71,9 @@ class ImageInfo:
         animated: whether the file is declared to be more than a still picture.
         most_pixels: how many its compressed bytes can be at most, however well they are compressed.
         lossless: whether it is JPEG of one of the processes that lose nothing.
-        working_bytes: what its decoder holds beside the pixels: of a JPEG of several scans all coefficients.
+        working_bytes: what its decoder holds beside the pixels: of a JPEG of several scans all coefficients, of a PNG
+            with transparency that.
+        clear_grey: the sample of a grey PNG that stands for transparency; None: there is none.
     """
 
     format: Literal["png", "jpeg"]
@@ -81,6 +86,7 @@ class ImageInfo:
     most_pixels: int
     lossless: bool = False
     working_bytes: int = 0
+    clear_grey: int | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -109,6 +115,7 @@ def read_png(data: memoryview) -> ImageInfo:
     if not (width and height and depth in (1, 2, 4, 8, 16) and colour_type in _PNG_COLOURS):
         raise ImageUnreadable("The PNG image header holds values that the format does not have.")
     orientation, animated, alpha, compressed = 1, False, colour_type in _PNG_WITH_ALPHA, 0
+    clear_grey: int | None = None
     for name, body in chunks:
         if name == b"IDAT":
             compressed += len(body)
@@ -116,10 +123,24 @@ def read_png(data: memoryview) -> ImageInfo:
             animated = True
         elif name == b"tRNS":
             alpha = True
+            if colour_type == _PNG_GREY and len(body) == 2:
+                (clear_grey,) = unpack_from(">H", body)
         elif name == b"eXIf":
             orientation = read_orientation(body)
     most = 8 * compressed * _MOST_INFLATED // (_PNG_SAMPLES[colour_type] * depth)
-    return ImageInfo("png", (width, height), _PNG_COLOURS[colour_type], alpha, depth, orientation, animated, most)
+    working = width * height * (_PNG_ALPHA_BYTES if alpha else 0)
+    return ImageInfo(
+        "png",
+        (width, height),
+        _PNG_COLOURS[colour_type],
+        alpha,
+        depth,
+        orientation,
+        animated,
+        most,
+        working_bytes=working,
+        clear_grey=clear_grey,
+    )
 
 
 def read_jpeg(data: memoryview) -> ImageInfo:

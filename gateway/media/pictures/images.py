@@ -11,8 +11,10 @@ import numpy.typing as npt
 from gateway.errors import ImageTooLarge, ImageUnreadable, ImageUnsuitable, UnsupportedMedia
 from gateway.media.pictures.headers import JPEG_SIGNATURE, PNG_SIGNATURE, ImageInfo, read_jpeg, read_png
 from gateway.media.pictures.png import decode_plain
+from gateway.media.pictures.transparency import shown_by
 
 UInt8 = npt.NDArray[np.uint8]
+Bool = npt.NDArray[np.bool_]
 
 _WHOLE, _JPEG_BITS = 16, 8
 # Exif orientation → cv2.flip code, for 5–8 after a transposition.
@@ -60,10 +62,12 @@ class DecodedImage:
     Attributes:
         pixels: uint8, (height, width, 3), RGB, C-contiguous, upright.
         notices: what the caller should know was changed in decoding.
+        observed: bool, (height, width), where it is not transparent; None: everywhere.
     """
 
     pixels: UInt8
     notices: tuple[str, ...]
+    observed: Bool | None = None
 
 
 @dataclass(frozen=True)
@@ -121,9 +125,9 @@ def probe(data: bytes | memoryview, limits: ImageLimits) -> ImageInfo:
 def decode(data: bytes | memoryview, info: ImageInfo) -> DecodedImage:
     """Decode an upload to upright RGB.
 
-    Grey is replicated, palettes are expanded, alpha is dropped (not blended: what is under it was measured
-    too), 16-bit samples are scaled to 8 by the bits that they hold (see `held_bits`). Colour profiles and gamma are
-    left alone, as in the training data.
+    Grey is replicated, palettes are expanded, alpha is dropped (not blended: a photograph may be whole under it) and
+    what it hides is told, 16-bit samples are scaled to 8 by the bits that they hold (see `held_bits`). Colour
+    profiles and gamma are left alone, as in the training data.
 
     Args:
         data: the bytes that `probe` judged.
@@ -134,20 +138,25 @@ def decode(data: bytes | memoryview, info: ImageInfo) -> DecodedImage:
         MemoryError: there is too little memory for it now.
     """
     plain = decode_plain(data) if info.format == "png" else None
-    decoded = _decode_with(data, info, _COLOUR) if plain is None else plain
+    decoded = _decode_with(data, info, _AS_IT_IS if info.alpha else _COLOUR) if plain is None else plain
     if decoded is None or (decoded.shape[1], decoded.shape[0]) != info.stored_size:
         raise ImageUnreadable(
             f"The {info.format.upper()} image is cut short, damaged, or not what its header declares."
         )
-    notices = []
+    observed, notices = None, []
     if info.alpha:
-        notices.append("alpha channel dropped")
+        observed = _shown(decoded, info)
+        decoded = _without_alpha(decoded, bgr=plain is None)
+        notices.append("alpha channel dropped" if observed is None else _hides(observed))
     if decoded.dtype == np.uint16:
         bits = held_bits(np.asarray(decoded, np.uint16))
         decoded = to_eight_bits(np.asarray(decoded, np.uint16), bits)
         held = f"16-bit samples that hold {bits} bits" if bits < _WHOLE else "16-bit samples"
         notices.append(f"{held} reduced to 8 bits")
-    return DecodedImage(np.asarray(_upright(decoded, info.orientation), np.uint8), tuple(notices))
+    pixels = np.asarray(_upright(decoded, info.orientation), np.uint8)
+    if observed is not None:
+        observed = np.asarray(_upright(observed.view(np.uint8), info.orientation), np.bool_)
+    return DecodedImage(pixels, tuple(notices), observed)
 
 
 def decode_deep(data: bytes | memoryview, info: ImageInfo) -> DeepImage:
@@ -204,6 +213,29 @@ def _upright(image: cv2.typing.MatLike, orientation: int) -> cv2.typing.MatLike:
     if orientation >= 5:
         image = cv2.transpose(image)
     return cv2.flip(image, _FLIPS[orientation]) if orientation in _FLIPS else image
+
+
+def _shown(decoded: cv2.typing.MatLike, info: ImageInfo) -> Bool | None:
+    """Return where a picture shows something that has alpha as its last sample, or is grey with one that is clear."""
+    if info.clear_grey is not None and decoded.ndim == 2:
+        # OpenCV spreads samples of fewer bits over all eight.
+        scale = 1 if info.depth >= _FEWEST else 255 // ((1 << info.depth) - 1)
+        observed = np.asarray(decoded != info.clear_grey * scale, np.bool_)
+        return None if observed.all() else observed
+    return shown_by(decoded[..., 3]) if decoded.ndim == 3 and decoded.shape[2] == 4 else None
+
+
+def _without_alpha(decoded: cv2.typing.MatLike, *, bgr: bool) -> cv2.typing.MatLike:
+    """Return RGB of what OpenCV decoded as it is, in its order of `bgr`, or of RGBA."""
+    if decoded.ndim == 2:
+        return cv2.cvtColor(decoded, cv2.COLOR_GRAY2RGB)
+    if decoded.shape[2] == 3:
+        return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB) if bgr else decoded
+    return cv2.cvtColor(decoded, cv2.COLOR_BGRA2RGB if bgr else cv2.COLOR_RGBA2RGB)
+
+
+def _hides(observed: Bool) -> str:
+    return f"alpha channel dropped, which hides {1 - observed.mean():.1%} of the image"
 
 
 def held_bits(samples: npt.NDArray[np.uint16]) -> int:

@@ -37,18 +37,15 @@ _BAND_PIXELS = 1 << 20
 # four times slower without being smaller. On pictures the levels differ by a tenth.
 _LEVEL = 1
 
-# Per colour type of the standard: samples a pixel, and how OpenCV makes RGB of them.
-_TO_RGB: dict[int, tuple[int, int | None]] = {
-    0: (1, cv2.COLOR_GRAY2RGB),
-    2: (3, None),
-    6: (4, cv2.COLOR_RGBA2RGB),
-}
+# Per colour type of the standard: samples a pixel, and how OpenCV makes colours of them.
+_TO_COLOURS: dict[int, tuple[int, int | None]] = {0: (1, cv2.COLOR_GRAY2RGB), 2: (3, None), 6: (4, None)}
 
 _DEFLATE, _ADAPTIVE, _IN_ORDER = 0, 0, 0
 
-_KINDS = {b"IHDR": b"H", b"PLTE": b"P", b"IDAT": b"D", b"IEND": b"E"}
-
 _ANCILLARY, _UNKNOWN = b"a", b"?"
+
+# Samples that are clear are OpenCV's to find.
+_KINDS = {b"IHDR": b"H", b"PLTE": b"P", b"IDAT": b"D", b"IEND": b"E", b"tRNS": _UNKNOWN}
 
 _PLAIN = re.compile(rb"Ha*(Pa*)?D+a*E")
 
@@ -140,24 +137,27 @@ def _deflated(scanlines: Iterable[UInt8]) -> Iterator[bytes]:
 
 
 def decode_plain(data: bytes | memoryview) -> UInt8 | None:
-    """Return the RGB pixels of a plain PNG, uint8 (height, width, 3), or None where OpenCV is to have it."""
+    """Return the pixels of a plain PNG, or None where OpenCV is to have it.
+
+    They are uint8 (height, width, 3), RGB, or (height, width, 4), RGBA, where the file has alpha.
+    """
     chunks = _plain_chunks(memoryview(data))
     if not chunks or len(chunks[0]) != 13:
         return None
     header, *parts = chunks
     width, height, depth, colour_type, *methods = unpack(">IIBBBBB", header)
-    if depth != 8 or colour_type not in _TO_RGB or methods != [_DEFLATE, _ADAPTIVE, _IN_ORDER]:
+    if depth != 8 or colour_type not in _TO_COLOURS or methods != [_DEFLATE, _ADAPTIVE, _IN_ORDER]:
         return None
     if not 0 < width * height <= _MOST_PIXELS:
         return None
-    samples, to_rgb = _TO_RGB[colour_type]
+    samples, to_colours = _TO_COLOURS[colour_type]
     rows = _inflated(b"".join(parts), height * (1 + samples * width))
     if rows is None:
         return None
     pixels = np.empty((height, width, samples), np.uint8)
     if not _unfilter(header, rows, pixels):
         return None
-    return pixels if to_rgb is None else np.asarray(cv2.cvtColor(pixels, to_rgb), np.uint8)
+    return pixels if to_colours is None else np.asarray(cv2.cvtColor(pixels, to_colours), np.uint8)
 
 
 def _plain_chunks(view: memoryview) -> list[memoryview]:

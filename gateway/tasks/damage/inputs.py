@@ -7,22 +7,27 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gateway.access.keys import Caller, check_scope
 from gateway.engines.base import Model
-from gateway.errors import UnsupportedMedia
+from gateway.errors import PairUnobserved, UnsupportedMedia
 from gateway.http.request_path import Job, Parts, decode_part, probe_parts
 from gateway.http.uploads import naming_part
 from gateway.media.geo.geotiff import is_tiff
-from gateway.media.pictures.images import is_picture
+from gateway.media.geo.picture_rasters import Picture
+from gateway.media.pictures.images import DecodedImage, is_picture
 from gateway.stores.ranges import Allowance, StoredFile
 from gateway.stores.references import is_reference, open_references, read_references
-from gateway.tasks.damage.pipeline import check_pair
+from gateway.tasks.damage.pipeline import check_pair, to_pre_grid
+from gateway.tasks.damage.scene_bands import LEAST_OBSERVED
 from gateway.tasks.damage.series import images_of, tiles_of
 from gateway.tasks.damage.spec import DISTRICTS, FOOTPRINTS, RASTERS
+
+Bool = NDArray[np.bool_]
 
 PARTS = ("pre", "post")
 
@@ -34,6 +39,8 @@ Referred = Mapping[str, Sequence[StoredFile]]
 _BYTES_PER_PRE_PIXEL = 13
 # Per post pixel: three bytes decoded.
 _BYTES_PER_POST_PIXEL = 3
+# Per pixel of each image, where one is transparent in part: a copy in black there, and where that is.
+_BYTES_PER_HIDDEN_PIXEL = 4
 
 
 @dataclass(frozen=True)
@@ -79,12 +86,21 @@ class SceneWishes:
 
 @dataclass(frozen=True)
 class Pair:
-    """Decoded pictures, uint8 (H, W, 3), RGB, those of dates between too, and what the caller should know of them."""
+    """Decoded pictures.
+
+    Attributes:
+        pre: uint8 (H, W, 3), RGB; black where it is transparent, as the others.
+        post: the same of any size.
+        between: those of the dates between.
+        notices: what the caller should know of them.
+        observed: bool (H, W), on the grid of `pre`, where none of them is transparent; None: everywhere.
+    """
 
     pre: NDArray[np.uint8]
     post: NDArray[np.uint8]
     between: tuple[NDArray[np.uint8], ...]
     notices: tuple[str, ...]
+    observed: Bool | None = None
 
 
 def check_formats(parts: Parts) -> None:
@@ -146,6 +162,7 @@ async def decode_pair(job: Job[Parts], model: Model) -> Pair:
     """Return the images; what their headers show to be unservable is refused before a pixel is decoded.
 
     Raises:
+        PairUnobserved: next to nothing is seen in all of them.
         MaskgateError: as `probe_parts`, `check_pair` and `decode_part`.
     """
     names = images_of(job.body)
@@ -157,9 +174,43 @@ async def decode_pair(job: Job[Parts], model: Model) -> Pair:
     job.reservation.grow(sum(info.pixels for info in later) * _BYTES_PER_POST_PIXEL)
     images = await asyncio.gather(*(decode_part(job, name, info) for name, info in zip(names, infos, strict=True)))
     read = [notice for name, image in zip(names, images, strict=True) for notice in said_of(name, image.notices)]
-    first, *between, last = (image.pixels for image in images)
-    notices = dict.fromkeys([*read, *(notice for notices in said for notice in notices)])
-    return Pair(first, last, tuple(between), tuple(notices))
+    notices = tuple(dict.fromkeys([*read, *(notice for notices in said for notice in notices)]))
+    if all(image.observed is None for image in images):
+        first, *between, last = (image.pixels for image in images)
+        return Pair(first, last, tuple(between), notices)
+    job.reservation.grow(len(images) * pre.pixels * _BYTES_PER_HIDDEN_PIXEL)
+    first, *between, last, observed = await job.run("decode", _seen_by_all, images, pre.size)
+    return Pair(first, last, tuple(between), (*notices, _said_of_hidden(observed)), observed)
+
+
+def _seen_by_all(images: Sequence[DecodedImage], size: tuple[int, int]) -> list[NDArray[Any]]:
+    """Return images (H, W, 3) of `size` (W, H), black where they are transparent, and where none is, bool (H, W).
+
+    Raises:
+        PairUnobserved: they show next to nothing of the same ground.
+    """
+    pictures = [resized_picture(Picture.of(image), size) for image in images]
+    observed = np.logical_and.reduce([picture.observed for picture in pictures])
+    if (share := observed.mean()) < LEAST_OBSERVED:
+        raise PairUnobserved(
+            f"Of the ground that the images share {share:.2%} is seen in all of them; {LEAST_OBSERVED:.0%} are needed. "
+            "The rest is transparent in one.",
+            pointer="/post",
+        )
+    return [*(picture.pixels for picture in pictures), observed]
+
+
+def resized_picture(picture: Picture, size: tuple[int, int]) -> Picture:
+    """Return a picture on the grid of another of `size` (width, height); where it shows nothing may grow a little."""
+    if (picture.info.width, picture.info.height) == size:
+        return picture
+    pixels = to_pre_grid(picture.pixels, size)
+    shown = to_pre_grid(np.dstack([picture.observed.view(np.uint8) * np.uint8(255)] * 3), size)[..., 0]
+    return Picture(pixels, np.asarray(shown == 255), picture.notices)
+
+
+def _said_of_hidden(observed: Bool) -> str:
+    return f"{1 - observed.mean():.1%} of the pair is transparent in one of the images and not assessed"
 
 
 def said_of(name: str, notices: tuple[str, ...], kind: str = "image") -> list[str]:

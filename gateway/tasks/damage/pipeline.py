@@ -28,6 +28,7 @@ Pixels = NDArray[np.uint8]
 Size = tuple[int, int]
 
 UInt8 = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
 
 Rasters = Mapping[str, NDArray[Any]]
 """By name, (H, W) on the grid of the image before the disaster: heights as float32, classes as uint8."""
@@ -40,8 +41,9 @@ class DamageMap:
     """What the model saw in one pair.
 
     Attributes:
-        counts: pixels per class value.
-        label_map: uint8 (H, W) on the pre image's grid, class values of `model.card`.
+        counts: observed pixels per class value.
+        label_map: uint8 (H, W) on the pre image's grid, class values of `model.card`; background where nothing was
+            observed.
         post: uint8 (H, W, 3), RGB, the post image on the pre grid.
     """
 
@@ -87,7 +89,12 @@ def check_pair(model: Model, pre: Size, post: Size, name: str = "post") -> tuple
 
 
 async def map_damage(
-    segmenter: Segmenter, pre: Pixels, post: Pixels, between: Sequence[Pixels] = (), rasters: Rasters = _NONE
+    segmenter: Segmenter,
+    pre: Pixels,
+    post: Pixels,
+    between: Sequence[Pixels] = (),
+    rasters: Rasters = _NONE,
+    observed: Mask | None = None,
 ) -> DamageMap:
     """Return the damage map of a pair that `check_pair` accepts.
 
@@ -97,22 +104,33 @@ async def map_damage(
         post: uint8 (h, w, 3), RGB, after it, the last of a series.
         between: the images of the dates between, the oldest first, as many as the model reads.
         rasters: what is known of the ground, of those that the model takes.
+        observed: bool (H, W), where all images show something; None: everywhere.
     """
     images = await _images(segmenter, pre, post, between, rasters)
-    label_map = await segmenter.label_map(images)
-    return DamageMap(segmenter.model, await segmenter.count(label_map), label_map, images["post"])
+    return await _mapped(segmenter, await segmenter.label_map(images), images["post"], observed)
 
 
 async def report_damage(
-    segmenter: Segmenter, pre: Pixels, post: Pixels, between: Sequence[Pixels] = ()
+    segmenter: Segmenter,
+    pre: Pixels,
+    post: Pixels,
+    between: Sequence[Pixels] = (),
+    observed: Mask | None = None,
 ) -> DamageReport:
     """Return the damage map of a pair and every building in it; arguments as in `map_damage`."""
     images = await _images(segmenter, pre, post, between)
     label_map, sureness = await segmenter.label_map_and_confidence(images)
-    damage_map = DamageMap(segmenter.model, await segmenter.count(label_map), label_map, images["post"])
+    damage_map = await _mapped(segmenter, label_map, images["post"], observed)
     find = partial(regions, min_area=SMALLEST_BUILDING)
-    buildings = await segmenter.aside(find, label_map, sureness)
+    buildings = await segmenter.aside(find, damage_map.label_map, sureness)
     return DamageReport(damage_map, tuple(buildings))
+
+
+async def _mapped(segmenter: Segmenter, label_map: Pixels, post: Pixels, observed: Mask | None) -> DamageMap:
+    if observed is None:
+        return DamageMap(segmenter.model, await segmenter.count(label_map), label_map, post)
+    counts = await segmenter.count(label_map[observed])
+    return DamageMap(segmenter.model, counts, np.where(observed, label_map, np.uint8(0)), post)
 
 
 async def _images(

@@ -203,10 +203,10 @@ async def _answer_pictures(job: Job[Parts], model: Model, wished: Wish[SceneForm
     pair = await decode_pair(job, model)
     segmenter = segmenter_of(job.inference, model)
     if media_type == JSON:
-        report = await report_damage(segmenter, pair.pre, pair.post, pair.between)
+        report = await report_damage(segmenter, pair.pre, pair.post, pair.between, pair.observed)
         body = await job.run("encode", _json, report, pair.notices, wished.include, job)
     else:
-        mapped = await map_damage(segmenter, pair.pre, pair.post, pair.between)
+        mapped = await map_damage(segmenter, pair.pre, pair.post, pair.between, observed=pair.observed)
         body = await job.run("encode", _overlay if wished.overlay else _label_map, mapped)
     return Response(body, headers=model_headers(model) | notice_headers(pair.notices), media_type=media_type)
 

@@ -7,8 +7,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from gateway.engines.base import Model
 from gateway.errors import (
     GeographyMissing,
@@ -32,8 +30,16 @@ from gateway.media.geo.reading import AS_DECLARED, Reading, parse_bands, parse_b
 from gateway.media.geo.sparse import SparseFile
 from gateway.media.pictures.images import ImageLimits, probe
 from gateway.settings import LimitSettings
-from gateway.tasks.damage.inputs import PARTS, Referred, SceneHints, digest_of_pair, rasters_in, said_of
-from gateway.tasks.damage.pipeline import check_pair, segmenter_of, to_pre_grid
+from gateway.tasks.damage.inputs import (
+    PARTS,
+    Referred,
+    SceneHints,
+    digest_of_pair,
+    rasters_in,
+    resized_picture,
+    said_of,
+)
+from gateway.tasks.damage.pipeline import check_pair, segmenter_of
 from gateway.tasks.damage.scene_pairs import Align, ScenePair, pair_pictures, pair_scenes
 from gateway.tasks.damage.series import between_of, tiles_of
 from gateway.tasks.damage.spec import DISTRICTS, FOOTPRINTS, LANDCOVER
@@ -303,7 +309,7 @@ async def _take(
     pre, post = await _picture(job, "pre", opened.pre), await _picture(job, name, after)
     size = (pre.info.width, pre.info.height)
     notices = check_pair(model, size, (post.info.width, post.info.height), name)
-    on_grid = await job.run("finish", _resized, post, size)
+    on_grid = await job.run("finish", resized_picture, post, size)
     pair = await pair_pictures(segmenter, pre, on_grid, align or "off")
     return pair, (*said_of("pre", pre.notices), *said_of(name, post.notices), *notices)
 
@@ -322,15 +328,6 @@ async def _picture(job: Job[Parts], name: str, tiff: Raster | None) -> Picture:
         whole = slice(0, height), slice(0, width)
         pixels, observed = await job.services.workers.run_to_end(job.timeline, "decode", tiff.read, *whole)
     return Picture(pixels, observed, tiff.info.notices)
-
-
-def _resized(picture: Picture, size: tuple[int, int]) -> Picture:
-    """Return a picture on the grid of another of `size` (width, height); where it shows nothing may grow a little."""
-    if (picture.info.width, picture.info.height) == size:
-        return picture
-    pixels = to_pre_grid(picture.pixels, size)
-    shown = to_pre_grid(np.dstack([picture.observed.view(np.uint8) * np.uint8(255)] * 3), size)[..., 0]
-    return Picture(pixels, np.asarray(shown == 255), picture.notices)
 
 
 def _check_geography(opened: Opened) -> None:

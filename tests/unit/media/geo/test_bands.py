@@ -99,6 +99,7 @@ def test_a_palette_is_expanded() -> None:
     indices = np.random.default_rng(1).integers(0, 256, (64, 80, 1), np.uint8)
     table = {value: (*map(int, colour), 255) for value, colour in enumerate(colours)}
     raster = opened(write(indices, colormap=table, photometric="palette"))
+    assert not any("grey" in notice for notice in raster.info.notices)
     read, observed = whole(raster)
     assert (read == colours[indices[..., 0]]).all()
     assert observed.all()

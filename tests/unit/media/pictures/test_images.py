@@ -138,7 +138,71 @@ def test_alpha_is_dropped_not_blended() -> None:
     pixels[..., 3] = 0
     image = opened(saved(pixels))
     assert np.array_equal(image.pixels, pixels[..., :3])
-    assert image.notices == ("alpha channel dropped",)
+    assert image.notices == ("alpha channel dropped, which hides 100.0% of the image",)
+
+
+def test_what_alpha_hides_is_told_in_every_kind_of_file() -> None:
+    """Half of it is hidden: by a sample, by the entry of a palette, by a grey that stands for nothing."""
+    clear = np.zeros((80, 100), np.bool_)
+    clear[:, :50] = True
+    colours = noise(80, 100, 4)
+    colours[..., :3] //= 2
+    colours[..., 3] = np.where(clear, 0, 255)
+    grey = np.where(clear, 7, 100 + noise(80, 100) // 4).astype(np.uint8)
+    indexed = Image.fromarray(np.where(clear, 3, noise(80, 100) % 3).astype(np.uint8), "P")
+    indexed.putpalette(range(12))
+    key = (1, 2, 3)
+    keyed = np.where(clear[..., np.newaxis], np.array(key, np.uint8), np.uint8(9) + colours[..., :3])
+    few_bits = Image.fromarray(np.where(clear, 1, 3).astype(np.uint8), "P")
+    few_bits.putpalette(range(12))
+    deep = colours.astype(np.uint16) * 257
+    bits = np.packbits(~clear, axis=1)
+    one_bit = b"".join(b"\0" + row.tobytes() for row in bits)
+    files = {
+        "RGBA": saved(colours),
+        "grey and alpha": saved(Image.fromarray(np.dstack([grey, colours[..., 3]]), "LA")),
+        "16 bits": cv2.imencode(".png", deep)[1].tobytes(),
+        "palette": saved(indexed, transparency=3),
+        "palette of 2 bits": saved(few_bits, transparency=1, bits=2),
+        "grey key": saved(grey, transparency=7),
+        "grey key, 16 bits": saved(Image.fromarray(grey.astype(np.uint16) * 257), transparency=7 * 257),
+        "grey key, 1 bit": png(
+            100, 80, chunk(b"tRNS", b"\0\0"), chunk(b"IDAT", zlib.compress(one_bit)), depth=1, colour=0
+        ),
+        "colour key": saved(keyed, transparency=key),
+    }
+    for name, data in files.items():
+        image = opened(data)
+        assert image.observed is not None, name
+        np.testing.assert_array_equal(image.observed, ~clear, name)
+        assert image.notices[0] == "alpha channel dropped, which hides 50.0% of the image", name
+
+
+def test_alpha_that_is_a_picture_hides_nothing() -> None:
+    image = opened(saved(noise(80, 100, 4)))
+    assert image.observed is None
+
+
+def test_half_hidden_pixels_are_as_gdal_takes_them_in_a_tiff() -> None:
+    pixels = noise(80, 100, 4)
+    pixels[..., 3] = 255
+    pixels[:10, :, 3], pixels[10:20, :, 3], pixels[20:30, :, 3] = 0, 100, 200
+    observed = opened(saved(pixels)).observed
+    assert observed is not None
+    assert observed.all(axis=1).tolist() == [False] * 20 + [True] * 60
+
+
+def test_what_alpha_hides_is_turned_with_the_picture() -> None:
+    pixels = noise(80, 100, 4)
+    pixels[..., 3] = 255
+    pixels[:20, :, 3] = 0
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    image = opened(saved(pixels, exif=turned))
+    assert image.observed is not None
+    assert image.observed.shape == image.pixels.shape[:2] == (100, 80)
+    assert not image.observed[:, 60:].any()
+    assert image.observed[:, :60].all()
 
 
 def test_grey_is_replicated() -> None:
@@ -166,7 +230,9 @@ def test_palette_is_expanded(transparency: int | None) -> None:
     options: dict[str, Any] = {} if transparency is None else {"transparency": transparency}
     image = opened(saved(palette, **options))
     assert np.array_equal(image.pixels, np.asarray(palette.convert("RGB")))
-    assert image.notices == (() if transparency is None else ("alpha channel dropped",))
+    hidden = np.mean(np.asarray(palette) == transparency)
+    told = f"alpha channel dropped, which hides {hidden:.1%} of the image"
+    assert image.notices == (() if transparency is None else (told,))
 
 
 def test_sixteen_bits_are_scaled_with_rounding() -> None:
