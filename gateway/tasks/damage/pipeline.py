@@ -18,7 +18,7 @@ from gateway.errors import PairMismatch
 from gateway.inference.run import Run
 from gateway.inference.segmenter import Segmenter
 from gateway.repository.card import RasterSpec
-from gateway.tasks.damage.boxes import mapper_of
+from gateway.tasks.damage.boxes import MAPPERS
 from gateway.tasks.damage.fused import FusedModel, FusedSegmenter, GradingModel, GradingSegmenter
 from gateway.tasks.damage.series import inputs_of
 from gateway.vision.buildings import SMALLEST_BUILDING
@@ -62,8 +62,7 @@ class DamageReport:
 def segmenter_of(run: Run, model: Model) -> Segmenter:
     """Return a model of the task, the two of a composition, or a grader by itself, on `run`."""
     kinds: dict[type[Model], type[Segmenter]] = {FusedModel: FusedSegmenter, GradingModel: GradingSegmenter}
-    kind = kinds.get(type(model))
-    return mapper_of(run, model) if kind is None else kind.of(run, model)
+    return (kinds.get(type(model)) or MAPPERS.get(model.card.task, Segmenter)).of(run, model)
 
 
 def check_pair(model: Model, pre: Size, post: Size, name: str = "post") -> tuple[str, ...]:
