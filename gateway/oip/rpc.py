@@ -123,7 +123,7 @@ class InferenceRpc:
                     counted.enter_context(traced(self._tracer, call, name))
                     call.caller = caller = self._tenants.of(key_of(headers))
                     check_scope(caller, needed)
-                    if costs(needed):
+                    if costs(needed) and caller.is_limited:
                         account = self._quotas.of(caller)
                         counted.enter_context(account.request())
                         counted.push(_giving_back(account))
