@@ -28,7 +28,8 @@ from gateway.http.request_path import InjectedServices, Job, Parts, decode_part,
 from gateway.http.uploads import read_parts
 from gateway.inference.label_maps import LabelMap, find_regions, map_image, untrained_notices
 from gateway.inference.segmenter import Segmenter
-from gateway.media.pictures.label_maps import Entry, draw_legend, encode_label_map, encode_overlay
+from gateway.media.pictures.overlays import Entry, draw_legend, encode_overlay
+from gateway.media.pictures.png import encode_label_map
 from gateway.registry import TaskSpec
 from gateway.scheduling.prices import Kind
 from gateway.vision.regions import Region

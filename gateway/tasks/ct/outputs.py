@@ -21,7 +21,8 @@ from gateway.media.medical.dicom_seg import Algorithm, Segment, missing_identifi
 from gateway.media.medical.label_volumes import write_nrrd, write_on_dicom, write_on_nifti
 from gateway.media.medical.nifti import NiftiVolume
 from gateway.media.medical.windowed import ValuesSlice, WindowedSlice
-from gateway.media.pictures.label_maps import encode_label_map, encode_overlay
+from gateway.media.pictures.overlays import encode_overlay
+from gateway.media.pictures.png import encode_label_map
 from gateway.tasks.ct.pipeline import CtFindings, window_of
 from gateway.vision.windowing import Window, to_windowed
 

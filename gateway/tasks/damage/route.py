@@ -21,7 +21,8 @@ from gateway.http.parameters import FormQuery, ModelQuery, form_query, model_que
 from gateway.http.request_path import InjectedServices, Job, Parts, Services, serve_admitted
 from gateway.http.uploads import read_parts
 from gateway.inference.restoration import TASK as RESTORE
-from gateway.media.pictures.label_maps import encode_label_map, encode_overlay
+from gateway.media.pictures.overlays import encode_overlay
+from gateway.media.pictures.png import encode_label_map
 from gateway.scheduling.prices import Kind
 from gateway.tasks.damage.fused import FUSED, FusedModel, GradingModel, fuse, grading_alone
 from gateway.tasks.damage.inputs import (

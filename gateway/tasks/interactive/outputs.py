@@ -16,7 +16,8 @@ from gateway.engines.base import Engine
 from gateway.http.answers import model_headers, notice_headers
 from gateway.http.negotiation import JSON, choose_form
 from gateway.http.parameters import FormQuery
-from gateway.media.pictures.label_maps import encode_label_map, encode_overlay
+from gateway.media.pictures.overlays import encode_overlay
+from gateway.media.pictures.png import encode_label_map
 from gateway.tasks.interactive.schema import MaskAnswer, MaskProvenance, coco_document, object_answer
 from gateway.tasks.interactive.selectors import InteractiveRun, Picture, Selection, Selector
 from gateway.vision.clicks import Pixels

@@ -23,7 +23,8 @@ from gateway.http.uploads import read_parts
 from gateway.inference.label_maps import find_regions, untrained_notices
 from gateway.inference.segmenter import Segmenter
 from gateway.media.geo.cog import CogFile
-from gateway.media.pictures.label_maps import Entry, draw_legend, encode_label_map, encode_overlay
+from gateway.media.pictures.overlays import Entry, draw_legend, encode_overlay
+from gateway.media.pictures.png import encode_label_map
 from gateway.scheduling.prices import Kind
 from gateway.tasks.land.inputs import Beside, Scene, read_beside, read_scene
 from gateway.tasks.land.pipeline import COARSEST, FINEST, Land, map_land

@@ -22,7 +22,7 @@ from gateway.inference.segmenter import Segmenter
 from gateway.media.medical.radiograph_files import open_film
 from gateway.media.medical.radiographs import Film
 from gateway.media.pictures.images import ImageLimits
-from gateway.media.pictures.label_maps import encode_heat_overlay
+from gateway.media.pictures.overlays import encode_heat_overlay
 from gateway.scheduling.prices import Kind
 from gateway.settings import LimitSettings
 from gateway.tasks.radiograph.pipeline import FilmReport, choose_panel, explain_film, score_film

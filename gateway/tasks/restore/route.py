@@ -23,7 +23,7 @@ from gateway.inference.restoration import Restored, invented_notices, restore_im
 from gateway.inference.segmenter import Segmenter
 from gateway.media.geo.colour_files import colour_geotiff
 from gateway.media.geo.georeference import GeoGrid
-from gateway.media.pictures.plain import encode_grey, encode_picture
+from gateway.media.pictures.png import encode_grey, encode_picture
 from gateway.scheduling.prices import Kind
 from gateway.tasks.restore.schema import RestoreAnswer
 from gateway.tasks.restore.spec import IMAGE, TASK
