@@ -22,8 +22,7 @@ from gateway.http.answers import (
     region_answers,
 )
 from gateway.http.documentation import task_body, task_responses
-from gateway.http.negotiation import JSON, choose_form
-from gateway.http.parameters import FormQuery, ModelQuery, form_query, model_query
+from gateway.http.parameters import JSON, FormQuery, ModelQuery, form_query, model_query
 from gateway.http.request_path import InjectedServices, Job, Parts, decode_part, digest_of, probe_parts, serve_task
 from gateway.http.uploads import read_parts
 from gateway.inference.label_maps import LabelMap, find_regions, map_image, untrained_notices
@@ -95,7 +94,7 @@ Worked example:
             int, Query(ge=1, description="JSON: regions of fewer pixels stay in the label map and are not listed")
         ] = task.smallest,
     ) -> Response:
-        media_type = choose_form(form.accept, overlay=form.overlay, include=form.include)
+        media_type = form.choose()
         chosen = choose(services.engine, spec.name, wanted.name(services, spec), wanted.version)
 
         async def answer(job: Job[Parts]) -> Response:

@@ -16,8 +16,7 @@ from gateway.errors import ModelUnsuitable, ParameterInvalid
 from gateway.http.answers import LabelMapAnswer, RegionAnswer, model_headers, notice_headers
 from gateway.http.documentation import task_body, task_responses
 from gateway.http.label_map_answers import Written
-from gateway.http.negotiation import JSON, PNG, Wish
-from gateway.http.parameters import FormQuery, ModelQuery, form_query, model_query
+from gateway.http.parameters import JSON, PNG, ModelQuery, Wish, form_query, model_query
 from gateway.http.request_path import InjectedServices, Job, Parts, Services, serve_admitted
 from gateway.http.uploads import read_parts
 from gateway.inference.restoration import TASK as RESTORE
@@ -70,7 +69,7 @@ async def damage(
     request: Request,
     services: InjectedServices,
     wanted: Annotated[ModelQuery, model_query(TASK)],
-    form: Annotated[FormQuery[SceneForm], form_query(TASK, SceneForm)],
+    wished: Annotated[Wish[SceneForm], form_query(TASK, SceneForm, DIRECT)],
     align: Annotated[
         Align | None,
         Query(
@@ -158,7 +157,6 @@ async def damage(
         curl -F pre=@pre.tif -F post=@post.tif -F districts=@districts.geojson \\
              -H 'Accept: application/geo+json' http://127.0.0.1:8080/v1/damage -o buildings.geojson
     """
-    wished = Wish(form.accept, form.overlay, form.include, DIRECT)
     media_type = wished.check()
     chosen = choose_damage(services, wanted.name(services, TASK), wanted.version)
     hints = SceneHints(tuple(bands or ()), tuple(nodata or ()), tuple(crs or ()), district_name, bbox)

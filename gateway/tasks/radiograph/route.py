@@ -14,8 +14,7 @@ from gateway.engines.base import Engine
 from gateway.errors import ParameterInvalid
 from gateway.http.answers import MEDICAL_NOTICE, notice_headers
 from gateway.http.documentation import task_body, task_responses
-from gateway.http.negotiation import JSON, PNG, choose_form
-from gateway.http.parameters import FormQuery, ModelQuery, form_query, model_query
+from gateway.http.parameters import JSON, PNG, FormQuery, ModelQuery, form_query, model_query
 from gateway.http.request_path import InjectedServices, Job, Parts, digest_of, serve_task
 from gateway.http.uploads import naming_part, read_only_part
 from gateway.inference.segmenter import Segmenter
@@ -82,7 +81,7 @@ async def radiograph(
         curl -F image=@film.dcm -H 'Accept: image/png' \\
              'http://127.0.0.1:8080/v1/radiograph?saliency_class=COVID-19' -o saliency.png
     """
-    media_type = choose_form(form.accept, TASK.formats, overlay=False, include=form.include)
+    media_type = form.choose(TASK.formats)
     paints = media_type == PNG or bool(form.include)
     if saliency_class is not None and not paints:
         raise ParameterInvalid(
