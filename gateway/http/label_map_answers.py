@@ -13,17 +13,20 @@ from fastapi import APIRouter, Query, Request, Response
 from numpy.typing import NDArray
 
 from gateway.engines.base import Engine, Model, choose
-from gateway.http.answers import (
-    LabelMapAnswer,
-    class_shares,
-    model_headers,
-    notice_headers,
-    provenance,
-    region_answers,
-)
+from gateway.http.answers import LabelMapAnswer, class_shares, provenance, region_answers
 from gateway.http.documentation import task_body, task_responses
 from gateway.http.parameters import JSON, FormQuery, ModelQuery, form_query, model_query
-from gateway.http.request_path import InjectedServices, Job, Parts, decode_part, digest_of, probe_parts, serve_task
+from gateway.http.request_path import (
+    InjectedServices,
+    Job,
+    Parts,
+    decode_part,
+    digest_of,
+    model_headers,
+    notice_headers,
+    probe_parts,
+    serve_task,
+)
 from gateway.http.uploads import read_parts
 from gateway.inference.label_maps import LabelMap, find_regions, map_image, untrained_notices
 from gateway.inference.segmenter import Segmenter

@@ -16,10 +16,19 @@ from fastapi import APIRouter, Query, Request, Response
 from gateway.access.keys import check_scope
 from gateway.engines.base import Model, choose
 from gateway.errors import BadRequest, PacsMissing, ParameterInvalid
-from gateway.http.answers import MEDICAL_NOTICE, Provenance, model_headers, notice_headers, provenance
+from gateway.http.answers import MEDICAL_NOTICE, Provenance, provenance
 from gateway.http.documentation import task_body, task_responses
 from gateway.http.parameters import JSON, ModelQuery, Wish, form_query, model_query
-from gateway.http.request_path import InjectedServices, Job, Parts, Services, digest_of, serve_task
+from gateway.http.request_path import (
+    InjectedServices,
+    Job,
+    Parts,
+    Services,
+    digest_of,
+    model_headers,
+    notice_headers,
+    serve_task,
+)
 from gateway.http.uploads import declared_length, naming_part, read_only_part
 from gateway.inference.segmenter import Segmenter
 from gateway.media.medical.archives import ArchiveLimits, is_only_zip, packed

@@ -13,11 +13,19 @@ from pydantic import Field
 
 from gateway.engines.base import Model, choose
 from gateway.errors import ModelUnsuitable, ParameterInvalid
-from gateway.http.answers import LabelMapAnswer, RegionAnswer, model_headers, notice_headers
+from gateway.http.answers import LabelMapAnswer, RegionAnswer
 from gateway.http.documentation import task_body, task_responses
 from gateway.http.label_map_answers import Written
 from gateway.http.parameters import JSON, PNG, ModelQuery, Wish, form_query, model_query
-from gateway.http.request_path import InjectedServices, Job, Parts, Services, serve_admitted
+from gateway.http.request_path import (
+    InjectedServices,
+    Job,
+    Parts,
+    Services,
+    model_headers,
+    notice_headers,
+    serve_admitted,
+)
 from gateway.http.uploads import read_parts
 from gateway.inference.restoration import TASK as RESTORE
 from gateway.media.pictures.overlays import encode_overlay

@@ -13,8 +13,8 @@ from fastapi import Depends, Query, Response
 
 from gateway import __version__
 from gateway.engines.base import Engine
-from gateway.http.answers import model_headers, notice_headers
 from gateway.http.parameters import JSON, FormQuery
+from gateway.http.request_path import model_headers, notice_headers
 from gateway.media.pictures.overlays import encode_overlay
 from gateway.media.pictures.png import encode_label_map
 from gateway.tasks.interactive.schema import MaskAnswer, MaskProvenance, coco_document, object_answer

@@ -8,10 +8,17 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from gateway.errors import SessionsUnshared
-from gateway.http.answers import notice_headers
 from gateway.http.documentation import BINARY, Documentation, body, problems, task_body, task_problems
 from gateway.http.parameters import JSON, PNG, FormQuery, ModelQuery, form_query, model_query, preferred
-from gateway.http.request_path import InjectedServices, InjectedTenant, Job, Parts, Services, serve_admitted
+from gateway.http.request_path import (
+    InjectedServices,
+    InjectedTenant,
+    Job,
+    Parts,
+    Services,
+    notice_headers,
+    serve_admitted,
+)
 from gateway.http.uploads import read_body, read_parts
 from gateway.scheduling.admission import Reservation
 from gateway.scheduling.prices import Kind

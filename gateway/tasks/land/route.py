@@ -14,10 +14,10 @@ from fastapi import APIRouter, Query, Request, Response
 from gateway import __version__
 from gateway.engines.base import Engine, choose
 from gateway.errors import ParameterInvalid
-from gateway.http.answers import model_headers, notice_headers, provenance, region_answers
+from gateway.http.answers import provenance, region_answers
 from gateway.http.documentation import task_body, task_responses
 from gateway.http.parameters import JSON, PNG, ModelQuery, Wish, form_query, model_query
-from gateway.http.request_path import InjectedServices, Job, Parts, serve_task
+from gateway.http.request_path import InjectedServices, Job, Parts, model_headers, notice_headers, serve_task
 from gateway.http.uploads import read_parts
 from gateway.inference.label_maps import find_regions, untrained_notices
 from gateway.inference.segmenter import Segmenter

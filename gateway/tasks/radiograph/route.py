@@ -12,10 +12,10 @@ from fastapi import APIRouter, Query, Request, Response
 
 from gateway.engines.base import Engine
 from gateway.errors import ParameterInvalid
-from gateway.http.answers import MEDICAL_NOTICE, notice_headers
+from gateway.http.answers import MEDICAL_NOTICE
 from gateway.http.documentation import task_body, task_responses
 from gateway.http.parameters import JSON, PNG, FormQuery, ModelQuery, form_query, model_query
-from gateway.http.request_path import InjectedServices, Job, Parts, digest_of, serve_task
+from gateway.http.request_path import InjectedServices, Job, Parts, digest_of, notice_headers, serve_task
 from gateway.http.uploads import naming_part, read_only_part
 from gateway.inference.segmenter import Segmenter
 from gateway.media.medical.radiograph_files import open_film

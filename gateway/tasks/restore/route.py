@@ -12,10 +12,10 @@ from fastapi import APIRouter, Request, Response
 
 from gateway import __version__
 from gateway.engines.base import Engine, choose
-from gateway.http.answers import model_headers, notice_headers, provenance
+from gateway.http.answers import provenance
 from gateway.http.documentation import task_body, task_responses
 from gateway.http.parameters import JSON, PNG, ModelQuery, Wish, form_query, model_query
-from gateway.http.request_path import InjectedServices, Job, Parts, digest_of, serve_task
+from gateway.http.request_path import InjectedServices, Job, Parts, digest_of, model_headers, notice_headers, serve_task
 from gateway.http.uploads import read_parts
 from gateway.http.whole_images import WholeImage, read_whole
 from gateway.inference.restoration import Restored, invented_notices, restore_image
