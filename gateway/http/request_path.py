@@ -20,7 +20,7 @@ from gateway.engines.base import Engine, Model
 from gateway.engines.remembering import remembering
 from gateway.errors import CallerLeft, ParameterInvalid
 from gateway.http.uploads import declared_length, naming_part
-from gateway.inference.run import Run
+from gateway.inference.segmenter import Run
 from gateway.inference.statistics import Statistics
 from gateway.media.pictures.headers import ImageInfo
 from gateway.media.pictures.images import DecodedImage, ImageLimits, decode, probe

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.engines.base import Model
-from gateway.inference.run import Run, in_order
-from gateway.inference.segmenter import Images, Pixels, Segmenter
+from gateway.inference.segmenter import Images, Pixels, Run, Segmenter, in_order
 from gateway.tasks.damage.spec import BOX_TASK
 from gateway.vision.labels import decide, decide_with_confidence
 from gateway.vision.tiling import gather

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.engines.base import Model
-from gateway.inference.run import Run, in_order
-from gateway.inference.segmenter import Images, Pixels, Segmenter
+from gateway.inference.segmenter import Images, Pixels, Run, Segmenter, in_order
 from gateway.repository.card import ClassSpec, CropSpec, TensorSpec
 from gateway.tasks.damage.boxes import MAPPERS
 from gateway.vision.buildings import Buildings, cut_crops, find_buildings

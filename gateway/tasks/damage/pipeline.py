@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from gateway.engines.base import Model
 from gateway.errors import PairMismatch
-from gateway.inference.run import Run
-from gateway.inference.segmenter import Segmenter
+from gateway.inference.segmenter import Run, Segmenter
 from gateway.repository.card import RasterSpec
 from gateway.tasks.damage.boxes import MAPPERS
 from gateway.tasks.damage.fused import FusedModel, FusedSegmenter, GradingModel, GradingSegmenter
