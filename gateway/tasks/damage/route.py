@@ -36,11 +36,14 @@ from gateway.tasks.damage.inputs import (
     SceneHints,
     SceneWishes,
     check_formats,
+    check_series,
     decode_pair,
     digest_of_pair,
     is_scene,
     open_referred,
+    pointing_as_sent,
     rasters_in,
+    tell_apart,
 )
 from gateway.tasks.damage.pipeline import DamageMap, DamageReport, map_damage, report_damage, segmenter_of
 from gateway.tasks.damage.rasters import check_taken
@@ -49,7 +52,6 @@ from gateway.tasks.damage.scene_outputs import DIRECT, WHOLE, SceneForm
 from gateway.tasks.damage.scene_pairs import Align
 from gateway.tasks.damage.scene_route import answer_scene
 from gateway.tasks.damage.scene_schema import SceneAnswer
-from gateway.tasks.damage.series import check_series, pointing_as_sent, tell_apart
 from gateway.tasks.damage.spec import BOX_TASK, CROP_TASK, FOOTPRINTS, TASK
 
 router = APIRouter(tags=[TASK.name])
