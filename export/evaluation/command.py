@@ -12,7 +12,7 @@ from export.evaluation.figures import Measurement
 from export.evaluation.opened import open_models
 from export.registry import TASKS
 from gateway.errors import MaskgateError
-from gateway.repository.card import Figures
+from gateway.repository.record import Figures
 
 
 @dataclass(frozen=True)

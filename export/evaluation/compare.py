@@ -15,7 +15,8 @@ from export.evaluation.opened import Opened, joined, of_file, of_stored
 from export.registry import TASKS
 from export.task import ExportTask
 from gateway.errors import MaskgateError
-from gateway.repository.card import Card, Figures
+from gateway.repository.card import Card
+from gateway.repository.record import Figures
 from gateway.repository.store import Repository, scan
 
 _PAPER = "paper.json"

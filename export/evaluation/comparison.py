@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from pydantic import BaseModel, ConfigDict
 
 from export.task import View
-from gateway.repository.card import Training
+from gateway.repository.record import Training
 
 Confusion = tuple[tuple[int, ...], ...]
 

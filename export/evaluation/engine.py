@@ -18,9 +18,10 @@ from export.registry import specs_of
 from export.repository.cards import stated
 from export.task import ModelSpec
 from gateway.engines.base import Model, Refreshed, Status, Tensors, VersionStatus
-from gateway.inference.run import Run
+from gateway.inference.segmenter import Run
 from gateway.observability.metrics import Telemetry
-from gateway.repository.card import Card, Parity
+from gateway.repository.card import Card
+from gateway.repository.record import Parity
 from gateway.repository.store import StoredModel
 from gateway.scheduling.timeline import Timeline
 from gateway.scheduling.workers import Workers

@@ -8,7 +8,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from export.errors import EvaluationError
-from gateway.repository.card import Digest, Figures
+from gateway.repository.card import Digest
+from gateway.repository.record import Figures
 
 
 class Measurement(BaseModel):

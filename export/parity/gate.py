@@ -12,7 +12,7 @@ from export.errors import ParityError
 from export.graphs.runners import Arrays, FileFormat
 from export.parity.cases import Case
 from export.parity.inputs import KINDS, Tiles
-from gateway.repository.card import Drift, Parity
+from gateway.repository.record import Drift, Parity
 
 TOLERANCE_PROBABILITY = 2 / 255
 """Largest difference of a quantised probability: two levels, of which rounding alone can make one."""

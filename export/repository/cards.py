@@ -8,7 +8,8 @@ from export.checkpoints.files import Checkpoint
 from export.graphs.contract import Graph
 from export.networks import architecture_of
 from export.task import ModelSpec, as_named_in
-from gateway.repository.card import Network, Training, Weights
+from gateway.repository.card import Network, Weights
+from gateway.repository.record import Training
 
 
 def stated(

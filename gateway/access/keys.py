@@ -38,6 +38,11 @@ class Caller:
     scopes: frozenset[str] | None = None
     limits: Limits = Limits()
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether it has a limit."""
+        return self.limits != Limits()
+
     def may(self, scope: str) -> bool:
         """Return whether the caller's key opens what needs `scope`."""
         return self.scopes is None or scope in self.scopes

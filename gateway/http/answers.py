@@ -8,6 +8,10 @@ from pydantic import BaseModel, Field
 
 from gateway import __version__
 from gateway.engines.base import Engine, Model, State, Status
+
+# The modules of scenes import these from here.
+from gateway.http.request_path import model_headers as model_headers
+from gateway.http.request_path import notice_headers as notice_headers
 from gateway.registry import Answer, TaskSpec
 from gateway.repository.card import Card, ClassSpec
 from gateway.vision.regions import Region
@@ -184,23 +188,6 @@ def provenance(model: Model, engine: Engine, input_digest: str) -> Provenance:
         gateway=__version__,
         parts=[Part(model=part.name, version=part.version, digest=part.digest) for part in model.parts],
     )
-
-
-def model_headers(model: Model) -> dict[str, str]:
-    """Return the headers that say which model answered."""
-    headers = {
-        "Maskgate-Model": model.name,
-        "Maskgate-Version": str(model.version),
-        "Maskgate-Digest": model.digest,
-    }
-    if parts := model.parts:
-        headers["Maskgate-Parts"] = ", ".join(f"{part.name} {part.version} {part.digest}" for part in parts)
-    return headers
-
-
-def notice_headers(notices: Sequence[str]) -> dict[str, str]:
-    """Return the header that carries notices where the body has no room for them, if there are any."""
-    return {"Maskgate-Notices": "; ".join(notices).replace("×", "x")} if notices else {}
 
 
 def class_shares(classes: Sequence[ClassSpec], counts: Sequence[int]) -> list[ClassShare]:

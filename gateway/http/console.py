@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from gateway.errors import RouteNotFound
-from gateway.http.negotiation import accepts_gzip
+from gateway.http.parameters import accepts_gzip
 from gateway.http.request_path import InjectedServices, Services
 
 router = APIRouter(include_in_schema=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gateway.http.negotiation import JSON
+from gateway.http.parameters import JSON
 from gateway.http.request_path import DEADLINE, PRIORITY
 from gateway.registry import Part, TaskSpec
 from gateway.scheduling.lanes import LANES

@@ -87,7 +87,7 @@ class Authentication:
 
     By the path alone, so that no route can be forgotten. Health, the page, the API's description and the problem types
     stay open, and metrics where they have a port of their own. What needs a scope is counted against the caller's
-    limits until its answer is sent.
+    limits, if it has any, until its answer is sent.
     """
 
     app: ASGIApp
@@ -108,7 +108,7 @@ class Authentication:
                 state["caller"] = caller = self.tenants.of(key_of(Headers(scope=scope)))
                 state["tenant"] = caller.tenant
                 check_scope(caller, needed)
-                if costs(needed):
+                if costs(needed) and caller.is_limited:
                     account = self.quotas.of(caller)
                     counted.enter_context(account.request())
                     send = _reporting(account, send)

@@ -20,7 +20,7 @@ from gateway.http.answers import (
     model_answer,
     task_answer,
 )
-from gateway.http.negotiation import accepts_gzip
+from gateway.http.parameters import accepts_gzip
 from gateway.http.request_path import InjectedServices, Services
 from gateway.settings import Settings
 

@@ -13,22 +13,25 @@ from fastapi import APIRouter, Query, Request, Response
 from numpy.typing import NDArray
 
 from gateway.engines.base import Engine, Model, choose
-from gateway.http.answers import (
-    LabelMapAnswer,
-    class_shares,
+from gateway.http.answers import LabelMapAnswer, class_shares, provenance, region_answers
+from gateway.http.documentation import task_body, task_responses
+from gateway.http.parameters import JSON, FormQuery, ModelQuery, form_query, model_query
+from gateway.http.request_path import (
+    InjectedServices,
+    Job,
+    Parts,
+    decode_part,
+    digest_of,
     model_headers,
     notice_headers,
-    provenance,
-    region_answers,
+    probe_parts,
+    serve_task,
 )
-from gateway.http.documentation import task_body, task_responses
-from gateway.http.negotiation import JSON, choose_form
-from gateway.http.parameters import FormQuery, ModelQuery, form_query, model_query
-from gateway.http.request_path import InjectedServices, Job, Parts, decode_part, digest_of, probe_parts, serve_task
 from gateway.http.uploads import read_parts
 from gateway.inference.label_maps import LabelMap, find_regions, map_image, untrained_notices
 from gateway.inference.segmenter import Segmenter
-from gateway.media.pictures.label_maps import Entry, draw_legend, encode_label_map, encode_overlay
+from gateway.media.pictures.overlays import Entry, draw_legend, encode_overlay
+from gateway.media.pictures.png import encode_label_map
 from gateway.registry import TaskSpec
 from gateway.scheduling.prices import Kind
 from gateway.vision.regions import Region
@@ -94,7 +97,7 @@ Worked example:
             int, Query(ge=1, description="JSON: regions of fewer pixels stay in the label map and are not listed")
         ] = task.smallest,
     ) -> Response:
-        media_type = choose_form(form.accept, overlay=form.overlay, include=form.include)
+        media_type = form.choose()
         chosen = choose(services.engine, spec.name, wanted.name(services, spec), wanted.version)
 
         async def answer(job: Job[Parts]) -> Response:

@@ -1,9 +1,13 @@
-"""Query parameters: those that tasks share, as typed dependencies, and the refusal of those that a route has not."""
+"""What a caller asks of a route: query parameters, those that tasks share as typed dependencies, and media types.
+
+Which of the media types that a route can produce its caller wants goes by RFC 9110, 12.5.1. Parameters that a route has
+not are refused.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from inspect import Parameter, Signature
@@ -14,9 +18,11 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter
 from starlette.types import Scope
 
-from gateway.errors import ParameterInvalid
+from gateway.errors import NotAcceptable, ParameterInvalid
 from gateway.http.request_path import Services
 from gateway.registry import TaskSpec
+
+PNG, JSON = "image/png", "application/json"
 
 Form = TypeVar("Form", bound=str)
 
@@ -52,6 +58,114 @@ class FormQuery(Generic[Form]):
     overlay: bool
     include: tuple[Form, ...]
 
+    def choose(self, offered: Sequence[str] = (PNG, JSON)) -> str:
+        """Return the media type wanted; the earlier offer where any will do.
+
+        Args:
+            offered: media types, PNG and JSON among them.
+
+        Raises:
+            NotAcceptable: none of them is wanted.
+            ParameterInvalid: what is asked for belongs to another form.
+        """
+        media_type = preferred(self.accept, offered)
+        if self.overlay and media_type != PNG:
+            raise ParameterInvalid(
+                "An overlay is a picture; accept image/png, or use include=overlay.", pointer="/overlay"
+            )
+        if self.include and media_type != JSON:
+            raise ParameterInvalid("Only a JSON answer includes more; accept application/json.", pointer="/include")
+        return media_type
+
+
+@dataclass(frozen=True)
+class Wish(FormQuery[Form]):
+    """The form wanted of a route whose answers depend on the input too.
+
+    Attributes:
+        direct: the forms that are answers by themselves, by media type; in order, JSON's place being the second.
+    """
+
+    direct: Mapping[str, Form]
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """All media types of the route, a PNG first, as on all routes of masks."""
+        first, *others = self.direct
+        return (first, JSON, *others)
+
+    def check(self) -> str:
+        """Return the media type wanted, whatever the input; see `FormQuery.choose`."""
+        return self.choose(self.offered)
+
+    def granted(self, unfit: Mapping[Form, str], overlay: Form) -> tuple[str, tuple[Form, ...]]:
+        """Return the media type of the answer, and the form that it is in, or those that a JSON answer holds.
+
+        Args:
+            unfit: the forms that this input cannot be answered with, and why.
+            overlay: what the form of an overlay is called.
+
+        Raises:
+            NotAcceptable: `accept` names only what this input cannot be answered with.
+            ParameterInvalid: `overlay` or `include` does.
+        """
+        asked = (overlay,) if self.overlay else tuple(dict.fromkeys(self.include))
+        for form in asked:
+            if form in unfit:
+                raise ParameterInvalid(unfit[form], pointer="/overlay" if self.overlay else "/include")
+        if asked:
+            return (PNG if self.overlay else JSON), asked
+        fit = [media_type for media_type in self.offered if self.direct.get(media_type) not in unfit]
+        try:
+            media_type = preferred(self.accept, fit)
+        except NotAcceptable as error:
+            reason = unfit[self.direct[preferred(self.accept, self.offered)]]
+            raise NotAcceptable(f"{reason} Accept {', '.join(fit)}.", pointer="/accept") from error
+        return media_type, () if media_type == JSON else (self.direct[media_type],)
+
+
+def preferred(accept: str | None, offered: Sequence[str]) -> str:
+    """Return the offered media type the `Accept` header prefers; the earlier offer where it does not care.
+
+    Raises:
+        NotAcceptable: it refuses all of them.
+    """
+    if not accept or not accept.strip():
+        return offered[0]
+    ranges = [_parse(entry) for entry in accept.split(",") if entry.strip()]
+    best = max(offered, key=lambda media_type: _quality(media_type, ranges))
+    if _quality(best, ranges) <= 0:
+        raise NotAcceptable(f"This route answers with {', '.join(offered)}.", pointer="/accept")
+    return best
+
+
+def accepts_gzip(accept: str) -> bool:
+    """Return whether an `Accept-Encoding` header takes gzip; what it does not name is not sent unasked."""
+    qualities = dict(_parse(entry) for entry in accept.split(","))
+    return qualities.get("gzip", qualities.get("*", 0.0)) > 0
+
+
+def _parse(entry: str) -> tuple[str, float]:
+    media_range, *parameters = (part.strip().lower() for part in entry.split(";"))
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                return media_range, min(1.0, max(0.0, float(value)))
+            except ValueError:
+                return media_range, 0.0
+    return media_range, 1.0
+
+
+def _quality(media_type: str, ranges: Sequence[tuple[str, float]]) -> float:
+    """Return the quality of the most specific range that covers `media_type`, 0 where none does."""
+    kind = media_type.split("/")[0]
+    for covering in (media_type, f"{kind}/*", "*/*"):
+        qualities = [quality for media_range, quality in ranges if media_range == covering]
+        if qualities:
+            return max(qualities)
+    return 0.0
+
 
 def model_query(spec: TaskSpec) -> Any:
     """Return the dependency that makes a `ModelQuery` of the parameters `model` and `version`, as the task has them."""
@@ -61,12 +175,13 @@ def model_query(spec: TaskSpec) -> Any:
     return _dependency(lambda values: ModelQuery(**values), dict.fromkeys(optional), optional)
 
 
-def form_query(spec: TaskSpec, forms: Any, *, overlay: bool = True) -> Any:
-    """Return the dependency that makes a `FormQuery` of `Accept` and the parameters `overlay` and `include`.
+def form_query(spec: TaskSpec, forms: Any, direct: Mapping[str, str] | None = None, *, overlay: bool = True) -> Any:
+    """Return the dependency on `Accept` and the parameters `overlay` and `include`: a `FormQuery`, or a `Wish`.
 
     Args:
         spec: of the task; one whose texts say nothing of a parameter has none.
         forms: the Literal of what a JSON answer may hold besides.
+        direct: as of `Wish`, which is made then; None: a `FormQuery` is.
         overlay: whether the route answers with pictures at all.
     """
     optional: dict[str, Any] = {}
@@ -77,7 +192,8 @@ def form_query(spec: TaskSpec, forms: Any, *, overlay: bool = True) -> Any:
 
     def make(values: Mapping[str, Any]) -> FormQuery[Any]:
         accept = values["request"].headers.get("accept")
-        return FormQuery(accept, values.get("overlay", False), tuple(values.get("include") or ()))
+        overlay, include = values.get("overlay", False), tuple(values.get("include") or ())
+        return FormQuery(accept, overlay, include) if direct is None else Wish(accept, overlay, include, direct)
 
     return _dependency(make, {"overlay": False, "include": None}, {"request": Request, **optional})
 

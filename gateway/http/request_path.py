@@ -16,11 +16,11 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from gateway.access.keys import Caller, check_scope
-from gateway.engines.base import Engine
+from gateway.engines.base import Engine, Model
 from gateway.engines.remembering import remembering
 from gateway.errors import CallerLeft, ParameterInvalid
 from gateway.http.uploads import declared_length, naming_part
-from gateway.inference.run import Run
+from gateway.inference.segmenter import Run
 from gateway.inference.statistics import Statistics
 from gateway.media.pictures.headers import ImageInfo
 from gateway.media.pictures.images import DecodedImage, ImageLimits, decode, probe
@@ -317,3 +317,20 @@ async def decode_part(job: Job[Parts], name: str, info: ImageInfo) -> DecodedIma
 def digest_of(image: bytes | memoryview) -> str:
     """Return the SHA-256 of an image as it was sent."""
     return f"sha256:{hashlib.sha256(image).hexdigest()}"
+
+
+def model_headers(model: Model) -> dict[str, str]:
+    """Return the headers that say which model answered."""
+    headers = {
+        "Maskgate-Model": model.name,
+        "Maskgate-Version": str(model.version),
+        "Maskgate-Digest": model.digest,
+    }
+    if parts := model.parts:
+        headers["Maskgate-Parts"] = ", ".join(f"{part.name} {part.version} {part.digest}" for part in parts)
+    return headers
+
+
+def notice_headers(notices: Sequence[str]) -> dict[str, str]:
+    """Return the header that carries notices where the body has no room for them, if there are any."""
+    return {"Maskgate-Notices": "; ".join(notices).replace("×", "x")} if notices else {}

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.engines.base import Model
-from gateway.inference.run import in_order
-from gateway.inference.segmenter import Segmenter
+from gateway.inference.segmenter import Segmenter, in_order
 from gateway.vision.tiling import Stitcher, gather, plan
 
 UInt8 = NDArray[np.uint8]

@@ -1,24 +1,51 @@
-"""Tiled inference: images of any size through a model of one tile size."""
+"""The inference of one request: what it runs on, its steps side by side, and images of any size cut into tiles."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.engines.base import Model
-from gateway.inference.run import Run, in_order
+from gateway.engines.base import Engine, Model
+from gateway.observability.metrics import Telemetry
+from gateway.scheduling.timeline import Timeline
+from gateway.scheduling.workers import Workers
 from gateway.vision.labels import class_counts, decide, decide_with_confidence
 from gateway.vision.tiling import Grid, Stitcher, gather, plan
+
+T = TypeVar("T")
 
 Pixels = NDArray[np.uint8]
 Images = Mapping[str, NDArray[Any]]
 """By input name of a model's card: uint8 (H, W, 3), RGB, and of some models rasters, (H, W), beside them."""
+
+# While one is finished the next is already being inferred; more ahead would hold more memory and make nothing faster.
+_AHEAD = 2
+
+
+@dataclass(frozen=True)
+class Run:
+    """Engine, worker threads, metrics and clock of one request; evaluation has one of its own."""
+
+    engine: Engine
+    workers: Workers
+    telemetry: Telemetry
+    timeline: Timeline
+
+    async def aside(self, function: Callable[..., T], *arguments: object) -> T:
+        """Return `function(*arguments)`, computed in a worker thread and counted under the stage ``finish``.
+
+        Raises:
+            DeadlineExceeded: the request's time was up before the call.
+        """
+        return await self.workers.run(self.timeline, "finish", function, *arguments)
 
 
 @dataclass(frozen=True)
@@ -142,3 +169,42 @@ class Segmenter(Run):
         names = [spec.name for spec in self.model.card.inputs]
         batches = await asyncio.gather(*(self.aside(gather, images[name], grid, row) for name in names))
         return await self.infer(dict(zip(names, batches, strict=True)), role)
+
+
+async def together(steps: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Return the results of `steps`, run side by side, in their order.
+
+    However it ends, no step is left running.
+    """
+    tasks = [asyncio.create_task(step) for step in steps]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def in_order(
+    steps: Iterable[Callable[[], Coroutine[Any, Any, T]]], finish: Callable[[T], Awaitable[object]]
+) -> None:
+    """Run `steps` some ahead of each other, and hand their results to `finish` one after the other, in order.
+
+    However it ends, no step is left running.
+    """
+    upcoming = iter(steps)
+
+    def begun() -> Iterable[asyncio.Task[T]]:
+        return (asyncio.create_task(step()) for step in upcoming)
+
+    ahead = deque(islice(begun(), _AHEAD))
+    try:
+        while ahead:
+            result = await ahead[0]
+            ahead.popleft()
+            ahead.extend(islice(begun(), 1))
+            await finish(result)
+    finally:
+        for task in ahead:
+            task.cancel()
+        await asyncio.gather(*ahead, return_exceptions=True)

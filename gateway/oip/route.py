@@ -12,10 +12,9 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from gateway.errors import BadRequest
-from gateway.http.answers import model_headers
 from gateway.http.documentation import BINARY, body
 from gateway.http.health import readiness
-from gateway.http.request_path import InjectedServices, Job, serve_admitted
+from gateway.http.request_path import InjectedServices, Job, model_headers, serve_admitted
 from gateway.http.uploads import read_body
 from gateway.oip import served
 from gateway.oip.answers import SERVER, infer_answer, model_config, model_metadata

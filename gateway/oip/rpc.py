@@ -36,10 +36,9 @@ from gateway.errors import (
     Unavailable,
     UploadTooSlow,
 )
-from gateway.http.answers import model_headers
 from gateway.http.edges import key_of
 from gateway.http.middleware import REQUEST_ID, AuditEntry, record
-from gateway.http.request_path import Job, Services, deadline_of, lane_of
+from gateway.http.request_path import Job, Services, deadline_of, lane_of, model_headers
 from gateway.observability import logs
 from gateway.observability.tracing import Tracer
 from gateway.oip import messages, served
@@ -123,7 +122,7 @@ class InferenceRpc:
                     counted.enter_context(traced(self._tracer, call, name))
                     call.caller = caller = self._tenants.of(key_of(headers))
                     check_scope(caller, needed)
-                    if costs(needed):
+                    if costs(needed) and caller.is_limited:
                         account = self._quotas.of(caller)
                         counted.enter_context(account.request())
                         counted.push(_giving_back(account))

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from gateway.repository.record import CardPart, Figures, Parity, Quality, Training
 
 DType = Literal["uint8", "int16", "float16", "float32"]
 Weights = Literal["float16", "float32", "int8"]
@@ -17,13 +19,7 @@ Version = Annotated[str, Field(pattern=r"^[1-9][0-9]*$")]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
-class _Part(BaseModel):
-    """Cards are read-only and refuse keys they do not know: a typo is an error, not a default."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-
-class TensorSpec(_Part):
+class TensorSpec(CardPart):
     """One graph input or output. `shape` leaves out the batch axis; images are H, W, C."""
 
     name: str = Field(min_length=1)
@@ -35,7 +31,7 @@ class TensorSpec(_Part):
         return prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
-class ClassSpec(_Part):
+class ClassSpec(CardPart):
     """One value of the label map, its name and its sRGB colour."""
 
     value: int = Field(ge=0, le=255)
@@ -43,7 +39,7 @@ class ClassSpec(_Part):
     colour: tuple[Channel, Channel, Channel]
 
 
-class Network(_Part):
+class Network(CardPart):
     """Which architecture the graph came from, and how large."""
 
     architecture: str
@@ -70,7 +66,7 @@ class Network(_Part):
     )
 
 
-class ClickSpec(_Part):
+class ClickSpec(CardPart):
     """How an interactive model wants its crop and its clicks.
 
     Lengths called crop pixels are of the resized square, those called image pixels of the image as sent.
@@ -97,7 +93,7 @@ class ClickSpec(_Part):
     )
 
 
-class WindowSpec(_Part):
+class WindowSpec(CardPart):
     """The Hounsfield units that the graph of a CT model shows its network as 0 (`low`) to 1 (`high`), linearly.
 
     What lies outside becomes 0 or 1. The input is in Hounsfield units all the same.
@@ -113,13 +109,13 @@ class WindowSpec(_Part):
         return self
 
 
-class CropSpec(_Part):
+class CropSpec(CardPart):
     """How the crop around one building is cut that a model of crops grades."""
 
     grow: float = Field(ge=0, description="Added to the building's box on each side, as a share of that side's length")
 
 
-class ResizeSpec(_Part):
+class ResizeSpec(CardPart):
     """How a photograph is brought to the scale that a model of waste was trained at, before it is tiled.
 
     The largest size is taken that keeps the aspect and both limits; then each side is rounded up to a multiple, by
@@ -131,7 +127,7 @@ class ResizeSpec(_Part):
     multiple: int = Field(default=32, gt=0)
 
 
-class RasterSpec(_Part):
+class RasterSpec(CardPart):
     """An input of a damage model beside its images that a request need not have: heights, or classes of the ground.
 
     Heights are float32, classes uint8, both (tile, tile) on the grid of the images. Where a request has nothing a
@@ -164,7 +160,7 @@ class RasterSpec(_Part):
         return np.asarray((values > low) & (values < high))
 
 
-class FamiliarSpec(_Part):
+class FamiliarSpec(CardPart):
     """How a model of radiographs tells films unlike those that it learnt from, by its output `distance`."""
 
     films: int = Field(gt=0, description="From which the distance is")
@@ -174,104 +170,7 @@ class FamiliarSpec(_Part):
     within: float = Field(gt=0, lt=1, description="Share of the split's films whose distance is below 1")
 
 
-class Figures(_Part):
-    """Measured quality on one split, next to what a trivial answer scores there."""
-
-    split: str
-    images: int = Field(gt=0)
-    buildings: dict[str, int] = Field(
-        default_factory=dict, description="Labelled objects, or radiographs, per class in the split"
-    )
-    metrics: dict[str, float]
-    baseline_name: str
-    baseline: dict[str, float]
-    confusion: tuple[tuple[int, ...], ...] = Field(
-        default=(),
-        description="Pixels, radiographs or boxes; rows are the truth, columns the prediction, in class order",
-    )
-
-
-class Quality(_Part):
-    """What computing in integers costs: one figure of the same weights in float32 and in integers, on the same data."""
-
-    split: str
-    images: int = Field(gt=0)
-    figure: str
-    float32: float
-    integers: float
-    tolerance: float = Field(ge=0, description="The most that the figure may fall")
-
-
-class Training(_Part):
-    """What the weights were learnt from, and how."""
-
-    data: str
-    recipe: str
-    steps: int = Field(ge=0)
-    seconds: float = Field(ge=0)
-    device: str
-    hyperparameters: dict[str, str | int | float | bool] = Field(default_factory=dict)
-    untrained: tuple[str, ...] = Field(
-        default=(), description="Classes that the data showed none of: the model cannot find them"
-    )
-
-
-class Drift(_Part):
-    """The worst disagreement of one exported format with the torch network on one kind of input.
-
-    What was compared is a whole graph, an encoder, its head on torch's features, or both of them, one after the other,
-    with the undivided network.
-    """
-
-    format: Literal["onnx", "torchscript"]
-    part: Literal["whole", "encoder", "head", "composition"] = "whole"
-    tiles: Literal["noise", "constant", "natural"]
-    batch: int = Field(gt=0)
-    probability_difference: float = Field(default=0.0, ge=0, le=1)
-    flipped_share: float = Field(default=0.0, ge=0, le=1)
-    feature_difference: float = Field(
-        default=0.0,
-        ge=0,
-        description="Of encoders: of any feature, over the largest of its map; of boxes: of any edge, over the side of "
-        "the tile",
-    )
-    intensity_difference: float = Field(
-        default=0.0, ge=0, description="Of super-resolution: of any pixel, over the width of the window"
-    )
-    saliency_difference: float = Field(default=0.0, ge=0, le=1, description="Of radiographs: of any point of a map")
-
-
-class Parity(_Part):
-    """The parity gate's report: tolerances, versions, and every comparison made."""
-
-    tolerance_probability: float
-    tolerance_flipped: float
-    tolerance_feature: float = 0.0
-    tolerance_intensity: float = 0.0
-    tolerance_saliency: float = 0.0
-    tolerance_composition: float = Field(
-        default=0.0, description="Of probabilities, where features were rounded to half precision on the way"
-    )
-    versions: dict[str, str]
-    comparisons: tuple[Drift, ...]
-
-    def excess(self, drift: Drift) -> float:
-        """Return a comparison's worst measure over its tolerance; beyond 1, the files differ."""
-        composed = drift.part == "composition"
-        return max(
-            _over(drift.probability_difference, self.tolerance_composition if composed else self.tolerance_probability),
-            _over(drift.flipped_share, self.tolerance_flipped),
-            _over(drift.feature_difference, self.tolerance_feature),
-            _over(drift.intensity_difference, self.tolerance_intensity),
-            _over(drift.saliency_difference, self.tolerance_saliency),
-        )
-
-
-def _over(value: float, tolerance: float) -> float:
-    return value / tolerance if tolerance else inf if value else 0.0
-
-
-class Card(_Part):
+class Card(CardPart):
     """Everything a caller, an operator and the gateway need to know of one model."""
 
     # Whether it is what its task asks of a model, `Registry.check` says.

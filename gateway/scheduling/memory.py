@@ -6,11 +6,7 @@ import ctypes
 import os
 import resource
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-
-from gateway.errors import Overloaded
 
 # malloc.h of glibc. What is allocated in pieces above the second is given back as soon as it is freed; it begins with
 # 128 KiB. The few arrays that a row of tiles of a large scene takes are larger than what is kept here: they would leave
@@ -20,14 +16,11 @@ _LEAST_PIECE, _LARGEST_PIECE = 128 * 1024, 16 * 1024 * 1024
 
 _SAID_OTHERWISE = ("GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
 
-_RETRY_SECONDS = 5
 _CGROUPS = Path("/sys/fs/cgroup")
 # Of a group's limit: what is not the process's own data, code and caches of files above all, counts there too.
 _SHARE = 15 / 16
 # What control groups say where there is no limit, in version 1: the largest number of pages.
 _BOUNDLESS = 1 << 60
-# OpenCV's `StsNoMem`; ONNX Runtime's words, by which alone its errors are told apart.
-_NO_MEMORY, _NOT_ALLOCATED = -4, ("bad_alloc", "Failed to allocate memory")
 
 
 def keep_freed(amount: int) -> bool:
@@ -71,27 +64,6 @@ def bound_memory(amount: int | None, processes: int = 1) -> int | None:
     bound = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (bound, hard))
     return bound
-
-
-@contextmanager
-def answering_lack_of_memory() -> Iterator[None]:
-    """Raise Overloaded for what a library raises inside because it was given no memory."""
-    try:
-        yield
-    except Exception as error:
-        if not _is_lack_of_memory(error):
-            raise
-        raise Overloaded("There is not enough memory for the request now.", retry_after=_RETRY_SECONDS) from error
-
-
-def _is_lack_of_memory(error: Exception) -> bool:
-    """Return whether a library raised `error` because it was given no memory."""
-    if isinstance(error, MemoryError):
-        return True
-    library = type(error).__module__
-    if library.startswith("cv2"):
-        return getattr(error, "code", None) == _NO_MEMORY
-    return library.startswith("onnxruntime") and any(words in str(error) for words in _NOT_ALLOCATED)
 
 
 def _group_limit() -> int | None:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from threading import Lock
 from typing import Literal, ParamSpec, TypeVar
 
+from gateway.errors import Overloaded
 from gateway.observability.metrics import Telemetry
 from gateway.scheduling.lanes import Lane
-from gateway.scheduling.memory import answering_lack_of_memory
 from gateway.scheduling.timeline import Stage, Timeline
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_RETRY_SECONDS = 5
+# OpenCV's `StsNoMem`; ONNX Runtime's words, by which alone its errors are told apart.
+_NO_MEMORY, _NOT_ALLOCATED = -4, ("bad_alloc", "Failed to allocate memory")
 
 
 class MeteredPool(ThreadPoolExecutor):
@@ -154,3 +159,24 @@ class Workers:
     def close(self) -> None:
         """Let running calls end and refuse new ones."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def answering_lack_of_memory() -> Iterator[None]:
+    """Raise Overloaded for what a library raises inside because it was given no memory."""
+    try:
+        yield
+    except Exception as error:
+        if not _is_lack_of_memory(error):
+            raise
+        raise Overloaded("There is not enough memory for the request now.", retry_after=_RETRY_SECONDS) from error
+
+
+def _is_lack_of_memory(error: Exception) -> bool:
+    """Return whether a library raised `error` because it was given no memory."""
+    if isinstance(error, MemoryError):
+        return True
+    library = type(error).__module__
+    if library.startswith("cv2"):
+        return getattr(error, "code", None) == _NO_MEMORY
+    return library.startswith("onnxruntime") and any(words in str(error) for words in _NOT_ALLOCATED)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gateway.engines.base import Engine, Tensors, choose
-from gateway.inference.run import Run
+from gateway.inference.segmenter import Run
 from gateway.media.geo.picture_rasters import Picture
 from gateway.observability.metrics import Telemetry
 from gateway.scheduling.timeline import Timeline

@@ -21,7 +21,7 @@ from export.tasks.damage.samples import Draw
 from export.tasks.damage.train import train
 from export.training.recipe import RunOptions
 from gateway.engines.base import Engine, Model, choose
-from gateway.inference.run import Run
+from gateway.inference.segmenter import Run
 from gateway.observability.metrics import Telemetry
 from gateway.scheduling.timeline import Timeline
 from gateway.scheduling.workers import Workers

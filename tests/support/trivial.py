@@ -12,18 +12,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from export.repository.triton import write_config_files
-from gateway.repository.card import (
-    Card,
-    ClassSpec,
-    Drift,
-    Figures,
-    Network,
-    Parity,
-    TensorSpec,
-    Training,
-    read_card,
-    write_card,
-)
+from gateway.repository.card import Card, ClassSpec, Network, TensorSpec, read_card, write_card
+from gateway.repository.record import Drift, Figures, Parity, Training
 from gateway.repository.store import file_digest, labels_text
 
 PALETTE = ((0, 0, 0), (0, 128, 0), (0, 0, 255), (255, 165, 0), (255, 0, 0))

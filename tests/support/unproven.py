@@ -12,7 +12,8 @@ from export.checkpoints.files import Checkpoint
 from export.graphs.contract import graph_of
 from export.repository.cards import stated
 from export.task import ModelSpec
-from gateway.repository.card import Card, Drift, Parity
+from gateway.repository.card import Card
+from gateway.repository.record import Drift, Parity
 from gateway.repository.store import bytes_digest
 from tests.support.exports import onnx_once
 

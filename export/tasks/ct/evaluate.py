@@ -20,7 +20,7 @@ from export.tasks.ct.metrics import SliceCounts, metrics
 from gateway.engines.base import Model, choose
 from gateway.inference.segmenter import Segmenter
 from gateway.media.medical.slices import HuSlice, SlicePlace
-from gateway.repository.card import Figures
+from gateway.repository.record import Figures
 from gateway.tasks.ct.pipeline import find_lesions, window_of
 
 

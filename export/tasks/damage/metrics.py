@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from export.tasks.damage.data import UNCLASSIFIED, LabelledPair
 from export.training.metrics import Binary
-from gateway.repository.card import Figures
+from gateway.repository.record import Figures
 
 CLASSES = ("background", "no-damage", "minor-damage", "major-damage", "destroyed")
 """Names of label values 0 to 4."""

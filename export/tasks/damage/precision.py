@@ -17,7 +17,8 @@ from export.tasks.damage.evaluate import predictor
 from export.tasks.damage.metrics import count
 from export.tasks.damage.spec import DamageSpec
 from gateway.engines.base import Model
-from gateway.repository.card import Card, Quality
+from gateway.repository.card import Card
+from gateway.repository.record import Quality
 
 TOLERANCE = 0.005
 """The most that a validation figure may fall: half a point."""

@@ -29,7 +29,7 @@ from export.tasks.interactive.benchmark import (
 )
 from export.tasks.interactive.data import read_objects
 from export.tasks.interactive.methods import model_method, tool_methods
-from gateway.repository.card import Figures
+from gateway.repository.record import Figures
 
 _BASELINE = "grabcut"
 _BASELINE_NAME = "GrabCut, given the same tight box"

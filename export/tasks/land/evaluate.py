@@ -18,7 +18,7 @@ from export.tasks.land.spec import LAND_CLASSES
 from export.training.metrics import Binary, Matrix, class_ious, confusion_of, mean_iou
 from gateway.engines.base import Model, choose
 from gateway.inference.segmenter import Segmenter
-from gateway.repository.card import Figures
+from gateway.repository.record import Figures
 from gateway.tasks.land.pipeline import map_land
 
 _KNOWN = {"roads": ("road", ROAD), "trees": ("tree", TREE), "buildings": ("building", BUILDING)}

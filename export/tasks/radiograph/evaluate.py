@@ -20,7 +20,7 @@ from export.evaluation.opened import Opened
 from export.tasks.radiograph.data import CLASSES, Grey, LabelledRadiograph, read_radiographs
 from export.training.metrics import Binary
 from gateway.inference.segmenter import Segmenter
-from gateway.repository.card import Figures
+from gateway.repository.record import Figures
 from gateway.tasks.radiograph.pipeline import ENSEMBLE, Panel, choose_panel, score_film
 
 Scores = NDArray[np.float64]

@@ -22,7 +22,7 @@ from export.tasks.restore.quality import mean_similarity, psnr, similarity
 from gateway.engines.base import Model, choose
 from gateway.inference.restoration import restore_image
 from gateway.inference.segmenter import Segmenter
-from gateway.repository.card import Figures
+from gateway.repository.record import Figures
 
 UInt8 = NDArray[np.uint8]
 

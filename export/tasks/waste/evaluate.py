@@ -19,7 +19,7 @@ from export.tasks.waste.spec import LABEL_SETS
 from export.training.metrics import Matrix, class_ious, confusion_of, mean_iou
 from gateway.engines.base import Model, choose
 from gateway.inference.segmenter import Segmenter
-from gateway.repository.card import Figures
+from gateway.repository.record import Figures
 from gateway.tasks.waste.pipeline import map_waste
 
 

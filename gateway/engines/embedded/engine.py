@@ -27,9 +27,9 @@ from gateway.repository.card import Card
 from gateway.repository.changes import Digests, Stamp, listing
 from gateway.repository.store import Repository, StoredModel, scan
 from gateway.scheduling.lanes import Lane, Turns
-from gateway.scheduling.memory import answering_lack_of_memory, give_back_freed
+from gateway.scheduling.memory import give_back_freed
 from gateway.scheduling.timeline import Timeline
-from gateway.scheduling.workers import LanedPool
+from gateway.scheduling.workers import LanedPool, answering_lack_of_memory
 
 T = TypeVar("T")
 

@@ -56,6 +56,35 @@ _MOST_PIXELS = 1 << 24
 _BLOCK = 0xFFFF
 
 
+def encode_label_map(label_map: UInt8, palette: UInt8) -> bytes:
+    """Return an indexed PNG whose pixel values are the label values.
+
+    Args:
+        label_map: uint8, (height, width), values below the length of `palette`.
+        palette: uint8, (classes, 3), RGB, 1 to 256 classes. As few bits as these need are written per pixel.
+
+    Raises:
+        ValueError: a value has no colour.
+    """
+    check_values(label_map, palette)
+    bits = next(bits for bits in (1, 2, 4, 8) if len(palette) <= 1 << bits)
+    height, width = label_map.shape
+    scanlines = (_packed(label_map[rows], bits) for rows in bands(height, width))
+    return indexed_png(width, height, bits, palette.tobytes(), scanlines)
+
+
+def encode_picture(pixels: UInt8) -> bytes:
+    """Return an RGB PNG of pixels, uint8 (H, W, 3)."""
+    height, width = pixels.shape[:2]
+    return rgb_png(width, height, up_filtered((pixels[rows] for rows in bands(height, width)), width))
+
+
+def encode_grey(values: UInt8) -> bytes:
+    """Return a grey PNG of values, uint8 (H, W)."""
+    height, width = values.shape
+    return grey_png(width, height, _unfiltered(values))
+
+
 def indexed_png(width: int, height: int, depth: int, palette: bytes, scanlines: Iterable[UInt8]) -> bytes:
     """Return an indexed PNG.
 
@@ -77,6 +106,38 @@ def rgb_png(width: int, height: int, scanlines: Iterable[UInt8]) -> bytes:
 def grey_png(width: int, height: int, scanlines: Iterable[UInt8]) -> bytes:
     """Return a grey PNG of 8 bits a sample; arguments as in `indexed_png`."""
     return _assemble(width, height, 8, _GREY, (), scanlines)
+
+
+def check_values(label_map: UInt8, palette: UInt8) -> None:
+    """Do nothing where each value of a label map has a colour; both as of `encode_label_map`.
+
+    Raises:
+        ValueError: one has none.
+    """
+    if label_map.max() >= len(palette):
+        raise ValueError(f"label value {label_map.max()} has no colour among {len(palette)}")
+
+
+def _packed(labels: UInt8, bits: int) -> UInt8:
+    """Return PNG scanlines, unfiltered, with 8 / bits pixels per byte, the leftmost in the high bits."""
+    height, width = labels.shape
+    rows = np.zeros((height, -(-width * bits // 8) * 8 // bits), np.uint8)
+    rows[:, :width] = labels
+    while bits < 8:
+        # Two neighbours are one little-endian word with the left one in its low byte.
+        pairs = rows.view("<u2")
+        rows = np.asarray((pairs << bits) | (pairs >> 8), np.uint8)
+        bits *= 2
+    scanlines = np.zeros((height, 1 + rows.shape[1]), np.uint8)
+    scanlines[:, 1:] = rows
+    return scanlines
+
+
+def _unfiltered(values: UInt8) -> Iterator[UInt8]:
+    height, width = values.shape
+    for rows in bands(height, width):
+        # Filter type 0, then the row.
+        yield np.pad(values[rows], ((0, 0), (1, 0)))
 
 
 def bands(height: int, width: int) -> Iterator[slice]:

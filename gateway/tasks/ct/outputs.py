@@ -13,7 +13,7 @@ import numpy.typing as npt
 from gateway import __version__
 from gateway.engines.base import Model
 from gateway.errors import ParameterInvalid
-from gateway.http.negotiation import PNG, Wish
+from gateway.http.parameters import PNG, Wish
 from gateway.media.medical.ct_files import CtFile
 from gateway.media.medical.dicom_ct import DicomVolume
 from gateway.media.medical.dicom_report import Measured, write_report
@@ -21,7 +21,8 @@ from gateway.media.medical.dicom_seg import Algorithm, Segment, missing_identifi
 from gateway.media.medical.label_volumes import write_nrrd, write_on_dicom, write_on_nifti
 from gateway.media.medical.nifti import NiftiVolume
 from gateway.media.medical.windowed import ValuesSlice, WindowedSlice
-from gateway.media.pictures.label_maps import encode_label_map, encode_overlay
+from gateway.media.pictures.overlays import encode_overlay
+from gateway.media.pictures.png import encode_label_map
 from gateway.tasks.ct.pipeline import CtFindings, window_of
 from gateway.vision.windowing import Window, to_windowed
 
@@ -30,16 +31,12 @@ CtForm = Literal["label_map", "overlay", "nifti", "nrrd", "dicom", "report"]
 StoredForm = Literal["dicom", "report"]
 
 DICOM, NIFTI, NRRD = "application/dicom", "application/x-nifti", "application/x-nrrd"
-# Of a volume, of which there is no PNG, JSON comes first.
-_DIRECT: Mapping[str, CtForm] = {PNG: "label_map", NIFTI: "nifti", NRRD: "nrrd", DICOM: "dicom"}
+DIRECT: Mapping[str, CtForm] = {PNG: "label_map", NIFTI: "nifti", NRRD: "nrrd", DICOM: "dicom"}
+"""As of `Wish`. Of a volume, of which there is no PNG, JSON comes first."""
+
 # Per voxel, beside its label: what `write_seg` orders the labels in, and the library copies of that.
 _SEG_BYTES_PER_VOXEL = 3
 _NRRD_BYTES_PER_VOXEL = 1
-
-
-def wish(accept: str | None, overlay: bool, include: Sequence[CtForm]) -> Wish[CtForm]:
-    """Return what a caller of `POST /v1/ct` wants."""
-    return Wish(accept, overlay, include, _DIRECT)
 
 
 def grant(wished: Wish[CtForm], volume: CtFile, stored: Sequence[StoredForm] = ()) -> Granted:

@@ -16,8 +16,7 @@ import numpy.typing as npt
 
 from gateway.engines.base import Model
 from gateway.errors import ImageUnsuitable, UnitsImplausible
-from gateway.inference.run import in_order
-from gateway.inference.segmenter import Segmenter
+from gateway.inference.segmenter import Segmenter, in_order
 from gateway.media.medical.slices import PADDING_HU, CtVolume, SlicePlace, Spacing
 from gateway.repository.card import Card
 from gateway.vision.labels import class_counts, decide

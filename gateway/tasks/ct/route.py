@@ -16,11 +16,19 @@ from fastapi import APIRouter, Query, Request, Response
 from gateway.access.keys import check_scope
 from gateway.engines.base import Model, choose
 from gateway.errors import BadRequest, PacsMissing, ParameterInvalid
-from gateway.http.answers import MEDICAL_NOTICE, Provenance, model_headers, notice_headers, provenance
+from gateway.http.answers import MEDICAL_NOTICE, Provenance, provenance
 from gateway.http.documentation import task_body, task_responses
-from gateway.http.negotiation import JSON, Wish
-from gateway.http.parameters import FormQuery, ModelQuery, form_query, model_query
-from gateway.http.request_path import InjectedServices, Job, Parts, Services, digest_of, serve_task
+from gateway.http.parameters import JSON, ModelQuery, Wish, form_query, model_query
+from gateway.http.request_path import (
+    InjectedServices,
+    Job,
+    Parts,
+    Services,
+    digest_of,
+    model_headers,
+    notice_headers,
+    serve_task,
+)
 from gateway.http.uploads import declared_length, naming_part, read_only_part
 from gateway.inference.segmenter import Segmenter
 from gateway.media.medical.archives import ArchiveLimits, is_only_zip, packed
@@ -31,7 +39,7 @@ from gateway.pacs.dicomweb import Dicomweb, check_uid
 from gateway.scheduling.admission import Reservation
 from gateway.scheduling.prices import Kind
 from gateway.settings import LimitSettings
-from gateway.tasks.ct.outputs import CtForm, Granted, StoredForm, encode, grant, wish
+from gateway.tasks.ct.outputs import DIRECT, CtForm, Granted, StoredForm, encode, grant
 from gateway.tasks.ct.pipeline import CtFindings, find_lesions, window_of
 from gateway.tasks.ct.schema import CtAnswer, StoredFile, ct_answer
 from gateway.tasks.ct.spec import TASK
@@ -61,7 +69,7 @@ async def ct(
     request: Request,
     services: InjectedServices,
     wanted: Annotated[ModelQuery, model_query(TASK)],
-    form: Annotated[FormQuery[CtForm], form_query(TASK, CtForm)],
+    wished: Annotated[Wish[CtForm], form_query(TASK, CtForm, DIRECT)],
     source: Annotated[
         Literal["dicomweb"] | None,
         Query(description="Where the CT is, where not in the body: the DICOMweb server that the gateway has"),
@@ -109,7 +117,6 @@ async def ct(
 
         curl -X POST 'http://127.0.0.1:8080/v1/ct?source=dicomweb&study=1.2.3&series=1.2.3.4&store=report'
     """
-    wished = wish(form.accept, form.overlay, form.include)
     wished.check()
     chosen = choose(services.engine, TASK.name, wanted.name(services, TASK), wanted.version)
 

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.engines.base import Model
-from gateway.inference.run import Run, in_order
-from gateway.inference.segmenter import Images, Pixels, Segmenter
+from gateway.inference.segmenter import Images, Pixels, Run, Segmenter, in_order
 from gateway.tasks.damage.spec import BOX_TASK
 from gateway.vision.labels import decide, decide_with_confidence
 from gateway.vision.tiling import gather
@@ -113,9 +112,8 @@ class BoxSegmenter(Segmenter):
         return await self.aside(decide, tiles, self.least) if role == "label_map" else tiles
 
 
-def mapper_of(run: Run, model: Model) -> Segmenter:
-    """Return a model of the task that maps by itself, on `run`."""
-    return (BoxSegmenter if model.card.task == BOX_TASK else Segmenter).of(run, model)
+MAPPERS: Mapping[str, type[Segmenter]] = {BOX_TASK: BoxSegmenter}
+"""What maps by the models of a card's task, where that is not `Segmenter` itself."""
 
 
 def suppress(found: Found, most_shared: float = MOST_SHARED) -> Found:

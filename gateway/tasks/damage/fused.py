@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.engines.base import Model
-from gateway.inference.run import Run, in_order
-from gateway.inference.segmenter import Images, Pixels, Segmenter
+from gateway.inference.segmenter import Images, Pixels, Run, Segmenter, in_order
 from gateway.repository.card import ClassSpec, CropSpec, TensorSpec
-from gateway.tasks.damage.boxes import mapper_of
+from gateway.tasks.damage.boxes import MAPPERS
 from gateway.vision.buildings import Buildings, cut_crops, find_buildings
 
 Boxes = NDArray[np.int32]
@@ -76,7 +75,7 @@ class FusedSegmenter(Segmenter):
     @classmethod
     def of(cls, run: Run, model: Model) -> FusedSegmenter:
         """Return the two parts of `model` on `run`."""
-        finder, grader = (mapper_of(run, part) for part in model.parts)
+        finder, grader = (MAPPERS.get(part.card.task, Segmenter).of(run, part) for part in model.parts)
         return FusedSegmenter(
             run.engine, run.workers, run.telemetry, run.timeline, model=model, finder=finder, grader=grader
         )

@@ -1,11 +1,17 @@
-"""Pictures among the parts of a body, decoded as a pair, or as a series of dates."""
+"""Pictures among the parts of a body, told apart by their dates, and decoded as a pair or as a series.
+
+Of a body's images after the disaster those of the last date are `post`, with its tiles. Those of the dates between are
+`between_1`, `between_2` and so on, the oldest first: the names that models of series give their inputs.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import date
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +20,7 @@ from numpy.typing import NDArray
 
 from gateway.access.keys import Caller, check_scope
 from gateway.engines.base import Model
-from gateway.errors import PairUnobserved, UnsupportedMedia
+from gateway.errors import MaskgateError, ModelUnsuitable, PairUnobserved, ParameterInvalid, UnsupportedMedia
 from gateway.http.request_path import Job, Parts, decode_part, probe_parts
 from gateway.http.uploads import naming_part
 from gateway.media.geo.geotiff import is_tiff
@@ -22,9 +28,8 @@ from gateway.media.geo.picture_rasters import Picture
 from gateway.media.pictures.images import DecodedImage, is_picture
 from gateway.stores.ranges import Allowance, StoredFile
 from gateway.stores.references import is_reference, open_references, read_references
-from gateway.tasks.damage.pipeline import check_pair, to_pre_grid
+from gateway.tasks.damage.pipeline import BETWEEN, check_pair, slots_of, to_pre_grid
 from gateway.tasks.damage.scene_bands import LEAST_OBSERVED
-from gateway.tasks.damage.series import images_of, tiles_of
 from gateway.tasks.damage.spec import DISTRICTS, FOOTPRINTS, RASTERS
 
 Bool = NDArray[np.bool_]
@@ -101,6 +106,84 @@ class Pair:
     between: tuple[NDArray[np.uint8], ...]
     notices: tuple[str, ...]
     observed: Bool | None = None
+
+
+def tiles_of(parts: Parts, name: str) -> list[str]:
+    """Return the names of the parts that are tiles of one image, the first of which has its name."""
+    return [part for part in parts if part == name or part.startswith(f"{name}/")]
+
+
+def between_of(parts: Parts) -> list[str]:
+    """Return the names of the images of the dates between, the oldest first."""
+    return [part for part in parts if part.startswith(BETWEEN) and "/" not in part]
+
+
+def images_of(parts: Parts) -> list[str]:
+    """Return the names of all images in the order of their dates."""
+    return ["pre", *between_of(parts), "post"]
+
+
+def tell_apart(parts: Parts, dates: Sequence[date]) -> Mapping[str, str]:
+    """Name the images after the disaster by their dates; parts of one date stay tiles of one image.
+
+    Args:
+        parts: of a body; its images after the disaster are renamed.
+        dates: of these, in the order in which they were sent; none: they are tiles of one image.
+
+    Returns:
+        What each of them was called before.
+
+    Raises:
+        ParameterInvalid: there are not as many dates as images.
+    """
+    sent = tiles_of(parts, "post")
+    if not dates:
+        return {}
+    if len(dates) != len(sent):
+        raise ParameterInvalid(
+            f"Each image after the disaster has one date, in their order; there are {len(sent)} images and "
+            f"{len(dates)} dates.",
+            pointer="/post_date",
+        )
+    days = sorted(set(dates))
+    former: dict[str, str] = {}
+    for number, day in enumerate(days, 1):
+        role = "post" if day == days[-1] else f"{BETWEEN}{number}"
+        tiles = [name for name, taken in zip(sent, dates, strict=True) if taken == day]
+        former |= {f"{role}/{index}" if index else role: name for index, name in enumerate(tiles)}
+    images = {name: parts.pop(was) for name, was in former.items()}
+    parts.update(images)
+    return former
+
+
+@contextmanager
+def pointing_as_sent(former: Mapping[str, str]) -> Iterator[None]:
+    """Let the problem of an error raised inside point at a part by the name that it was sent with."""
+    try:
+        yield
+    except MaskgateError as error:
+        # The longest name first: `between_1/1` is no part of `between_1`.
+        for name in sorted(former, key=len, reverse=True):
+            if error.pointer == f"/{name}" or (error.pointer or "").startswith(f"/{name}/"):
+                error.pointer = f"/{former[name]}{(error.pointer or '').removeprefix(f'/{name}')}"
+                break
+        raise
+
+
+def check_series(model: Model, parts: Parts) -> None:
+    """Check that a model reads as many dates as the images are of.
+
+    Raises:
+        ModelUnsuitable: it reads fewer.
+    """
+    most, dates = len(slots_of(model)) + 1, len(between_of(parts)) + 1
+    if dates > most:
+        reads = "one date" if most == 1 else f"{most} dates at most"
+        raise ModelUnsuitable(
+            f"{model.name} reads images of {reads} after the disaster; these are of {dates}. A model of series reads "
+            "several, such as bd-rnn-series; images of the same date are tiles of one.",
+            pointer="/model",
+        )
 
 
 def check_formats(parts: Parts) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -15,12 +15,10 @@ from numpy.typing import NDArray
 
 from gateway.engines.base import Model
 from gateway.errors import PairMismatch
-from gateway.inference.run import Run
-from gateway.inference.segmenter import Segmenter
+from gateway.inference.segmenter import Run, Segmenter
 from gateway.repository.card import RasterSpec
-from gateway.tasks.damage.boxes import mapper_of
+from gateway.tasks.damage.boxes import MAPPERS
 from gateway.tasks.damage.fused import FusedModel, FusedSegmenter, GradingModel, GradingSegmenter
-from gateway.tasks.damage.series import inputs_of
 from gateway.vision.buildings import SMALLEST_BUILDING
 from gateway.vision.regions import Region, regions
 
@@ -29,6 +27,11 @@ Size = tuple[int, int]
 
 UInt8 = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
+
+T = TypeVar("T")
+
+BETWEEN = "between_"
+"""What the names of a model's inputs begin with for images of the dates between; after it 1, 2 and so on."""
 
 Rasters = Mapping[str, NDArray[Any]]
 """By name, (H, W) on the grid of the image before the disaster: heights as float32, classes as uint8."""
@@ -64,8 +67,7 @@ class DamageReport:
 def segmenter_of(run: Run, model: Model) -> Segmenter:
     """Return a model of the task, the two of a composition, or a grader by itself, on `run`."""
     kinds: dict[type[Model], type[Segmenter]] = {FusedModel: FusedSegmenter, GradingModel: GradingSegmenter}
-    kind = kinds.get(type(model))
-    return mapper_of(run, model) if kind is None else kind.of(run, model)
+    return (kinds.get(type(model)) or MAPPERS.get(model.card.task, Segmenter)).of(run, model)
 
 
 def check_pair(model: Model, pre: Size, post: Size, name: str = "post") -> tuple[str, ...]:
@@ -144,6 +146,23 @@ async def _images(
     ]
     images = inputs_of(segmenter.model, pre, last, others)
     return {**images, **filled(rasters_of(segmenter.model), rasters, (height, width))}
+
+
+def inputs_of(model: Model, pre: T, post: T, between: Sequence[T]) -> dict[str, T]:
+    """Return images by the names of a model's inputs.
+
+    A model that reads more dates than there are is shown the image before the disaster in the place of the first ones:
+    until then nothing was seen to change.
+    """
+    slots = slots_of(model)
+    shown = [*[pre] * (len(slots) - len(between)), *between]
+    return {"pre": pre, "post": post, **dict(zip(slots, shown, strict=True))}
+
+
+def slots_of(model: Model) -> list[str]:
+    """Return the names of a model's inputs for dates between, the oldest first; of two fused models, the finder's."""
+    mapping = model.parts[0] if model.parts else model
+    return sorted(spec.name for spec in mapping.card.inputs if spec.name.startswith(BETWEEN))
 
 
 def rasters_of(model: Model) -> tuple[RasterSpec, ...]:

@@ -13,26 +13,37 @@ from pydantic import Field
 
 from gateway.engines.base import Model, choose
 from gateway.errors import ModelUnsuitable, ParameterInvalid
-from gateway.http.answers import LabelMapAnswer, RegionAnswer, model_headers, notice_headers
+from gateway.http.answers import LabelMapAnswer, RegionAnswer
 from gateway.http.documentation import task_body, task_responses
 from gateway.http.label_map_answers import Written
-from gateway.http.negotiation import JSON, PNG, Wish
-from gateway.http.parameters import FormQuery, ModelQuery, form_query, model_query
-from gateway.http.request_path import InjectedServices, Job, Parts, Services, serve_admitted
+from gateway.http.parameters import JSON, PNG, ModelQuery, Wish, form_query, model_query
+from gateway.http.request_path import (
+    InjectedServices,
+    Job,
+    Parts,
+    Services,
+    model_headers,
+    notice_headers,
+    serve_admitted,
+)
 from gateway.http.uploads import read_parts
 from gateway.inference.restoration import TASK as RESTORE
-from gateway.media.pictures.label_maps import encode_label_map, encode_overlay
+from gateway.media.pictures.overlays import encode_overlay
+from gateway.media.pictures.png import encode_label_map
 from gateway.scheduling.prices import Kind
 from gateway.tasks.damage.fused import FUSED, FusedModel, GradingModel, fuse, grading_alone
 from gateway.tasks.damage.inputs import (
     SceneHints,
     SceneWishes,
     check_formats,
+    check_series,
     decode_pair,
     digest_of_pair,
     is_scene,
     open_referred,
+    pointing_as_sent,
     rasters_in,
+    tell_apart,
 )
 from gateway.tasks.damage.pipeline import DamageMap, DamageReport, map_damage, report_damage, segmenter_of
 from gateway.tasks.damage.rasters import check_taken
@@ -41,7 +52,6 @@ from gateway.tasks.damage.scene_outputs import DIRECT, WHOLE, SceneForm
 from gateway.tasks.damage.scene_pairs import Align
 from gateway.tasks.damage.scene_route import answer_scene
 from gateway.tasks.damage.scene_schema import SceneAnswer
-from gateway.tasks.damage.series import check_series, pointing_as_sent, tell_apart
 from gateway.tasks.damage.spec import BOX_TASK, CROP_TASK, FOOTPRINTS, TASK
 
 router = APIRouter(tags=[TASK.name])
@@ -69,7 +79,7 @@ async def damage(
     request: Request,
     services: InjectedServices,
     wanted: Annotated[ModelQuery, model_query(TASK)],
-    form: Annotated[FormQuery[SceneForm], form_query(TASK, SceneForm)],
+    wished: Annotated[Wish[SceneForm], form_query(TASK, SceneForm, DIRECT)],
     align: Annotated[
         Align | None,
         Query(
@@ -157,7 +167,6 @@ async def damage(
         curl -F pre=@pre.tif -F post=@post.tif -F districts=@districts.geojson \\
              -H 'Accept: application/geo+json' http://127.0.0.1:8080/v1/damage -o buildings.geojson
     """
-    wished = Wish(form.accept, form.overlay, form.include, DIRECT)
     media_type = wished.check()
     chosen = choose_damage(services, wanted.name(services, TASK), wanted.version)
     hints = SceneHints(tuple(bands or ()), tuple(nodata or ()), tuple(crs or ()), district_name, bbox)

@@ -13,10 +13,10 @@ from fastapi import Depends, Query, Response
 
 from gateway import __version__
 from gateway.engines.base import Engine
-from gateway.http.answers import model_headers, notice_headers
-from gateway.http.negotiation import JSON, choose_form
-from gateway.http.parameters import FormQuery
-from gateway.media.pictures.label_maps import encode_label_map, encode_overlay
+from gateway.http.parameters import JSON, FormQuery
+from gateway.http.request_path import model_headers, notice_headers
+from gateway.media.pictures.overlays import encode_overlay
+from gateway.media.pictures.png import encode_label_map
 from gateway.tasks.interactive.schema import MaskAnswer, MaskProvenance, coco_document, object_answer
 from gateway.tasks.interactive.selectors import InteractiveRun, Picture, Selection, Selector
 from gateway.vision.clicks import Pixels
@@ -118,10 +118,9 @@ class Form:
         """Return the form that `Accept`, `overlay=`, `include=` and the parameters of shape ask for.
 
         Raises:
-            MaskgateError: as `choose_form`.
+            MaskgateError: as `FormQuery.choose`.
         """
-        media_type = choose_form(query.accept, overlay=query.overlay, include=query.include)
-        return cls(media_type, query.overlay, query.include, shaping)
+        return cls(query.choose(), query.overlay, query.include, shaping)
 
     @property
     def paints(self) -> bool:

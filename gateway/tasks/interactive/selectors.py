@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.engines.base import Model, role_of
-from gateway.inference.run import Run
+from gateway.inference.segmenter import Run
 from gateway.sessions.features import Features, FeatureStore
 from gateway.tasks.interactive.prompts import Intake, Prompt
 from gateway.vision.clicks import Crop, Pixels

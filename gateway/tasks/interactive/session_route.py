@@ -8,11 +8,17 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from gateway.errors import SessionsUnshared
-from gateway.http.answers import notice_headers
 from gateway.http.documentation import BINARY, Documentation, body, problems, task_body, task_problems
-from gateway.http.negotiation import JSON, PNG, choose
-from gateway.http.parameters import FormQuery, ModelQuery, form_query, model_query
-from gateway.http.request_path import InjectedServices, InjectedTenant, Job, Parts, Services, serve_admitted
+from gateway.http.parameters import JSON, PNG, FormQuery, ModelQuery, form_query, model_query, preferred
+from gateway.http.request_path import (
+    InjectedServices,
+    InjectedTenant,
+    Job,
+    Parts,
+    Services,
+    notice_headers,
+    serve_admitted,
+)
 from gateway.http.uploads import read_body, read_parts
 from gateway.scheduling.admission import Reservation
 from gateway.scheduling.prices import Kind
@@ -123,7 +129,7 @@ async def create(
 
     curl -F image=@photo.jpg 'http://127.0.0.1:8080/v1/interactive/sessions'
     """
-    choose(form.accept, (JSON,))
+    preferred(form.accept, (JSON,))
     selector = choose_selector(services.engine, wanted.name(services, TASK), wanted.version)
     check_threshold(selector, threshold)
 

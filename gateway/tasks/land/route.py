@@ -14,16 +14,16 @@ from fastapi import APIRouter, Query, Request, Response
 from gateway import __version__
 from gateway.engines.base import Engine, choose
 from gateway.errors import ParameterInvalid
-from gateway.http.answers import model_headers, notice_headers, provenance, region_answers
+from gateway.http.answers import provenance, region_answers
 from gateway.http.documentation import task_body, task_responses
-from gateway.http.negotiation import JSON, PNG, Wish
-from gateway.http.parameters import FormQuery, ModelQuery, form_query, model_query
-from gateway.http.request_path import InjectedServices, Job, Parts, serve_task
+from gateway.http.parameters import JSON, PNG, ModelQuery, Wish, form_query, model_query
+from gateway.http.request_path import InjectedServices, Job, Parts, model_headers, notice_headers, serve_task
 from gateway.http.uploads import read_parts
 from gateway.inference.label_maps import find_regions, untrained_notices
 from gateway.inference.segmenter import Segmenter
 from gateway.media.geo.cog import CogFile
-from gateway.media.pictures.label_maps import Entry, draw_legend, encode_label_map, encode_overlay
+from gateway.media.pictures.overlays import Entry, draw_legend, encode_overlay
+from gateway.media.pictures.png import encode_label_map
 from gateway.scheduling.prices import Kind
 from gateway.tasks.land.inputs import Beside, Scene, read_beside, read_scene
 from gateway.tasks.land.pipeline import COARSEST, FINEST, Land, map_land
@@ -52,7 +52,7 @@ async def land(
     request: Request,
     services: InjectedServices,
     wanted: Annotated[ModelQuery, model_query(TASK)],
-    form: Annotated[FormQuery[Form], form_query(TASK, Form)],
+    wished: Annotated[Wish[Form], form_query(TASK, Form, _DIRECT)],
     resolution: Annotated[
         float | None,
         Query(
@@ -84,7 +84,6 @@ async def land(
         curl -F image=@pre.tif -F buildings=@buildings.geojson -F districts=@districts.geojson \\
              -H 'Accept: application/json' http://127.0.0.1:8080/v1/land
     """
-    wished = Wish(form.accept, form.overlay, form.include, _DIRECT)
     wished.check()
     chosen = choose(services.engine, TASK.name, wanted.name(services, TASK), wanted.version)
     asked = Wanted(near_class, near)

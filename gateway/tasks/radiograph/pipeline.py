@@ -12,8 +12,7 @@ import numpy.typing as npt
 
 from gateway.engines.base import Engine, Model, check_tried, choose
 from gateway.errors import ModelNotFound, ModelNotReady, ParameterInvalid
-from gateway.inference.run import together
-from gateway.inference.segmenter import Segmenter
+from gateway.inference.segmenter import Segmenter, together
 from gateway.repository.card import Card, ClassSpec
 from gateway.tasks.radiograph.spec import TASK
 from gateway.vision.radiographs import decided_class, mean_evidence, to_tile

@@ -12,17 +12,16 @@ from fastapi import APIRouter, Query, Request, Response
 
 from gateway.engines.base import Engine
 from gateway.errors import ParameterInvalid
-from gateway.http.answers import MEDICAL_NOTICE, notice_headers
+from gateway.http.answers import MEDICAL_NOTICE
 from gateway.http.documentation import task_body, task_responses
-from gateway.http.negotiation import JSON, PNG, choose_form
-from gateway.http.parameters import FormQuery, ModelQuery, form_query, model_query
-from gateway.http.request_path import InjectedServices, Job, Parts, digest_of, serve_task
+from gateway.http.parameters import JSON, PNG, FormQuery, ModelQuery, form_query, model_query
+from gateway.http.request_path import InjectedServices, Job, Parts, digest_of, notice_headers, serve_task
 from gateway.http.uploads import naming_part, read_only_part
 from gateway.inference.segmenter import Segmenter
 from gateway.media.medical.radiograph_files import open_film
 from gateway.media.medical.radiographs import Film
 from gateway.media.pictures.images import ImageLimits
-from gateway.media.pictures.label_maps import encode_heat_overlay
+from gateway.media.pictures.overlays import encode_heat_overlay
 from gateway.scheduling.prices import Kind
 from gateway.settings import LimitSettings
 from gateway.tasks.radiograph.pipeline import FilmReport, choose_panel, explain_film, score_film
@@ -82,7 +81,7 @@ async def radiograph(
         curl -F image=@film.dcm -H 'Accept: image/png' \\
              'http://127.0.0.1:8080/v1/radiograph?saliency_class=COVID-19' -o saliency.png
     """
-    media_type = choose_form(form.accept, TASK.formats, overlay=False, include=form.include)
+    media_type = form.choose(TASK.formats)
     paints = media_type == PNG or bool(form.include)
     if saliency_class is not None and not paints:
         raise ParameterInvalid(

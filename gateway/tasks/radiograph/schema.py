@@ -8,7 +8,8 @@ from pydantic import BaseModel, Field
 
 from gateway import __version__
 from gateway.engines.base import Engine
-from gateway.http.answers import Provenance, model_headers, provenance
+from gateway.http.answers import Provenance, provenance
+from gateway.http.request_path import model_headers
 from gateway.repository.card import ClassSpec
 from gateway.tasks.radiograph.pipeline import ENSEMBLE, FilmReport, Panel, Verdict
 

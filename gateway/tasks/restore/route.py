@@ -12,18 +12,17 @@ from fastapi import APIRouter, Request, Response
 
 from gateway import __version__
 from gateway.engines.base import Engine, choose
-from gateway.http.answers import model_headers, notice_headers, provenance
+from gateway.http.answers import provenance
 from gateway.http.documentation import task_body, task_responses
-from gateway.http.negotiation import JSON, PNG, Wish
-from gateway.http.parameters import FormQuery, ModelQuery, form_query, model_query
-from gateway.http.request_path import InjectedServices, Job, Parts, digest_of, serve_task
+from gateway.http.parameters import JSON, PNG, ModelQuery, Wish, form_query, model_query
+from gateway.http.request_path import InjectedServices, Job, Parts, digest_of, model_headers, notice_headers, serve_task
 from gateway.http.uploads import read_parts
 from gateway.http.whole_images import WholeImage, read_whole
 from gateway.inference.restoration import Restored, invented_notices, restore_image
 from gateway.inference.segmenter import Segmenter
 from gateway.media.geo.colour_files import colour_geotiff
 from gateway.media.geo.georeference import GeoGrid
-from gateway.media.pictures.plain import encode_grey, encode_picture
+from gateway.media.pictures.png import encode_grey, encode_picture
 from gateway.scheduling.prices import Kind
 from gateway.tasks.restore.schema import RestoreAnswer
 from gateway.tasks.restore.spec import IMAGE, TASK
@@ -52,7 +51,7 @@ async def restore(
     request: Request,
     services: InjectedServices,
     wanted: Annotated[ModelQuery, model_query(TASK)],
-    form: Annotated[FormQuery[Form], form_query(TASK, Form)],
+    wished: Annotated[Wish[Form], form_query(TASK, Form, _DIRECT)],
 ) -> Response:
     """Return an image without its clouds. What lay under thick ones is invented, and nothing may be decided by it.
 
@@ -63,7 +62,6 @@ async def restore(
         curl -F image=@cloudy.tif -H 'Accept: application/json' \\
              'http://127.0.0.1:8080/v1/restore?include=image&include=invented'
     """
-    wished = Wish(form.accept, form.overlay, form.include, _DIRECT)
     wished.check()
     chosen = choose(services.engine, TASK.name, wanted.name(services, TASK), wanted.version)
 

@@ -22,7 +22,7 @@ from export.graphs.contract import graph_of
 from export.registry import CATALOG
 from export.task import ModelSpec
 from export.verify import verify, verify_source
-from gateway.repository.card import Figures
+from gateway.repository.record import Figures
 from gateway.repository.store import Repository, file_digest, scan
 from tests.support.checkpoints import checkpoint, small_entry, untrained, write
 from tests.support.exports import onnx_once

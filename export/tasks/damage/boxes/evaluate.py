@@ -14,7 +14,7 @@ from export.tasks.damage.boxes.metrics import confusion, metrics, ungraded
 from export.tasks.damage.data import UNCLASSIFIED, LabelledPair, read_pairs
 from export.tasks.damage.metrics import CLASSES
 from gateway.engines.base import Model, choose
-from gateway.repository.card import Figures
+from gateway.repository.record import Figures
 from gateway.tasks.damage.boxes import BoxSegmenter, Found
 from gateway.tasks.damage.spec import BOX_TASK
 

@@ -20,7 +20,7 @@ from export.tasks.damage.data import read_pairs
 from export.tasks.damage.metrics import CLASSES, harmonic_mean
 from gateway.engines.base import Model, choose
 from gateway.inference.segmenter import Segmenter
-from gateway.repository.card import Figures
+from gateway.repository.record import Figures
 from gateway.tasks.damage.fused import grade_buildings
 from gateway.tasks.damage.spec import CROP_TASK
 from gateway.vision.buildings import cut_crops

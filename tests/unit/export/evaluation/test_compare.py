@@ -12,7 +12,7 @@ from export.evaluation.command import Report
 from export.evaluation.comparison import Comparison, Paper, Row, Stated, markdown
 from export.evaluation.opened import Opened
 from export.registry import CATALOG, TASKS
-from gateway.repository.card import Figures
+from gateway.repository.record import Figures
 from gateway.repository.store import scan
 from tests.support.places import ROOT
 

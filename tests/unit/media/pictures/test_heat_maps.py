@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from gateway.media.pictures.label_maps import encode_heat_overlay
+from gateway.media.pictures.overlays import encode_heat_overlay
 from tests.support.pictures import decode
 
 

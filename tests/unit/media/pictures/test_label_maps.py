@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gateway.media.pictures import png as module
-from gateway.media.pictures.label_maps import encode_label_map, encode_overlay
+from gateway.media.pictures.overlays import encode_overlay
+from gateway.media.pictures.png import encode_label_map
 
 UInt8 = npt.NDArray[np.uint8]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gateway.media.pictures.label_maps import Entry, draw_legend, encode_overlay
+from gateway.media.pictures.overlays import Entry, draw_legend, encode_overlay
 from tests.support.pictures import decode
 
 ENTRIES = [Entry((230, 5, 5), "rigid_plastic 12.0%"), Entry((4, 200, 3), "cardboard 3.1%"), Entry((5, 5, 9), "metal")]

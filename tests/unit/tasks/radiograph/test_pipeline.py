@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from gateway.engines.base import Model, Refreshed, Status, Tensors
 from gateway.errors import ModelNotFound, ModelNotReady, ParameterInvalid
-from gateway.inference.run import together
-from gateway.inference.segmenter import Segmenter
+from gateway.inference.segmenter import Segmenter, together
 from gateway.observability.metrics import Telemetry
 from gateway.repository.card import read_card
 from gateway.scheduling.timeline import Timeline

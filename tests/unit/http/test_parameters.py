@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import NotAcceptable
-from gateway.http.negotiation import choose
+from gateway.http.parameters import preferred
 
 OFFERED = ("image/png", "application/json")
 
@@ -27,10 +27,10 @@ OFFERED = ("image/png", "application/json")
     ],
 )
 def test_prefers_what_the_caller_does(accept: str | None, chosen: str) -> None:
-    assert choose(accept, OFFERED) == chosen
+    assert preferred(accept, OFFERED) == chosen
 
 
 @pytest.mark.parametrize("accept", ["text/html", "image/jpeg", "image/png;q=0", "*/*;q=0", "image/png;q=high"])
 def test_refuses_what_the_caller_refuses(accept: str) -> None:
     with pytest.raises(NotAcceptable, match="image/png, application/json"):
-        choose(accept, OFFERED)
+        preferred(accept, OFFERED)
