@@ -18,8 +18,7 @@ from export.checkpoints.files import read_checkpoint
 from export.errors import BuildError
 from export.evaluation.figures import Measurement
 from export.graphs.contract import Graph, graph_of, to_onnx, to_torchscript
-from export.graphs.float16_weights import in_half_precision
-from export.graphs.integers import in_integers
+from export.graphs.precision import in_half_precision, in_integers
 from export.graphs.runners import FileFormat
 from export.parity.cases import cases_of
 from export.parity.gate import prove

@@ -16,7 +16,7 @@ from gateway.engines.base import Engine
 from gateway.engines.embedded.engine import EmbeddedEngine
 from gateway.engines.triton.engine import TritonEngine
 from gateway.engines.watch import follow
-from gateway.http import console, description, health, problems, progress, refresh
+from gateway.http import console, description, problems, service
 from gateway.http.description import DescribedApi
 from gateway.http.edges import Authentication, BehindProxy, CrossOrigin, OwnPort, Reading
 from gateway.http.middleware import AnswersInPieces, RequestContext
@@ -149,8 +149,8 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
     problems.install(app)
     protocol = (management.router, oip.router)
     left = (jobs.router, tiles.router, uploads.router)
-    service = (progress.router, health.router, refresh.router, problems.router, description.router, console.router)
-    for router in (*settings.registry.routers(), *protocol, *left, *service):
+    own = (service.router, problems.router, description.router, console.router)
+    for router in (*settings.registry.routers(), *protocol, *left, *own):
         app.include_router(router, dependencies=[Depends(only_declared)])
     return app
 

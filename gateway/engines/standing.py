@@ -1,10 +1,13 @@
-"""How a model stands, from how its versions do, and what has changed between two moments."""
+"""How a model stands, from how its versions do, and what a look into the repository changes of that."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
-from gateway.engines.base import Model, Refreshed, State, Status, VersionStatus
+from gateway.engines.base import Engine, Model, Refreshed, State, Status, VersionStatus
+from gateway.errors import Unavailable
+from gateway.observability.metrics import Telemetry
+from gateway.repository.store import Repository
 
 
 def standing(name: str, versions: Sequence[VersionStatus], fault: str = "") -> Status:
@@ -24,6 +27,36 @@ def standing(name: str, versions: Sequence[VersionStatus], fault: str = "") -> S
 def ready_versions(status: Status | None) -> dict[int, VersionStatus]:
     """Return the versions that serve, by number."""
     return {v.model.version: v for v in status.versions if v.state == "ready"} if status else {}
+
+
+async def refreshed(
+    engine: Engine,
+    read: Callable[[], Awaitable[Repository]],
+    take_in: Callable[[Repository], Awaitable[None]],
+    telemetry: Telemetry,
+) -> Refreshed:
+    """Return what became of an engine's models when it took in what there is, and count it.
+
+    Args:
+        engine: who calls; what it has `unloaded` it is not given.
+        read: returns the repository. Raises OSError where it cannot be read.
+        take_in: brings what is served in line with one.
+        telemetry: where refreshes are counted.
+
+    Raises:
+        Unavailable: the repository cannot be read.
+    """
+    try:
+        repository = await read()
+    except OSError as error:
+        telemetry.refreshes.labels("failed").inc()
+        raise Unavailable("The model repository cannot be read.", retry_after=5) from error
+    before = engine.statuses()
+    await take_in(repository.without(engine.unloaded))
+    result = compare(before, engine.statuses())
+    moved = result.added or result.changed or result.removed
+    telemetry.refreshes.labels("failed" if result.failed else "changed" if moved else "unchanged").inc()
+    return result
 
 
 def compare(before: Sequence[Status], after: Sequence[Status]) -> Refreshed:

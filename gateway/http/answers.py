@@ -14,6 +14,7 @@ from gateway.http.request_path import model_headers as model_headers
 from gateway.http.request_path import notice_headers as notice_headers
 from gateway.registry import Answer, TaskSpec
 from gateway.repository.card import Card, ClassSpec
+from gateway.scheduling.timeline import Stage
 from gateway.vision.regions import Region
 
 MEDICAL_NOTICE = "a research demonstration, not a diagnosis"
@@ -163,6 +164,14 @@ class Readiness(BaseModel):
     versions: dict[str, dict[int, str]] = Field(
         description="The same per version of each model", examples=[{"bd-siamunet": {1: "ready"}}]
     )
+
+
+class ProgressAnswer(BaseModel):
+    """How far a request is."""
+
+    stage: Stage = Field(description="What began last; stages overlap", examples=["infer"])
+    done: int = Field(description="Slices of a CT, tiles of other images", examples=[120])
+    total: int | None = Field(description="null: not known yet", examples=[300])
 
 
 class RefreshAnswer(BaseModel):

@@ -163,6 +163,23 @@ class _Seen:
     found: LabelMap
 
 
+def overlay_with_shares(image: UInt8, label_map: UInt8, found: LabelMap) -> bytes:
+    """Return an overlay as PNG, with a legend that tells each class and its share.
+
+    Args:
+        image: uint8 (H, W, 3), RGB.
+        label_map: uint8 (H, W), what is drawn over it.
+        found: whose classes these are, and their counts.
+    """
+    card, total = found.model.card, sum(found.counts)
+    # What has the value 0 is not drawn, and so has no entry.
+    entries = [
+        Entry(spec.colour, f"{spec.name} {count / total:.1%}")
+        for spec, count in zip(card.classes[1:], found.counts[1:], strict=True)
+    ]
+    return encode_overlay(image, label_map, card.palette(), legend=draw_legend(image.shape[1], entries))
+
+
 async def _decode(job: Job[Parts], task: ImageTask, part: str, model: Model) -> tuple[UInt8, tuple[str, ...]]:
     """Return the image and what to know of it; what its header shows to be unservable is refused before."""
     [info] = await probe_parts(job, (part,))
@@ -179,14 +196,7 @@ def _label_map(seen: _Seen) -> bytes:
 
 
 def _overlay(seen: _Seen) -> bytes:
-    card, total = seen.found.model.card, sum(seen.found.counts)
-    # The background is not drawn, and so has no entry.
-    entries = [
-        Entry(spec.colour, f"{spec.name} {count / total:.1%}")
-        for spec, count in zip(card.classes[1:], seen.found.counts[1:], strict=True)
-    ]
-    legend = draw_legend(seen.image.shape[1], entries)
-    return encode_overlay(seen.image, seen.found.label_map, card.palette(), legend=legend)
+    return overlay_with_shares(seen.image, seen.found.label_map, seen.found)
 
 
 _PICTURES: Mapping[Picture, Callable[[_Seen], bytes]] = {"label_map": _label_map, "overlay": _overlay}

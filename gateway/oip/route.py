@@ -13,8 +13,8 @@ from fastapi.responses import JSONResponse
 
 from gateway.errors import BadRequest
 from gateway.http.documentation import BINARY, body
-from gateway.http.health import readiness
 from gateway.http.request_path import InjectedServices, Job, model_headers, serve_admitted
+from gateway.http.service import readiness
 from gateway.http.uploads import read_body
 from gateway.oip import served
 from gateway.oip.answers import SERVER, infer_answer, model_config, model_metadata

@@ -14,8 +14,8 @@ from tritonclient.grpc import service_pb2
 
 from gateway.access.keys import ANY, Caller
 from gateway.errors import CallerLeft, MaskgateError, Unprocessable
-from gateway.http.health import readiness
 from gateway.http.request_path import Services
+from gateway.http.service import readiness
 from gateway.observability.tracing import Tracer, within
 from gateway.oip import messages, served
 

@@ -23,8 +23,8 @@ from fastapi import FastAPI
 
 from gateway.app import create_app
 from gateway.engines.base import Status
-from gateway.http.health import readiness
 from gateway.http.request_path import Services
+from gateway.http.service import readiness
 from gateway.observability.place import Place, Tally, tallies
 from gateway.scheduling.memory import bound_memory
 from gateway.server.accepting import Acceptor

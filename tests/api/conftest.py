@@ -11,8 +11,7 @@ import pytest
 
 from gateway.app import create_app
 from gateway.http import request_path
-from gateway.media.medical import ct_files
-from gateway.media.medical import radiograph_files as film_files
+from gateway.media.medical import ct_files, radiographs
 from gateway.media.pictures.images import decode
 from gateway.settings import Settings
 from tests.support.app_client import AppClient, running
@@ -78,7 +77,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[None]:
         calls.append(None)
         return decode(*arguments)
 
-    for module in (request_path, ct_files, film_files):
+    for module in (request_path, ct_files, radiographs):
         monkeypatch.setattr(module, "decode", counting)
     return calls
 

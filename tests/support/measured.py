@@ -52,7 +52,7 @@ def _readers() -> dict[str, Callable[[bytes], object]]:
     from gateway.media.geo.geotiff import open_geotiff
     from gateway.media.medical.archives import ArchiveLimits
     from gateway.media.medical.ct_files import CtLimits, read_ct_file
-    from gateway.media.medical.radiograph_files import open_film
+    from gateway.media.medical.radiographs import open_film
     from gateway.media.medical.slices import VolumeLimits
     from gateway.media.pictures.images import ImageLimits, decode, probe
     from gateway.settings import LimitSettings

@@ -27,7 +27,7 @@ from gateway.media.medical.dicom_seg import Algorithm, Segment, write_seg
 from gateway.media.medical.dicom_tags import READ
 from gateway.media.medical.label_volumes import write_nrrd, write_on_dicom, write_on_nifti
 from gateway.media.medical.nifti import read_nifti
-from gateway.media.medical.radiograph_files import open_film
+from gateway.media.medical.radiographs import open_film
 from gateway.media.medical.series import read_series
 from gateway.media.medical.slices import VolumeLimits
 from gateway.media.pictures.images import ImageLimits

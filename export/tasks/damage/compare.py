@@ -1,4 +1,7 @@
-"""Every damage model of a repository side by side on the same pairs, the two that are fused among them."""
+"""Every damage model of a repository side by side on the same pairs, the two that are fused among them.
+
+Models that take terrain are also shown drawn scenes: the images alone, each raster beside them, and all.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from maskgate_client.scenes import Terrain
 from tqdm import tqdm
 
 from export.errors import EvaluationError
@@ -16,22 +20,49 @@ from export.evaluation.comparison import Comparison, Row
 from export.evaluation.engine import Bench, of_folder
 from export.evaluation.opened import Opened
 from export.graphs.runners import Pixels
+from export.synthetic.towns import DrawnPair
 from export.tasks.damage.building.data import read_town
 from export.tasks.damage.building.evaluate import measure as measure_grader
 from export.tasks.damage.data import LabelledPair, read_pairs
 from export.tasks.damage.evaluate import TASK, predictor
-from export.tasks.damage.metrics import CLASSES, Predictor, best_constant, count, metrics
-from export.tasks.damage.terrain import scenes, worth
+from export.tasks.damage.metrics import CLASSES, DamageCounts, Predictor, best_constant, count, metrics
 from gateway.engines.base import Model, choose
 from gateway.repository.store import Repository
 from gateway.tasks.damage.fused import fuse
-from gateway.tasks.damage.pipeline import rasters_of
+from gateway.tasks.damage.pipeline import Rasters, map_damage, rasters_of, segmenter_of
 from gateway.tasks.damage.spec import BOX_TASK, CROP_TASK
 
 _PIXELS = 1024 * 1024
 _BUILDINGS = "On true footprints, each building counting once:"
 _MAPPING = (TASK, BOX_TASK)
 """What the cards of models say that map a pair by themselves."""
+
+_FIRST_SCENE = 5000
+"""No recipe learns from as many scenes as come before this one."""
+
+_HEIGHTS = {"surface, before": "surface_before", "surface, after": "surface_after"}
+
+SHOWN: Mapping[str, tuple[str, ...]] = {
+    "images alone": (),
+    "elevation": ("elevation",),
+    "surface, before": ("surface, before",),
+    "surface, after": ("surface, after",),
+    "landcover": ("landcover",),
+    "all, surface before": ("elevation", "surface, before", "landcover"),
+    "all, surface after": ("elevation", "surface, after", "landcover"),
+}
+"""What a model is shown beside the images: in words → its rasters, of heights with when they were measured."""
+
+FIGURES = (
+    "localisation_f1",
+    "no-damage_f1",
+    "minor-damage_f1",
+    "major-damage_f1",
+    "destroyed_f1",
+    "damage_f1_harmonic_mean",
+    "xview2_score",
+)
+"""What is told of each."""
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -163,3 +194,31 @@ class _Timed:
         labels = self._predict(pre, post)
         self.seconds.append((time.perf_counter() - start) * _PIXELS / labels.size)
         return labels
+
+
+def scenes(count: int) -> list[DrawnPair]:
+    """Return so many drawn scenes that nothing was learnt from."""
+    return [DrawnPair(_FIRST_SCENE + index) for index in range(count)]
+
+
+def worth(bench: Bench, model: Model, pairs: Sequence[DrawnPair]) -> dict[str, dict[str, float]]:
+    """Return `FIGURES` of a model over scenes for each of `SHOWN`; of one without rasters of the images alone.
+
+    Shows its progress.
+    """
+    taken = {raster.input for raster in rasters_of(model)}
+    asked = {words: names for words, names in SHOWN.items() if {name.partition(",")[0] for name in names} <= taken}
+    counts = {words: DamageCounts() for words in asked}
+    segmenter = segmenter_of(bench.run, model)
+    for pair in tqdm(pairs, desc=model.name, unit="scene", leave=False):
+        pre, post, labels, terrain = pair.read_pre(), pair.read_post(), pair.read_labels(), pair.read_terrain()
+        for words, names in asked.items():
+            answer = bench.answer(map_damage(segmenter, pre, post, rasters=_rasters(terrain, names)))
+            counts[words].add(answer.label_map, labels)
+    classes = len(model.card.classes)
+    found = {words: metrics(each, classes) for words, each in counts.items()}
+    return {words: {name: figures[name] for name in FIGURES if name in figures} for words, figures in found.items()}
+
+
+def _rasters(terrain: Terrain, names: Sequence[str]) -> Rasters:
+    return {name.partition(",")[0]: getattr(terrain, _HEIGHTS.get(name, name)) for name in names}

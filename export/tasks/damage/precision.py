@@ -10,7 +10,7 @@ import numpy as np
 
 from export.errors import BuildError
 from export.evaluation.engine import Bench, Served
-from export.graphs.integers import CALIBRATION_TILES
+from export.graphs.precision import CALIBRATION_TILES
 from export.graphs.runners import Pixels, open_file
 from export.tasks.damage.data import LabelledPair, Pair, read_pairs
 from export.tasks.damage.evaluate import predictor

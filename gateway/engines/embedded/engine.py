@@ -18,9 +18,9 @@ import onnxruntime as ort
 
 from gateway.engines.base import Model, Refreshed, Status, Tensors, VersionStatus
 from gateway.engines.embedded.sessions import Provider, Sessions
-from gateway.engines.standing import compare, ready_versions, standing
+from gateway.engines.standing import ready_versions, refreshed, standing
 from gateway.engines.watch import watch
-from gateway.errors import DeadlineExceeded, Unavailable
+from gateway.errors import DeadlineExceeded
 from gateway.observability.metrics import Telemetry
 from gateway.observability.tracing import exemplar, step
 from gateway.repository.card import Card
@@ -170,17 +170,9 @@ class EmbeddedEngine:
         is tried again by every refresh.
         """
         async with self._refreshing:
-            try:
-                repository = await _in(self._loader, scan, self._root, self._digests.of, self._check)
-            except OSError as error:
-                self._telemetry.refreshes.labels("failed").inc()
-                raise Unavailable("The model repository cannot be read.", retry_after=5) from error
-            before = self.statuses()
-            await self._take_in(repository.without(self.unloaded))
+            read = partial(_in, self._loader, scan, self._root, self._digests.of, self._check)
+            result = await refreshed(self, read, self._take_in, self._telemetry)
             self._tried = True
-            result = compare(before, self.statuses())
-        moved = result.added or result.changed or result.removed
-        self._telemetry.refreshes.labels("failed" if result.failed else "changed" if moved else "unchanged").inc()
         return result
 
     async def _take_in(self, repository: Repository) -> None:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from gateway.engines.base import Model, Refreshed, Status, Tensors
-from gateway.engines.standing import compare
+from gateway.engines.standing import refreshed
 from gateway.engines.triton.link import Link
 from gateway.engines.triton.models import Models
 from gateway.engines.triton.rpc import Call, RpcError, loads_not, not_answering
@@ -163,17 +163,9 @@ class TritonEngine:
         if self._link is None:
             raise Unavailable("The engine has not been started.", retry_after=5)
         async with self._refreshing:
-            try:
-                repository = await self._on_disk(scan, self._root, self._digests.of, self._check)
-            except OSError as error:
-                self._telemetry.refreshes.labels("failed").inc()
-                raise Unavailable("The model repository cannot be read.", retry_after=5) from error
-            before = self.statuses()
-            await self._take_in(self._link, repository.without(self.unloaded))
+            read = partial(self._on_disk, scan, self._root, self._digests.of, self._check)
+            result = await refreshed(self, read, partial(self._take_in, self._link), self._telemetry)
             self._tried = True
-            result = compare(before, self.statuses())
-        moved = result.added or result.changed or result.removed
-        self._telemetry.refreshes.labels("failed" if result.failed else "changed" if moved else "unchanged").inc()
         return result
 
     async def _take_in(self, link: Link, repository: Repository) -> None:

@@ -1,4 +1,4 @@
-"""Radiographs in DICOM files, as the grey picture a reader sees.
+"""Radiographs of every kind that is read here, told apart by their content, as the grey picture a reader sees.
 
 DICOM PS3.3 C.11.1 and C.11.2 (modality and value-of-interest transformations), C.7.6.3.1.2 (MONOCHROME1).
 """
@@ -6,20 +6,23 @@ DICOM PS3.3 C.11.1 and C.11.2 (modality and value-of-interest transformations), 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from gateway.errors import ImageUnreadable, ImageUnsuitable, ModalityUnsuitable
+from gateway.errors import ImageUnreadable, ImageUnsuitable, ModalityUnsuitable, UnsupportedMedia
 from gateway.media.medical.body_part import BodyPart, body_part_of, require_chest
 from gateway.media.medical.dicom import DicomHeader, read_header
 from gateway.media.medical.dicom_ct import padding_range
 from gateway.media.medical.dicom_pixels import Values, stored_values
-from gateway.media.medical.transfer_syntaxes import NATIVE
-from gateway.media.pictures.images import ImageLimits
+from gateway.media.medical.transfer_syntaxes import NATIVE, as_plain_file, is_dicom
+from gateway.media.pictures.grey import grey_values
+from gateway.media.pictures.headers import JPEG_SIGNATURE, PNG_SIGNATURE, ImageInfo
+from gateway.media.pictures.images import ImageLimits, decode, probe
 from gateway.media.quiet import reading
 from gateway.vision.windowing import WINDOW_FUNCTIONS, apply_window
 
@@ -46,6 +49,9 @@ _OTHER_VIEW_CODES = frozenset(
         *("R-102C1", "R-10234", "R-10238", "R-40985", "R-10220", "R-10210", "R-10212", "R-10208", "R-10216", "R-10230"),
     }
 )
+
+# Larger than any detector's picture of 16 bits.
+_LONGEST_DEFLATED = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -199,3 +205,48 @@ def _first(value: object) -> float | None:
     numbers = [value] if not isinstance(value, Sequence) or isinstance(value, str) else list(value)
     given = [number for number in numbers if number not in (None, "")]
     return float(str(given[0])) if given else None
+
+
+@dataclass(frozen=True)
+class FilmFile:
+    """A radiograph judged by its header, so that what decoding it takes is known before.
+
+    Attributes:
+        width: columns.
+        height: rows.
+        decode: returns the picture. Raises ImageUnreadable (damaged) and ColourUnsuitable (a photograph in colour).
+    """
+
+    width: int
+    height: int
+    decode: Callable[[], Film] = field(repr=False)
+
+
+def open_film(data: bytes, limits: ImageLimits, stated: BodyPart | None = None) -> FilmFile:
+    """Judge a radiograph of the chest by its header: DICOM, PNG or JPEG.
+
+    Args:
+        data: the file.
+        limits: of its size.
+        stated: which part of the body the caller says it shows, whatever a DICOM file says.
+
+    Raises:
+        ImageUnreadable: empty, or its header is damaged.
+        UnsupportedMedia: none of these.
+        MaskgateError: whatever `read_film_header` and `probe` refuse.
+    """
+    if not data:
+        raise ImageUnreadable("The file is empty.")
+    if is_dicom(data):
+        data = as_plain_file(data, _LONGEST_DEFLATED)
+        header = read_film_header(data, limits, stated)
+        return FilmFile(header.layout.columns, header.layout.rows, partial(decode_film, header, data, stated))
+    if data.startswith((PNG_SIGNATURE, JPEG_SIGNATURE)):
+        info = probe(data, limits)
+        return FilmFile(*info.size, partial(_decode_picture, data, info))
+    raise UnsupportedMedia("Radiographs are read as DICOM, PNG or JPEG; this is none of them.")
+
+
+def _decode_picture(data: bytes, info: ImageInfo) -> Film:
+    image = decode(data, info)
+    return Film(grey_values(image, "a radiograph"), image.notices)

@@ -16,13 +16,13 @@ from gateway.engines.base import Engine, choose
 from gateway.errors import ParameterInvalid
 from gateway.http.answers import provenance, region_answers
 from gateway.http.documentation import task_body, task_responses
+from gateway.http.label_map_answers import overlay_with_shares
 from gateway.http.parameters import JSON, PNG, ModelQuery, Wish, form_query, model_query
 from gateway.http.request_path import InjectedServices, Job, Parts, model_headers, notice_headers, serve_task
 from gateway.http.uploads import read_parts
 from gateway.inference.label_maps import find_regions, untrained_notices
 from gateway.inference.segmenter import Segmenter
 from gateway.media.geo.cog import CogFile
-from gateway.media.pictures.overlays import Entry, draw_legend, encode_overlay
 from gateway.media.pictures.png import encode_label_map
 from gateway.scheduling.prices import Kind
 from gateway.tasks.land.inputs import Beside, Scene, read_beside, read_scene
@@ -168,14 +168,7 @@ def _label_map(seen: _Seen) -> bytes:
 
 
 def _overlay(seen: _Seen) -> bytes:
-    card, total = seen.found.model.card, sum(seen.found.counts)
-    # Open ground is not drawn, and so has no entry.
-    entries = [
-        Entry(spec.colour, f"{spec.name} {count / total:.1%}")
-        for spec, count in zip(card.classes[1:], seen.found.counts[1:], strict=True)
-    ]
-    legend = draw_legend(seen.scene.pixels.shape[1], entries)
-    return encode_overlay(seen.scene.pixels, seen.shown, card.palette(), legend=legend)
+    return overlay_with_shares(seen.scene.pixels, seen.shown, seen.found)
 
 
 def _geotiff(seen: _Seen) -> bytes:

@@ -18,8 +18,7 @@ from gateway.http.parameters import JSON, PNG, FormQuery, ModelQuery, form_query
 from gateway.http.request_path import InjectedServices, Job, Parts, digest_of, notice_headers, serve_task
 from gateway.http.uploads import naming_part, read_only_part
 from gateway.inference.segmenter import Segmenter
-from gateway.media.medical.radiograph_files import open_film
-from gateway.media.medical.radiographs import Film
+from gateway.media.medical.radiographs import Film, open_film
 from gateway.media.pictures.images import ImageLimits
 from gateway.media.pictures.overlays import encode_heat_overlay
 from gateway.scheduling.prices import Kind

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
+from mimetypes import guess_extension
 from pathlib import Path
 from typing import Any, Never, Protocol, TypeVar
 
@@ -25,6 +26,8 @@ IN_FLIGHT = 3
 
 IMAGES = (".png", ".jpg", ".jpeg")
 """Endings of images in folders."""
+
+_ENDINGS = {"application/x-nifti": ".nii.gz", "application/geo+json": ".geojson", "application/dicom": ".dcm"}
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -123,6 +126,11 @@ def targets(out: Path, name: str, endings: Sequence[str], *, force: bool) -> lis
         if path.exists() and not force:
             raise FileExistsError(errno.EEXIST, "is there already; --force replaces it", str(path))
     return paths
+
+
+def ending_of(media_type: str) -> str | None:
+    """Return the ending of a file of a media type, ``.png``; None: it has none."""
+    return _ENDINGS.get(media_type) or guess_extension(media_type)
 
 
 def save(contents: Mapping[Path, bytes]) -> tuple[Path, ...]:

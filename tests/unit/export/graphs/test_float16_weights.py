@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from export.graphs.float16_weights import LEAST, in_half_precision
+from export.graphs.precision import LEAST_HALVED, in_half_precision
 
 pytestmark = pytest.mark.processors
 
@@ -45,7 +45,7 @@ def test_halves_the_file_and_computes_in_single_precision() -> None:
 
 
 @pytest.mark.parametrize(
-    "weights", [RNG.normal(size=(1, LEAST - 1)), np.full((64, 320), 70_000.0)], ids=["small", "beyond float16"]
+    "weights", [RNG.normal(size=(1, LEAST_HALVED - 1)), np.full((64, 320), 70_000.0)], ids=["small", "beyond float16"]
 )
 def test_leaves_alone_what_is_small_or_beyond_half_precision(weights: np.ndarray) -> None:
     kept = onnx.load_model_from_string(in_half_precision(product(weights)))

@@ -15,7 +15,7 @@ from export.build import build
 from export.cli import main
 from export.errors import BuildError
 from export.graphs.contract import graph_of, to_onnx
-from export.graphs.integers import CALIBRATION_TILES, in_integers
+from export.graphs.precision import CALIBRATION_TILES, in_integers
 from export.graphs.runners import open_file
 from export.registry import CATALOG
 from export.tasks.damage import precision

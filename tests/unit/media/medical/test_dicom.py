@@ -43,7 +43,7 @@ from gateway.media.medical.body_part import require_chest
 from gateway.media.medical.dicom import read_header
 from gateway.media.medical.dicom_ct import DicomVolume, read_ct
 from gateway.media.medical.dicom_pixels import stored_values
-from gateway.media.medical.radiograph_files import open_film
+from gateway.media.medical.radiographs import open_film
 from gateway.media.medical.slices import PADDING_HU, VolumeLimits
 from gateway.media.medical.transfer_syntaxes import as_plain_file, is_dicom, meta_information
 from gateway.media.pictures.images import ImageLimits
@@ -559,7 +559,7 @@ def test_a_real_segmentation_is_no_ct(samples: Path) -> None:
 
 
 def test_nothing_medical_is_imported_before_it_is_needed() -> None:
-    rooms = ("dicom", "dicom_ct", "dicom_seg", "radiograph_files", "label_volumes", "series", "windowed")
+    rooms = ("dicom", "dicom_ct", "dicom_seg", "radiographs", "label_volumes", "series", "windowed")
     code = "import sys\n" + "\n".join(f"import gateway.media.medical.{room}" for room in rooms)
     code += "\nassert not {'pydicom', 'highdicom', 'nibabel', 'gdcm', 'PIL'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -7,14 +7,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from mimetypes import guess_extension
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from maskgate_client.client import Client
-from maskgate_client.command import MisuseError, save, text
+from maskgate_client.command import MisuseError, ending_of, save, text
 from maskgate_client.errors import Rejected
 from maskgate_client.jobs.answers import JobItem
 from maskgate_client.jobs.handle import Job
@@ -24,7 +23,6 @@ CHUNK = 50
 """Items of one job: while it runs, the next one's files are uploaded."""
 
 NOTES, REPORT = ".maskgate-batch.json", f"{RESERVED}.json"
-_ENDINGS = {"application/x-nifti": ".nii.gz", "application/geo+json": ".geojson", "application/dicom": ".dcm"}
 
 
 @dataclass(frozen=True)
@@ -164,7 +162,7 @@ class Batch:
         if result is None:
             problem = item.problem or {}
             return Outcome(name, item.state, problem=str(problem.get("detail") or problem.get("code") or ""))
-        file = f"{name}{_ENDINGS.get(result.media_type) or guess_extension(result.media_type) or '.bin'}"
+        file = f"{name}{ending_of(result.media_type) or '.bin'}"
         save({self.out / file: job.result(item)})
         return Outcome(name, item.state, file, result.media_type, result.digest, result.model, result.notices)
 

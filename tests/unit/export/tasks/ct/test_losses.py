@@ -8,8 +8,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from export.tasks.ct.edges import edge_guided_rmi, predicted_edges, regions, unexplained, windows
-from export.tasks.ct.losses import LossWeights, agreement, at_size, cogseg_terms, label_terms, lesion_dice
+from export.tasks.ct.losses import (
+    LossWeights,
+    agreement,
+    at_size,
+    cogseg_terms,
+    edge_guided_rmi,
+    label_terms,
+    lesion_dice,
+    predicted_edges,
+    regions,
+    unexplained,
+    windows,
+)
 
 pytestmark = pytest.mark.processors
 

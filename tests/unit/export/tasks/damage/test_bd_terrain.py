@@ -16,10 +16,10 @@ from export.networks import build_network
 from export.networks.siamunet_terrain import TERRAIN_CHANNELS, terrain_channels
 from export.registry import CATALOG, specs_of
 from export.synthetic.towns import DrawnPair
+from export.tasks.damage.compare import SHOWN
 from export.tasks.damage.recipe import PairRecipe
 from export.tasks.damage.samples import Draw, Sampler, load_tile
 from export.tasks.damage.spec import DamageSpec
-from export.tasks.damage.terrain import SHOWN
 from export.tasks.damage.train import PairRun, train
 from export.training.recipe import RunOptions, recipe_of
 from export.verify import verify, verify_source

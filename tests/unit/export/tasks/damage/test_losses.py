@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from export.tasks.damage.losses import building_logit, damage_loss, localisation_loss, total_loss
+from export.tasks.damage.train import building_logit, damage_loss, localisation_loss, total_loss
 
 pytestmark = pytest.mark.processors
 

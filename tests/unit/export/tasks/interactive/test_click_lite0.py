@@ -19,12 +19,11 @@ from export.registry import CATALOG
 from export.tasks.interactive.compose import Photo
 from export.tasks.interactive.data import read_objects
 from export.tasks.interactive.graph import ServedEncoder, ServedHead, Undivided
-from export.tasks.interactive.losses import promise_loss
 from export.tasks.interactive.recipe import ClickRecipe
 from export.tasks.interactive.samples import Draw, Geometry, Sampler, load_photo
 from export.tasks.interactive.simulate import loosened
 from export.tasks.interactive.spec import InteractiveSpec
-from export.tasks.interactive.train import ClickRun, train
+from export.tasks.interactive.train import ClickRun, promise_loss, train
 from export.training.balance import shares
 from export.training.recipe import RunOptions, recipe_of
 from gateway.repository.store import scan

@@ -18,11 +18,10 @@ from export.tasks.interactive import train as loop
 from export.tasks.interactive.benchmark import mean_ious, traces
 from export.tasks.interactive.compose import Photo, compose, stranger, turn
 from export.tasks.interactive.data import read_objects
-from export.tasks.interactive.losses import jaccard_distance
 from export.tasks.interactive.methods import model_method
 from export.tasks.interactive.recipe import ClickRecipe
 from export.tasks.interactive.samples import Draw, Geometry, Sampler, extreme_points, load_photo
-from export.tasks.interactive.train import ClickRun
+from export.tasks.interactive.train import ClickRun, jaccard_distance
 from export.training.recipe import RunOptions, recipe_of
 from gateway.repository.card import read_card
 from tests.support.trivial_interactive import write_trivial_interactive

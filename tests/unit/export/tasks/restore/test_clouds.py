@@ -7,8 +7,16 @@ import numpy as np
 import pytest
 
 from export.tasks.restore.clouds import KINDS, Clouded, Kind, cover_between, drawn_over
-from export.tasks.restore.evaluate import Restoration, leave_it, mean_filter, mean_ground, means
-from export.tasks.restore.quality import MOST_DECIBELS, psnr, ssim
+from export.tasks.restore.evaluate import (
+    MOST_DECIBELS,
+    Restoration,
+    leave_it,
+    mean_filter,
+    mean_ground,
+    means,
+    psnr,
+    ssim,
+)
 
 
 def ground() -> np.ndarray:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from mimetypes import guess_extension
 from pathlib import Path
 from typing import Any
 
 from maskgate_client.answers import LabelMapReport, ScoreReport
 from maskgate_client.call import JSON
 from maskgate_client.client import Client
-from maskgate_client.command import MisuseError, Parents, align, note, save, targets, text
+from maskgate_client.command import MisuseError, Parents, align, ending_of, note, save, targets, text
 from maskgate_client.errors import Rejected
 from maskgate_client.service import Task
 from maskgate_client.tasks.ct.answers import CtReport
@@ -26,7 +25,6 @@ _USUAL: Mapping[str, Sequence[str]] = {
     "masks": ("mask", "overlay"),
     "image": ("image",),
 }
-_ENDINGS = {"application/x-nifti": ".nii.gz", "application/geo+json": ".geojson", "application/dicom": ".dcm"}
 _PNG = b"\x89PNG"
 
 
@@ -69,7 +67,7 @@ def _run(client: Client, options: argparse.Namespace) -> int:
         raise MisuseError(f"{task.name} takes {' '.join(p.name if p.required else f'[{p.name}]' for p in task.parts)}")
     name = options.files[0].resolve().stem if options.files else task.name
     kind = options.accept or JSON
-    ending = _ENDINGS.get(kind) or guess_extension(kind) or ""
+    ending = ending_of(kind) or ""
     (main_file,) = targets(options.out, name, [f"_{task.name}{ending}"], force=options.force)
     answer = _answer(client, task, options)
     if isinstance(answer, bytes):

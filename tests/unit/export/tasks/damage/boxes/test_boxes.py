@@ -23,11 +23,10 @@ from export.networks.yolox import cells
 from export.registry import CATALOG
 from export.tasks.damage.boxes.data import Truth, read_numbered, read_truth
 from export.tasks.damage.boxes.evaluate import measure
-from export.tasks.damage.boxes.losses import assign, overlaps
 from export.tasks.damage.boxes.metrics import average_precision, metrics
 from export.tasks.damage.boxes.recipe import BoxRecipe
 from export.tasks.damage.boxes.samples import Draw, Sampler
-from export.tasks.damage.boxes.train import BoxRun, train
+from export.tasks.damage.boxes.train import BoxRun, assign, overlaps, train
 from export.tasks.damage.data import read_pairs
 from export.training.recipe import RunOptions, recipe_of
 from export.verify import verify, verify_source

@@ -1,4 +1,4 @@
-"""Tasks, models, cards, health and metrics."""
+"""The routes of the service itself: health, metrics, tasks, models and cards, progress, and the refresh of models."""
 
 from __future__ import annotations
 
@@ -15,16 +15,37 @@ from gateway.http.answers import (
     ModelAnswer,
     ModelCardAnswer,
     ModelsAnswer,
+    ProgressAnswer,
     Readiness,
+    RefreshAnswer,
     TasksAnswer,
     model_answer,
     task_answer,
 )
+from gateway.http.documentation import problems
 from gateway.http.parameters import accepts_gzip
-from gateway.http.request_path import InjectedServices, Services
+from gateway.http.request_path import InjectedServices, InjectedTenant, Services
 from gateway.settings import Settings
 
 router = APIRouter(tags=["service"])
+
+
+@router.get(
+    "/v1/progress/{request_id}",
+    summary="How far is a running request?",
+    responses=problems({404: "No such request of this caller runs in this process."}),
+)
+async def progress(
+    request_id: str, services: InjectedServices, tenant: InjectedTenant, response: Response
+) -> ProgressAnswer:
+    """Return how far the caller's own running request is. Its id is the one it sent.
+
+    curl -H 'X-Request-ID: mine-1' -F image=@series.zip http://127.0.0.1:8080/v1/ct -o report.json &
+    curl http://127.0.0.1:8080/v1/progress/mine-1
+    """
+    timeline = services.progress.of(tenant, request_id)
+    response.headers["Cache-Control"] = "private, no-store"
+    return ProgressAnswer(stage=timeline.stage, done=timeline.done, total=timeline.total)
 
 
 @router.get("/healthz", summary="Is the process alive?")
@@ -88,6 +109,31 @@ async def model_card(model: str, services: InjectedServices) -> ModelCardAnswer:
             return model_answer(status)
     check_tried(services.engine)
     raise ModelNotFound("No model of that name is in the repository; GET /v1/models lists them.")
+
+
+@router.post(
+    "/v1/repository/refresh",
+    summary="Take in what has changed in the model repository",
+    responses={503: {"description": "The repository cannot be read; what was served still is"}},
+)
+async def refresh(services: InjectedServices) -> RefreshAnswer:
+    """Load what is new or changed, drop what is gone, and return which models that were.
+
+    Answers when all of it is done; requests are served meanwhile, and those in flight end on the model they began
+    with. Where the gateway runs as several processes, the others begin when this one is done. What cannot be served in
+    its new form stays as it was and is named under `failed`.
+
+    For operators: whoever may call this makes the gateway read and load whatever lies in the repository. A key with
+    scopes needs `admin` for it; where keys have none, or there are none, let no proxy pass it on to the outside.
+    """
+    refreshed = await services.engine.refresh()
+    services.refreshes.add(1)
+    return RefreshAnswer(
+        added=list(refreshed.added),
+        changed=list(refreshed.changed),
+        removed=list(refreshed.removed),
+        failed=dict(refreshed.failed),
+    )
 
 
 def readiness(services: Services) -> Readiness:

@@ -1,0 +1,35 @@
+"""How the modules are cut: none too long to be read at once, and none too short to stand by itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.count_modules import lines_of, lone_modules
+from tests.support.places import ROOT
+
+LONGEST = 350
+LONGER = {
+    "gateway/errors.py": "one tree of errors, which is read as one",
+    "gateway/tasks/damage/scene_inputs.py": "to be cut",
+    "gateway/tasks/damage/scene_route.py": "to be cut",
+    "gateway/tasks/damage/scene_schema.py": "to be cut",
+}
+
+SHORTEST = 80
+SHORTER = {
+    "gateway.media.geo.colour_files": "to be joined",
+    "gateway.media.pictures.label_maps": "until the modules of scenes import from where its names are",
+}
+
+
+@pytest.mark.parametrize("folder", ["gateway", "export", "clients"])
+def test_no_module_is_longer_than_one_reads_at_once(folder: str) -> None:
+    files = [path for path in (ROOT / folder).rglob("*.py") if "node_modules" not in path.parts]
+    longer = {path.relative_to(ROOT).as_posix() for path in files if lines_of(path) > LONGEST}
+    assert len(files) > 10
+    assert longer <= set(LONGER)
+
+
+def test_no_short_module_has_one_importer() -> None:
+    shorter = {each.name for each in lone_modules() if each.lines < SHORTEST}
+    assert shorter <= set(SHORTER), "it belongs in its importer"
