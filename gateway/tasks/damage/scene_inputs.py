@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,11 @@ from gateway.http.uploads import naming_part
 from gateway.inference.segmenter import Segmenter
 from gateway.media.geo.districts import DistrictLayer, DistrictLimits, read_districts
 from gateway.media.geo.footprints import FootprintLimits, Footprints, read_footprints
+from gateway.media.geo.georeference import GeoGrid
 from gateway.media.geo.geotiff import GeoTiff, is_tiff, open_geotiff
 from gateway.media.geo.ground_rasters import GroundFile, GroundRaster
 from gateway.media.geo.mosaics import Mosaic, cropped, fetch_under
+from gateway.media.geo.parts import Part, in_box, part_of, reached, under
 from gateway.media.geo.picture_rasters import Picture
 from gateway.media.geo.rasters import Raster, RasterInfo
 from gateway.media.geo.reading import AS_DECLARED, Reading, parse_bands, parse_box, parse_crs, parse_nodata
@@ -42,6 +45,7 @@ _PARSERS: Mapping[str, Callable[[str], Any]] = {"bands": parse_bands, "nodata": 
 # Per pixel of a picture: three bytes decoded, three on the grid of the other or moved, one of what is observed.
 _BYTES_PER_PIXEL = 7
 _BYTES_PER_JSON_BYTE = 8
+Parted = Callable[[GeoGrid], Part] | None
 
 
 def readings_of(hints: SceneHints) -> dict[str, Reading]:
@@ -111,7 +115,8 @@ class Opened:
 async def open_parts(job: Job[Parts], held: ExitStack, hints: SceneHints, referred: Referred) -> Opened:
     """Open what is TIFF, and read the districts; what is opened is closed with `held`.
 
-    Of files that are referred to what is going to be read is fetched.
+    Of files that are referred to what is going to be read is fetched. With a box files have as many pixels as their
+    sides let them: what it has of each is bounded in their place.
 
     Args:
         job: the request.
@@ -123,19 +128,25 @@ async def open_parts(job: Job[Parts], held: ExitStack, hints: SceneHints, referr
         PairMismatch: one of the images has geography and the other has none.
         GeographyMissing: there are districts, or a box, and images without geography.
         ParameterInvalid: `hints` mean nothing, or are of images that are no TIFF.
+        ImageTooLarge: an image, or with a box what that has of it.
         MaskgateError: as `open_geotiff` and `read_districts`, pointing at the part.
     """
     limits = job.services.settings.limits
     readings = readings_of(hints)
     plain = not referred and not any(is_tiff(job.body[name]) for name in PARTS)
     sizes = ImageLimits(limits.scene_pixels, limits.scene_side, limits.image_side_minimum)
+    box = None
+    if hints.bbox is not None:
+        with naming_part("bbox"):
+            box = parse_box(hints.bbox)
+    files = sizes if box is None else replace(sizes, max_pixels=limits.scene_side**2)
     # Elevation may be known a few times over all of a scene.
-    rasters_of_size = ImageLimits(limits.scene_pixels, limits.scene_side, 1)
+    rasters_of_size = replace(files, min_side=1)
 
-    def open_image(name: str) -> GeoTiff | Mosaic | None:
+    def open_image(name: str, parted: Parted = None) -> GeoTiff | Mosaic | None:
         # What is said of the image after the disaster is so of those of all dates.
         reading = readings.get(name, readings["post"])
-        tiles = [tile for part in tiles_of(job.body, name) for tile in open_part(part, reading)]
+        tiles = [tile for part in tiles_of(job.body, name) for tile in open_part(part, reading, parted)]
         known = [tile for tile in tiles if tile is not None]
         if len(tiles) == 1 or not known:
             if len(tiles) > 1:
@@ -144,25 +155,25 @@ async def open_parts(job: Job[Parts], held: ExitStack, hints: SceneHints, referr
         with naming_part(name):
             if len(known) < len(tiles):
                 raise PairMismatch("Some tiles are GeoTIFF and others are not.", pointer="")
-            mosaic = Mosaic(known, sizes)
+            mosaic = Mosaic(known, files)
         held.callback(mosaic.close)
         return mosaic
 
     tiffs: list[GeoTiff] = []
 
-    def open_tiff(name: str, data: memoryview | SparseFile, reading: Reading) -> GeoTiff:
+    def open_tiff(name: str, data: memoryview | SparseFile, reading: Reading, parted: Parted) -> GeoTiff:
         with naming_part(name):
-            tiff = open_geotiff(data, sizes, reading)
+            tiff = open_geotiff(data, files, reading, parted)
         held.callback(tiff.close)
         tiffs.append(tiff)
         return tiff
 
-    def open_part(name: str, reading: Reading) -> Sequence[GeoTiff | None]:
+    def open_part(name: str, reading: Reading, parted: Parted) -> Sequence[GeoTiff | None]:
         if name in referred:
-            files = [SparseFile(file) for file in referred[name]]
-            for file in files:
+            elsewhere = [SparseFile(file) for file in referred[name]]
+            for file in elsewhere:
                 held.callback(file.close)
-            return [open_tiff(name, file, reading) for file in files]
+            return [open_tiff(name, file, reading, parted) for file in elsewhere]
         if not is_tiff(job.body[name]):
             # What is no image at all is to be told so, and not that it has no geography.
             with naming_part(name):
@@ -170,17 +181,16 @@ async def open_parts(job: Job[Parts], held: ExitStack, hints: SceneHints, referr
                 if reading != AS_DECLARED and plain:
                     raise ParameterInvalid("Bands, nodata and crs are said of TIFF files; these are none.")
             return [None]
-        tiff = open_tiff(name, job.body[name], reading)
+        tiff = open_tiff(name, job.body[name], reading, parted)
         # It has a copy of its own.
         del job.body[name]
         return [tiff]
 
     def open_pre() -> Raster | None:
-        image = open_image("pre")
-        if hints.bbox is None:
-            return image
+        if box is None:
+            return open_image("pre")
+        image = open_image("pre", lambda own: in_box(own, box))
         with naming_part("bbox"):
-            box = parse_box(hints.bbox)
             if image is None:
                 raise GeographyMissing("A picture lies nowhere on Earth, and a part of it is asked for by that.")
             return cropped(image, box, sizes)
@@ -205,10 +215,15 @@ async def open_parts(job: Job[Parts], held: ExitStack, hints: SceneHints, referr
             with naming_part(DISTRICTS):
                 most = DistrictLimits(limits.districts, limits.district_bytes)
                 districts = read_districts(job.body[DISTRICTS], most, hints.district_name)
-        between = {name: open_image(name) for name in between_of(job.body)}
-        pre, post, rasters = open_pre(), open_image("post"), {name: open_raster(name) for name in rasters_in(job.body)}
+        pre = open_pre()
+        asked = None if box is None or pre is None else pre.info.grid
+        parted = None if asked is None else partial(reached, by=asked)
+        between = {name: open_image(name, parted) for name in between_of(job.body)}
+        post, rasters = open_image("post", parted), {name: open_raster(name) for name in rasters_in(job.body)}
         opened = Opened(pre, post, districts, job.body.get(FOOTPRINTS), digest, between, rasters)
         _check_geography(opened)
+        if asked is not None:
+            _check_parts(opened, asked, sizes)
         if referred and opened.on_earth and opened.pre is not None and opened.pre.info.grid is not None:
             fetch_under(tiffs, opened.pre.info.grid)
         return opened
@@ -345,6 +360,21 @@ def _check_geography(opened: Opened) -> None:
         raise GeographyMissing(
             "Districts lie on Earth, and the images do not say where they lie.", pointer=f"/{DISTRICTS}"
         )
+
+
+def _check_parts(opened: Opened, asked: GeoGrid, limits: ImageLimits) -> None:
+    """Refuse what the image before the disaster, of which the part `asked` is meant, covers of another file.
+
+    Raises:
+        ImageTooLarge: that has more pixels than `limits` has it.
+    """
+    grids = {name: image.info.grid for name, image in opened.after.items() if image is not None}
+    grids |= {name: raster.grid for name, raster in opened.rasters.items()}
+    for name, own in grids.items():
+        if own is not None:
+            part = part_of(own, under(own, asked))
+            with naming_part(name):
+                replace(limits, min_side=0).check(part.width, part.height, f"What the box has of {name}")
 
 
 def _picture_limits(limits: LimitSettings) -> ImageLimits:
