@@ -21,6 +21,7 @@ from gateway.media.geo.vector_files import flatgeobuf, geoparquet, lacks_flatgeo
 from gateway.media.geo.vector_layers import VectorLayer, feature_collection
 from gateway.media.pictures.label_maps import encode_label_map, encode_overlay
 from gateway.repository.card import Card
+from gateway.tasks.damage.scene_answers import collection_members
 from gateway.tasks.damage.scene_bands import Band, Observation
 from gateway.tasks.damage.scene_layers import (
     alignment_layer,
@@ -30,7 +31,7 @@ from gateway.tasks.damage.scene_layers import (
     pixel_shapes,
 )
 from gateway.tasks.damage.scene_pipeline import SceneMap
-from gateway.tasks.damage.scene_schema import SceneAnswer, collection_members
+from gateway.tasks.damage.scene_schema import SceneAnswer
 from gateway.tasks.damage.scene_styles import attribute_table, building_style, map_style
 from gateway.tasks.damage.xbd import xbd_document, xbd_metadata, xview2_zip
 from gateway.vision.quicklook import Quicklook
