@@ -8,10 +8,6 @@ from pydantic import BaseModel, Field
 
 from gateway import __version__
 from gateway.engines.base import Engine, Model, State, Status
-
-# The modules of scenes import these from here.
-from gateway.http.request_path import model_headers as model_headers
-from gateway.http.request_path import notice_headers as notice_headers
 from gateway.registry import Answer, TaskSpec
 from gateway.repository.card import Card, ClassSpec
 from gateway.scheduling.timeline import Stage

@@ -35,7 +35,7 @@ class LimitSettings(Group):
     """Longest side of a TIFF image, in pixels. It is read by windows and never held decoded."""
 
     scene_pixels: int = Field(24_000 * 24_000, ge=64 * 64)
-    """Most pixels in one TIFF image."""
+    """Most pixels in one TIFF image; where a part of it is asked for (`bbox`), most in that."""
 
     districts: int = Field(10_000, gt=0)
     """Most polygons in one layer of districts."""

@@ -12,8 +12,10 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from affine import Affine
 
 from gateway.access.keys import digest_of, new_key
+from gateway.media.geo.georeference import GeoGrid
 from gateway.stores import ranges
 from tests.support.app_client import AppClient
 from tests.support.geotiffs import grid, write
@@ -241,13 +243,33 @@ def test_what_is_no_reference_is_told_how_one_looks(client: AppClient, store: Ra
 
 
 @pytest.mark.parametrize(
-    ("bbox", "code"),
-    [("1,2,3", "parameter-invalid"), ("10,50,9,51", "parameter-invalid"), ("nan,0,1,1", "parameter-invalid")],
+    ("bbox", "said"),
+    [
+        ("", "is west,south,east,north in degrees"),
+        ("1,2,3", "is west,south,east,north in degrees"),
+        ("10,50,10,51", "is west,south,east,north in degrees"),
+        ("10,51,11,50", "is west,south,east,north in degrees"),
+        ("nan,0,1,1", "is west,south,east,north in degrees"),
+        ("0,0,1e999,1", "is west,south,east,north in degrees"),
+        ("-181,0,1,1", "is west,south,east,north in degrees"),
+        ("-94.49,37.0,-94.51,37.1", "west lies east of its east"),
+        ("10,50,11,51", "Nothing of the pre image lies in the box"),
+        ("85.5,36.9,85.6,37.2", "Nothing of the pre image lies in the box"),
+    ],
 )
-def test_a_box_lies_on_the_image(client: AppClient, store: RangeStore, bbox: str, code: str) -> None:
-    answer = asked(client, *pair(store), bbox=bbox)
-    assert (answer.status_code, answer.json()["code"]) == (422, code), answer.text
+@pytest.mark.parametrize("sent", [False, True])
+def test_a_box_lies_on_the_image(client: AppClient, store: RangeStore, bbox: str, said: str, sent: bool) -> None:
+    answer = asked(client, *((scene(), scene(1)) if sent else pair(store)), bbox=bbox)
+    assert (answer.status_code, answer.json()["code"]) == (422, "parameter-invalid"), answer.text
+    assert said in answer.json()["detail"]
     assert answer.json()["errors"][0]["pointer"] == "/bbox"
+
+
+def test_pictures_lie_in_no_box(client: AppClient) -> None:
+    picture = encode(noise(96, 96))
+    for bbox, code in (("", "parameter-invalid"), ("10,50,11,51", "geography-missing")):
+        answer = asked(client, picture, picture, bbox=bbox)
+        assert (answer.status_code, answer.json()["code"]) == (422, code), answer.text
 
 
 def test_keys_open_stores_by_the_scope_of_jobs(start: Callable[..., AppClient], store: RangeStore) -> None:
@@ -313,3 +335,58 @@ def test_s3_is_asked_by_signed_addresses_and_leads_nowhere(
     led = asked(client, pre, post, **part)
     assert (led.status_code, led.json()["code"]) == (422, "input-forbidden")
     assert not any(path.startswith("/out") for path in store.asked)
+
+
+STEP = 5e-6
+NORTH = grid(600, 600, "EPSG:4326", Affine(STEP, 0, -94.5, 0, -STEP, 37.08))
+"""Where degrees run along rows and columns, so that a box is of so many pixels."""
+
+
+def square(width: int, height: int) -> str:
+    """Return the box of so many pixels of `NORTH`."""
+    (west, north), (east, south) = NORTH.to_lon_lat([(200, 200), (200 + width, 200 + height)]).tolist()
+    return f"{west:.9f},{south:.9f},{east:.9f},{north:.9f}"
+
+
+def test_a_box_bounds_what_is_read_and_not_the_file(start: Callable[..., AppClient], store: RangeStore) -> None:
+    most = 200 * 200
+    limited = start(jobs={"stores": [f"{store.address}/in/"]}, limits={"scene_pixels": most})
+    ground = [noise(600, 600, seed=seed) // 8 + 1 for seed in (0, 1)]
+    sent = tuple(write(pixels, NORTH, tiled=True, blockxsize=128, blockysize=128) for pixels in ground)
+    store.files |= {"/in/pre.tif": sent[0], "/in/post.tif": sent[1]}
+    for given in (sent, pair(store)):
+        whole = asked(limited, *given)
+        assert (whole.status_code, whole.json()["code"], whole.json()["limit"]) == (413, "image-too-large", most)
+        for width, height in ((200, 199), (200, 200)):
+            answer = asked(limited, *given, bbox=square(width, height), align="off")
+            assert answer.status_code == 200, answer.text
+            assert (answer.json()["width"], answer.json()["height"]) == (width, height)
+        over = asked(limited, *given, bbox=square(200, 201), align="off")
+        assert (over.status_code, over.json()["code"], over.json()["limit"]) == (413, "image-too-large", most)
+        assert over.json()["errors"][0]["pointer"] == "/bbox"
+        assert "200×201" in over.json()["detail"]
+
+
+def test_a_box_bounds_what_it_has_of_a_finer_image(start: Callable[..., AppClient]) -> None:
+    limited = start(limits={"scene_pixels": 200 * 200})
+    finer = GeoGrid(NORTH.crs, NORTH.affine @ Affine.scale(0.5), 1200, 1200)
+    pre, post = write(noise(600, 600) // 8 + 1, NORTH), write(noise(1200, 1200) // 8 + 1, finer)
+    answers = [asked(limited, pre, post, bbox=square(100, rows), align="off") for rows in (100, 101)]
+    assert [answer.status_code for answer in answers] == [200, 413], [answer.text for answer in answers]
+    assert answers[1].json()["errors"][0]["pointer"] == "/post"
+    assert "What the box has of post is 200×202 pixels" in answers[1].json()["detail"]
+
+
+def test_a_border_is_looked_for_beside_the_box_alone(client: AppClient, store: RangeStore) -> None:
+    for name, seed in (("pre", 0), ("post", 1)):
+        pixels = np.random.default_rng(seed).integers(1, 33, (SIDE, SIDE, 3), np.uint8)
+        pixels[1000:1050, 1000:1080, 1] = 60
+        pixels[:, :1016] = pixels[:40] = 0
+        store.files[f"/in/{name}.tif"] = write(pixels, PLACE, tiled=True, blockxsize=128, blockysize=128)
+    answer = asked(client, *pair(store), bbox=box(950, 950, 1150, 1150), align="off")
+    assert answer.status_code == 200, answer.text
+    whole = sum(len(store.files[f"/in/{name}.tif"]) for name in ("pre", "post"))
+    assert store.sent < 0.6 * whole, f"{store.sent} of {whole} bytes"
+    (region,) = answer.json()["regions"]
+    assert region["area"] == 50 * 64, "what lies in the border is not classified"
+    assert "black border around the image is not classified" in " ".join(answer.json()["notices"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -202,3 +203,18 @@ def test_only_the_models_that_take_them_list_them(client: AppClient) -> None:
     described = client.get("/openapi.json").json()
     body = described["paths"]["/v1/damage"]["post"]["requestBody"]["content"]["multipart/form-data"]
     assert set(NAMES) <= set(body["schema"]["properties"])
+
+
+def test_a_box_bounds_what_it_has_of_a_raster(tmp_path: Path) -> None:
+    write_trivial_rasters(tmp_path, "by-elevation", "elevation")
+    settings = Settings(models={"repository": tmp_path, "damage": "by-elevation"}, limits={"scene_pixels": 20_000})
+    degrees = grid(400, 400, "EPSG:4326", Affine(5e-6, 0, -94.5, 0, -5e-6, 37.08))
+    finer = grid(800, 800, "EPSG:4326", degrees.affine @ Affine.scale(0.5))
+    image = write(noise(400, 400), degrees)
+    files = {"pre": image, "post": image, "elevation": band(levels(800, 800), finer)}
+    (west, north), *corners = degrees.to_lon_lat([(100, 100), (170, 171), (170, 172)]).tolist()
+    boxes = [f"{west:.9f},{south:.9f},{east:.9f},{north:.9f}" for east, south in corners]
+    with running(create_app(settings)) as limited:
+        inside, over = (asked(limited, "by-elevation", files, bbox=one) for one in boxes)
+    assert (inside.status_code, over.status_code) == (200, 413), (inside.text, over.text)
+    assert over.json()["errors"][0]["pointer"] == "/elevation"

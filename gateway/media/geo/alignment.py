@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 from affine import Affine
-from shapely import Polygon
 
 from gateway.errors import GeographyMissing, GeometryUnsuitable
 from gateway.media.gdal import contained, reading_raster
@@ -124,7 +123,7 @@ def warped(post: GeoTiff, source: GeoGrid, grid: GeoGrid, shift: tuple[float, fl
         closing.callback(pool.close)
         shown = None
         if not post.whole:
-            memory: MemoryFile = mask_file(lambda rows, columns: post.read(rows, columns)[1], source)
+            memory: MemoryFile = mask_file(lambda rows, columns: post.read(rows, columns)[1], source, post.part)
             closing.callback(memory.close)
             shown = DatasetPool(lambda stack: frame.warped_mask(memory, stack))
             closing.callback(shown.close)
@@ -145,16 +144,6 @@ def _plain(source: DatasetReader, stack: ExitStack) -> DatasetReader:
     dataset = rasterio.open(memory.name, driver="VRT")
     stack.callback(dataset.close)
     return dataset
-
-
-def overlap(pre: GeoGrid, post: GeoGrid) -> Polygon:
-    """Return which part of the pre grid the post grid covers, in pre pixel coordinates; empty where none."""
-    outline = pre.from_lon_lat(post.footprint)
-    if not np.isfinite(outline).all():
-        return Polygon()
-    frame = Polygon([(0, 0), (0, pre.height), (pre.width, pre.height), (pre.width, 0)])
-    common = frame.intersection(Polygon(outline).buffer(0))
-    return common if isinstance(common, Polygon) else Polygon()
 
 
 class Frame:

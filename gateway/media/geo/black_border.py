@@ -7,7 +7,7 @@ stays part of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.media.geo.georeference import GeoGrid
+from gateway.media.geo.parts import Part, part_of
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader, MemoryFile
@@ -64,7 +65,13 @@ class Collar:
 
 
 def find_collar(
-    dataset: DatasetReader, bands: tuple[int, ...], *, lossy: bool, zero_is_black: bool = True, fills: Fills = ()
+    dataset: DatasetReader,
+    bands: tuple[int, ...],
+    *,
+    lossy: bool,
+    zero_is_black: bool = True,
+    fills: Fills = (),
+    part: Part | None = None,
 ) -> Collar | None:
     """Return the collar of an image; None where no corner is of one, which costs four glances and no pass over it.
 
@@ -74,6 +81,7 @@ def find_collar(
         lossy: whether black may be stored as nearly black; a collar of another colour is not looked for then.
         zero_is_black: whether samples of 0 are; in palettes and inverted grey they may be of any colour.
         fills: samples that are known to show nothing, and need no border.
+        part: rows and columns within which it has to be known, for which these alone are read; None: all.
     """
     from rasterio.windows import Window
 
@@ -107,19 +115,33 @@ def find_collar(
 
     left, right = np.zeros(height, np.int64), np.zeros(height, np.int64)
     top, bottom = np.full(width, height, np.int64), np.zeros(width, np.int64)
-    step = max(1, _BAND_PIXELS // width)
-    for y in range(0, height, step):
-        bright = ~outside(read(0, y, width, min(step, height - y)))
-        rows = slice(y, y + len(bright))
-        left[rows], right[rows] = _ends(bright)
+    for y, x, down, across in _bands(height, width, part):
+        bright = ~outside(read(x, y, across, down))
+        if across == width:
+            left[y : y + down], right[y : y + down] = _ends(bright)
         first, behind = _ends(bright.T)
-        seen = behind > 0
-        top[seen] = np.minimum(top[seen], y + first[seen])
-        bottom[seen] = y + behind[seen]
+        some = behind > 0
+        seen = x + np.flatnonzero(some)
+        top[seen] = np.minimum(top[seen], y + first[some])
+        bottom[seen] = y + behind[some]
     if not (dark or bottom.any()):
         # All of one colour: that may be fog, and is no border.
         return None
     return Collar(left, right, top, bottom, tuple(sorted(colours)))
+
+
+def _bands(height: int, width: int, part: Part | None) -> Iterator[tuple[int, int, int, int]]:
+    """Yield windows (y, x, down, across) from top to bottom: the rows of a part whole, of all others its columns."""
+    rows, columns = part or (slice(0, height), slice(0, width))
+    for start, stop, beside in (
+        (0, rows.start, columns),
+        (rows.start, rows.stop, slice(0, width)),
+        (rows.stop, height, columns),
+    ):
+        across = beside.stop - beside.start
+        step = max(1, _BAND_PIXELS // max(1, across))
+        for y in range(start, stop if across else start, step):
+            yield y, beside.start, min(step, stop - y), across
 
 
 def _ends(bright: Bool) -> tuple[Int64, Int64]:
@@ -131,15 +153,19 @@ def _ends(bright: Bool) -> tuple[Int64, Int64]:
     return first.astype(np.int64), behind.astype(np.int64)
 
 
-def mask_file(inside: Callable[[slice, slice], Bool], grid: GeoGrid) -> MemoryFile:
+def mask_file(inside: Callable[[slice, slice], Bool], whole: GeoGrid, part: Part | None = None) -> MemoryFile:
     """Return a mask as a GeoTIFF in memory, deflated: 0, and 255 where something is. Whoever asked closes it.
 
     Args:
         inside: returns a window of the mask, bool (rows, columns).
-        grid: where it lies.
+        whole: where it lies.
+        part: rows and columns that are enough of it; None: all.
     """
     from rasterio.io import MemoryFile
     from rasterio.windows import Window
+
+    rows, columns = part or (slice(0, whole.height), slice(0, whole.width))
+    grid = part_of(whole, (rows, columns))
 
     memory = MemoryFile(ext=".tif")
     with memory.open(
@@ -155,8 +181,7 @@ def mask_file(inside: Callable[[slice, slice], Bool], grid: GeoGrid) -> MemoryFi
         zlevel=1,
     ) as file:
         for y in range(0, grid.height, _TILE):
-            rows = slice(y, min(y + _TILE, grid.height))
-            columns = slice(0, grid.width)
-            shown = np.where(inside(rows, columns), np.uint8(255), np.uint8(0))
-            file.write(shown, 1, window=Window.from_slices(rows, columns))
+            stop = min(y + _TILE, grid.height)
+            seen = inside(slice(rows.start + y, rows.start + stop), columns)
+            file.write(np.where(seen, np.uint8(255), np.uint8(0)), 1, window=Window(0, y, grid.width, stop - y))
     return memory

@@ -17,7 +17,9 @@ from gateway.media.geo.bands import choose_bands
 from gateway.media.geo.black_border import Collar, find_collar
 from gateway.media.geo.datasets import DatasetPool
 from gateway.media.geo.geography import read_grid, said_of_datum
+from gateway.media.geo.georeference import GeoGrid
 from gateway.media.geo.jpeg_blocks import JpegBlocks, JpegDataset
+from gateway.media.geo.parts import Part
 from gateway.media.geo.rasters import RasterInfo
 from gateway.media.geo.reading import AS_DECLARED, Reading
 from gateway.media.geo.sparse import SparseBlocks, SparseFile
@@ -43,6 +45,7 @@ class GeoTiff:
         samples: how its samples become RGB.
         collar: what of it is not of the image.
         fetch: has what lies under a window, (rows, columns), here before it is read.
+        part: rows and columns outside of which nothing is to be read; None: all may be.
     """
 
     def __init__(
@@ -53,12 +56,14 @@ class GeoTiff:
         info: RasterInfo,
         samples: Samples,
         collar: Collar | None,
+        part: Part | None,
         closing: ExitStack,
     ) -> None:
         """Keep what `open_geotiff` found."""
         self.info = info
         self.samples = samples
         self.collar = collar
+        self.part = part
         self.fetch = fetch
         self._opened = opened
         self._pool = pool
@@ -99,7 +104,12 @@ def is_tiff(data: bytes | memoryview) -> bool:
     return bytes(data[:4]) in SIGNATURES
 
 
-def open_geotiff(data: bytes | memoryview | SparseFile, limits: ImageLimits, reading: Reading = AS_DECLARED) -> GeoTiff:
+def open_geotiff(
+    data: bytes | memoryview | SparseFile,
+    limits: ImageLimits,
+    reading: Reading = AS_DECLARED,
+    parted: Callable[[GeoGrid], Part] | None = None,
+) -> GeoTiff:
     """Open a TIFF image for reading by windows.
 
     No more is decoded than the corners, and where samples have more than 8 bits or there is alpha some places all over
@@ -111,6 +121,8 @@ def open_geotiff(data: bytes | memoryview | SparseFile, limits: ImageLimits, rea
             lies elsewhere stays open as long as what is returned.
         limits: what sizes are served.
         reading: what the caller says of the file.
+        parted: returns of where the image lies what is going to be read of it, and a border is looked for in; None:
+            all is, as of an image that lies nowhere.
 
     Raises:
         ParameterInvalid: `reading` names bands that the file does not have.
@@ -135,6 +147,7 @@ def open_geotiff(data: bytes | memoryview | SparseFile, limits: ImageLimits, rea
         closing.callback(pool.close)
         with pool.lend() as dataset:
             grid = read_grid(dataset, reading.crs)
+            part = parted(grid) if parted is not None and grid is not None else None
             validity = declared_validity(dataset, reading.nodata)
             bands = choose_bands(dataset, reading.bands, validity.alpha)
             notices = (*bands.notices, *validity.notices, *(said_of_datum(grid) if grid else ()))
@@ -150,12 +163,13 @@ def open_geotiff(data: bytes | memoryview | SparseFile, limits: ImageLimits, rea
                     lossy=header.lossy,
                     zero_is_black=bands.colours in ("rgb", "grey"),
                     fills=validity.fills,
+                    part=part,
                 )
             samples, said = choose_samples(dataset, bands, validity, collar)
             notices = (*notices, *said, *([collar.said] if collar else []))
             dtype = dataset.dtypes[bands.numbers[0] - 1]
             info = RasterInfo(*header.size, dataset.count, dtype, grid, notices)
-        return GeoTiff(whole, fetch, pool, info, samples, collar, closing.pop_all())
+        return GeoTiff(whole, fetch, pool, info, samples, collar, part, closing.pop_all())
 
 
 Opener = Callable[[ExitStack], Any]

@@ -21,10 +21,10 @@ from affine import Affine
 
 from gateway.errors import Internal
 from gateway.media.gdal import reading_raster
-from gateway.media.geo.alignment import overlap
 from gateway.media.geo.cog import NOT_OBSERVED
 from gateway.media.geo.geography import read_grid
 from gateway.media.geo.georeference import GeoGrid
+from gateway.media.geo.parts import overlap
 
 UInt8 = npt.NDArray[np.uint8]
 

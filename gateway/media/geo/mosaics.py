@@ -16,9 +16,10 @@ import numpy.typing as npt
 from affine import Affine
 
 from gateway.errors import GeographyMissing, ParameterInvalid
-from gateway.media.geo.alignment import BorrowedRaster, aligned, overlap
+from gateway.media.geo.alignment import BorrowedRaster, aligned
 from gateway.media.geo.georeference import GeoGrid
 from gateway.media.geo.geotiff import GeoTiff
+from gateway.media.geo.parts import NOTHING, in_box, overlap, part_of, under, widened
 from gateway.media.geo.rasters import Raster, RasterInfo
 from gateway.media.geo.reading import Box
 from gateway.media.pictures.images import ImageLimits
@@ -30,8 +31,6 @@ Bool = npt.NDArray[np.bool_]
 _OFF = 0.01
 # Pixels beside what a grid covers that are fetched too: a shift may yet be undone.
 _BESIDE = 32
-# Of a box: points along each side, which may be bent in another coordinate reference system.
-_STEPS = 16
 # Pixels around what a tile covers by its outline that it may yet have something in, once warped.
 _MARGIN = 2
 
@@ -114,13 +113,9 @@ def fetch_under(tiles: Sequence[GeoTiff], grid: GeoGrid) -> None:
     """
     for tile in tiles:
         own = _grid_of(tile)
-        covered = overlap(own, grid)
-        if covered.is_empty:
-            continue
-        x0, y0, x1, y1 = covered.bounds
-        rows = slice(max(0, floor(y0) - _BESIDE), min(own.height, ceil(y1) + _BESIDE))
-        columns = slice(max(0, floor(x0) - _BESIDE), min(own.width, ceil(x1) + _BESIDE))
-        tile.fetch((rows, columns))
+        part = under(own, grid)
+        if part != NOTHING:
+            tile.fetch(widened(part, _BESIDE, own))
 
 
 def cropped(image: GeoTiff | Mosaic, box: Box, limits: ImageLimits) -> Raster:
@@ -129,26 +124,20 @@ def cropped(image: GeoTiff | Mosaic, box: Box, limits: ImageLimits) -> Raster:
     Raises:
         GeographyMissing: the image does not say where it lies.
         ParameterInvalid: it lies elsewhere.
-        ImageUnsuitable: the part is smaller than `limits` have it.
+        ImageTooLarge: the part is larger than `limits` have it.
+        ImageUnsuitable: it is smaller.
     """
     grid = image.info.grid
     if grid is None:
         raise GeographyMissing("The image does not say where on Earth it lies, and a part of it is asked for by that.")
-    west, south, east, north = box
-    east += 360 * (east < west)
-    along, up = np.linspace(west, east, _STEPS), np.linspace(south, north, _STEPS)
-    outline = [[x, y] for y in (south, north) for x in along] + [[x, y] for x in (west, east) for y in up]
-    places = grid.from_lon_lat(outline)
-    places = places[np.isfinite(places).all(axis=1)].clip(0, (grid.width, grid.height))
-    (left, top), (right, bottom) = (places.min(axis=0), places.max(axis=0)) if len(places) else ((0, 0), (0, 0))
-    x, y = floor(left + _OFF), floor(top + _OFF)
-    width, height = ceil(right - _OFF) - x, ceil(bottom - _OFF) - y
-    if width <= 0 or height <= 0:
+    part = in_box(grid, box)
+    if part == NOTHING:
         raise ParameterInvalid("Nothing of the pre image lies in the box.")
-    limits.check(width, height)
-    part = GeoGrid(grid.crs, grid.affine @ Affine.translation(x, y), width, height)
-    whole = _Tile(BorrowedRaster(image), slice(0, height), slice(0, width), -y, -x)
-    return TiledRaster(replace(image.info, width=width, height=height, grid=part), [whole])
+    own = part_of(grid, part)
+    limits.check(own.width, own.height, "The part of the image in the box")
+    rows, columns = part
+    whole = _Tile(BorrowedRaster(image), slice(0, own.height), slice(0, own.width), -rows.start, -columns.start)
+    return TiledRaster(replace(image.info, width=own.width, height=own.height, grid=own), [whole])
 
 
 @dataclass(frozen=True)

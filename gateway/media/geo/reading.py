@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _BANDS = re.compile(r"\d{1,2}(?:,\d{1,2}){0,3}")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?")
 _BOX = re.compile(rf"(?:{_NUMBER.pattern},){{3}}{_NUMBER.pattern}")
+_HALF_TURN = 180
 _EPSG = re.compile(r"(?:EPSG:)?(\d{4,6})", re.IGNORECASE)
 
 
@@ -71,12 +72,18 @@ def parse_box(text: str) -> Box:
     """Return the box of a text such as ``-94.53,37.04,-94.51,37.06``.
 
     Raises:
-        ParameterInvalid: not four numbers, or none of degrees from west to east and south to north.
+        ParameterInvalid: not four numbers, or none of degrees from west to east and south to north; or west is east of
+            east, and the antimeridian does not lie between them on the shorter way.
     """
     west, south, east, north = map(float, text.split(",")) if _BOX.fullmatch(text) else (0.0, 0.0, 0.0, 0.0)
     if not (-180 <= west <= 180 and -180 <= east <= 180 and west != east and -90 <= south < north <= 90):
         raise ParameterInvalid("A box is west,south,east,north in degrees, as in -94.53,37.04,-94.51,37.06.")
-    return west, south, east, north
+    if west - east > _HALF_TURN or west < east:
+        return west, south, east, north
+    raise ParameterInvalid(
+        "A box is west,south,east,north, and this one's west lies east of its east. Across the antimeridian, "
+        "where that is so, a box is less than 180 degrees wide."
+    )
 
 
 def parse_crs(text: str) -> CRS:

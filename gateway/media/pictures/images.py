@@ -37,8 +37,8 @@ class ImageLimits:
     max_side: int
     min_side: int
 
-    def check(self, width: int, height: int) -> None:
-        """Refuse an image of such a size, if it is not served.
+    def check(self, width: int, height: int, what: str = "The image") -> None:
+        """Refuse an image of such a size, if it is not served; `what` of it is said to have that.
 
         Raises:
             ImageTooLarge: more pixels or a longer side than are served; the error carries the limit.
@@ -46,13 +46,13 @@ class ImageLimits:
         """
         size = f"{width}×{height}"
         if max(width, height) > self.max_side:
-            raise ImageTooLarge(f"The image is {size} pixels; a side may have {self.max_side:,}.", limit=self.max_side)
+            raise ImageTooLarge(f"{what} is {size} pixels; a side may have {self.max_side:,}.", limit=self.max_side)
         if width * height > self.max_pixels:
             raise ImageTooLarge(
-                f"The image is {size} pixels; {self.max_pixels:,} in all are served.", limit=self.max_pixels
+                f"{what} is {size} pixels; {self.max_pixels:,} in all are served.", limit=self.max_pixels
             )
         if min(width, height) < self.min_side:
-            raise ImageUnsuitable(f"The image is {size} pixels; a side must have at least {self.min_side}.")
+            raise ImageUnsuitable(f"{what} is {size} pixels; a side must have at least {self.min_side}.")
 
 
 @dataclass(frozen=True)

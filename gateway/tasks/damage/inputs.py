@@ -69,7 +69,7 @@ class SceneHints:
     @property
     def of_images(self) -> bool:
         """Whether anything is said of how an image is to be read, or what of it."""
-        return bool(self.bands or self.nodata or self.crs or self.bbox)
+        return bool(self.bands or self.nodata or self.crs or self.bbox is not None)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ from gateway.tasks.damage.inputs import (
 )
 from gateway.tasks.damage.pipeline import DamageMap, DamageReport, map_damage, report_damage, segmenter_of
 from gateway.tasks.damage.rasters import check_taken
-from gateway.tasks.damage.scene_inputs import open_parts
+from gateway.tasks.damage.scene_files import open_parts
 from gateway.tasks.damage.scene_outputs import DIRECT, WHOLE, SceneForm
 from gateway.tasks.damage.scene_pairs import Align
 from gateway.tasks.damage.scene_route import answer_scene

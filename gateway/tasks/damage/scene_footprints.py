@@ -13,8 +13,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from gateway.inference.run import in_order
-from gateway.inference.segmenter import Segmenter
+from gateway.inference.segmenter import Segmenter, in_order
 from gateway.media.geo.cog import NOT_OBSERVED
 from gateway.media.geo.footprints import Footprints
 from gateway.media.geo.ground_rasters import GroundRaster

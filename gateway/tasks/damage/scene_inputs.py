@@ -1,225 +1,28 @@
-"""Pairs of scenes among the parts of a body: opened, and brought to one grid."""
+"""Pairs of scenes that were opened, brought to one grid."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from gateway.engines.base import Model
-from gateway.errors import (
-    GeographyMissing,
-    MaskgateError,
-    PairMismatch,
-    ParameterInvalid,
-    PartProblem,
-    ReferenceInvalid,
-)
+from gateway.errors import GeographyMissing, MaskgateError
 from gateway.http.request_path import Job, Parts, decode_part, probe_parts
 from gateway.http.uploads import naming_part
 from gateway.inference.segmenter import Segmenter
-from gateway.media.geo.districts import DistrictLayer, DistrictLimits, read_districts
 from gateway.media.geo.footprints import FootprintLimits, Footprints, read_footprints
-from gateway.media.geo.geotiff import GeoTiff, is_tiff, open_geotiff
-from gateway.media.geo.ground_rasters import GroundFile, GroundRaster
-from gateway.media.geo.mosaics import Mosaic, cropped, fetch_under
+from gateway.media.geo.ground_rasters import GroundRaster
 from gateway.media.geo.picture_rasters import Picture
 from gateway.media.geo.rasters import Raster, RasterInfo
-from gateway.media.geo.reading import AS_DECLARED, Reading, parse_bands, parse_box, parse_crs, parse_nodata
-from gateway.media.geo.sparse import SparseFile
-from gateway.media.pictures.images import ImageLimits, probe
-from gateway.settings import LimitSettings
-from gateway.tasks.damage.inputs import (
-    PARTS,
-    Referred,
-    SceneHints,
-    digest_of_pair,
-    rasters_in,
-    resized_picture,
-    said_of,
-)
+from gateway.tasks.damage.inputs import resized_picture, said_of
 from gateway.tasks.damage.pipeline import check_pair, segmenter_of
+from gateway.tasks.damage.scene_files import Opened, picture_limits
 from gateway.tasks.damage.scene_pairs import Align, ScenePair, pair_pictures, pair_scenes
-from gateway.tasks.damage.series import between_of, tiles_of
-from gateway.tasks.damage.spec import DISTRICTS, FOOTPRINTS, LANDCOVER
+from gateway.tasks.damage.spec import FOOTPRINTS
 
-_PARSERS: Mapping[str, Callable[[str], Any]] = {"bands": parse_bands, "nodata": parse_nodata, "crs": parse_crs}
 # Per pixel of a picture: three bytes decoded, three on the grid of the other or moved, one of what is observed.
 _BYTES_PER_PIXEL = 7
 _BYTES_PER_JSON_BYTE = 8
-
-
-def readings_of(hints: SceneHints) -> dict[str, Reading]:
-    """Return how each image is to be read.
-
-    Raises:
-        ParameterInvalid: a value means nothing, or is of neither image.
-    """
-    readings = dict.fromkeys(PARTS, AS_DECLARED)
-    for name, parse in _PARSERS.items():
-        for value in getattr(hints, name):
-            part, colon, text = value.partition(":")
-            named = bool(colon) and part in PARTS
-            try:
-                parsed = parse(text if named else value)
-            except ParameterInvalid as error:
-                error.pointer = name
-                raise
-            for image in (part,) if named else PARTS:
-                readings[image] = replace(readings[image], **{name: parsed})
-    return readings
-
-
-@dataclass(frozen=True)
-class Opened:
-    """The parts of a body before their pixels are read.
-
-    Attributes:
-        pre: a TIFF image, perhaps in tiles, or the part of it that is asked for; None: another picture.
-        post: the same, whole.
-        districts: None: none were sent.
-        footprints: GeoJSON as it was sent; None: none was.
-        digest: of all images as they were sent.
-        between: by name, as `post`, the images of the dates between, the oldest first.
-        rasters: by name, what is known of the ground.
-    """
-
-    pre: Raster | None
-    post: GeoTiff | Mosaic | None
-    districts: DistrictLayer | None
-    footprints: memoryview | None
-    digest: str
-    between: Mapping[str, GeoTiff | Mosaic | None]
-    rasters: Mapping[str, GroundFile]
-
-    @property
-    def after(self) -> Mapping[str, GeoTiff | Mosaic | None]:
-        """The images after the disaster by name."""
-        return {**self.between, "post": self.post}
-
-    @property
-    def images(self) -> Mapping[str, Raster | None]:
-        """All images by name."""
-        return {"pre": self.pre, **self.after}
-
-    @property
-    def plain(self) -> bool:
-        """Whether all images are pictures, as `map_damage` takes them too."""
-        return all(tiff is None for tiff in self.images.values())
-
-    @property
-    def on_earth(self) -> bool:
-        """Whether all images say where on Earth they lie."""
-        return all(tiff is not None and tiff.info.grid is not None for tiff in self.images.values())
-
-
-async def open_parts(job: Job[Parts], held: ExitStack, hints: SceneHints, referred: Referred) -> Opened:
-    """Open what is TIFF, and read the districts; what is opened is closed with `held`.
-
-    Of files that are referred to what is going to be read is fetched.
-
-    Args:
-        job: the request.
-        held: see there.
-        hints: what the caller says of the files.
-        referred: what `open_referred` returned.
-
-    Raises:
-        PairMismatch: one of the images has geography and the other has none.
-        GeographyMissing: there are districts, or a box, and images without geography.
-        ParameterInvalid: `hints` mean nothing, or are of images that are no TIFF.
-        MaskgateError: as `open_geotiff` and `read_districts`, pointing at the part.
-    """
-    limits = job.services.settings.limits
-    readings = readings_of(hints)
-    plain = not referred and not any(is_tiff(job.body[name]) for name in PARTS)
-    sizes = ImageLimits(limits.scene_pixels, limits.scene_side, limits.image_side_minimum)
-    # Elevation may be known a few times over all of a scene.
-    rasters_of_size = ImageLimits(limits.scene_pixels, limits.scene_side, 1)
-
-    def open_image(name: str) -> GeoTiff | Mosaic | None:
-        # What is said of the image after the disaster is so of those of all dates.
-        reading = readings.get(name, readings["post"])
-        tiles = [tile for part in tiles_of(job.body, name) for tile in open_part(part, reading)]
-        known = [tile for tile in tiles if tile is not None]
-        if len(tiles) == 1 or not known:
-            if len(tiles) > 1:
-                raise PartProblem("Several tiles of one image are GeoTIFF; these are pictures.", pointer=f"/{name}")
-            return tiles[0]
-        with naming_part(name):
-            if len(known) < len(tiles):
-                raise PairMismatch("Some tiles are GeoTIFF and others are not.", pointer="")
-            mosaic = Mosaic(known, sizes)
-        held.callback(mosaic.close)
-        return mosaic
-
-    tiffs: list[GeoTiff] = []
-
-    def open_tiff(name: str, data: memoryview | SparseFile, reading: Reading) -> GeoTiff:
-        with naming_part(name):
-            tiff = open_geotiff(data, sizes, reading)
-        held.callback(tiff.close)
-        tiffs.append(tiff)
-        return tiff
-
-    def open_part(name: str, reading: Reading) -> Sequence[GeoTiff | None]:
-        if name in referred:
-            files = [SparseFile(file) for file in referred[name]]
-            for file in files:
-                held.callback(file.close)
-            return [open_tiff(name, file, reading) for file in files]
-        if not is_tiff(job.body[name]):
-            # What is no image at all is to be told so, and not that it has no geography.
-            with naming_part(name):
-                probe(job.body[name], _picture_limits(limits))
-                if reading != AS_DECLARED and plain:
-                    raise ParameterInvalid("Bands, nodata and crs are said of TIFF files; these are none.")
-            return [None]
-        tiff = open_tiff(name, job.body[name], reading)
-        # It has a copy of its own.
-        del job.body[name]
-        return [tiff]
-
-    def open_pre() -> Raster | None:
-        image = open_image("pre")
-        if hints.bbox is None:
-            return image
-        with naming_part("bbox"):
-            box = parse_box(hints.bbox)
-            if image is None:
-                raise GeographyMissing("A picture lies nowhere on Earth, and a part of it is asked for by that.")
-            return cropped(image, box, sizes)
-
-    def open_raster(name: str) -> GroundFile:
-        data: memoryview | SparseFile
-        with naming_part(name):
-            if name in referred:
-                if len(referred[name]) > 1:
-                    raise ReferenceInvalid("A raster is one file; put tiles of it together first.")
-                data = SparseFile(referred[name][0])
-                held.callback(data.close)
-            else:
-                data = job.body.pop(name)
-            file = GroundFile(data, rasters_of_size, classes=name == LANDCOVER)
-        held.callback(file.close)
-        return file
-
-    def open_all() -> Opened:
-        digest, districts = digest_of_pair(job, referred), None
-        if DISTRICTS in job.body:
-            with naming_part(DISTRICTS):
-                most = DistrictLimits(limits.districts, limits.district_bytes)
-                districts = read_districts(job.body[DISTRICTS], most, hints.district_name)
-        between = {name: open_image(name) for name in between_of(job.body)}
-        pre, post, rasters = open_pre(), open_image("post"), {name: open_raster(name) for name in rasters_in(job.body)}
-        opened = Opened(pre, post, districts, job.body.get(FOOTPRINTS), digest, between, rasters)
-        _check_geography(opened)
-        if referred and opened.on_earth and opened.pre is not None and opened.pre.info.grid is not None:
-            fetch_under(tiffs, opened.pre.info.grid)
-        return opened
-
-    return await job.services.workers.run_to_end(job.timeline, "decode", open_all)
 
 
 async def read_known(job: Job[Parts], footprints: memoryview, info: RasterInfo) -> Footprints:
@@ -323,26 +126,8 @@ async def _picture(job: Job[Parts], name: str, tiff: Raster | None) -> Picture:
     limits = job.services.settings.limits
     width, height = tiff.info.width, tiff.info.height
     with naming_part(name):
-        _picture_limits(limits).check(width, height)
+        picture_limits(limits).check(width, height)
         job.reservation.grow(width * height * _BYTES_PER_PIXEL)
         whole = slice(0, height), slice(0, width)
         pixels, observed = await job.services.workers.run_to_end(job.timeline, "decode", tiff.read, *whole)
     return Picture(pixels, observed, tiff.info.notices)
-
-
-def _check_geography(opened: Opened) -> None:
-    images = opened.images
-    lost = [name for name, tiff in images.items() if tiff is None or tiff.info.grid is None]
-    if 0 < len(lost) < len(images):
-        raise PairMismatch(
-            f"The {lost[0]} image does not say where on Earth it lies, and the other does; both are to, or neither.",
-            pointer=f"/{lost[0]}",
-        )
-    if lost and opened.districts is not None:
-        raise GeographyMissing(
-            "Districts lie on Earth, and the images do not say where they lie.", pointer=f"/{DISTRICTS}"
-        )
-
-
-def _picture_limits(limits: LimitSettings) -> ImageLimits:
-    return ImageLimits(limits.image_pixels, limits.image_side, limits.image_side_minimum)

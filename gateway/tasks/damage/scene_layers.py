@@ -19,16 +19,15 @@ from gateway.media.geo.polygons import Shapes
 from gateway.media.geo.vector_layers import ColumnKind, VectorLayer, region_layer
 from gateway.media.geo.vectors import lon_lat_outlines, outlines
 from gateway.repository.card import ClassSpec
-from gateway.tasks.damage.scene_bands import GradedFootprints, Observation
-from gateway.tasks.damage.scene_pipeline import SceneMap
-from gateway.tasks.damage.scene_schema import (
-    AlignmentAnswer,
-    FootprintAnswer,
+from gateway.tasks.damage.scene_answers import (
     building_values,
     district_answers,
     footprint_answers,
     region_uncertainties,
 )
+from gateway.tasks.damage.scene_bands import GradedFootprints, Observation
+from gateway.tasks.damage.scene_pipeline import SceneMap
+from gateway.tasks.damage.scene_schema import AlignmentAnswer, FootprintAnswer
 
 Int64 = npt.NDArray[np.int64]
 

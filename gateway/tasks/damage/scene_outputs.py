@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway import __version__
-from gateway.http.negotiation import PNG
+from gateway.http.parameters import PNG
 from gateway.media.geo.cog import NO_CONFIDENCE, NOT_OBSERVED, CogFile
 from gateway.media.geo.districts import District, DistrictCount
 from gateway.media.geo.geopackage import geopackage
@@ -19,8 +19,10 @@ from gateway.media.geo.georeference import GeoGrid
 from gateway.media.geo.rasters import Raster
 from gateway.media.geo.vector_files import flatgeobuf, geoparquet, lacks_flatgeobuf, lacks_geoparquet
 from gateway.media.geo.vector_layers import VectorLayer, feature_collection
-from gateway.media.pictures.label_maps import encode_label_map, encode_overlay
+from gateway.media.pictures.overlays import encode_overlay
+from gateway.media.pictures.png import encode_label_map
 from gateway.repository.card import Card
+from gateway.tasks.damage.scene_answers import collection_members
 from gateway.tasks.damage.scene_bands import Band, Observation
 from gateway.tasks.damage.scene_layers import (
     alignment_layer,
@@ -30,7 +32,7 @@ from gateway.tasks.damage.scene_layers import (
     pixel_shapes,
 )
 from gateway.tasks.damage.scene_pipeline import SceneMap
-from gateway.tasks.damage.scene_schema import SceneAnswer, collection_members
+from gateway.tasks.damage.scene_schema import SceneAnswer
 from gateway.tasks.damage.scene_styles import attribute_table, building_style, map_style
 from gateway.tasks.damage.xbd import xbd_document, xbd_metadata, xview2_zip
 from gateway.vision.quicklook import Quicklook

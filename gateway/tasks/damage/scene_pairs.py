@@ -13,13 +13,12 @@ import numpy as np
 from shapely import Polygon
 
 from gateway.errors import PairApart, PairUnaligned
-from gateway.inference.run import together
-from gateway.inference.segmenter import Segmenter
-from gateway.media.geo.alignment import overlap
+from gateway.inference.segmenter import Segmenter, together
 from gateway.media.geo.georeference import GeoGrid
 from gateway.media.geo.geotiff import GeoTiff
 from gateway.media.geo.ground_rasters import GroundRaster
 from gateway.media.geo.mosaics import Mosaic, brought
+from gateway.media.geo.parts import overlap
 from gateway.media.geo.picture_rasters import Picture, shifted
 from gateway.media.geo.rasters import Raster
 from gateway.vision.buildings import SMALLEST_BUILDING

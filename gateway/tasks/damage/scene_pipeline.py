@@ -16,18 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.engines.base import Model
-from gateway.inference.run import in_order
-from gateway.inference.segmenter import Segmenter
+from gateway.inference.segmenter import Segmenter, in_order
 from gateway.media.geo.cog import NOT_OBSERVED
 from gateway.media.geo.ground_rasters import GroundRaster
 from gateway.media.geo.rasters import Raster
 from gateway.tasks.damage.fused import FusedSegmenter
-from gateway.tasks.damage.pipeline import rasters_of
+from gateway.tasks.damage.pipeline import inputs_of, rasters_of
 from gateway.tasks.damage.rasters import Ground
 from gateway.tasks.damage.scene_bands import Band, Buildings, GradedFootprints, Sink, Tally
 from gateway.tasks.damage.scene_grading import Grading
 from gateway.tasks.damage.scene_reader import SceneReader, Window
-from gateway.tasks.damage.series import inputs_of
 from gateway.vision.labels import both_views, decide_with_confidence
 from gateway.vision.regions import Region
 from gateway.vision.tiling import Grid, Stitcher, gather_stacked, plan
@@ -36,9 +34,9 @@ UInt8 = npt.NDArray[np.uint8]
 _Tiles = tuple[list[int], UInt8]
 _Inferring = Callable[[], Coroutine[Any, Any, _Tiles]]
 
-# Tiles inferred at once. Several such batches are on their way, which lanes and Triton's batcher share and join as they
-# like; larger ones would only hold more of what a network computes in between.
-_BATCH = 4
+# Tiles inferred at once, and such batches on their way, which lanes and Triton's batcher share and join as they like;
+# more would only hold more of what a network computes in between.
+_BATCH, _BATCHES = 4, 2
 # Rows decided at once: what that takes per pixel, several times its probabilities, stays small.
 _ROWS = 64
 
@@ -173,12 +171,13 @@ class TileRows:
         self._grid = grid
         self._reading = asyncio.Lock()
         self._begun = [asyncio.Event() for _ in grid.rows]
+        self._room = asyncio.Semaphore(_BATCHES)
 
     async def infer(self, row: int) -> TileRow:
         """Return the row with the number `row`; they are to be begun in order.
 
-        It is read while those above are inferred, and inferred when the last tiles of these have begun: rows that were
-        inferred side by side would all hold their probabilities until they end together.
+        It is read while those above are inferred, and begun with the last tiles of these: rows that were inferred side
+        by side would all hold their probabilities until they end together.
         """
         segmenter, grid = self._segmenter, self._grid
         async with self._reading:
@@ -202,9 +201,12 @@ class TileRows:
         return TileRow(window, probabilities)
 
     def _batches(self, row: int, window: Window, shown: list[int]) -> Iterator[_Inferring]:
-        """Yield what infers the tiles that are shown; when all are begun the next row may begin."""
+        """Yield what infers the tiles that are shown; with the last of it the next row may begin."""
         size = min(_BATCH, self._segmenter.model.card.max_batch_size)
         for start in range(0, len(shown), size):
+            # Not when the last is asked for more, which is when one before it has ended: a lane would idle until then.
+            if start + size >= len(shown):
+                self._begun[row].set()
             yield partial(self._infer, window, shown[start : start + size])
         self._begun[row].set()
 
@@ -218,13 +220,14 @@ class TileRows:
             for strip in window.strips
         ]
         named = {spec.name: [strip[spec.name] for strip in strips] for spec in segmenter.model.card.inputs}
-        batch = await segmenter.aside(_gathered, named, part)
-        first = await segmenter.infer(batch, "probabilities")
-        if not self._twice:
-            return numbers, first
-        mirrored = {name: await segmenter.aside(_mirrored, tiles) for name, tiles in batch.items()}
-        second = await segmenter.infer(mirrored, "probabilities")
-        return numbers, await segmenter.aside(both_views, first, second[:, :, ::-1])
+        async with self._room:
+            batch = await segmenter.aside(_gathered, named, part)
+            first = await segmenter.infer(batch, "probabilities")
+            if not self._twice:
+                return numbers, first
+            mirrored = {name: await segmenter.aside(_mirrored, tiles) for name, tiles in batch.items()}
+            second = await segmenter.infer(mirrored, "probabilities")
+            return numbers, await segmenter.aside(both_views, first, second[:, :, ::-1])
 
     def _advance(self, tiles: int) -> None:
         timeline = self._segmenter.timeline
@@ -262,7 +265,9 @@ class _Finisher:
                 place = slice(first - top + start, first - top + start + len(part))
                 labels[place], sureness[place] = decide_with_confidence(part, self._threshold)
                 shown = row.window.part(top + place.start, top + place.stop).seen
-                known.append(band[start : start + _ROWS][(labels[place] > 0) & shown])
+                # By number and not by mask: a quarter of the time for pixels of a few bytes.
+                buildings = np.flatnonzero((labels[place] > 0) & shown)
+                known.append(band[start : start + _ROWS].reshape(-1, band.shape[2]).take(buildings, axis=0))
         window = row.window.part(top, top + rows)
         if not window.seen.all():
             labels[~window.seen] = NOT_OBSERVED

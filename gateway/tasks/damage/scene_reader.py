@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -123,7 +124,9 @@ class SceneReader:
         self._ground = ground or Ground(())
         self._pre, self._post, self._between, self._grid = pre, post, between, grid
         bounds = edges(grid.height)
-        self._bounds = deque(pairwise([*bounds[:-1:_SQUARES], bounds[-1]]))
+        # No more than the first row of tiles needs goes before it: until it is read nothing is inferred.
+        first = bisect_left(bounds, min(grid.tile, grid.height))
+        self._bounds = deque(pairwise([0, *bounds[first:-1:_SQUARES], bounds[-1]]))
         self._held: Window | None = None
         self._row = 0
         self._judged = judged

@@ -8,52 +8,20 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 from starlette.responses import Response
 
 from gateway.engines.base import Model
-from gateway.errors import PairUnobserved, ParameterInvalid
-from gateway.http.answers import model_headers, notice_headers, provenance
-from gateway.http.negotiation import JSON, Wish
-from gateway.http.request_path import Job, Parts
+from gateway.errors import ParameterInvalid
+from gateway.http.answers import provenance
+from gateway.http.parameters import JSON, Wish
+from gateway.http.request_path import Job, Parts, model_headers, notice_headers
 from gateway.media.geo.cog import CogFile
-from gateway.media.geo.districts import (
-    District,
-    DistrictCount,
-    ObservedCells,
-    count_districts,
-    districts_of,
-    meeting,
-)
+from gateway.media.geo.districts import District, DistrictCount, ObservedCells, count_districts, districts_of, meeting
 from gateway.media.geo.georeference import GeoGrid, lon_lat_crs
 from gateway.media.geo.reading import parse_crs
 from gateway.tasks.damage.inputs import SceneWishes
 from gateway.tasks.damage.pipeline import rasters_of, segmenter_of
-from gateway.tasks.damage.scene_bands import LEAST_OBSERVED, GradedFootprints, Observation, Sink
-from gateway.tasks.damage.scene_clearing import Clearing, take_off_clouds
-from gateway.tasks.damage.scene_footprints import grade_footprints
-from gateway.tasks.damage.scene_inputs import Opened, read_known, take_pair
-from gateway.tasks.damage.scene_layers import standing
-from gateway.tasks.damage.scene_outputs import (
-    DISTRICTED,
-    PICTURES,
-    TABLES,
-    WHOLE,
-    WITHOUT_NODATA,
-    ConfidenceSink,
-    MapSink,
-    QuicklookSink,
-    Scene,
-    SceneForm,
-    unfit,
-)
-from gateway.tasks.damage.scene_pairs import Align, Alignment, ScenePair
-from gateway.tasks.damage.scene_pipeline import SceneMap, map_scene
-from gateway.tasks.damage.scene_schema import (
-    AlignmentAnswer,
-    DecloudedAnswer,
-    RasterAnswer,
-    SceneAnswer,
+from gateway.tasks.damage.scene_answers import (
     building_values,
     district_answers,
     footprint_answers,
@@ -61,6 +29,28 @@ from gateway.tasks.damage.scene_schema import (
     scene_classes,
     scene_regions,
 )
+from gateway.tasks.damage.scene_bands import LEAST_OBSERVED, Observation, Sink
+from gateway.tasks.damage.scene_clearing import Clearing, take_off_clouds
+from gateway.tasks.damage.scene_files import Opened
+from gateway.tasks.damage.scene_footprints import grade_footprints
+from gateway.tasks.damage.scene_inputs import read_known, take_pair
+from gateway.tasks.damage.scene_layers import standing
+from gateway.tasks.damage.scene_notices import check_observed, said_of_alignment, said_of_map
+from gateway.tasks.damage.scene_outputs import (
+    DISTRICTED,
+    PICTURES,
+    TABLES,
+    WHOLE,
+    ConfidenceSink,
+    MapSink,
+    QuicklookSink,
+    Scene,
+    SceneForm,
+    unfit,
+)
+from gateway.tasks.damage.scene_pairs import Align, ScenePair
+from gateway.tasks.damage.scene_pipeline import SceneMap, map_scene
+from gateway.tasks.damage.scene_schema import AlignmentAnswer, DecloudedAnswer, RasterAnswer, SceneAnswer
 from gateway.tasks.damage.spec import DISTRICTS
 from gateway.vision.quicklook import Quicklook
 
@@ -146,10 +136,10 @@ async def answer_scene(
             pictured=quicklook is not None,
             twice=wishes.twice,
         )
-    _check_observed(found, pair, info.width * info.height)
+    check_observed(found, pair, info.width * info.height)
     if clearing is not None:
         found = await job.run("finish", clearing.told, found)
-    notices = (*notices, *_said_of(pair.alignment), *_said_of_map(found, info.width * info.height, forms))
+    notices = (*notices, *said_of_alignment(pair.alignment), *said_of_map(found, info.width * info.height, forms))
     counted = await job.run("encode", _counted, opened, pair, found, observation)
     notices = (*notices, *counted.notices)
     answer = await job.run("encode", _answer, job, opened, pair, found, counted, notices, wishes, clearing)
@@ -217,65 +207,6 @@ def _reserve(job: Job[Parts], pair: ScenePair, model: Model, forms: tuple[SceneF
     job.reservation.grow(info.width * (model.card.tile + _ROWS_READ_AHEAD) * per_pixel)
     if any(form in WHOLE for form in forms):
         job.reservation.grow(info.width * info.height * _BYTES_PER_PICTURE_PIXEL)
-
-
-def _said_of(alignment: Alignment) -> tuple[str, ...]:
-    shift = alignment.shift
-    if shift is None:
-        return ()
-    if alignment.corrected:
-        return (f"post image moved by ({-shift.x:.2f}, {-shift.y:.2f}) pixels onto what the pre image shows",)
-    if not shift.sure:
-        return ("whether the images are shifted to each other cannot be told for sure; they are taken as they lie",)
-    return ()
-
-
-def _check_observed(found: SceneMap, pair: ScenePair, pixels: int) -> None:
-    """Check that enough of the ground that the images share was seen for an answer to mean anything.
-
-    Raises:
-        PairUnobserved: it was not.
-    """
-    common = max(1.0, pair.alignment.overlap * pixels)
-    share = sum(found.counts) / common
-    if share < LEAST_OBSERVED:
-        raise PairUnobserved(
-            f"Of the ground that the images share {share:.2%} is seen in both and classified; {LEAST_OBSERVED:.0%} are "
-            f"needed. {min(1.0, found.featureless / common):.1%} is blank or as bright and even as clouds, the rest "
-            "nodata or border.",
-            pointer="/post",
-        )
-
-
-def _said_of_map(found: SceneMap, pixels: int, forms: Sequence[SceneForm]) -> tuple[str, ...]:
-    said = []
-    lost = pixels - sum(found.counts)
-    if lost:
-        shown_as = ", which is background in PNGs" if any(form in WITHOUT_NODATA for form in forms) else ""
-        said.append(f"{lost / pixels:.1%} of the scene not observed or not classified{shown_as}")
-    if found.featureless:
-        said.append(
-            f"{found.featureless / pixels:.1%} of the scene not classified: one of the images is blank there, or as "
-            "bright and even as clouds are"
-        )
-    said += [f"{name} says something of {known / pixels:.1%} of the scene" for name, known in found.known.items()]
-    if found.cut:
-        said.append(f"{found.cut} regions cut, being taller than any building")
-    if found.graded is not None:
-        said += _said_of_footprints(found.graded)
-    return tuple(said)
-
-
-def _said_of_footprints(graded: GradedFootprints) -> list[str]:
-    """Return what the caller should know of footprints."""
-    said = list(graded.footprints.notices)
-    if not graded.footprints.boxes.any():
-        said.append("no footprint meets the scene")
-    elif unseen := int(np.count_nonzero(graded.values == 0)):
-        said.append(
-            f"{unseen} of {len(graded.values)} footprints not assessed: less than {LEAST_OBSERVED:.0%} of each was seen"
-        )
-    return said
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ import pytest
 from affine import Affine
 
 from gateway.errors import GeographyMissing
-from gateway.media.geo.alignment import aligned, overlap
+from gateway.media.geo.alignment import aligned
 from gateway.media.geo.georeference import GeoGrid
+from gateway.media.geo.parts import overlap
 from tests.support import places
 from tests.support.geotiffs import UInt8, grid, ground, opened, smooth, whole, write
 
