@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from rasterio.io import MemoryFile
 
 from tests.api.test_footprints import collection, house
 from tests.support.app_client import AppClient
@@ -84,6 +86,25 @@ def test_features_and_footprints_tell_it_too(client: AppClient) -> None:
     told = ask(client, pre, post, declouded="true", parts={"footprints": known})["footprints"]
     assert [one["invented_share"] for one in told] == [0, 1, pytest.approx(0.5, abs=0.02), 0]
     assert [one["uncertain"] for one in told] == [False, True, True, False]
+
+
+def test_the_map_of_confidence_has_the_least_on_invented_ground(client: AppClient) -> None:
+    pre, post = write(ground(), PLACE), write(under_cloud(), PLACE)
+
+    def confidence(**more: Any) -> tuple[NDArray[np.uint8], dict[str, str]]:
+        answer = ask(client, pre, post, include="confidence", **more)
+        with MemoryFile(b64decode(answer["files"]["confidence"])) as memory, memory.open() as file:
+            return file.read(1), file.tags()
+
+    found, told = confidence(declouded="true")
+    cloud = np.zeros((HEIGHT, WIDTH), np.bool_)
+    cloud[20:120, 280:380] = True
+    assert (found[cloud] == 1).all()
+    assert told["INVENTED"].startswith("1")
+    left, told = confidence()
+    assert "INVENTED" not in told
+    np.testing.assert_array_equal(found[~cloud], left[~cloud])
+    assert found[~cloud].min() > 1
 
 
 def test_what_is_cleared_is_priced_apart_and_bounded(

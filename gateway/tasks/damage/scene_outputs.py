@@ -136,14 +136,23 @@ class MapSink:
 
 @dataclass(frozen=True)
 class ConfidenceSink:
-    """Writes how sure the label map is; see `Sink`."""
+    """Writes how sure the label map is; see `Sink`.
+
+    Attributes:
+        file: that it is written to.
+        invented: bool (H, W) of the scene, where an image shows what a model made up; None: nowhere.
+    """
 
     file: CogFile
+    invented: npt.NDArray[np.bool_] | None = None
 
     def write(self, band: Band) -> None:
         """Write a band."""
         # 0 stands for what was not observed.
-        self.file.write(np.where(band.window.seen, np.maximum(band.sureness, 1), NO_CONFIDENCE).astype(np.uint8))
+        sureness = np.maximum(band.sureness, 1)
+        if self.invented is not None:
+            sureness[self.invented[band.window.top : band.window.stop]] = 1
+        self.file.write(np.where(band.window.seen, sureness, NO_CONFIDENCE).astype(np.uint8))
 
 
 @dataclass(frozen=True)
@@ -208,7 +217,9 @@ class Scene:
             case "confidence":
                 if self.sureness is None:
                     raise ValueError("no confidence was written")
-                return self.sureness.geotiff((), {**self._tags(), "CONFIDENCE": "255 is certainty, 0 not observed"})
+                invented = {} if self.answer.declouded is None else {"INVENTED": "1, as the least confidence"}
+                said = {"CONFIDENCE": "255 is certainty, 0 not observed", **invented}
+                return self.sureness.geotiff((), {**self._tags(), **said})
             case "gpkg":
                 styles = {"buildings": building_style(self.card.classes)}
                 return geopackage(self._layers(), self.output_crs, styles, json.dumps(self._tags()))

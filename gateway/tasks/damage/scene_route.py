@@ -109,7 +109,7 @@ async def answer_scene(
     sureness = None
     if "confidence" in forms:
         sureness = held.enter_context(CogFile(info.width, info.height, None, info.grid))
-        sinks.append(ConfidenceSink(sureness))
+        sinks.append(ConfidenceSink(sureness, None if clearing is None else clearing.invented))
     segmenter = segmenter_of(job.inference, model)
     if opened.footprints is None:
         found = await map_scene(
