@@ -15,7 +15,7 @@ from gateway.errors import GeographyMissing, GeometryUnsuitable
 from gateway.media.gdal import contained, reading_raster
 from gateway.media.geo.black_border import mask_file
 from gateway.media.geo.datasets import DatasetPool
-from gateway.media.geo.georeference import GeoGrid
+from gateway.media.geo.georeference import GeoGrid, applied, transformed
 from gateway.media.geo.geotiff import GeoTiff
 from gateway.media.geo.rasters import Raster, RasterInfo
 from gateway.media.geo.remapping import RemappedRaster, coordinates
@@ -33,6 +33,9 @@ _DECLARED = re.compile(
 )
 _APART = "There is no way from the coordinate reference system of one image to that of the other."
 _CERTAIN = 255
+# Pixels by which places may be off that GDAL interpolates within a row of a block: with its eighth of one the same
+# ground looks another way in another block, and this takes no longer.
+_OFF = 0.005
 
 
 @dataclass(frozen=True)
@@ -171,6 +174,7 @@ class Frame:
             "transform": affine,
             "width": target.width,
             "height": target.height,
+            **_scales(source, target, shift),
         }
 
     def warped(
@@ -181,19 +185,17 @@ class Frame:
         nearest: bool,
         nodata: float | None = None,
         dtype: str | None = None,
-        **more: Any,
     ) -> Any:
         """Return a dataset that warps `source`, with an alpha band behind its own that says where it has something.
 
-        Samples that are `nodata` are none; it computes in `dtype`, or in that of the samples, with `more` options of
-        GDAL's.
+        Samples that are `nodata` are none; it computes in `dtype`, or in that of the samples.
         """
         from rasterio.enums import Resampling
         from rasterio.vrt import WarpedVRT
 
         resampling = Resampling.nearest if nearest else Resampling.bilinear
         dataset = WarpedVRT(
-            source, resampling=resampling, add_alpha=True, src_nodata=nodata, dtype=dtype, **self._place, **more
+            source, resampling=resampling, tolerance=_OFF, add_alpha=True, src_nodata=nodata, dtype=dtype, **self._place
         )
         stack.callback(dataset.close)
         return dataset
@@ -206,9 +208,23 @@ class Frame:
 
         source = rasterio.open(memory.name, driver="GTiff")
         stack.callback(source.close)
-        dataset = WarpedVRT(source, resampling=Resampling.bilinear, **self._place)
+        dataset = WarpedVRT(source, resampling=Resampling.bilinear, tolerance=_OFF, **self._place)
         stack.callback(dataset.close)
         return dataset
+
+
+def _scales(source: GeoGrid, target: GeoGrid, shift: tuple[float, float]) -> dict[str, float]:
+    """Return how many pixels of a target come to one of the source, along its rows and columns, as GDAL names them.
+
+    Left to itself GDAL guesses that from each block that it warps, and blurs what it takes for fine in some.
+    """
+    beside = np.array([target.width, target.height]) / 2 + shift + np.array([(0, 0), (1, 0), (0, 1)])
+    pixels = source.pixels_at(transformed(target.crs, source.crs, applied(target.affine, beside)))
+    along = np.linalg.norm(pixels[1:] - pixels[0], axis=0)
+    if not (np.isfinite(along).all() and along.all()):
+        return {}
+    across, down = (1 / along).tolist()
+    return {"XSCALE": across, "YSCALE": down}
 
 
 def _longitude(grid: GeoGrid) -> float:

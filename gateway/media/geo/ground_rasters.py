@@ -18,7 +18,7 @@ from gateway.media.gdal import contained, reading_raster
 from gateway.media.geo.alignment import Frame
 from gateway.media.geo.datasets import DatasetPool
 from gateway.media.geo.geography import read_grid
-from gateway.media.geo.georeference import GeoGrid, applied, transformed
+from gateway.media.geo.georeference import GeoGrid
 from gateway.media.geo.geotiff import is_tiff, openers
 from gateway.media.geo.sparse import SparseFile
 from gateway.media.geo.tiff_header import DAMAGED, read_tiff
@@ -151,11 +151,11 @@ class GroundFile:
         if self.grid is None:
             raise ValueError("what lies nowhere cannot be warped")
         with reading_raster(_APART, GeometryUnsuitable):
-            frame, scales = Frame(self.grid, grid), _scales(self.grid, grid)
+            frame = Frame(self.grid, grid)
             dtype = None if self._classes else "float32"
             pool = DatasetPool(
                 lambda stack: frame.warped(
-                    self._opened(stack), stack, nearest=self._classes, nodata=self._nodata, dtype=dtype, **scales
+                    self._opened(stack), stack, nearest=self._classes, nodata=self._nodata, dtype=dtype
                 )
             )
             self._closing.callback(pool.close)
@@ -165,21 +165,6 @@ class GroundFile:
         """Give back what it holds, and what was made of it."""
         with contained():
             self._closing.close()
-
-
-def _scales(source: GeoGrid, target: GeoGrid) -> dict[str, float]:
-    """Return how many pixels of a target come to one of the source, across and down, by GDAL's names of them.
-
-    Left to itself GDAL guesses that from each block that it warps, and blurs low ones of turned images.
-    """
-    beside = np.array([target.width, target.height]) / 2 + np.array([(0, 0), (1, 0), (0, 1)])
-    places = applied(target.affine, beside)
-    pixels = source.pixels_at(transformed(target.crs, source.crs, places))
-    steps = np.linalg.norm(pixels[1:] - pixels[0], axis=1)
-    if not (np.isfinite(steps).all() and steps.all()):
-        return {}
-    across, down = (1 / steps).tolist()
-    return {"XSCALE": across, "YSCALE": down}
 
 
 def _validity(dataset: DatasetReader) -> tuple[Validity, tuple[str, ...]]:

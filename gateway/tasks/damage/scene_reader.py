@@ -124,9 +124,11 @@ class SceneReader:
         self._ground = ground or Ground(())
         self._pre, self._post, self._between, self._grid = pre, post, between, grid
         bounds = edges(grid.height)
-        # No more than the first row of tiles needs goes before it: until it is read nothing is inferred.
-        first = bisect_left(bounds, min(grid.tile, grid.height))
-        self._bounds = deque(pairwise([0, *bounds[first:-1:_SQUARES], bounds[-1]]))
+        # No more than the first row of tiles needs goes before it: until it is read nothing is inferred. All others end
+        # where blocks of a file often do, which then need not be kept.
+        first = bounds[bisect_left(bounds, min(grid.tile, grid.height))]
+        ends = {first, *(end for end in bounds[::_SQUARES] if end > first), grid.height}
+        self._bounds = deque(pairwise([0, *sorted(ends)]))
         self._held: Window | None = None
         self._row = 0
         self._judged = judged

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -8,9 +9,11 @@ import pytest
 from affine import Affine
 
 from gateway.errors import GeographyMissing
-from gateway.media.geo.alignment import aligned
+from gateway.media.geo.alignment import aligned, warped
 from gateway.media.geo.georeference import GeoGrid
-from gateway.media.geo.parts import overlap
+from gateway.media.geo.geotiff import GeoTiff
+from gateway.media.geo.parts import overlap, part_of
+from gateway.media.geo.rasters import Raster
 from tests.support import places
 from tests.support.geotiffs import UInt8, grid, ground, opened, smooth, whole, write
 
@@ -49,6 +52,53 @@ def test_the_ground_lies_where_it_lies_in_the_pre_image(where: str, pre: GeoGrid
     inner = cv2.erode(observed.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     assert np.abs(pixels - expected)[inner].mean() < 1.5
     assert (pixels[~observed] == 0).all()
+
+
+POLAR = grid(WIDTH, HEIGHT, "EPSG:4326", Affine(5e-4, 0, -56.4, 0, -8e-5, 80.63))
+FROM = {
+    "turned": (grid(WIDTH, HEIGHT, affine=PRE.affine @ Affine.rotation(30)), PRE),
+    "a quarter turned": (grid(WIDTH, HEIGHT, affine=PRE.affine @ Affine(0, 0.7, 0, 1.4, 0, 0)), PRE),
+    "turned and fine": (
+        grid(3 * WIDTH, 3 * HEIGHT, affine=PRE.affine @ Affine.rotation(30) @ Affine.scale(1 / 3)),
+        PRE,
+    ),
+    "degrees": (grid(WIDTH, HEIGHT, "EPSG:4326", Affine(5.5e-6, 0, -94.4999, 0, -4.5e-6, 37.0772)), PRE),
+    "polar": (grid(WIDTH, HEIGHT, "EPSG:3413", Affine(10, 0, -203_500, 0, -10, -997_000)), POLAR),
+}
+
+
+def by_gdal(post: GeoTiff, target: GeoGrid) -> Raster:
+    assert post.info.grid is not None
+    return warped(post, post.info.grid, target, (0, 0))
+
+
+# OpenCV rounds places to a 32nd of a pixel, and noise has steps of 255; GDAL reads by blocks that begin with the grid.
+@pytest.mark.parametrize(("by", "window", "part"), [(aligned, 8, 8), (by_gdal, 0, 1)])
+@pytest.mark.parametrize("where", FROM)
+def test_the_same_ground_looks_the_same_whatever_is_read_around_it(
+    where: str, by: Callable[[GeoTiff, GeoGrid], Raster], window: int, part: int
+) -> None:
+    source, target = FROM[where]
+    noise = np.random.default_rng(0).integers(1, 255, (source.height, source.width, 3)).astype(np.uint8)
+    post = opened(write(noise, source))
+    pixels, seen = whole(by(post, target))
+    assert seen.mean() > 0.2
+    windows = (
+        ((0, 5), (3, 200)),
+        ((37, HEIGHT), (51, 150)),
+        ((HEIGHT - 4, HEIGHT), (100, WIDTH)),
+        ((11, 70), (17, WIDTH)),
+    )
+    for down, across in windows:
+        here = slice(*down), slice(*across)
+        # The second lies on a grid that begins elsewhere, as that of a part of the image does.
+        for raster, apart in (
+            (by(post, target).read(*here), window),
+            (whole(by(post, part_of(target, here))), part),
+        ):
+            both = raster[1] & seen[here]
+            assert np.abs(raster[0].astype(int) - pixels[here])[both].max(initial=0) <= apart
+            assert np.count_nonzero(raster[1] != seen[here]) <= 4
 
 
 def test_one_grid_changes_nothing() -> None:

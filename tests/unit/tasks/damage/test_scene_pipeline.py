@@ -179,8 +179,19 @@ def test_the_reader_gives_each_row_of_tiles_and_reads_each_pixel_once(
 @given(height=st.integers(1, 3000), tile=st.integers(8, 700))
 def test_no_more_than_the_first_row_of_tiles_needs_is_read_before_it(height: int, tile: int) -> None:
     drawn, grid = Drawn(height, 3), plan(height, 3, tile, tile // 8)
-    SceneReader(drawn, Drawn(height, 3), grid).take()
+    reader = SceneReader(drawn, Drawn(height, 3), grid)
+    reader.take()
     assert drawn.read_rows < min(tile, height) + 3 * CELL / 2
+
+
+def test_what_is_read_ends_where_tiles_of_512_do() -> None:
+    """Else each is decoded twice, or kept until its other part is read."""
+    drawn, grid = Drawn(4096, 3), plan(4096, 3, 544, 64)
+    reader, stops = SceneReader(drawn, Drawn(4096, 3), grid), []
+    for _ in grid.rows:
+        reader.take()
+        stops.append(drawn.read_rows)
+    assert stops == [640, 1024, 1536, 2048, 2560, 3072, 3584, 4096, 4096]
 
 
 @pytest.mark.parametrize("held", [4, 1])
