@@ -18,6 +18,8 @@ BACKGROUND = ClassSpec(value=0, name="background", colour=(0, 0, 0))
 _NOTHING = {"overlap": 0, "clicks": None, "window": None, "crop": None, "resize": None, "rasters": ()}
 """Of the keys that tasks add, what the card of a model has whose task does not add them."""
 
+_OVERLAP = 64
+
 Tensors = tuple[TensorSpec, ...]
 Classes = tuple[ClassSpec, ...]
 
@@ -87,6 +89,36 @@ class ModelSpec(ABC):
     def threshold_of(self, stated: float | None) -> float | None:
         """Return the threshold of a model whose checkpoint states one, or None."""
         return stated
+
+
+@dataclass(frozen=True, kw_only=True)
+class TiledSpec(ModelSpec):
+    """A model that takes tiles of satellite images; a checkpoint chooses their side."""
+
+    def overlap(self, size: int) -> int:
+        """Return what neighbouring tiles of `size` share at least, in pixels."""
+        return min(_OVERLAP, size // 4)
+
+    def input_specs(self, size: int) -> Tensors:
+        """Return the graph's input: uint8 RGB tiles."""
+        return (TensorSpec(name="image", dtype="uint8", shape=(size, size, 3)),)
+
+    @abstractmethod
+    def output_specs(self, size: int) -> Tensors:
+        """Return the graph's outputs of tiles of `size`."""
+
+    def stated(self, checkpoint: Trained) -> Mapping[str, Any]:
+        """Return how tiles overlap."""
+        return {"overlap": self.overlap(checkpoint.size)}
+
+    def contract(self, card: Card) -> Mapping[str, Any]:
+        """Return inputs, outputs and overlap."""
+        size = card.inputs[0].shape[0]
+        return {
+            "inputs": self.input_specs(size),
+            "outputs": as_named_in(card.format, self.output_specs(size)),
+            "overlap": self.overlap(size),
+        }
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,19 @@ def case(
     return Case(part, torch_runner(graph.module), runners, outputs, partial(draw, graph.inputs), deviation)
 
 
+def whole(
+    draw: Callable[[Tensors, Tiles, int], Sequence[NDArray[Any]]], deviation: Callable[[Arrays, Arrays], Deviation]
+) -> Callable[[nn.Module, Sequence[Graph], Sequence[Files], float | None], list[Case]]:
+    """Return the `cases_of` of a task whose one graph answers at once; arguments as of `case`."""
+
+    def cases_of(
+        network: nn.Module, graphs: Sequence[Graph], files: Sequence[Files], threshold: float | None
+    ) -> list[Case]:
+        return [case("whole", graphs[0], files[0], draw, deviation)]
+
+    return cases_of
+
+
 def composed(encoder: Runner, head: Runner) -> Runner:
     """Return crops, first clicks and all clicks → answer, by way of the encoder's features."""
 

@@ -1,1 +1,1 @@
-"""The request path: uploads, what callers ask for, problem documents, middleware, health. It knows no task by name."""
+"""The request path: uploads, parameters, problems, middleware, the service's own routes. It knows no task by name."""

@@ -154,7 +154,7 @@ async def serve_admitted(
         longest: seconds that a request may take whose caller names no deadline; None: as in the settings.
 
     Raises:
-        MaskgateError: any of the tree; see `Admission.admit`, `gateway/http/urgency.py`, `gateway/http/uploads.py` and
+        MaskgateError: any of the tree; see `Admission.admit`, `deadline_of`, `lane_of`, `gateway/http/uploads.py` and
             `work`. What the caller says of its urgency is judged here, all else where the answer is sent.
     """
     limits, state = services.settings.limits, request.scope["state"]

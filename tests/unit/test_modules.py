@@ -10,6 +10,9 @@ from tests.support.places import ROOT
 LONGEST = 350
 LONGER = {"gateway/errors.py": "one tree of errors, which is read as one"}
 
+MOST_LONE = 56
+"""Modules that one other imports, of whatever length; see `lone_modules` for what does not count."""
+
 SHORTEST = 80
 SHORTER = {
     "gateway.media.geo.colour_files": "tasks write no file by GDAL themselves",
@@ -28,3 +31,7 @@ def test_no_module_is_longer_than_one_reads_at_once(folder: str) -> None:
 def test_no_short_module_has_one_importer() -> None:
     shorter = {each.name for each in lone_modules() if each.lines < SHORTEST}
     assert shorter <= set(SHORTER), "it belongs in its importer"
+
+
+def test_no_more_modules_have_one_importer() -> None:
+    assert len(lone_modules()) <= MOST_LONE

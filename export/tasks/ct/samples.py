@@ -1,8 +1,4 @@
-"""Training samples: slices turned, bent and shown through other scanners, always the same of a step.
-
-Sample `index` of step `step` depends on nothing but the seed and these two numbers, so a resumed run continues with
-exactly the samples it would have seen.
-"""
+"""Training samples: slices turned, bent and shown through other scanners, always the same of a step."""
 
 from __future__ import annotations
 
@@ -16,6 +12,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from export.tasks.ct.data import LabelledSlice
+from export.training.sampling import draw_samples
 from gateway.vision.windowing import Window, to_grid
 
 Field = NDArray[np.float32]
@@ -97,8 +94,7 @@ class Sampler:
 
     def batch(self, step: int) -> Batch:
         """Return the batch of that step."""
-        rngs = (np.random.default_rng((self._seed, step, index)) for index in range(self._draw.batch))
-        fine, labels = (np.stack(part) for part in zip(*map(self._sample, rngs), strict=True))
+        fine, labels = map(np.stack, draw_samples(self._sample, self._seed, step, self._draw.batch))
         coarse = np.stack([to_grid(each, each.shape[0] // 2) for each in fine])
         return Batch(coarse, fine, labels)
 

@@ -16,7 +16,7 @@ from export.networks import architecture_of
 from export.networks.colours import IMAGENET, Colours
 from export.networks.dahitra import Hierarchy
 from export.networks.siamunet_terrain import terrain_channels
-from export.parity.cases import Case, Files, case, label_faults, labels_differ
+from export.parity.cases import label_faults, labels_differ, whole
 from export.parity.inputs import Tiles, draw_images, draw_rasters
 from export.task import Tensors
 from export.tasks.damage.spec import DamageSpec
@@ -89,13 +89,6 @@ def graph_of(network: nn.Module, checkpoint: Checkpoint, spec: DamageSpec) -> Gr
     return Graph(served, spec.input_specs(), spec.output_specs())
 
 
-def cases_of(
-    network: nn.Module, graphs: Sequence[Graph], files: Sequence[Files], threshold: float | None
-) -> list[Case]:
-    """Return what the parity gate compares."""
-    return [case("whole", graphs[0], files[0], drawn, labels_differ)]
-
-
 def drawn(inputs: Tensors, kind: Tiles, count: int) -> list[NDArray[Any]]:
     """Return `count` tiles for each input of a graph: images, and rasters, of some of which a part is missing."""
     images = tuple(spec for spec in inputs if len(spec.shape) == 3)
@@ -104,3 +97,4 @@ def drawn(inputs: Tensors, kind: Tiles, count: int) -> list[NDArray[Any]]:
 
 
 faults = label_faults
+cases_of = whole(drawn, labels_differ)

@@ -1,13 +1,10 @@
-"""Training samples: crops of image pairs held in memory at reduced size, taken where there is something to learn.
-
-Sample ``index`` of step ``step`` depends on nothing but the seed and these two numbers, so a resumed run continues
-with exactly the samples it would have seen.
-"""
+"""Training samples: crops of image pairs held in memory at reduced size, taken where there is something to learn."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import cv2
@@ -18,7 +15,7 @@ from numpy.typing import NDArray
 
 from export.tasks.damage.data import UNCLASSIFIED, LabelledPair
 from export.training import augment
-from export.training.balance import shares
+from export.training.sampling import draw_samples, shares
 
 Image = NDArray[np.uint8]
 Views = tuple[Image, Image, Image]
@@ -169,9 +166,8 @@ class Sampler:
     def batch(self, step: int) -> Batch:
         """Return the batch of that step."""
         slots = BETWEEN if np.random.default_rng((self._seed, step)).random() < self._draw.series else 0
-        rngs = (np.random.default_rng((self._seed, step, index)) for index in range(self._draw.batch))
-        samples = (self._sample(rng, slots) for rng in rngs)
-        pre, post, labels, *others = (np.stack(part) for part in zip(*samples, strict=True))
+        drawn = draw_samples(partial(self._sample, slots=slots), self._seed, step, self._draw.batch)
+        pre, post, labels, *others = map(np.stack, drawn)
         between, rasters = tuple(others[:slots]), tuple(others[slots:])
         return Batch(pre, post, labels, np.stack([importance(label) for label in labels]), between, rasters)
 

@@ -1,8 +1,4 @@
-"""Training samples: crops around an object with the clicks that a person would begin with.
-
-Sample `index` of step `step` depends on nothing but the seed and these two numbers, so a resumed run continues with
-exactly the samples it would have seen.
-"""
+"""Training samples: crops around an object with the clicks that a person would begin with."""
 
 from __future__ import annotations
 
@@ -19,7 +15,7 @@ from export.tasks.interactive.compose import Photo, compose, stranger, turn
 from export.tasks.interactive.data import VOID, LabelledObject
 from export.tasks.interactive.simulate import likely_inside, loosened
 from export.training.augment import degrade, relight
-from export.training.balance import shares
+from export.training.sampling import draw_samples, shares
 from gateway.vision.clicks import Box, Crop, as_points, box_of_mask, click_map, pushed_out
 
 Pixels = NDArray[np.uint8]
@@ -122,8 +118,7 @@ class Sampler:
 
     def batch(self, step: int) -> Batch:
         """Return the batch of that step."""
-        rngs = (np.random.default_rng((self._seed, step, index)) for index in range(self._draw.batch))
-        return Batch(*(np.stack(part) for part in zip(*map(self._sample, rngs), strict=True)))
+        return Batch(*map(np.stack, draw_samples(self._sample, self._seed, step, self._draw.batch)))
 
     def _sample(self, rng: Generator) -> tuple[Pixels, Pixels, Pixels]:
         photo = self._photos[int(rng.choice(len(self._photos), p=self._shares))]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import Tensor, nn
 
 from export.checkpoints.files import Checkpoint
 from export.graphs.contract import Graph
 from export.graphs.framing import Framing
 from export.graphs.served import ServedModel
-from export.parity.cases import Case, Files, case, label_faults, labels_differ
+from export.parity.cases import label_faults, labels_differ, whole
 from export.parity.inputs import draw_images
 from export.tasks.land.spec import LandSpec
 
@@ -31,12 +29,6 @@ def graph_of(network: nn.Module, checkpoint: Checkpoint, spec: LandSpec) -> Grap
     return Graph(served, spec.input_specs(checkpoint.size), spec.output_specs(checkpoint.size))
 
 
-def cases_of(
-    network: nn.Module, graphs: Sequence[Graph], files: Sequence[Files], threshold: float | None
-) -> list[Case]:
-    """Return what the parity gate compares."""
-    return [case("whole", graphs[0], files[0], drawn, labels_differ)]
-
-
 drawn = draw_images
+cases_of = whole(drawn, labels_differ)
 faults = label_faults

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from export.task import ExportTask, ModelSpec, Tensors, Trained, as_named_in, label_specs
-from gateway.repository.card import Card, ClassSpec, TensorSpec
-
-_OVERLAP = 64
+from export.task import ExportTask, Tensors, TiledSpec, label_specs
+from gateway.repository.card import ClassSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class LandSpec(ModelSpec):
+class LandSpec(TiledSpec):
     """A model that takes tiles of satellite images at a metre a pixel; a checkpoint chooses the tile's side."""
 
     @property
@@ -21,30 +17,9 @@ class LandSpec(ModelSpec):
         """The card's task."""
         return "land"
 
-    def overlap(self, size: int) -> int:
-        """Return what neighbouring tiles of `size` share at least, in pixels."""
-        return min(_OVERLAP, size // 4)
-
-    def input_specs(self, size: int) -> Tensors:
-        """Return the graph's input: uint8 RGB tiles."""
-        return (TensorSpec(name="image", dtype="uint8", shape=(size, size, 3)),)
-
     def output_specs(self, size: int) -> Tensors:
         """Return the graph's outputs: label map, then quantised probabilities."""
         return label_specs((size, size), len(self.classes))
-
-    def stated(self, checkpoint: Trained) -> Mapping[str, Any]:
-        """Return how tiles overlap."""
-        return {"overlap": self.overlap(checkpoint.size)}
-
-    def contract(self, card: Card) -> Mapping[str, Any]:
-        """Return what a model of land cover adds."""
-        size = card.inputs[0].shape[0]
-        return {
-            "inputs": self.input_specs(size),
-            "outputs": as_named_in(card.format, self.output_specs(size)),
-            "overlap": self.overlap(size),
-        }
 
 
 LAND_CLASSES = (

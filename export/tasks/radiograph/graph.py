@@ -6,7 +6,6 @@ The input, `image`, is uint8 (N, S, S, 3), RGB; films are grey, repeated in the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
@@ -17,7 +16,7 @@ from export.checkpoints.files import Checkpoint
 from export.graphs.contract import Graph
 from export.graphs.runners import Arrays
 from export.networks.keras_layers import FilmNetwork, Head
-from export.parity.cases import Case, Deviation, Files, case, levels, score_faults
+from export.parity.cases import Deviation, levels, score_faults, whole
 from export.parity.inputs import draw_images
 from export.tasks.radiograph.spec import RadiographSpec
 
@@ -74,19 +73,13 @@ def graph_of(network: nn.Module, checkpoint: Checkpoint, spec: RadiographSpec) -
     return Graph(ServedFilm(network), spec.input_specs(size), spec.output_specs((rows, columns)))
 
 
-def cases_of(
-    network: nn.Module, graphs: Sequence[Graph], files: Sequence[Files], threshold: float | None
-) -> list[Case]:
-    """Return what the parity gate compares."""
-    return [case("whole", graphs[0], files[0], drawn, _differ)]
-
-
-drawn = draw_images
-faults = score_faults
-
-
 def _differ(truth: Arrays, answer: Arrays) -> Deviation:
     return Deviation(
         probability_difference=float(np.abs(truth[0] - answer[0]).max()),
         saliency_difference=levels(truth[1], answer[1]),
     )
+
+
+drawn = draw_images
+faults = score_faults
+cases_of = whole(drawn, _differ)

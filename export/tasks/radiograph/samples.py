@@ -1,8 +1,4 @@
-"""Training samples of radiographs, always the same of a step.
-
-Sample `index` of step `step` depends on nothing but the seed and these two numbers, so a resumed run continues with
-exactly the samples it would have seen.
-"""
+"""Training samples of radiographs, always the same of a step."""
 
 from __future__ import annotations
 
@@ -18,7 +14,7 @@ from numpy.typing import NDArray
 
 from export.tasks.radiograph.changes import degrade, erase, jitter, letter, reframe, relight
 from export.tasks.radiograph.data import CLASSES, Grey
-from export.training.balance import shares
+from export.training.sampling import draw_samples, shares
 from gateway.vision.radiographs import to_square
 
 _OTHER = -1
@@ -109,8 +105,7 @@ class Sampler:
 
     def batch(self, step: int) -> Batch:
         """Return the batch of that step."""
-        rngs = (np.random.default_rng((self._seed, step, index)) for index in range(self._draw.batch))
-        films, values = zip(*map(self._sample, rngs), strict=True)
+        films, values = draw_samples(self._sample, self._seed, step, self._draw.batch)
         return Batch(np.stack(films), np.array(values, np.int64))
 
     def _sample(self, rng: Generator) -> tuple[Grey, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from export.graphs.contract import Graph
 from export.graphs.runners import Arrays
 from export.networks import architecture_of
 from export.networks.architecture import Architecture
-from export.parity.cases import Case, Deviation, Files, case, levels
+from export.parity.cases import Deviation, levels, whole
 from export.parity.inputs import draw_images
 from export.tasks.restore.spec import RestoreSpec
 from gateway.repository.card import Card
@@ -56,21 +56,15 @@ def graph_of(network: nn.Module, checkpoint: Checkpoint, spec: RestoreSpec) -> G
     return Graph(served, spec.input_specs(checkpoint.size), spec.output_specs(checkpoint.size))
 
 
-def cases_of(
-    network: nn.Module, graphs: Sequence[Graph], files: Sequence[Files], threshold: float | None
-) -> list[Case]:
-    """Return what the parity gate compares."""
-    return [case("whole", graphs[0], files[0], drawn, _differ)]
-
-
 def faults(card: Card, answer: Arrays) -> Iterator[str]:
     """Yield nothing: any image is an answer."""
     return iter(())
 
 
-drawn = draw_images
-
-
 def _differ(truth: Arrays, answer: Arrays) -> Deviation:
     """Compare images and covers, whose levels have the tolerance of quantised probabilities."""
     return Deviation(max(levels(one, other) for one, other in zip(truth, answer, strict=True)))
+
+
+drawn = draw_images
+cases_of = whole(drawn, _differ)

@@ -1,8 +1,4 @@
-"""Training samples of the removal of clouds: crops of images held in memory, under their own clouds or drawn ones.
-
-Sample ``index`` of step ``step`` depends on nothing but the seed and these two numbers, so a resumed run continues
-with exactly the samples it would have seen.
-"""
+"""Training samples of the removal of clouds: crops of images held in memory, under their own clouds or drawn ones."""
 
 from __future__ import annotations
 
@@ -16,6 +12,7 @@ from numpy.typing import NDArray
 from export.tasks.restore.clouds import KINDS, Clouded, cover_between, drawn_over
 from export.tasks.restore.data import Ground
 from export.training import augment
+from export.training.sampling import draw_samples, shares_of_sources
 
 UInt8 = NDArray[np.uint8]
 
@@ -76,15 +73,12 @@ class Sampler:
         """
         if not images:
             raise ValueError("nothing to train on: neither images nor drawn scenes")
-        sources = [image.source for image in images]
-        shares = np.array([getattr(draw, source) / sources.count(source) for source in sources], np.float64)
-        self._images, self._shares, self._draw, self._seed = images, shares / shares.sum(), draw, seed
+        self._images, self._draw, self._seed = images, draw, seed
+        self._shares = shares_of_sources([image.source for image in images], draw)
 
     def batch(self, step: int) -> Batch:
         """Return the batch of that step."""
-        rngs = (np.random.default_rng((self._seed, step, index)) for index in range(self._draw.batch))
-        cloudy, clear, cover = (np.stack(part) for part in zip(*map(self._sample, rngs), strict=True))
-        return Batch(cloudy, clear, cover)
+        return Batch(*map(np.stack, draw_samples(self._sample, self._seed, step, self._draw.batch)))
 
     def _sample(self, rng: Generator) -> tuple[UInt8, UInt8, UInt8]:
         chosen, crop = self._images[int(rng.choice(len(self._images), p=self._shares))], self._draw.crop

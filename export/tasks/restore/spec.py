@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from export.task import ExportTask, ModelSpec, Tensors, Trained, View, as_named_in
-from gateway.repository.card import Card, TensorSpec
-
-_OVERLAP = 64
+from export.task import ExportTask, Tensors, TiledSpec, View
+from gateway.repository.card import TensorSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class RestoreSpec(ModelSpec):
+class RestoreSpec(TiledSpec):
     """A model that takes tiles of satellite images and gives tiles; a checkpoint chooses their side."""
 
     @property
@@ -21,33 +17,12 @@ class RestoreSpec(ModelSpec):
         """The card's task."""
         return "restore"
 
-    def overlap(self, size: int) -> int:
-        """Return what neighbouring tiles of `size` share at least, in pixels."""
-        return min(_OVERLAP, size // 4)
-
-    def input_specs(self, size: int) -> Tensors:
-        """Return the graph's input: uint8 RGB tiles."""
-        return (TensorSpec(name="image", dtype="uint8", shape=(size, size, 3)),)
-
     def output_specs(self, size: int) -> Tensors:
         """Return the graph's outputs: the image without clouds, and how much of each pixel was invented."""
         return (
             TensorSpec(name="restored", dtype="uint8", shape=(size, size, 3)),
             TensorSpec(name="invented", dtype="uint8", shape=(size, size)),
         )
-
-    def stated(self, checkpoint: Trained) -> Mapping[str, Any]:
-        """Return how tiles overlap."""
-        return {"overlap": self.overlap(checkpoint.size)}
-
-    def contract(self, card: Card) -> Mapping[str, Any]:
-        """Return what a model that takes off clouds adds."""
-        size = card.inputs[0].shape[0]
-        return {
-            "inputs": self.input_specs(size),
-            "outputs": as_named_in(card.format, self.output_specs(size)),
-            "overlap": self.overlap(size),
-        }
 
 
 RESTORE = (

@@ -17,7 +17,7 @@ from export.networks.colours import IMAGENET, Colours
 from export.networks.deeplabv3plus import DeepLabV3Plus
 from export.networks.reco import ReCo
 from export.networks.uperhead import UPerNet
-from export.parity.cases import Case, Files, case, label_faults, labels_differ
+from export.parity.cases import label_faults, labels_differ, whole
 from export.parity.inputs import draw_images
 from export.tasks.waste.spec import LABEL_SETS, WasteSpec
 
@@ -66,12 +66,6 @@ def graph_of(network: nn.Module, checkpoint: Checkpoint, spec: WasteSpec) -> Gra
     return Graph(served, spec.input_specs(size), spec.output_specs(size, classes))
 
 
-def cases_of(
-    network: nn.Module, graphs: Sequence[Graph], files: Sequence[Files], threshold: float | None
-) -> list[Case]:
-    """Return what the parity gate compares."""
-    return [case("whole", graphs[0], files[0], drawn, labels_differ)]
-
-
 drawn = draw_images
+cases_of = whole(drawn, labels_differ)
 faults = label_faults

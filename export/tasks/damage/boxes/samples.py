@@ -1,8 +1,4 @@
-"""Training samples of networks that find buildings as boxes: crops of image pairs, with what is in them.
-
-Sample ``index`` of step ``step`` depends on nothing but the seed and these two numbers, so a resumed run continues
-with exactly the samples it would have seen.
-"""
+"""Training samples of networks that find buildings as boxes: crops of image pairs, with what is in them."""
 
 from __future__ import annotations
 
@@ -17,7 +13,7 @@ from export.tasks.damage.boxes.data import NumberedTile, Truth, boxes_of
 from export.tasks.damage.data import UNCLASSIFIED
 from export.tasks.damage.samples import Source
 from export.training import augment
-from export.training.balance import shares
+from export.training.sampling import draw_samples, shares
 
 FILL = 114
 """What an image shows beyond its border, in YOLOX too: mirrored buildings would have no box."""
@@ -71,8 +67,7 @@ class Sampler:
 
     def batch(self, step: int) -> Batch:
         """Return the batch of that step."""
-        rngs = (np.random.default_rng((self._seed, step, index)) for index in range(self._draw.batch))
-        pre, post, truths = zip(*map(self._sample, rngs), strict=True)
+        pre, post, truths = draw_samples(self._sample, self._seed, step, self._draw.batch)
         return Batch(np.stack(pre), np.stack(post), truths)
 
     def _sample(self, rng: Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Truth]:

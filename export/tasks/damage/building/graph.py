@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -12,7 +10,7 @@ from export.checkpoints.files import Checkpoint
 from export.graphs.contract import Graph
 from export.graphs.runners import Arrays
 from export.networks.colours import IMAGENET
-from export.parity.cases import Case, Deviation, Files, case, score_faults
+from export.parity.cases import Deviation, score_faults, whole
 from export.parity.inputs import draw_images
 from export.tasks.damage.building.spec import BuildingSpec
 
@@ -44,17 +42,11 @@ def graph_of(network: nn.Module, checkpoint: Checkpoint, spec: BuildingSpec) -> 
     return Graph(ServedBuilding(network), spec.input_specs(checkpoint.size), spec.output_specs())
 
 
-def cases_of(
-    network: nn.Module, graphs: Sequence[Graph], files: Sequence[Files], threshold: float | None
-) -> list[Case]:
-    """Return what the parity gate compares."""
-    return [case("whole", graphs[0], files[0], drawn, _scores_differ)]
+def _scores_differ(truth: Arrays, answer: Arrays) -> Deviation:
+    flipped = truth[0].argmax(axis=-1) != answer[0].argmax(axis=-1)
+    return Deviation(float(np.abs(truth[0] - answer[0]).max()), float(np.mean(flipped)))
 
 
 drawn = draw_images
 faults = score_faults
-
-
-def _scores_differ(truth: Arrays, answer: Arrays) -> Deviation:
-    flipped = truth[0].argmax(axis=-1) != answer[0].argmax(axis=-1)
-    return Deviation(float(np.abs(truth[0] - answer[0]).max()), float(np.mean(flipped)))
+cases_of = whole(drawn, _scores_differ)

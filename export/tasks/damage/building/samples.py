@@ -1,8 +1,4 @@
-"""Training samples of networks that grade one building: crops of images held in memory.
-
-Sample ``index`` of step ``step`` depends on nothing but the seed and these two numbers, so a resumed run continues
-with exactly the samples it would have seen.
-"""
+"""Training samples of networks that grade one building: crops of images held in memory."""
 
 from __future__ import annotations
 
@@ -16,6 +12,7 @@ from numpy.typing import NDArray
 from export.networks.cnn import GRADES
 from export.tasks.damage.building.data import Box, Town
 from export.training import augment
+from export.training.sampling import draw_samples
 from gateway.vision.buildings import cut_crop
 
 
@@ -70,8 +67,7 @@ class Sampler:
 
     def batch(self, step: int) -> Batch:
         """Return the batch of that step."""
-        rngs = (np.random.default_rng((self._seed, step, index)) for index in range(self._draw.batch))
-        crops, grades = zip(*map(self._sample, rngs), strict=True)
+        crops, grades = draw_samples(self._sample, self._seed, step, self._draw.batch)
         return Batch(np.stack(crops), np.array(grades, np.uint8))
 
     def _sample(self, rng: Generator) -> tuple[NDArray[np.uint8], int]:

@@ -24,8 +24,8 @@ from export.tasks.interactive.samples import Draw, Geometry, Sampler, load_photo
 from export.tasks.interactive.simulate import loosened
 from export.tasks.interactive.spec import InteractiveSpec
 from export.tasks.interactive.train import ClickRun, promise_loss, train
-from export.training.balance import shares
 from export.training.recipe import RunOptions, recipe_of
+from export.training.sampling import shares
 from gateway.repository.store import scan
 from gateway.vision.clicks import Box
 from tests.support.checkpoints import click_inputs, small_entries, small_entry, untrained, write
