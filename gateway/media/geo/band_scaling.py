@@ -115,7 +115,7 @@ def _ends(
         planes = dataset.read(bands.numbers, window=window)
         observed = validity.observed(dataset, bands.numbers, planes, window)
         if collar is not None:
-            observed &= collar.inside(rows, columns)
+            observed &= collar.inside_by(planes, rows, columns)
         for values, plane in zip(seen, planes, strict=True):
             values.append(plane[observed])
     ends = [_percentiles(np.concatenate(values)) for values in seen]

@@ -29,8 +29,9 @@ from gateway.errors import (
     UnsupportedMedia,
 )
 from gateway.media.gdal import contained
+from gateway.media.geo.ground_rasters import GroundFile
 from gateway.media.pictures.images import ImageLimits
-from tests.support.geotiffs import grid, opened, smooth, whole, write
+from tests.support.geotiffs import LIMITS, grid, opened, smooth, whole, write
 
 SMALL = ImageLimits(max_pixels=5_000, max_side=90, min_side=16)
 PICTURE = smooth(64, 80)
@@ -178,9 +179,13 @@ def test_bands_without_names_are_refused(bands: int) -> None:
         opened(write(pixels, photometric="minisblack", alpha="no", colorinterp=[ColorInterp.undefined] * bands))
 
 
-def test_complex_samples_are_refused() -> None:
+@pytest.mark.parametrize("kind", ["complex64", "complex128", "complex_int16"])
+def test_complex_samples_are_refused(kind: str) -> None:
+    data = write(np.ones((64, 64, 1), np.complex64 if kind == "complex_int16" else kind), kind=kind)
     with pytest.raises(BandsUnsuitable, match="complex"):
-        opened(write(np.ones((64, 64, 1), np.complex64)))
+        opened(data)
+    with pytest.raises(BandsUnsuitable, match="one band"):
+        GroundFile(memoryview(data), LIMITS, classes=False)
 
 
 UTM_HERE = Affine(0.5, 0, 366_642.5, 0, -0.5, 4_104_511)
