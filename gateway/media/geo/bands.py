@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 UInt8 = npt.NDArray[np.uint8]
 Colours = Literal["rgb", "grey", "white is zero", "palette"]
 
+_GREY = "the one grey band is taken as red, green and blue"
 _WANTED = "three bands are needed that are red, green and blue, or a single grey one; `bands` says which"
 _RGB = ("red", "green", "blue")
 # Sentinel-2 numbers its bands with two digits, which no other maker does; its driver tells wavelengths.
@@ -71,7 +72,8 @@ def choose_bands(dataset: DatasetReader, wanted: tuple[int, ...] | None, alpha: 
     first = found.numbers[0]
     bits = int(dataset.tags(first, ns="IMAGE_STRUCTURE").get("NBITS", 0))
     if len(found.numbers) == 1 and colours[first - 1] == "palette":
-        return Bands(found.numbers, "palette", _table(dataset, first), 0, notices)
+        # Its colours are those of the table, of whatever band the samples are.
+        return Bands(found.numbers, "palette", _table(dataset, first), 0, tuple(n for n in notices if n != _GREY))
     white = len(found.numbers) == 1 and dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
     return Bands(found.numbers, "white is zero" if white else found.colours, None, bits if bits < 8 else 0, notices)
 
@@ -119,7 +121,7 @@ def _found(dataset: DatasetReader, colours: list[str], alpha: int | None) -> Ban
     if "cyan" in colours:
         raise BandsUnsuitable("The image is in inks, other than CMYK of 8 bits; store it as RGB.")
     if len(usable) == 1:
-        return Bands((usable[0],), "grey", notices=("the one grey band is taken as red, green and blue",))
+        return Bands((usable[0],), "grey", notices=(_GREY,))
     if len(usable) in (3, 4):
         numbers = tuple(usable[:3])
         taken = f"bands {numbers[0]}, {numbers[1]} and {numbers[2]} are taken as red, green and blue"

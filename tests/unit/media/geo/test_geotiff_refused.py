@@ -196,8 +196,9 @@ UTM_HERE = Affine(0.5, 0, 366_642.5, 0, -0.5, 4_104_511)
     [
         (None, UTM_HERE, "no coordinate reference system"),
         ("EPSG:32615", None, "no transform"),
-        ('LOCAL_CS["here",UNIT["metre",1]]', UTM_HERE, "broken"),
-        ("EPSG:4978", UTM_HERE, "broken"),
+        ('LOCAL_CS["here",UNIT["metre",1]]', UTM_HERE, "neither of degrees nor a projection"),
+        ("EPSG:4978", UTM_HERE, "neither of degrees nor a projection"),
+        ("EPSG:5773", UTM_HERE, "neither of degrees nor a projection"),
         ("EPSG:32615", Affine(0.5, 0.5, 366_642.5, 0.5, 0.5, 4_104_511), "not one from pixels to places"),
         ("EPSG:4326", Affine(1e-5, 0, -94.5, 0, -1e-5, 95), "no point of the Earth"),
         ("EPSG:4326", Affine(1e-5, 0, -94.5, 0, -1e-5, 4_104_511), "no point of the Earth"),
