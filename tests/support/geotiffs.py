@@ -33,15 +33,15 @@ def grid(width: int, height: int, crs: str = UTM, affine: Affine | None = None) 
 
 
 def write(pixels: NDArray[Any], place: GeoGrid | None = None, **profile: Any) -> bytes:
-    """Return (height, width, bands) as a GeoTIFF file."""
+    """Return (height, width, bands) as a GeoTIFF file, of samples of a `kind` of GDAL's that numpy may not have."""
     height, width, bands = pixels.shape
     placed = {"crs": place.crs, "transform": place.affine} if place else {}
     colours = profile.pop("colorinterp", None)
-    mask, colormap = profile.pop("mask", None), profile.pop("colormap", None)
+    mask, colormap, kind = profile.pop("mask", None), profile.pop("colormap", None), profile.pop("kind", pixels.dtype)
     descriptions = profile.pop("descriptions", ())
     with contained(), MemoryFile(ext=".tif") as memory:
         with memory.open(
-            driver="GTiff", width=width, height=height, count=bands, dtype=pixels.dtype, **placed, **profile
+            driver="GTiff", width=width, height=height, count=bands, dtype=kind, **placed, **profile
         ) as file:
             if colours is not None:
                 file.colorinterp = colours

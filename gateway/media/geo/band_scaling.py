@@ -74,9 +74,11 @@ class Samples:
         if self.low is None or self.high is None:
             return np.ascontiguousarray(plane, np.uint8)
         low, high = self.low[number], self.high[number]
+        # Single precision has no room for what tells large samples apart.
+        exact = np.float32 if plane.dtype.itemsize <= 2 or plane.dtype == np.float32 else np.float64
         # Fill values of floats are as far as numbers go.
         with np.errstate(over="ignore", invalid="ignore"):
-            scaled = np.nan_to_num((plane.astype(np.float32) - low) * (255 / (high - low)))
+            scaled = np.nan_to_num((plane.astype(exact) - low) * (255 / (high - low)))
         reduced: UInt8 = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
         return reduced
 
@@ -115,7 +117,7 @@ def _ends(
         planes = dataset.read(bands.numbers, window=window)
         observed = validity.observed(dataset, bands.numbers, planes, window)
         if collar is not None:
-            observed &= collar.inside(rows, columns)
+            observed &= collar.inside_by(planes, rows, columns)
         for values, plane in zip(seen, planes, strict=True):
             values.append(plane[observed])
     ends = [_percentiles(np.concatenate(values)) for values in seen]

@@ -63,7 +63,8 @@ def choose_bands(dataset: DatasetReader, wanted: tuple[int, ...] | None, alpha: 
     """
     colours = [colour.name for colour in dataset.colorinterp]
     found = _wanted(dataset.count, wanted) if wanted else _found(dataset, colours, alpha)
-    if any(np.dtype(dataset.dtypes[band - 1]).kind not in "iuf" for band in found.numbers):
+    # By name: GDAL has kinds, such as complex_int16, that numpy has none of.
+    if any(dataset.dtypes[band - 1].startswith("complex") for band in found.numbers):
         raise BandsUnsuitable(f"The bands hold complex numbers; {_WANTED}.")
     unused = dataset.count - len(found.numbers) - (alpha is not None and alpha not in found.numbers)
     notices = (*found.notices, *([f"{unused} more bands are not used"] if unused else []))
@@ -116,7 +117,7 @@ def _found(dataset: DatasetReader, colours: list[str], alpha: int | None) -> Ban
         said = ("CMYK is brought to RGB without a colour profile",) if inks else ()
         return Bands(by_colour, "rgb", notices=said)
     if "cyan" in colours:
-        raise BandsUnsuitable("The image is CMYK of more than 8 bits; store it as RGB.")
+        raise BandsUnsuitable("The image is in inks, other than CMYK of 8 bits; store it as RGB.")
     if len(usable) == 1:
         indexed = colours[usable[0] - 1] == "palette"
         said = () if indexed else ("the one grey band is taken as red, green and blue",)

@@ -7,8 +7,9 @@ stays part of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +43,8 @@ class Collar:
         top: int64 (width,): in each column the first pixel that is not of it.
         bottom: the same: the first one of it below.
         colours: samples per band of the collar where it is not black.
+        black: samples up to this are black; None: it is of no colour but those.
+        part: rows and columns within which the other attributes hold; None: everywhere.
     """
 
     left: Int64
@@ -49,6 +52,8 @@ class Collar:
     top: Int64
     bottom: Int64
     colours: tuple[tuple[float, ...], ...] = ()
+    black: int | None = None
+    part: Part | None = None
 
     @property
     def said(self) -> str:
@@ -62,6 +67,18 @@ class Collar:
         across = (x >= self.left[rows, None]) & (x < self.right[rows, None])
         within: Bool = across & (y >= self.top[columns]) & (y < self.bottom[columns])
         return within
+
+    def inside_by(self, samples: npt.NDArray[Any], rows: slice, columns: slice) -> Bool:
+        """Return what `inside` does, and outside of the part where `samples` of the window are of another colour.
+
+        Args:
+            samples: (bands, rows, columns).
+            rows: of the window.
+            columns: of the window.
+        """
+        if self.part is None or (_holds(self.part[0], rows) and _holds(self.part[1], columns)):
+            return self.inside(rows, columns)
+        return ~_coloured(samples, self.black, self.colours)
 
 
 def find_collar(
@@ -87,12 +104,10 @@ def find_collar(
 
     width, height = dataset.width, dataset.height
     darkest = _LOSSY_BLACK if lossy else 0
+    black = partial(_coloured, black=darkest, colours=())
 
     def read(x: int, y: int, across: int, down: int) -> npt.NDArray[Any]:
         return np.asarray(dataset.read(bands, window=Window(x, y, across, down)))
-
-    def black(samples: npt.NDArray[Any]) -> Bool:
-        return np.asarray(((samples <= darkest) & (samples >= 0)).all(axis=0), np.bool_)
 
     def corners(side: int) -> list[npt.NDArray[Any]]:
         return [read(x, y, side, side) for x in (0, width - side) for y in (0, height - side)]
@@ -107,16 +122,11 @@ def find_collar(
     if not (dark or colours):
         return None
 
-    def outside(samples: npt.NDArray[Any]) -> Bool:
-        found: npt.NDArray[Any] = black(samples) if dark else np.zeros(samples.shape[1:], np.bool_)
-        for colour in colours:
-            found = np.logical_or(found, (samples == np.array(colour)[:, None, None]).all(axis=0))
-        return np.asarray(found, np.bool_)
-
+    of_collar = darkest if dark else None, tuple(sorted(colours))
     left, right = np.zeros(height, np.int64), np.zeros(height, np.int64)
     top, bottom = np.full(width, height, np.int64), np.zeros(width, np.int64)
     for y, x, down, across in _bands(height, width, part):
-        bright = ~outside(read(x, y, across, down))
+        bright = ~_coloured(read(x, y, across, down), *of_collar)
         if across == width:
             left[y : y + down], right[y : y + down] = _ends(bright)
         first, behind = _ends(bright.T)
@@ -127,7 +137,21 @@ def find_collar(
     if not (dark or bottom.any()):
         # All of one colour: that may be fog, and is no border.
         return None
-    return Collar(left, right, top, bottom, tuple(sorted(colours)))
+    return Collar(left, right, top, bottom, of_collar[1], of_collar[0], part)
+
+
+def _coloured(samples: npt.NDArray[Any], black: int | None, colours: Sequence[tuple[float, ...]]) -> Bool:
+    """Return where samples, (bands, rows, columns), are of a colour, or as dark as black; bool (rows, columns)."""
+    found = np.zeros(samples.shape[1:], np.bool_)
+    if black is not None:
+        found |= ((samples <= black) & (samples >= 0)).all(axis=0)
+    for colour in colours:
+        found |= (samples == np.array(colour)[:, None, None]).all(axis=0)
+    return found
+
+
+def _holds(whole: slice, part: slice) -> bool:
+    return bool(whole.start <= part.start and part.stop <= whole.stop)
 
 
 def _bands(height: int, width: int, part: Part | None) -> Iterator[tuple[int, int, int, int]]:

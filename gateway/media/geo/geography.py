@@ -60,8 +60,13 @@ def read_grid(dataset: DatasetReader, wanted: CRS | None = None) -> GeoGrid | No
             "The file has a transform and names no coordinate reference system that is known here; `crs` says which."
         )
     with reading_raster(_BROKEN, GeometryUnsuitable):
-        if not (crs.is_projected or crs.is_geographic) or _NAMES_FILES.search(crs.to_wkt()):
+        if _NAMES_FILES.search(crs.to_wkt()):
             raise GeometryUnsuitable(_BROKEN)
+        if not (crs.is_projected or crs.is_geographic):
+            raise GeometryUnsuitable(
+                "The file's coordinate reference system is neither of degrees nor a projection of them, as one of a "
+                "building site is, or of heights alone; `crs` says another."
+            )
     if not (all(map(isfinite, (*affine[:6], affine.determinant))) and affine.determinant):
         raise GeometryUnsuitable("The file's transform is not one from pixels to places.")
     with reading_raster(_BROKEN, GeometryUnsuitable):

@@ -121,8 +121,8 @@ class GroundFile:
         with reading_raster(DAMAGED), ExitStack() as closing:
             _, self._opened, _ = openers(data, header, closing)
             dataset = self._opened(closing)
-            kind = np.dtype(dataset.dtypes[0]).kind
-            if dataset.count != 1 or kind not in "iuf" or (classes and kind == "f"):
+            kind = dataset.dtypes[0]
+            if dataset.count != 1 or kind.startswith("complex") or (classes and kind.startswith("float")):
                 what = "of classes, whole numbers" if classes else "of heights, in metres"
                 raise BandsUnsuitable(f"The raster is to have one band {what}.")
             self.grid = read_grid(dataset)

@@ -103,6 +103,7 @@ def test_a_palette_is_expanded() -> None:
     read, observed = whole(raster)
     assert (read == colours[indices[..., 0]]).all()
     assert observed.all()
+    assert raster.info.notices == ()
 
 
 def test_inverted_grey_is_turned() -> None:

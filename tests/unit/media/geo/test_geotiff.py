@@ -208,6 +208,19 @@ def test_the_collar_of_a_lossy_file_is_nearly_black() -> None:
     assert (observed != footprint).mean() < 0.06  # the blocks on the border ring
 
 
+@pytest.mark.parametrize(
+    ("kind", "offset"),
+    [(np.int32, 2_000_000_000), (np.uint32, 4_000_000_000), (np.int64, 1 << 40), (np.float64, 1e12), (np.uint16, 0)],
+)
+def test_samples_far_from_zero_are_told_apart(kind: Any, offset: float) -> None:
+    picture = smooth(64, 96)
+    far, near = (
+        whole(opened(write(samples, photometric="rgb")))[0]
+        for samples in ((picture.astype(np.float64) + offset).astype(kind), picture.astype(np.int16))
+    )
+    np.testing.assert_array_equal(far, near)
+
+
 def test_the_collar_does_not_count_in_the_stretch() -> None:
     values = np.random.default_rng(0).integers(8000, 9000, (200, 200, 3)).astype(np.uint16)
     values[:, :60] = 0

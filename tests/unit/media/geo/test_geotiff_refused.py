@@ -29,8 +29,9 @@ from gateway.errors import (
     UnsupportedMedia,
 )
 from gateway.media.gdal import contained
+from gateway.media.geo.ground_rasters import GroundFile
 from gateway.media.pictures.images import ImageLimits
-from tests.support.geotiffs import grid, opened, smooth, whole, write
+from tests.support.geotiffs import LIMITS, grid, opened, smooth, whole, write
 
 SMALL = ImageLimits(max_pixels=5_000, max_side=90, min_side=16)
 PICTURE = smooth(64, 80)
@@ -178,9 +179,13 @@ def test_bands_without_names_are_refused(bands: int) -> None:
         opened(write(pixels, photometric="minisblack", alpha="no", colorinterp=[ColorInterp.undefined] * bands))
 
 
-def test_complex_samples_are_refused() -> None:
+@pytest.mark.parametrize("kind", ["complex64", "complex128", "complex_int16"])
+def test_complex_samples_are_refused(kind: str) -> None:
+    data = write(np.ones((64, 64, 1), np.complex64 if kind == "complex_int16" else kind), kind=kind)
     with pytest.raises(BandsUnsuitable, match="complex"):
-        opened(write(np.ones((64, 64, 1), np.complex64)))
+        opened(data)
+    with pytest.raises(BandsUnsuitable, match="one band"):
+        GroundFile(memoryview(data), LIMITS, classes=False)
 
 
 UTM_HERE = Affine(0.5, 0, 366_642.5, 0, -0.5, 4_104_511)
@@ -191,8 +196,9 @@ UTM_HERE = Affine(0.5, 0, 366_642.5, 0, -0.5, 4_104_511)
     [
         (None, UTM_HERE, "no coordinate reference system"),
         ("EPSG:32615", None, "no transform"),
-        ('LOCAL_CS["here",UNIT["metre",1]]', UTM_HERE, "broken"),
-        ("EPSG:4978", UTM_HERE, "broken"),
+        ('LOCAL_CS["here",UNIT["metre",1]]', UTM_HERE, "neither of degrees nor a projection"),
+        ("EPSG:4978", UTM_HERE, "neither of degrees nor a projection"),
+        ("EPSG:5773", UTM_HERE, "neither of degrees nor a projection"),
         ("EPSG:32615", Affine(0.5, 0.5, 366_642.5, 0.5, 0.5, 4_104_511), "not one from pixels to places"),
         ("EPSG:4326", Affine(1e-5, 0, -94.5, 0, -1e-5, 95), "no point of the Earth"),
         ("EPSG:4326", Affine(1e-5, 0, -94.5, 0, -1e-5, 4_104_511), "no point of the Earth"),

@@ -118,6 +118,18 @@ def test_a_border_within_a_part_is_that_of_the_whole(layout: str, colour: int) -
         np.testing.assert_array_equal(one, other)
 
 
+def test_samples_beside_a_part_count_for_the_stretch_and_the_border_there_does_not() -> None:
+    place = grid(1500, 1500)
+    y, x = np.mgrid[:1500, :1500]
+    within = (x + y > 900) & (x - y < 700)
+    pixels = np.where(within[..., None], 5000 + 40 * smooth(1500, 1500).astype(np.uint16), np.uint16(0))
+    data, part = write(pixels, place), (slice(900, 1000), slice(600, 700))
+    whole, parted = open_geotiff(data, LIMITS), open_geotiff(data, LIMITS, parted=lambda _: part)
+    assert parted.samples.low == pytest.approx(whole.samples.low, rel=0.01)
+    assert parted.samples.high == pytest.approx(whole.samples.high, rel=0.01)
+    np.testing.assert_array_equal(parted.read(*part)[1], whole.read(*part)[1])
+
+
 def test_what_another_image_covers_may_move_by_the_largest_shift() -> None:
     place, other = grid(2000, 2000), part_of(grid(2000, 2000), (slice(1000, 1100), slice(500, 700)))
     assert under(place, other) == (slice(1000, 1100), slice(500, 700))
