@@ -8,7 +8,7 @@ from tests.support.count_modules import Lone, lines_of, lone_modules
 from tests.support.places import ROOT
 
 LONGEST = 350
-LONGER = {
+LONGER: dict[str, str] = {
     "gateway/errors.py": "one tree of errors, which is read as one",
     "gateway/tasks/damage/scene_inputs.py": "to be cut",
     "gateway/tasks/damage/scene_route.py": "to be cut",
@@ -19,7 +19,7 @@ MOST_LONE = 45
 """Modules that one other imports, of whatever length; see `lone_modules` for what does not count."""
 
 SHORTEST = 80
-SHORTER = {
+SHORTER: dict[str, str] = {
     "gateway.media.pictures.label_maps": "until the modules of scenes import from where its names are",
 }
 UNCUT = ("gateway.media.geo.", "gateway.tasks.damage.scene_")
