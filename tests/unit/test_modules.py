@@ -8,13 +8,13 @@ from tests.support.count_modules import lines_of, lone_modules
 from tests.support.places import ROOT
 
 LONGEST = 350
-LONGER = {"gateway/errors.py": "one tree of errors, which is read as one"}
+LONGER: dict[str, str] = {"gateway/errors.py": "one tree of errors, which is read as one"}
 
 MOST_LONE = 56
 """Modules that one other imports, of whatever length; see `lone_modules` for what does not count."""
 
 SHORTEST = 80
-SHORTER = {
+SHORTER: dict[str, str] = {
     "gateway.media.geo.colour_files": "tasks write no file by GDAL themselves",
     "gateway.tasks.damage.scene_notices": "words for people beside the route's order of work",
 }
