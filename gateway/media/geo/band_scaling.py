@@ -75,10 +75,11 @@ class Samples:
             return np.ascontiguousarray(plane, np.uint8)
         low, high = self.low[number], self.high[number]
         # Single precision has no room for what tells large samples apart.
-        exact = np.float32 if plane.dtype.itemsize <= 2 or plane.dtype == np.float32 else np.float64
+        small = plane.dtype.itemsize <= 2 or plane.dtype == np.float32
+        exact: npt.NDArray[Any] = plane.astype(np.float32 if small else np.float64)
         # Fill values of floats are as far as numbers go.
         with np.errstate(over="ignore", invalid="ignore"):
-            scaled = np.nan_to_num((plane.astype(exact) - low) * (255 / (high - low)))
+            scaled = np.nan_to_num((exact - low) * (255 / (high - low)))
         reduced: UInt8 = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
         return reduced
 

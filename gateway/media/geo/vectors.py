@@ -97,5 +97,6 @@ def _cut(geometry: BaseGeometry) -> BaseGeometry:
     whole = shapely.transform(geometry, lambda places: places + np.where(places[:, :1] < 0, (360, 0), (0, 0)))
     west_of_it = whole.intersection(shapely.box(0, -90, 180, 90))
     east_of_it = translate(whole.intersection(shapely.box(180, -90, 360, 90)), xoff=-360)
-    # What only touches the antimeridian leaves a line on its other side.
-    return shapely.union_all([part for part in (west_of_it, east_of_it) if part.area])
+    # What only touches the antimeridian leaves lines on its other side, beside the polygons that may lie there too.
+    parts = shapely.get_parts(shapely.get_parts([west_of_it, east_of_it]))
+    return shapely.union_all([part for part in parts if part.area])

@@ -143,6 +143,25 @@ def test_the_area_is_that_of_the_polygon_on_the_ellipsoid() -> None:
     assert building_areas([], place) == []
 
 
+@pytest.mark.parametrize(
+    "corners",
+    [
+        [(20, 0), (60, 0), (60, 20), (40, 20), (40, 40), (20, 40)],
+        [(40, 0), (60, 0), (60, 40), (20, 40), (20, 20), (40, 20)],
+        [(20, 0), (60, 0), (60, 20), (40, 20), (40, 30), (60, 30), (60, 40), (20, 40)],
+        [(40, 0), (60, 0), (60, 40), (40, 40)],
+        [(20, 0), (40, 0), (40, 40), (20, 40)],
+    ],
+)
+def test_an_outline_along_the_antimeridian_leaves_no_lines(corners: list[tuple[int, int]]) -> None:
+    place = grid(80, 40, "EPSG:4326", Affine(2**-17, 0, 180 - 40 * 2**-17, 0, -(2**-17), -17))
+    pixels = shapely.Polygon(corners)
+    (cut,) = lon_lat_outlines([pixels], place)
+    assert cut.geom_type in ("Polygon", "MultiPolygon")
+    assert cut.is_valid
+    assert cut.area == pytest.approx(pixels.area * 2**-34)
+
+
 @pytest.mark.parametrize("west", [179.9995, -180.0005])
 def test_a_building_on_the_antimeridian_is_cut_there(west: float) -> None:
     place = grid(WIDTH, HEIGHT, "EPSG:4326", Affine(5e-6, 0, west, 0, -5e-6, -17))
