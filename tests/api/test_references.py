@@ -15,6 +15,7 @@ import pytest
 from affine import Affine
 
 from gateway.access.keys import digest_of, new_key
+from gateway.media.geo import black_border
 from gateway.media.geo.georeference import GeoGrid
 from gateway.stores import ranges
 from tests.support.app_client import AppClient
@@ -363,7 +364,7 @@ def test_a_box_bounds_what_is_read_and_not_the_file(start: Callable[..., AppClie
             assert (answer.json()["width"], answer.json()["height"]) == (width, height)
         over = asked(limited, *given, bbox=square(200, 201), align="off")
         assert (over.status_code, over.json()["code"], over.json()["limit"]) == (413, "image-too-large", most)
-        assert over.json()["errors"][0]["pointer"] == "/bbox"
+        assert over.json()["errors"][0]["pointer"] == "/pre"
         assert "200×201" in over.json()["detail"]
 
 
@@ -374,7 +375,7 @@ def test_a_box_bounds_what_it_has_of_a_finer_image(start: Callable[..., AppClien
     answers = [asked(limited, pre, post, bbox=square(100, rows), align="off") for rows in (100, 101)]
     assert [answer.status_code for answer in answers] == [200, 413], [answer.text for answer in answers]
     assert answers[1].json()["errors"][0]["pointer"] == "/post"
-    assert "What the box has of post is 200×202 pixels" in answers[1].json()["detail"]
+    assert "What the box has of it is 200×202 pixels" in answers[1].json()["detail"]
 
 
 def test_a_border_is_looked_for_beside_the_box_alone(client: AppClient, store: RangeStore) -> None:
@@ -390,3 +391,27 @@ def test_a_border_is_looked_for_beside_the_box_alone(client: AppClient, store: R
     (region,) = answer.json()["regions"]
     assert region["area"] == 50 * 64, "what lies in the border is not classified"
     assert "black border around the image is not classified" in " ".join(answer.json()["notices"])
+
+
+def test_what_a_box_refuses_is_not_gone_over_for_a_border(
+    start: Callable[..., AppClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limited = start(limits={"scene_pixels": 200 * 200})
+    bordered = noise(600, 600) // 8 + 1
+    bordered[:9] = 0
+    lies, lies_nowhere = write(bordered, NORTH), write(bordered)
+    read: list[int] = []
+    original = black_border._bands
+
+    def watched(*arguments: Any) -> Iterator[tuple[int, int, int, int]]:
+        for window in original(*arguments):
+            read.append(window[2] * window[3])
+            yield window
+
+    monkeypatch.setattr(black_border, "_bands", watched)
+    too_large = asked(limited, lies, lies, bbox="-180,-90,180,90")
+    assert (too_large.status_code, too_large.json()["errors"][0]["pointer"]) == (413, "/pre")
+    assert read == []
+    apart = asked(limited, lies, lies_nowhere, bbox=square(100, 100))
+    assert (apart.status_code, apart.json()["code"]) == (422, "pair-mismatch")
+    assert sum(read) == 100 * 600 + 500 * 100, "the rows and columns of pre alone"

@@ -19,7 +19,7 @@ from gateway.media.geo.datasets import DatasetPool
 from gateway.media.geo.geography import read_grid, said_of_datum
 from gateway.media.geo.georeference import GeoGrid
 from gateway.media.geo.jpeg_blocks import JpegBlocks, JpegDataset
-from gateway.media.geo.parts import Part
+from gateway.media.geo.parts import NOTHING, Part
 from gateway.media.geo.rasters import RasterInfo
 from gateway.media.geo.reading import AS_DECLARED, Reading
 from gateway.media.geo.sparse import SparseBlocks, SparseFile
@@ -121,8 +121,8 @@ def open_geotiff(
             lies elsewhere stays open as long as what is returned.
         limits: what sizes are served.
         reading: what the caller says of the file.
-        parted: returns of where the image lies what is going to be read of it, and a border is looked for in; None:
-            all is, as of an image that lies nowhere.
+        parted: returns of where the image lies what is going to be read of it, and a border is looked for in, or
+            refuses that; of an image that lies nowhere nothing is. None: all is going to be read.
 
     Raises:
         ParameterInvalid: `reading` names bands that the file does not have.
@@ -147,7 +147,7 @@ def open_geotiff(
         closing.callback(pool.close)
         with pool.lend() as dataset:
             grid = read_grid(dataset, reading.crs)
-            part = parted(grid) if parted is not None and grid is not None else None
+            part = None if parted is None else NOTHING if grid is None else parted(grid)
             validity = declared_validity(dataset, reading.nodata)
             bands = choose_bands(dataset, reading.bands, validity.alpha)
             notices = (*bands.notices, *validity.notices, *(said_of_datum(grid) if grid else ()))

@@ -134,7 +134,7 @@ def cropped(image: GeoTiff | Mosaic, box: Box, limits: ImageLimits) -> Raster:
     if part == NOTHING:
         raise ParameterInvalid("Nothing of the pre image lies in the box.")
     own = part_of(grid, part)
-    limits.check(own.width, own.height, "The part of the image in the box")
+    limits.check(own.width, own.height, "What the box has of it")
     rows, columns = part
     whole = _Tile(BorrowedRaster(image), slice(0, own.height), slice(0, own.width), -rows.start, -columns.start)
     return TiledRaster(replace(image.info, width=own.width, height=own.height, grid=own), [whole])

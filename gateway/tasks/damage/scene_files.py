@@ -170,7 +170,14 @@ async def open_parts(job: Job[Parts], held: ExitStack, hints: SceneHints, referr
     def open_pre() -> Raster | None:
         if box is None:
             return open_image("pre")
-        image = open_image("pre", lambda own: in_box(own, box))
+
+        def inside(own: GeoGrid) -> Part:
+            part = in_box(own, box)
+            # Before any of it is decoded.
+            _check_part(own, part, sizes)
+            return part
+
+        image = open_image("pre", inside)
         with naming_part("bbox"):
             if image is None:
                 raise GeographyMissing("A picture lies nowhere on Earth, and a part of it is asked for by that.")
@@ -198,7 +205,7 @@ async def open_parts(job: Job[Parts], held: ExitStack, hints: SceneHints, referr
                 districts = read_districts(job.body[DISTRICTS], most, hints.district_name)
         pre = open_pre()
         asked = None if box is None or pre is None else pre.info.grid
-        parted = None if asked is None else partial(reached, by=asked)
+        parted = None if asked is None else partial(_around, asked, sizes)
         between = {name: open_image(name, parted) for name in between_of(job.body)}
         post, rasters = open_image("post", parted), {name: open_raster(name) for name in rasters_in(job.body)}
         opened = Opened(pre, post, districts, job.body.get(FOOTPRINTS), digest, between, rasters)
@@ -236,9 +243,19 @@ def _check_parts(opened: Opened, asked: GeoGrid, limits: ImageLimits) -> None:
     grids |= {name: raster.grid for name, raster in opened.rasters.items()}
     for name, own in grids.items():
         if own is not None:
-            part = part_of(own, under(own, asked))
             with naming_part(name):
-                replace(limits, min_side=0).check(part.width, part.height, f"What the box has of {name}")
+                _check_part(own, under(own, asked), limits)
+
+
+def _around(asked: GeoGrid, limits: ImageLimits, own: GeoGrid) -> Part:
+    """Return what may come to lie under the part `asked` of a file on the grid `own`; errors as `_check_parts`."""
+    _check_part(own, under(own, asked), limits)
+    return reached(own, asked)
+
+
+def _check_part(own: GeoGrid, part: Part, limits: ImageLimits) -> None:
+    grid = part_of(own, part)
+    replace(limits, min_side=0).check(grid.width, grid.height, "What the box has of it")
 
 
 def picture_limits(limits: LimitSettings) -> ImageLimits:
