@@ -27,16 +27,19 @@ def draw_images(inputs: Tensors, kind: Tiles, count: int) -> list[Pixels]:
 
 
 def draw_tiles(kind: Tiles, roles: int, count: int, tile: int) -> list[Pixels]:
-    """Return `count` tiles for each of one or two roles: uint8, (count, tile, tile, 3)."""
+    """Return `count` tiles for each role, uint8, (count, tile, tile, 3): one image, a pair, or a series of dates."""
     shape = (roles, count, tile, tile, 3)
     if kind == "noise":
         return list(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
     if kind == "constant":
-        # The second role runs the other way, so that a pair differs.
-        rows = [np.resize(_LEVELS, count), np.resize(_LEVELS[::-1], count)][:roles]
+        # The last role runs the other way, and those between begin elsewhere, so that all differ.
+        rows = [np.resize(np.roll(_LEVELS, 2 * role), count) for role in range(max(1, roles - 1))]
+        rows += [np.resize(_LEVELS[::-1], count)][: roles - 1]
         return [np.array(np.broadcast_to(row[:, None, None, None], shape[1:])) for row in rows]
     scenes = [draw_scene(seed, tile) for seed in range(count)]
-    return [np.stack([scene.pre for scene in scenes]), np.stack([scene.post for scene in scenes])][:roles]
+    pre, post = (np.stack([getattr(scene, role) for scene in scenes]) for role in ("pre", "post"))
+    # The disaster comes before the last date.
+    return [*[pre] * max(1, roles - 1), *[post][: roles - 1]]
 
 
 def draw_rasters(names: Sequence[str], kind: Tiles, count: int, tile: int) -> list[NDArray[Any]]:

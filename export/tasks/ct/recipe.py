@@ -64,6 +64,8 @@ PAPER_SLICES = 600
 """Slices in an epoch: the paper counts 600 after augmentation; that these are its epoch is a guess."""
 
 _PAPER_DRAW, _DEMO_DRAW = Draw(8), Draw(6, crop=352, quarters=0.5)
+# Networks that halve five times are given half of a crop of 320, and not of 352.
+_HALVING_FIVE_TIMES = ("denseunet", "fcn8s", "hrnet")
 _PAPER_STEPS = 250 * PAPER_SLICES // 8
 
 # At the paper's 0.5, agreement makes both decoders of the narrow network one, and the labels suffer: after 45 minutes
@@ -107,7 +109,7 @@ def _demo(network: str, width: float, depths: str = "") -> SliceRecipe:
         name="demo",
         width=width,
         depths=depths,
-        draw=_DEMO_DRAW,
+        draw=replace(_DEMO_DRAW, crop=320) if network in _HALVING_FIVE_TIMES else _DEMO_DRAW,
         loss=_DEMO_LOSS,
         steps=20_000,
         learning_rate=2e-3,

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from export.networks import build_network
 from export.tasks.ct.losses import LossWeights, cogseg_terms
-from export.tasks.ct.recipe import ABLATIONS, RIVALS, SliceRecipe
+from export.tasks.ct.recipe import ABLATIONS, RECIPES, RIVALS, SliceRecipe
 from export.tasks.ct.samples import Draw
 from export.training.recipe import recipe_of
 from tests.support.checkpoints import depths_of
@@ -40,6 +41,14 @@ def tiny(network: str) -> SliceRecipe:
 @pytest.mark.parametrize("network", sorted(RIVALS.keys() - {"ct_unet"}))
 def test_a_rival_is_trained_built_verified_and_measured(network: str, slices: Path, tmp_path: Path) -> None:
     from_training_to_answers(tiny(network), slices, tmp_path)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: f"{recipe.network} {recipe.name}")
+def test_a_network_takes_the_crops_of_its_recipe(recipe: SliceRecipe) -> None:
+    side = (recipe.draw.crop or 2 * recipe.size) // 2
+    with torch.device("meta"):
+        network = build_network(recipe.network, recipe.width, recipe.depths or None)
+        network(torch.empty(2, 1, side, side))
 
 
 def test_ablations_of_the_paper_leave_out_one_term_after_the_other() -> None:

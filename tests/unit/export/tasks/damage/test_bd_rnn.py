@@ -14,7 +14,7 @@ from export.build import build
 from export.graphs.contract import graph_of
 from export.networks import build_network
 from export.networks.siamcrnn import ConvLSTM
-from export.registry import CATALOG, specs_of
+from export.registry import CATALOG
 from export.tasks.damage.recipe import PairRecipe
 from export.tasks.damage.samples import BETWEEN, Draw, Sampler, load_tile
 from export.tasks.damage.train import PairRun, train
@@ -134,7 +134,15 @@ def test_a_recurrent_network_begins_with_what_a_pair_network_has_learnt() -> Non
     assert f"{len(begun)} of {len(own)} tensors of siamese_lite0" in run.started
 
 
-@pytest.mark.parametrize(("recipe", "name"), [(TINY, "bd-rnn"), (TINY_LITE0, "bd-rnn-lite0")])
+@pytest.mark.parametrize(
+    ("recipe", "name"),
+    [
+        (TINY, "bd-rnn"),
+        (TINY, "bd-rnn-series"),
+        (TINY_LITE0, "bd-rnn-lite0"),
+        (TINY_LITE0, "bd-rnn-lite0-series"),
+    ],
+)
 def test_a_trained_network_is_built_verified_and_served(
     recipe: PairRecipe, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,7 +150,7 @@ def test_a_trained_network_is_built_verified_and_served(
     source = train(recipe, None, tmp_path / "run", RunOptions())
     monkeypatch.setitem(CATALOG, name, small_entry(name))
     root = tmp_path / "repository"
-    build(source, specs_of(recipe.network), root)
+    build(source, [CATALOG[name]], root)
     repository = scan(root)
     assert verify(repository) == ()
     assert verify_source(repository, source) == ()
