@@ -181,7 +181,7 @@ def check_series(model: Model, parts: Parts) -> None:
         reads = "one date" if most == 1 else f"{most} dates at most"
         raise ModelUnsuitable(
             f"{model.name} reads images of {reads} after the disaster; these are of {dates}. A model of series reads "
-            "several, such as bd-rnn-series; images of the same date are tiles of one.",
+            "several, such as bd-rnn-lite0-series; images of the same date are tiles of one.",
             pointer="/model",
         )
 

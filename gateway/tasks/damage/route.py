@@ -126,7 +126,7 @@ async def damage(
         Query(
             description="Date of each image after the disaster, in their order: those of one date are tiles of one "
             "image, others a series, whose last date is mapped. Models of series read several dates, such as "
-            "bd-rnn-series; without dates all are tiles of one image",
+            "bd-rnn-lite0-series; without dates all are tiles of one image",
             examples=[["2018-10-11"]],
         ),
     ] = None,
