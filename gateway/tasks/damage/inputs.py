@@ -263,7 +263,8 @@ async def decode_pair(job: Job[Parts], model: Model) -> Pair:
         return Pair(first, last, tuple(between), notices)
     job.reservation.grow(len(images) * pre.pixels * _BYTES_PER_HIDDEN_PIXEL)
     first, *between, last, observed = await job.run("decode", _seen_by_all, images, pre.size)
-    return Pair(first, last, tuple(between), (*notices, _said_of_hidden(observed)), observed)
+    hidden = await job.run("decode", _said_of_hidden, observed)
+    return Pair(first, last, tuple(between), (*notices, hidden), observed)
 
 
 def _seen_by_all(images: Sequence[DecodedImage], size: tuple[int, int]) -> list[NDArray[Any]]:

@@ -131,8 +131,13 @@ async def report_damage(
 async def _mapped(segmenter: Segmenter, label_map: Pixels, post: Pixels, observed: Mask | None) -> DamageMap:
     if observed is None:
         return DamageMap(segmenter.model, await segmenter.count(label_map), label_map, post)
-    counts = await segmenter.count(label_map[observed])
-    return DamageMap(segmenter.model, counts, np.where(observed, label_map, np.uint8(0)), post)
+    seen, shown = await segmenter.aside(_shown_alone, label_map, observed)
+    return DamageMap(segmenter.model, await segmenter.count(seen), shown, post)
+
+
+def _shown_alone(label_map: Pixels, observed: Mask) -> tuple[Pixels, Pixels]:
+    """Return the labels of what was observed, uint8 (n,), and the label map with background everywhere else."""
+    return label_map[observed], np.where(observed, label_map, np.uint8(0))
 
 
 async def _images(
