@@ -52,7 +52,9 @@ def _train(options: argparse.Namespace) -> int:
         raise ExportError(f"a network of {task.subject} starts from nothing")
     if not task.draws and (options.data is None or options.scenes is not None):
         raise ExportError(f"a network of {task.subject} learns from --data alone; no scenes are drawn for it")
-    run_options = RunOptions(options.minutes, options.device, options.seed, options.resume, options.encoder)
+    run_options = RunOptions(
+        options.minutes, options.device, options.seed, options.resume, options.encoder, options.workers
+    )
     try:
         recipe = recipe_of(options.network, options.recipe)
         if options.scenes is not None:
@@ -174,6 +176,9 @@ def _parser() -> argparse.ArgumentParser:
         "--steps", type=_positive, help="number of steps, in place of the recipe's and of its limit of time"
     )
     command.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    command.add_argument(
+        "--workers", type=_positive, default=0, help="processes that make batches, where one thread keeps a GPU waiting"
+    )
     command.add_argument("--seed", type=int, default=0)
     command.add_argument(
         "--resume", action=argparse.BooleanOptionalAction, default=True, help="go on where a killed run was (default)"

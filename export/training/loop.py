@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 from statistics import fmean
 from typing import Any, TypeVar
 
+import cv2
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from export.checkpoints.files import Checkpoint, write_checkpoint
@@ -41,7 +44,7 @@ def run_to_end(
 
     Args:
         run: at its start, or where it was saved.
-        batch: returns the batch of a step; called in another thread, one step ahead.
+        batch: returns the batch of a step; called in another thread, one step ahead, or in the run's `workers`.
         figures: returns the validation figures of what would be kept now.
         out: a folder, made where it is missing.
         resume: go on from ``last.pt`` where there is one; else from where the run is.
@@ -57,9 +60,10 @@ def run_to_end(
     saved, done = run.seconds, round(100 * run.progress, 1)
     # The next batch is made while the network learns from this one.
     with ThreadPoolExecutor(1) as pool, tqdm(total=100, initial=done, desc=run.recipe.network, unit="%") as bar:
-        upcoming = pool.submit(batch, run.step)
+        batches = _batches(batch, run)
+        upcoming = pool.submit(next, batches)
         while run.progress < 1:
-            current, upcoming = upcoming.result(), pool.submit(batch, run.step + 1)
+            current, upcoming = upcoming.result(), pool.submit(next, batches)
             losses.append(run.learn(current))
             bar.set_postfix(step=run.step, loss=sum(losses[-1].values()), refresh=False)
             bar.update(round(100 * run.progress, 1) - bar.n)
@@ -80,6 +84,38 @@ def run_to_end(
         upcoming.cancel()
     write_checkpoint(run.checkpoint(), kept)
     return kept
+
+
+def _batches(batch: Callable[[int], Batch], run: Run[Any, Batch]) -> Iterator[Batch]:
+    """Return the batches of a run's steps, from where it is."""
+    if not run.workers:
+        return map(batch, count(run.step))
+    # Workers are forked, so that they share the images held in memory; OpenCV's own threads would not be there.
+    cv2.setNumThreads(0)
+    loader = DataLoader(
+        _Steps(batch),
+        batch_size=None,
+        sampler=range(run.step, run.recipe.steps),
+        num_workers=run.workers,
+        collate_fn=_as_it_is,
+        multiprocessing_context="fork",
+        generator=torch.Generator(),
+    )
+    return iter(loader)
+
+
+class _Steps(Dataset[Batch]):
+    """The batches of a run by step."""
+
+    def __init__(self, batch: Callable[[int], Batch]) -> None:
+        self._batch = batch
+
+    def __getitem__(self, step: int) -> Batch:
+        return self._batch(step)
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch
 
 
 def save_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:

@@ -81,6 +81,7 @@ class RunOptions:
         seed: of the first weights and of every sample.
         resume: go on from ``last.pt`` where there is one; else start anew.
         encoder: file of the public encoder's weights, for recipes that begin with them; None: the installed package's.
+        workers: processes that make batches; 0: a thread, which keeps up where the network learns on a processor.
     """
 
     minutes: float | None = None
@@ -88,6 +89,7 @@ class RunOptions:
     seed: int = 0
     resume: bool = True
     encoder: Path | None = None
+    workers: int = 0
 
 
 def recipe_of(network: str, name: str) -> Any:

@@ -53,6 +53,7 @@ class Run(ABC, Generic[R, B]):
         build: returns the network; called twice, its first weights are drawn from the seed.
 
     Attributes:
+        workers: processes that make batches; see `RunOptions`.
         started: in words, whose weights it began with; empty: with none but its own.
         data: in words, what it learns from.
         untrained: names of the classes that the data shows none of.
@@ -62,6 +63,7 @@ class Run(ABC, Generic[R, B]):
         """Start at step 0."""
         torch.manual_seed(options.seed)
         self.recipe, self.device, self.seed = recipe, options.device, options.seed
+        self.workers = options.workers
         self.network, self.average = build().to(self.device), build().to(self.device)
         self.average.load_state_dict(self.network.state_dict())
         self.average.eval()

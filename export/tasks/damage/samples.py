@@ -34,8 +34,10 @@ _MEASURED_AFTER, _CUT = 0.5, 0.25
 """Of the samples whose heights are known, those of after the disaster; of known rasters, those that lack a part."""
 _MISSING = {"elevation": np.float32(np.nan), "surface": np.float32(np.nan), "landcover": np.uint8(255)}
 """What stands in each raster where nothing is known."""
-_DONOR = 64
-"""Side of a crop from which a building is copied, in reduced pixels: most houses fit."""
+_DONOR = 128
+"""Side of a crop from which a building is copied, in pixels of the images: most houses fit."""
+_AROUND = 8
+"""Pixels of the images beside a copied building that come with it: debris, shadow."""
 
 
 @dataclass(frozen=True)
@@ -146,10 +148,12 @@ class Sampler:
         seed: int,
         events: Sequence[str] | None = None,
         rasters: Sequence[str] = (),
+        reduction: int = 1,
     ) -> None:
         """Keep the tiles and note which of them hold each damage class.
 
-        Without `events` all photographs are of one. Samples have the `rasters` that the network takes.
+        Without `events` all photographs are of one. Samples have the `rasters` that the network takes. Tiles are
+        reduced by `reduction`.
 
         Raises:
             ValueError: there is no tile at all.
@@ -162,6 +166,7 @@ class Sampler:
         if not self._sources:
             raise ValueError("nothing to train on: neither photographs nor drawn scenes")
         self._draw, self._seed, self._rasters = draw, seed, tuple(rasters)
+        self._donor, self._around = min(_DONOR // reduction, draw.crop), _AROUND // reduction
 
     def batch(self, step: int) -> Batch:
         """Return the batch of that step."""
@@ -184,8 +189,8 @@ class Sampler:
         elif rng.random() < draw.pasted and tile.terrain is None:
             for _ in range(rng.integers(1, _MOST_PASTED + 1)):
                 other, place = source.at_building(rng, 0, _RARE)
-                donor = self._views(rng, other, augment.crop_transform(rng, place, _DONOR), _DONOR)
-                pre, post, labels = paste_building(rng, (pre, post, labels), donor)
+                donor = self._views(rng, other, augment.crop_transform(rng, place, self._donor), self._donor)
+                pre, post, labels = paste_building(rng, (pre, post, labels), donor, self._around)
         if rng.random() < draw.swapped:
             pre, post = post, pre
         lit = [augment.degrade(rng, image) for image in augment.relight(rng, pre, post)]
@@ -285,13 +290,10 @@ def _centres(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.asarray(centroids[1:], np.float64)
 
 
-_MARGIN = 9
-"""Side of the dilation that takes in what lies around a building: debris, shadow."""
-
-
-def paste_building(rng: Generator, scene: Views, donor: Views) -> Views:
+def paste_building(rng: Generator, scene: Views, donor: Views, around: int) -> Views:
     """Return the scene with the building at the middle of the donor copied to a random place, the same in all views.
 
+    Within `around` pixels of the building, what lies beside it is copied too.
     Views of the donor are smaller than those of the scene. Its edges are blended into pre and post. A donor without
     a building at its middle, or with one that reaches its border, leaves the scene as it is.
     """
@@ -302,12 +304,13 @@ def paste_building(rng: Generator, scene: Views, donor: Views) -> Views:
     size, room = len(labels), len(scene[2]) - len(labels)
     x, y = rng.integers(0, room + 1, 2)
     window = np.s_[y : y + size, x : x + size]
-    around = cv2.dilate(building.astype(np.uint8), np.ones((_MARGIN, _MARGIN), np.uint8))
-    blend = cv2.GaussianBlur(around.astype(np.float32), (0, 0), 1.0)[..., None]
+    side = 2 * around + 1
+    copied = cv2.dilate(building.astype(np.uint8), np.ones((side, side), np.uint8))
+    blend = cv2.GaussianBlur(copied.astype(np.float32), (0, 0), 1.0)[..., None]
     pasted = tuple(view.copy() for view in scene)
     for target, source in zip(pasted[:2], donor[:2], strict=True):
         target[window] = (blend * source + (1 - blend) * target[window] + 0.5).astype(np.uint8)
-    pasted[2][window] = np.where(around > 0, labels * building, pasted[2][window])
+    pasted[2][window] = np.where(copied > 0, labels * building, pasted[2][window])
     return pasted[0], pasted[1], pasted[2]
 
 

@@ -82,7 +82,8 @@ def train(recipe: PairRecipe, data: Path | None, out: Path, options: RunOptions,
     photographs = [load_tile(pair, recipe.reduction) for pair in training]
     rasters = architecture_of(recipe.network).rasters
     drawn = [load_tile(pair, recipe.reduction, pair.read_terrain() if rasters else None) for pair in scenes]
-    sampler = Sampler(photographs, drawn, recipe.draw, options.seed, [pair.event for pair in training], rasters)
+    events = [pair.event for pair in training]
+    sampler = Sampler(photographs, drawn, recipe.draw, options.seed, events, rasters, recipe.reduction)
     run = PairRun(recipe, options)
     if start is not None:
         run.start_from_network(read_checkpoint(start))

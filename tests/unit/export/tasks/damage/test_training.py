@@ -120,7 +120,7 @@ def test_pasted_building_appears_in_all_views() -> None:
     labels = np.zeros((24, 24), np.uint8)
     labels[9:15, 8:16] = 4
     donor = (np.full((24, 24, 3), 200, np.uint8), np.full((24, 24, 3), 10, np.uint8), labels)
-    pre, post, pasted = paste_building(np.random.default_rng(0), scene, donor)
+    pre, post, pasted = paste_building(np.random.default_rng(0), scene, donor, 4)
     assert (pasted == 4).sum() == 48
     assert (pre[pasted == 4] == 200).all()
     assert (post[pasted == 4] == 10).all()
@@ -136,7 +136,19 @@ def test_nothing_is_pasted_without_a_whole_building() -> None:
         labels = np.zeros((24, 24), np.uint8)
         labels[rows, 8:16] = 4
         donor = (np.full((24, 24, 3), 200, np.uint8), np.full((24, 24, 3), 10, np.uint8), labels)
-        assert paste_building(np.random.default_rng(0), scene, donor) is scene
+        assert paste_building(np.random.default_rng(0), scene, donor, 4) is scene
+
+
+def test_what_lies_around_a_pasted_building_comes_with_it() -> None:
+    scene = (np.zeros((40, 40, 3), np.uint8),) * 2 + (np.zeros((40, 40), np.uint8),)
+    labels = np.zeros((32, 32), np.uint8)
+    labels[12:20, 12:20] = 4
+    donor = (np.full((32, 32, 3), 200, np.uint8),) * 2 + (labels,)
+    copied = [
+        int((paste_building(np.random.default_rng(0), scene, donor, around)[0][..., 0] > 100).sum())
+        for around in (0, 2, 4)
+    ]
+    assert copied[0] < copied[1] < copied[2]
 
 
 def test_pasting_brings_rare_classes() -> None:
@@ -246,6 +258,16 @@ def test_killed_run_ends_with_the_weights_of_an_undisturbed_one(
     assert resumed.steps == undisturbed.steps
     for name, weight in undisturbed.state_dict.items():
         torch.testing.assert_close(resumed.state_dict[name], weight, rtol=0, atol=0)
+
+
+def test_workers_make_the_batches_that_a_thread_makes(data: Path, tmp_path: Path) -> None:
+    alone, shared = (
+        read_checkpoint(loop.train(TINY, data, tmp_path / str(workers), RunOptions(workers=workers)))
+        for workers in (0, 2)
+    )
+    assert shared.steps == alone.steps
+    for name, weight in alone.state_dict.items():
+        torch.testing.assert_close(shared.state_dict[name], weight, rtol=0, atol=0)
 
 
 def test_resuming_with_another_recipe_is_refused(data: Path, tmp_path: Path) -> None:
