@@ -11,10 +11,11 @@ from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import onnxruntime as ort
+from numpy.typing import NDArray
 
 from gateway.engines.base import Model, Refreshed, Status, Tensors, VersionStatus
 from gateway.engines.embedded.sessions import Provider, Sessions
@@ -43,7 +44,7 @@ _LARGE_ITEM = 256 * 1024
 class EmbeddedEngine:
     """Loads every version of every ONNX model of a repository and runs them on `lanes` threads.
 
-    A lane runs one batch on one core. That keeps all cores busy under load, and a single
+    On a processor a lane runs one batch on one core. That keeps all cores busy under load, and a single
     request too, since its tiles are spread over the lanes; ONNX Runtime's own threads
     would do the second at the cost of the first. Scanning, hashing and loading have a
     thread of their own, so that a refresh takes no lane from the requests.
@@ -78,6 +79,7 @@ class EmbeddedEngine:
     ) -> None:
         """Load nothing yet; `start` does."""
         self._root = root
+        self._provider = provider
         self._lanes = lanes
         self._telemetry = telemetry
         self._watch_seconds = watch_seconds
@@ -129,8 +131,7 @@ class EmbeddedEngine:
         """Return the named outputs for a batch, its items spread over the lanes; see `Engine.infer`."""
         first = next(iter(inputs.values()))
         items = len(first)
-        fewest = items if first[:1].nbytes >= _LARGE_ITEM else min(items, self._lanes)
-        chunks = max(fewest, -(-items // model.card.max_batch_size))
+        chunks = max(self._fewest_chunks(first), -(-items // model.card.max_batch_size))
         bounds = np.linspace(0, items, chunks + 1).astype(int).tolist()
         feeds = [{name: batch[a:b] for name, batch in inputs.items()} for a, b in pairwise(bounds)]
         for size in np.diff(bounds).tolist():
@@ -152,6 +153,13 @@ class EmbeddedEngine:
                 return whole
         except TimeoutError as late:
             raise DeadlineExceeded("The deadline passed while the model ran.") from late
+
+    def _fewest_chunks(self, batch: NDArray[Any]) -> int:
+        """Return into how many parts a batch is cut at least."""
+        if self._provider == "cuda":
+            # Kernels spread over a GPU by themselves, and one item does not fill it.
+            return 1
+        return len(batch) if batch[:1].nbytes >= _LARGE_ITEM else min(len(batch), self._lanes)
 
     async def _run(self, compute: Callable[[], T], model: Model, items: int, lane: Lane) -> T:
         """Return what a batch computes; those of emergencies go before all others that wait for a lane."""

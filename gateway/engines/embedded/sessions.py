@@ -7,7 +7,10 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
+from functools import cache
+from io import StringIO
 from pathlib import Path
 from typing import Literal
 from weakref import WeakKeyDictionary
@@ -21,21 +24,49 @@ from gateway.repository.card import Card
 
 Provider = Literal["cpu", "cuda"]
 
-_PROVIDERS: dict[Provider, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_PROVIDERS: dict[Provider, tuple[str, dict[str, str]]] = {
+    "cpu": ("CPUExecutionProvider", {}),
+    "cuda": (
+        "CUDAExecutionProvider",
+        {
+            # The default tries every algorithm anew for each batch size it has not met, in the middle of traffic.
+            "cudnn_conv_algo_search": "HEURISTIC",
+            "cudnn_conv_use_max_workspace": "1",
+            "arena_extend_strategy": "kSameAsRequested",
+        },
+    ),
+}
 
 _log = logging.getLogger(__name__)
 
 
 def open_session(path: Path, provider: Provider) -> ort.InferenceSession:
-    """Return a session that computes on the thread which calls it.
+    """Return a session that computes on the thread which calls it, or on the GPU.
 
     Raises:
-        Exception: of many kinds; ONNX Runtime has no common base for its own.
+        RuntimeError: ONNX Runtime cannot use the provider here.
+        Exception: of many more kinds; ONNX Runtime has no common base for its own.
     """
+    name, choices = _PROVIDERS[provider]
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    return ort.InferenceSession(path, options, providers=[_PROVIDERS[provider]])
+    if provider == "cuda":
+        _load_cuda()
+    session = ort.InferenceSession(path, options, providers=[(name, choices)])
+    # Without CUDA's libraries, or a GPU, ONNX Runtime says so in its log and computes on the processor.
+    if name not in session.get_providers():
+        raise RuntimeError(f"ONNX Runtime cannot use {name} here; its log says why")
+    return session
+
+
+@cache
+def _load_cuda() -> None:
+    """Load CUDA and cuDNN from NVIDIA's wheels, where they are installed as such: the linker does not look there."""
+    with redirect_stdout(StringIO()) as said:
+        ort.preload_dlls()
+    for line in said.getvalue().splitlines():
+        _log.warning("%s", line)
 
 
 def warm_up(session: ort.InferenceSession, card: Card) -> None:
@@ -47,7 +78,7 @@ def warm_up(session: ort.InferenceSession, card: Card) -> None:
     """
     blank = {spec.name: np.zeros((1, *spec.shape), spec.dtype) for spec in card.inputs}
     options = ort.RunOptions()
-    if session.get_providers() == [_PROVIDERS["cpu"]]:
+    if session.get_providers() == [_PROVIDERS["cpu"][0]]:
         # What the run worked in is given back: of many models few are at work at a time.
         options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     outputs = session.run([spec.name for spec in card.outputs], blank, options)

@@ -8,8 +8,10 @@ import shutil
 import weakref
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 
 from export.repository.triton import config_text
@@ -255,3 +257,50 @@ def test_items_are_answered_in_their_order_however_they_are_shared_out(tmp_path:
                 assert np.array_equal(whole[item], alone[name][0])
 
     play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(("provider", "runs"), [("cpu", [1, 1, 1, 1, 1]), ("cuda", [2, 3])])
+def test_a_gpu_is_given_whole_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: Provider, runs: list[int]
+) -> None:
+    """A stand-in for the GPU: what a session is given does not depend on where it computes."""
+    folder = write_trivial_model(tmp_path, "trivial", tile=320, overlap=0)
+    card = read_card(folder / "card.json").model_copy(update={"max_batch_size": 3})
+    write_card(card, folder / "card.json")
+    (folder / "config.pbtxt").write_text(config_text(card))
+    monkeypatch.setattr("gateway.engines.embedded.sessions.open_session", lambda path, _: open_session(path, "cpu"))
+    telemetry = Telemetry()
+    given: list[int] = []
+    monkeypatch.setattr(
+        telemetry, "batch_items", SimpleNamespace(labels=lambda _: SimpleNamespace(observe=given.append))
+    )
+
+    async def run() -> None:
+        engine = EmbeddedEngine(tmp_path, provider, 2, telemetry)
+        await engine.start()
+        try:
+            tiles = {name: np.zeros((5, 320, 320, 3), np.uint8) for name in ("pre", "post")}
+            await engine.infer(choose(engine, "damage", "trivial"), tiles, ["label_map"], Timeline(30))
+        finally:
+            await engine.close()
+
+    asyncio.run(run())
+    assert given == runs
+
+
+@pytest.mark.skipif("CUDAExecutionProvider" in ort.get_available_providers(), reason="ONNX Runtime may compute on CUDA")
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_what_should_compute_on_a_gpu_does_not_compute_on_the_processor_unsaid(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_trivial_model(tmp_path, "m")
+
+    async def run() -> None:
+        engine = EmbeddedEngine(tmp_path, "cuda", 1, Telemetry())
+        await engine.start()
+        [status] = engine.statuses()
+        await engine.close()
+        assert status.state == "failed"
+
+    asyncio.run(run())
+    assert "cannot use CUDAExecutionProvider here" in caplog.text
