@@ -18,8 +18,10 @@ class Framing:
             differences of its shared encoder's features has nothing to find an unchanged building by; a tint lets
             the encoder tell the two images apart, and chosen features survive the difference. Weights learnt
             without one need (0, 0, 0).
+        offsets: added to the logits, one per label value; empty: none. `export calibrate` finds them.
     """
 
     reduction: int = 1
     threshold: float | None = None
     post_tint: Tint = (0.0, 0.0, 0.0)
+    offsets: tuple[float, ...] = ()

@@ -21,6 +21,7 @@ class ServedModel(nn.Module, ABC):
     """
 
     scale: Tensor
+    offsets: Tensor | None
 
     def __init__(self, network: nn.Module, framing: Framing, colours: Colours = IMAGENET) -> None:
         """Wrap `network`, which takes normalised (N, 3, T / reduction, T / reduction) images and gives logits."""
@@ -35,6 +36,7 @@ class ServedModel(nn.Module, ABC):
         tints = {"post": torch.tensor(framing.post_tint).view(1, 3, 1, 1)}
         for role in self.roles:
             self.register_buffer(f"offset_{role}", tints.get(role, torch.zeros(1)) - mean / std)
+        self.register_buffer("offsets", torch.tensor(framing.offsets).view(1, -1, 1, 1) if framing.offsets else None)
         self.eval().requires_grad_(requires_grad=False)
 
     @property
@@ -52,6 +54,8 @@ class ServedModel(nn.Module, ABC):
 
     def decided(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Return (label_map, probabilities) of the network's logits."""
+        if self.offsets is not None:
+            logits = logits + self.offsets
         if self.reduction > 1:
             logits = F.interpolate(logits, scale_factor=float(self.reduction), mode="bilinear", align_corners=False)
         return quantised_and_decided(logits, self.threshold)

@@ -190,6 +190,16 @@ RECIPES = (
     _TERRAIN,
     replace(_TERRAIN, name="without", draw=replace(_TERRAIN.draw, known=0.0)),
     _LITE0,
+    # What ships was learnt by it on a GPU, at the full size of the images, with `--workers 5`.
+    replace(
+        _LITE0,
+        name="gpu",
+        reduction=1,
+        draw=replace(_LITE0.draw, crop=384, batch=12, shift=2.0),
+        steps=3_500,
+        minutes=None,
+        average=0.999,
+    ),
     replace(_LITE0, network="crnn_lite0", draw=replace(_LITE0.draw, series=0.3), minutes=60),
     PairRecipe(
         network="dahitra",

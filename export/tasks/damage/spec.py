@@ -211,6 +211,7 @@ TASK = ExportTask(
     package="export.tasks.damage",
     subject="damage",
     models=DAMAGE,
+    command="calibrate",
     draws=True,
     view=View(
         example="pair",
