@@ -98,7 +98,7 @@ def _best(count: Count, numbers: Sequence[int]) -> Offsets:
         former = best
         for grade in _GRADES:
             tried = [(*best[:grade], value, *best[grade + 1 :]) for value in _TRIED]
-            best = max(tried, key=lambda offsets: _summed(count, dict.fromkeys(numbers, offsets)).score)
+            best = max(tried, key=lambda offsets: _summed(count, {number: offsets for number in numbers}).score)
         if best == former:
             break
     return best
