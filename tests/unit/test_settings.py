@@ -50,7 +50,7 @@ def test_a_number_of_processes_that_is_none_is_refused(workers: int) -> None:
 
 def test_each_task_has_a_default_model_under_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     defaults = Settings().models
-    assert (defaults.named("damage"), defaults.named("fused_finder")) == ("bd-siamunet", "bd-fcn")
+    assert (defaults.named("damage"), defaults.named("fused_finder")) == ("bd-lite0", "bd-fcn")
     assert {defaults.named(task) for task in Settings().registry.tasks} == {
         "bd-siamunet",
         "cogseg",

@@ -75,7 +75,7 @@ def check_boxes(card: Card) -> None:
 TASK = TaskSpec(
     name="damage",
     title="Damage per building from a pair of satellite images",
-    default_model="bd-siamunet",
+    default_model="bd-lite0",
     named_models=(
         NamedModel("fused_finder", "bd-fcn", "Finds the buildings of `POST /v1/damage?model=fused` in the pre image."),
         NamedModel("fused_grader", "bd-cnn", "Grades each of them on a crop of the post image."),
