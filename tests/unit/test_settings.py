@@ -52,7 +52,7 @@ def test_each_task_has_a_default_model_under_its_name(monkeypatch: pytest.Monkey
     defaults = Settings().models
     assert (defaults.named("damage"), defaults.named("fused_finder")) == ("bd-lite0", "bd-fcn")
     assert {defaults.named(task) for task in Settings().registry.tasks} == {
-        "bd-siamunet",
+        "bd-lite0",
         "cogseg",
         "ensemble",
         "click-lite0",

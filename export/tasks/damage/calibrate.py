@@ -25,9 +25,9 @@ from export.evaluation.command import of_split
 from export.graphs.decision import quantised_and_decided
 from export.networks import architecture_of
 from export.tasks.damage.data import LabelledPair, read_pairs
+from export.tasks.damage.graph import network_inputs
 from export.tasks.damage.metrics import CLASSES, DamageCounts
 from export.tasks.damage.samples import load_tile
-from export.tasks.damage.train import network_inputs
 
 Offsets = tuple[float, ...]
 Count = Callable[[int, Offsets], NDArray[np.int64]]

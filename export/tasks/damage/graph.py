@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -13,7 +15,7 @@ from export.graphs.contract import Graph
 from export.graphs.framing import Framing
 from export.graphs.served import ServedModel
 from export.networks import architecture_of
-from export.networks.colours import IMAGENET, Colours
+from export.networks.colours import IMAGENET, Colours, normalise
 from export.networks.dahitra import Hierarchy
 from export.networks.siamunet_terrain import terrain_channels
 from export.parity.cases import label_faults, labels_differ, whole
@@ -78,6 +80,15 @@ def serve(network: nn.Module, roles: Sequence[str], framing: Framing, colours: C
         if served.roles == tuple(roles):
             return served(network, framing, colours)
     raise ValueError(f"no tensor contract has the inputs {list(roles)}")
+
+
+def network_inputs(
+    images: Mapping[str, NDArray[np.uint8]], architecture: str, framing: Framing, device: str
+) -> list[Tensor]:
+    """Return what a network takes of reduced uint8 images (N, H, W, 3) RGB by role, in the order of its inputs."""
+    tints = {"post": torch.tensor(framing.post_tint, device=device).view(1, 3, 1, 1)}
+    nothing, known = torch.zeros(1, device=device), architecture_of(architecture)
+    return [normalise(images[role], device, known.colours) + tints.get(role, nothing) for role in known.inputs]
 
 
 def graph_of(network: nn.Module, checkpoint: Checkpoint, spec: DamageSpec) -> Graph:

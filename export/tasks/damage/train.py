@@ -7,23 +7,20 @@ five classes, P(building) = 1 - softmax[0], and the damage of a building is dist
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.checkpoints.files import Checkpoint, read_checkpoint
 from export.evaluation.engine import Bench, of_checkpoint
-from export.graphs.framing import Framing
 from export.networks import architecture_of, build_network
 from export.networks.colours import normalise
 from export.networks.siamunet_terrain import terrain_channels
 from export.tasks.damage.data import UNCLASSIFIED, training_and_validation, words_of
 from export.tasks.damage.evaluate import predictor
+from export.tasks.damage.graph import network_inputs
 from export.tasks.damage.metrics import CLASSES, count
 from export.tasks.damage.recipe import PairRecipe
 from export.tasks.damage.samples import Batch, Sampler, load_tile
@@ -102,15 +99,6 @@ def train(recipe: PairRecipe, data: Path | None, out: Path, options: RunOptions,
         return found
 
     return run_to_end(run, sampler.batch, figures, out, resume=options.resume)
-
-
-def network_inputs(
-    images: Mapping[str, NDArray[np.uint8]], architecture: str, framing: Framing, device: str
-) -> list[Tensor]:
-    """Return what a network takes of reduced uint8 images (N, H, W, 3) RGB by role, in the order of its inputs."""
-    tints = {"post": torch.tensor(framing.post_tint, device=device).view(1, 3, 1, 1)}
-    nothing, known = torch.zeros(1, device=device), architecture_of(architecture)
-    return [normalise(images[role], device, known.colours) + tints.get(role, nothing) for role in known.inputs]
 
 
 def _build(recipe: PairRecipe) -> nn.Module:

@@ -18,7 +18,7 @@ from gateway.media.geo.ground_rasters import GroundFile
 from gateway.media.geo.mosaics import Mosaic, cropped, fetch_under
 from gateway.media.geo.parts import Part, in_box, part_of, reached, under
 from gateway.media.geo.rasters import Raster
-from gateway.media.geo.reading import AS_DECLARED, Reading, parse_bands, parse_box, parse_crs, parse_nodata
+from gateway.media.geo.reading import AS_DECLARED, Box, Reading, parse_bands, parse_box, parse_crs, parse_nodata
 from gateway.media.geo.sparse import SparseFile
 from gateway.media.pictures.images import ImageLimits, probe
 from gateway.settings import LimitSettings
@@ -112,22 +112,71 @@ async def open_parts(job: Job[Parts], held: ExitStack, hints: SceneHints, referr
         ImageTooLarge: an image, or with a box what that has of it.
         MaskgateError: as `open_geotiff` and `read_districts`, pointing at the part.
     """
-    limits = job.services.settings.limits
-    readings = readings_of(hints)
-    plain = not referred and not any(is_tiff(job.body[name]) for name in PARTS)
-    sizes = ImageLimits(limits.scene_pixels, limits.scene_side, limits.image_side_minimum)
-    box = None
-    if hints.bbox is not None:
-        with naming_part("bbox"):
-            box = parse_box(hints.bbox)
-    files = sizes if box is None else replace(sizes, max_pixels=limits.scene_side**2)
-    # Elevation may be known a few times over all of a scene.
-    rasters_of_size = replace(files, min_side=1)
+    opener = _Opener(job, held, hints, referred)
+    return await job.services.workers.run_to_end(job.timeline, "decode", opener.open_all)
 
-    def open_image(name: str, parted: Parted = None) -> GeoTiff | Mosaic | None:
+
+class _Opener:
+    """Opens the parts of one body, in a worker's thread; arguments and errors as those of `open_parts`."""
+
+    def __init__(self, job: Job[Parts], held: ExitStack, hints: SceneHints, referred: Referred) -> None:
+        limits = job.services.settings.limits
+        self._job, self._body, self._held, self._hints, self._referred = job, job.body, held, hints, referred
+        self._limits = limits
+        self._readings = readings_of(hints)
+        self._plain = not referred and not any(is_tiff(job.body[name]) for name in PARTS)
+        self._box = _box_of(hints)
+        self._sizes = ImageLimits(limits.scene_pixels, limits.scene_side, limits.image_side_minimum)
+        bounded = self._box is not None
+        self._files = replace(self._sizes, max_pixels=limits.scene_side**2) if bounded else self._sizes
+        self._tiffs: list[GeoTiff] = []
+
+    def open_all(self) -> Opened:
+        digest = digest_of_pair(self._job, self._referred)
+        districts = self._districts()
+        pre = self._pre()
+        asked = None if self._box is None or pre is None else pre.info.grid
+        parted = None if asked is None else partial(_around, asked, self._sizes)
+        between = {name: self._image(name, parted) for name in between_of(self._body)}
+        post = self._image("post", parted)
+        rasters = {name: self._raster(name) for name in rasters_in(self._body)}
+        opened = Opened(pre, post, districts, self._body.get(FOOTPRINTS), digest, between, rasters)
+        _check_geography(opened)
+        if asked is not None:
+            _check_parts(opened, asked, self._sizes)
+        if self._referred and opened.on_earth and opened.pre is not None and opened.pre.info.grid is not None:
+            fetch_under(self._tiffs, opened.pre.info.grid)
+        return opened
+
+    def _districts(self) -> DistrictLayer | None:
+        if DISTRICTS not in self._body:
+            return None
+        with naming_part(DISTRICTS):
+            most = DistrictLimits(self._limits.districts, self._limits.district_bytes)
+            return read_districts(self._body[DISTRICTS], most, self._hints.district_name)
+
+    def _pre(self) -> Raster | None:
+        box, sizes = self._box, self._sizes
+        if box is None:
+            return self._image("pre")
+
+        def inside(own: GeoGrid) -> Part:
+            part = in_box(own, box)
+            # Before any of it is decoded.
+            _check_part(own, part, sizes)
+            return part
+
+        image = self._image("pre", inside)
+        with naming_part("bbox"):
+            if image is None:
+                raise GeographyMissing("A picture lies nowhere on Earth, and a part of it is asked for by that.")
+            return cropped(image, box, sizes)
+
+    def _image(self, name: str, parted: Parted = None) -> GeoTiff | Mosaic | None:
+        """Return an image, perhaps of several tiles, of which `parted` says what is asked for; None: a picture."""
         # What is said of the image after the disaster is so of those of all dates.
-        reading = readings.get(name, readings["post"])
-        tiles = [tile for part in tiles_of(job.body, name) for tile in open_part(part, reading, parted)]
+        reading = self._readings.get(name, self._readings["post"])
+        tiles = [tile for part in tiles_of(self._body, name) for tile in self._tiles(part, reading, parted)]
         known = [tile for tile in tiles if tile is not None]
         if len(tiles) == 1 or not known:
             if len(tiles) > 1:
@@ -136,87 +185,57 @@ async def open_parts(job: Job[Parts], held: ExitStack, hints: SceneHints, referr
         with naming_part(name):
             if len(known) < len(tiles):
                 raise PairMismatch("Some tiles are GeoTIFF and others are not.", pointer="")
-            mosaic = Mosaic(known, files)
-        held.callback(mosaic.close)
+            mosaic = Mosaic(known, self._files)
+        self._held.callback(mosaic.close)
         return mosaic
 
-    tiffs: list[GeoTiff] = []
-
-    def open_tiff(name: str, data: memoryview | SparseFile, reading: Reading, parted: Parted) -> GeoTiff:
-        with naming_part(name):
-            tiff = open_geotiff(data, files, reading, parted)
-        held.callback(tiff.close)
-        tiffs.append(tiff)
-        return tiff
-
-    def open_part(name: str, reading: Reading, parted: Parted) -> Sequence[GeoTiff | None]:
-        if name in referred:
-            elsewhere = [SparseFile(file) for file in referred[name]]
+    def _tiles(self, name: str, reading: Reading, parted: Parted) -> Sequence[GeoTiff | None]:
+        """Return the files of one part: as many as it refers to, or itself; None in place of a picture."""
+        if name in self._referred:
+            elsewhere = [SparseFile(file) for file in self._referred[name]]
             for file in elsewhere:
-                held.callback(file.close)
-            return [open_tiff(name, file, reading, parted) for file in elsewhere]
-        if not is_tiff(job.body[name]):
+                self._held.callback(file.close)
+            return [self._tiff(name, file, reading, parted) for file in elsewhere]
+        if not is_tiff(self._body[name]):
             # What is no image at all is to be told so, and not that it has no geography.
             with naming_part(name):
-                probe(job.body[name], picture_limits(limits))
-                if reading != AS_DECLARED and plain:
+                probe(self._body[name], picture_limits(self._limits))
+                if reading != AS_DECLARED and self._plain:
                     raise ParameterInvalid("Bands, nodata and crs are said of TIFF files; these are none.")
             return [None]
-        tiff = open_tiff(name, job.body[name], reading, parted)
+        tiff = self._tiff(name, self._body[name], reading, parted)
         # It has a copy of its own.
-        del job.body[name]
+        del self._body[name]
         return [tiff]
 
-    def open_pre() -> Raster | None:
-        if box is None:
-            return open_image("pre")
+    def _tiff(self, name: str, data: memoryview | SparseFile, reading: Reading, parted: Parted) -> GeoTiff:
+        with naming_part(name):
+            tiff = open_geotiff(data, self._files, reading, parted)
+        self._held.callback(tiff.close)
+        self._tiffs.append(tiff)
+        return tiff
 
-        def inside(own: GeoGrid) -> Part:
-            part = in_box(own, box)
-            # Before any of it is decoded.
-            _check_part(own, part, sizes)
-            return part
-
-        image = open_image("pre", inside)
-        with naming_part("bbox"):
-            if image is None:
-                raise GeographyMissing("A picture lies nowhere on Earth, and a part of it is asked for by that.")
-            return cropped(image, box, sizes)
-
-    def open_raster(name: str) -> GroundFile:
+    def _raster(self, name: str) -> GroundFile:
         data: memoryview | SparseFile
         with naming_part(name):
-            if name in referred:
-                if len(referred[name]) > 1:
+            if name in self._referred:
+                if len(self._referred[name]) > 1:
                     raise ReferenceInvalid("A raster is one file; put tiles of it together first.")
-                data = SparseFile(referred[name][0])
-                held.callback(data.close)
+                data = SparseFile(self._referred[name][0])
+                self._held.callback(data.close)
             else:
-                data = job.body.pop(name)
-            file = GroundFile(data, rasters_of_size, classes=name == LANDCOVER)
-        held.callback(file.close)
+                data = self._body.pop(name)
+            # Elevation may be known a few times over all of a scene.
+            file = GroundFile(data, replace(self._files, min_side=1), classes=name == LANDCOVER)
+        self._held.callback(file.close)
         return file
 
-    def open_all() -> Opened:
-        digest, districts = digest_of_pair(job, referred), None
-        if DISTRICTS in job.body:
-            with naming_part(DISTRICTS):
-                most = DistrictLimits(limits.districts, limits.district_bytes)
-                districts = read_districts(job.body[DISTRICTS], most, hints.district_name)
-        pre = open_pre()
-        asked = None if box is None or pre is None else pre.info.grid
-        parted = None if asked is None else partial(_around, asked, sizes)
-        between = {name: open_image(name, parted) for name in between_of(job.body)}
-        post, rasters = open_image("post", parted), {name: open_raster(name) for name in rasters_in(job.body)}
-        opened = Opened(pre, post, districts, job.body.get(FOOTPRINTS), digest, between, rasters)
-        _check_geography(opened)
-        if asked is not None:
-            _check_parts(opened, asked, sizes)
-        if referred and opened.on_earth and opened.pre is not None and opened.pre.info.grid is not None:
-            fetch_under(tiffs, opened.pre.info.grid)
-        return opened
 
-    return await job.services.workers.run_to_end(job.timeline, "decode", open_all)
+def _box_of(hints: SceneHints) -> Box | None:
+    if hints.bbox is None:
+        return None
+    with naming_part("bbox"):
+        return parse_box(hints.bbox)
 
 
 def _check_geography(opened: Opened) -> None:

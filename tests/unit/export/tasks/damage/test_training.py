@@ -17,9 +17,10 @@ from export.checkpoints.files import read_checkpoint
 from export.graphs.framing import Framing
 from export.networks.colours import normalise
 from export.tasks.damage import train as loop
+from export.tasks.damage.graph import network_inputs
 from export.tasks.damage.recipe import PairRecipe
 from export.tasks.damage.samples import Batch, Draw, Sampler, importance, load_tile, paste_building
-from export.tasks.damage.train import PairRun, network_inputs
+from export.tasks.damage.train import PairRun
 from export.training import augment
 from export.training.recipe import RunOptions, recipe_of
 from export.training.schedule import learning_rate
