@@ -8,6 +8,7 @@ value that lies apart from all else.
 from __future__ import annotations
 
 from contextlib import ExitStack
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,8 @@ from gateway.media.geo.alignment import Frame
 from gateway.media.geo.datasets import DatasetPool
 from gateway.media.geo.geography import read_grid
 from gateway.media.geo.georeference import GeoGrid
-from gateway.media.geo.geotiff import is_tiff, openers
+from gateway.media.geo.geotiff import Opener, is_tiff, openers
+from gateway.media.geo.parts import NOTHING, part_of, under, widened
 from gateway.media.geo.sparse import SparseFile
 from gateway.media.geo.tiff_header import DAMAGED, read_tiff
 from gateway.media.geo.validity import Validity, declared_validity, guessed_fills
@@ -38,6 +40,9 @@ _METRES = {
     **dict.fromkeys(("cm", "centimetre", "centimeter"), 0.01),
 }
 """Unit as a band may name it → metres; a band that names none is in metres."""
+
+_A_CORNER = (slice(0, 1), slice(0, 1))
+"""Of a file that lies elsewhere than what it is to say something of: it is warped to nothing."""
 
 _APART = "There is no way from the coordinate reference system of the raster to that of the image."
 
@@ -119,7 +124,9 @@ class GroundFile:
         self.size = header.size
         self._classes = classes
         with reading_raster(DAMAGED), ExitStack() as closing:
-            _, self._opened, _ = openers(data, header, closing)
+            by_windows, at_will, _ = openers(data, header, closing)
+            self._elsewhere = isinstance(data, SparseFile)
+            self._opened = by_windows if self._elsewhere else at_will
             dataset = self._opened(closing)
             kind = dataset.dtypes[0]
             if dataset.count != 1 or kind.startswith("complex") or (classes and kind.startswith("float")):
@@ -150,21 +157,57 @@ class GroundFile:
         """
         if self.grid is None:
             raise ValueError("what lies nowhere cannot be warped")
+        source, opened = self._cut_out(self.grid, grid) if self._elsewhere else (self.grid, self._opened)
         with reading_raster(_APART, GeometryUnsuitable):
-            frame = Frame(self.grid, grid)
+            frame = Frame(source, grid)
             dtype = None if self._classes else "float32"
             pool = DatasetPool(
                 lambda stack: frame.warped(
-                    self._opened(stack), stack, nearest=self._classes, nodata=self._nodata, dtype=dtype
+                    opened(stack), stack, nearest=self._classes, nodata=self._nodata, dtype=dtype
                 )
             )
             self._closing.callback(pool.close)
         return GroundRaster(pool, None, self._measure, self.notices)
 
+    def _cut_out(self, own: GeoGrid, grid: GeoGrid) -> tuple[GeoGrid, Opener]:
+        """Return where that part of a file elsewhere lies which warping to `grid` may read, and what opens it.
+
+        Warping reads what it likes, and of the rest of the file nothing is here.
+        """
+        import rasterio
+        from rasterio.enums import MaskFlags
+        from rasterio.io import MemoryFile
+        from rasterio.windows import Window
+
+        found = under(own, grid)
+        part = _A_CORNER if found == NOTHING else widened(found, _beside(own, grid), own)
+        cut = part_of(own, part)
+        memory = MemoryFile()
+        self._closing.callback(memory.close)
+        with reading_raster(DAMAGED), ExitStack() as stack:
+            dataset, window = self._opened(stack), Window.from_slices(*part)
+            kind = {"driver": "GTiff", "count": 1, "dtype": dataset.dtypes[0], "BIGTIFF": "IF_SAFER"}
+            place = {"width": cut.width, "height": cut.height, "crs": cut.crs, "transform": cut.affine}
+            with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), memory.open(**kind, **place) as writer:
+                writer.write(dataset.read(1, window=window), 1)
+                if MaskFlags.per_dataset in dataset.mask_flag_enums[0]:
+                    writer.write_mask(dataset.read_masks(1, window=window))
+
+        def opened(stack: ExitStack) -> Any:
+            return stack.enter_context(rasterio.open(memory.name, driver="GTiff"))
+
+        return cut, opened
+
     def close(self) -> None:
         """Give back what it holds, and what was made of it."""
         with contained():
             self._closing.close()
+
+
+def _beside(own: GeoGrid, grid: GeoGrid) -> int:
+    """Return how many pixels around those under a grid are averaged into its outermost ones, at most."""
+    steps = max(grid.gsd) / min(own.gsd)
+    return 2 + ceil(2 * steps) if np.isfinite(steps) else max(own.width, own.height)
 
 
 def _validity(dataset: DatasetReader) -> tuple[Validity, tuple[str, ...]]:

@@ -20,7 +20,9 @@ from gateway.errors import BandsUnsuitable, GeometryUnsuitable, ImageTooLarge, U
 from gateway.media.gdal import contained
 from gateway.media.geo.georeference import GeoGrid, applied, transformed
 from gateway.media.geo.ground_rasters import GroundFile, GroundRaster
+from gateway.media.geo.sparse import SparseFile
 from gateway.media.pictures.images import ImageLimits
+from tests.support.elsewhere import Elsewhere
 from tests.support.geotiffs import grid, write
 
 LIMITS = ImageLimits(max_pixels=1 << 24, max_side=1 << 13, min_side=1)
@@ -90,6 +92,44 @@ def judged(data: bytes, place: GeoGrid, resampling: Resampling, fill: float) -> 
             resampling=resampling,
         )
     return found
+
+
+WIDE = grid(2400, 2000, affine=Affine(0.5, 0, 366_600, 0, -0.5, 4_104_600))
+"""Half a metre a pixel, far around the images."""
+
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "nodata": {"nodata": -9999},
+    "a mask": {"mask": np.arange(2400 * 2000).reshape(2000, 2400) % 97 > 30},
+    "an undeclared fill": {},
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    "place",
+    [grid(320, 240), TURNED, degrees(), grid(40, 30, affine=Affine(7, 0, 366_700, 0, -7, 4_104_500))],
+    ids=["as fine", "turned", "degrees", "coarser"],
+)
+def test_of_a_file_elsewhere_only_what_is_needed_is_fetched(layout: str, place: GeoGrid) -> None:
+    heights = np.random.default_rng(3).uniform(0, 40, (2000, 2400)).astype(np.float32)
+    heights[::7, ::5] = -9999
+    tiled = {"tiled": True, "blockxsize": 256, "blockysize": 256}
+    data = band(heights, WIDE, **tiled, **LAYOUTS[layout])
+    source = Elsewhere(data)
+    with opened(data) as here, closing(GroundFile(SparseFile(source), LIMITS, classes=False)) as there:
+        np.testing.assert_array_equal(whole(there.on(place), place), whole(here.on(place), place))
+        assert there.notices == here.notices
+        # A fill that is not declared is looked for in nine places, which are most of a file of this size.
+        assert source.read_bytes < 0.5 * len(data) or not LAYOUTS[layout]
+        corner = slice(1990, 2000), slice(2390, 2400)
+        np.testing.assert_array_equal(there.as_it_is().read(*corner), here.as_it_is().read(*corner))
+
+
+def test_of_a_file_elsewhere_that_lies_beside_the_image_nothing_is_known() -> None:
+    beside = grid(200, 160, affine=Affine(2, 0, 466_600, 0, -2, 4_104_600))
+    source = Elsewhere(band(plane(COARSE).astype(np.float32), beside))
+    with closing(GroundFile(SparseFile(source), LIMITS, classes=False)) as there:
+        assert np.isnan(whole(there.on(IMAGE), IMAGE)).all()
 
 
 @pytest.mark.parametrize("place", [IMAGE, TURNED, degrees()], ids=["finer", "turned", "degrees"])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,39 +14,12 @@ from gateway.media.geo.alignment import warped
 from gateway.media.geo.geotiff import open_geotiff
 from gateway.media.geo.sparse import SparseFile
 from gateway.media.pictures import headers
+from tests.support.elsewhere import Elsewhere
 from tests.support.geotiffs import LIMITS, grid, smooth, write
 
 HEIGHT, WIDTH = 900, 1300
 TILES = {"tiled": True, "blockxsize": 128, "blockysize": 128}
 JPEG = {**TILES, "compress": "jpeg", "photometric": "ycbcr"}
-
-
-@dataclass
-class Elsewhere:
-    """A file that counts what is read of it."""
-
-    data: bytes
-    read_bytes: int = 0
-    ranges: list[tuple[int, int]] = field(default_factory=list)
-    calls: int = 0
-    away: bool = False
-
-    @property
-    def length(self) -> int:
-        return len(self.data)
-
-    @property
-    def head(self) -> bytes:
-        return self.data[:4096]
-
-    def read(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        if self.away:
-            raise InputUnreachable("Away.")
-        self.calls += 1
-        self.ranges += ranges
-        found = [self.data[start:stop] for start, stop in ranges]
-        self.read_bytes += sum(map(len, found))
-        return found
 
 
 def picture(dtype: type = np.uint8) -> Any:
