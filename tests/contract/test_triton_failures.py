@@ -298,6 +298,32 @@ def test_a_model_whose_process_is_lost_is_unready_until_it_was_unloaded_and_load
     play(models, scenario)
 
 
+def test_what_a_process_that_was_lost_still_owed_does_not_take_the_next_one_away(models: Path) -> None:
+    async def scenario(fake: FakeTriton, engine: TritonEngine) -> None:
+        lose = asyncio.Event()
+
+        async def late(request: Any, context: grpc.aio.ServicerContext) -> None:
+            await lose.wait()
+            await context.abort(grpc.StatusCode.INTERNAL, "Stub process 'pair_0_0' is not healthy.")
+
+        fake.hook = late
+        owed = asyncio.create_task(ask(engine, pair(engine)))
+        await until(lambda: fake.under_way == 1)
+        fake.hook = refusing(grpc.StatusCode.INTERNAL, "Stub process 'pair_0_0' is not healthy.")
+        with pytest.raises(ModelNotReady):
+            await ask(engine, pair(engine))
+        assert not ready(engine)
+        fake.hook = passing
+        await until(lambda: ready(engine))
+        lose.set()
+        with pytest.raises(ModelNotReady):
+            await owed
+        assert ready(engine)
+        assert fake.unloads == ["pair"]
+
+    play(models, scenario)
+
+
 def test_a_model_that_is_unloaded_is_not_ready(models: Path) -> None:
     async def scenario(fake: FakeTriton, engine: TritonEngine) -> None:
         fake.loaded = False

@@ -142,10 +142,12 @@ class TritonEngine:
             Call(model, *({name: batch[n : n + 1] for name, batch in each.items()} for each in (inputs, answer)))
             for n in range(items)
         ]
+        rises = version.rises
         try:
             await self._link.run_all(calls, timeline)
         except ModelNotReady as error:
-            self._models.fall(version, f"a request was not answered: {error.detail}")
+            if rises == version.rises:  # else it has fallen and become ready again since the request was sent
+                self._models.fall(version, f"a request was not answered: {error.detail}")
             raise
         except Internal:
             version.breaker.fail()

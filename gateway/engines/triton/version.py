@@ -25,6 +25,7 @@ class Version:
         breaker: open while it is asked nothing.
         state: ready exactly where the breaker is closed.
         reason: see `VersionStatus`.
+        rises: counts how often it became ready.
     """
 
     def __init__(self, model: Model, path: Path) -> None:
@@ -34,6 +35,7 @@ class Version:
         self.breaker = Breaker(TOLERANCE)
         self.state: State = "loading"
         self.reason = ""
+        self.rises = 0
 
     @property
     def status(self) -> VersionStatus:
@@ -49,6 +51,7 @@ class Version:
         """Let requests through."""
         self.breaker.close()
         self.state, self.reason = "ready", ""
+        self.rises += 1
 
     def stay(self, reason: str) -> None:
         """Go on as it is, though its file is another now, for this reason."""
