@@ -30,6 +30,9 @@ SHIPPED = ROOT / "model_repository"
 BATCHES = (1, 2, 3, 9)
 """One item, as many as there are lanes, one more, and one more than most of the models take at once."""
 
+PATIENCE_SECONDS = 300
+"""For one batch: what is answered matters here, not when, and the machine may be busy with other things."""
+
 Answers = dict[str, list[Tensors]]
 
 
@@ -83,7 +86,7 @@ def answers(engine: Engine) -> Answers:
 
 
 async def infer(engine: Engine, model: Model, inputs: Tensors) -> Tensors:
-    return await engine.infer(model, inputs, [spec.name for spec in model.card.outputs], Timeline(60))
+    return await engine.infer(model, inputs, [spec.name for spec in model.card.outputs], Timeline(PATIENCE_SECONDS))
 
 
 def batch(card: Card, size: int) -> Tensors:

@@ -8,26 +8,22 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import grpc
-import numpy as np
 import pytest
 
-from gateway.engines.base import Model, choose
+from gateway.engines.base import choose
 from gateway.engines.triton.engine import TritonEngine
-from gateway.engines.triton.shared_memory import FOLDER, PREFIX, Region, sweep_dead
+from gateway.engines.triton.shared_memory import FOLDER, Region, sweep_dead
 from gateway.errors import DeadlineExceeded, Internal, ModelNotReady, Overloaded
 from gateway.observability.metrics import Telemetry
-from gateway.scheduling.timeline import Timeline
 from tests.support.fake_triton import FakeTriton, fake_triton, hanging, passing, refusing
-from tests.support.trivial import label_table, write_trivial_model, write_version
+from tests.support.fake_triton_play import MIB, ask, own_regions, pair, play, ready, reason, until
+from tests.support.trivial import write_trivial_model, write_version
 
-MIB = 1024 * 1024
-Scenario = Callable[[FakeTriton, TritonEngine], Awaitable[None]]
 needs_shared_memory = pytest.mark.skipif(not FOLDER.is_dir(), reason="no POSIX shared memory here")
 
 
@@ -43,61 +39,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def share(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
-
-
-def play(models: Path, scenario: Scenario, share: bool = True, inflight_bytes: int = 64 * MIB) -> None:
-    """Run `scenario` on a started engine and the fake it talks to; no region may be left afterwards."""
-
-    async def run() -> None:
-        async with fake_triton(models) as fake:
-            engine = TritonEngine(models, fake.url, share, inflight_bytes, Telemetry())
-            await engine.start()
-            try:
-                await scenario(fake, engine)
-            finally:
-                await engine.close()
-            assert own_regions() == []
-            assert not fake.regions
-
-    asyncio.run(run())
-
-
-def own_regions() -> list[str]:
-    return [path.name for path in FOLDER.glob(f"{PREFIX}{os.getpid()}-*")]
-
-
-def tiles(items: int, seed: int = 0) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return {name: rng.integers(0, 256, (items, 64, 64, 3), np.uint8) for name in ("pre", "post")}
-
-
-def pair(engine: TritonEngine) -> Model:
-    return choose(engine, "damage", "pair")
-
-
-async def ask(engine: TritonEngine, model: Model, items: int = 1, seed: int = 0, seconds: float = 30) -> None:
-    """Send a request and check its answer."""
-    inputs = tiles(items, seed)
-    answer = await engine.infer(model, inputs, ["label_map"], Timeline(seconds))
-    np.testing.assert_array_equal(answer["label_map"], label_table(5)[inputs["post"][..., 1]])
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    for _ in range(2000):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it did not come about in 20 seconds")
-
-
-def ready(engine: TritonEngine) -> bool:
-    return all(status.state == "ready" for status in engine.statuses())
-
-
-def reason(engine: TritonEngine) -> str:
-    (status,) = engine.statuses()
-    (version,) = status.versions
-    return version.reason
 
 
 def errors(engine: TritonEngine, code: str) -> float:
@@ -353,6 +294,32 @@ def test_a_model_whose_process_is_lost_is_unready_until_it_was_unloaded_and_load
         await until(lambda: ready(engine))
         assert (fake.unloads, fake.loads) == (["pair"], ["pair", "pair"])
         await ask(engine, pair(engine))
+
+    play(models, scenario)
+
+
+def test_what_a_process_that_was_lost_still_owed_does_not_take_the_next_one_away(models: Path) -> None:
+    async def scenario(fake: FakeTriton, engine: TritonEngine) -> None:
+        lose = asyncio.Event()
+
+        async def late(request: Any, context: grpc.aio.ServicerContext) -> None:
+            await lose.wait()
+            await context.abort(grpc.StatusCode.INTERNAL, "Stub process 'pair_0_0' is not healthy.")
+
+        fake.hook = late
+        owed = asyncio.create_task(ask(engine, pair(engine)))
+        await until(lambda: fake.under_way == 1)
+        fake.hook = refusing(grpc.StatusCode.INTERNAL, "Stub process 'pair_0_0' is not healthy.")
+        with pytest.raises(ModelNotReady):
+            await ask(engine, pair(engine))
+        assert not ready(engine)
+        fake.hook = passing
+        await until(lambda: ready(engine))
+        lose.set()
+        with pytest.raises(ModelNotReady):
+            await owed
+        assert ready(engine)
+        assert fake.unloads == ["pair"]
 
     play(models, scenario)
 

@@ -32,12 +32,17 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
 
     Args:
         models: the repository, for the configurations.
+
+    Attributes:
+        hook: what comes before the answer of an inference.
+        other_hook: what comes before every other answer.
     """
 
     def __init__(self, models: Path) -> None:
         self._models = models
         self.port = 0
         self.hook: Hook = passing
+        self.other_hook: Hook = passing
         self.version = "2.51.0"
         self.shares_memory = True
         self.writes = True  # into shared memory, where it is told to
@@ -73,15 +78,19 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         self.regions.clear()
 
     async def ServerLive(self, request: Any, context: Any) -> Any:
+        await self.other_hook(request, context)
         return service_pb2.ServerLiveResponse(live=True)
 
     async def ServerMetadata(self, request: Any, context: Any) -> Any:
+        await self.other_hook(request, context)
         return service_pb2.ServerMetadataResponse(name="triton", version=self.version)
 
     async def ModelReady(self, request: Any, context: Any) -> Any:
+        await self.other_hook(request, context)
         return service_pb2.ModelReadyResponse(ready=self.loaded)
 
     async def RepositoryModelLoad(self, request: Any, context: Any) -> Any:
+        await self.other_hook(request, context)
         if not self.loads_on_request:
             details = "explicit model load / unload is not allowed if polling is enabled"
             await context.abort(grpc.StatusCode.UNAVAILABLE, details)
@@ -89,20 +98,24 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         return service_pb2.RepositoryModelLoadResponse()
 
     async def RepositoryModelUnload(self, request: Any, context: Any) -> Any:
+        await self.other_hook(request, context)
         self.unloads.append(request.model_name)
         return service_pb2.RepositoryModelUnloadResponse()
 
     async def ModelConfig(self, request: Any, context: Any) -> Any:
+        await self.other_hook(request, context)
         text = (self._models / request.name / "config.pbtxt").read_text()
         return service_pb2.ModelConfigResponse(config=text_format.Parse(text, model_config_pb2.ModelConfig()))
 
     async def SystemSharedMemoryStatus(self, request: Any, context: Any) -> Any:
+        await self.other_hook(request, context)
         answer = service_pb2.SystemSharedMemoryStatusResponse()
         for name in self.regions:
             answer.regions[name].key = f"/{name}"
         return answer
 
     async def SystemSharedMemoryRegister(self, request: Any, context: Any) -> Any:
+        await self.other_hook(request, context)
         if not self.shares_memory:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "Unable to open shared memory region")
         file = os.open(FOLDER / request.key.lstrip("/"), os.O_RDWR)
@@ -111,6 +124,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         return service_pb2.SystemSharedMemoryRegisterResponse()
 
     async def SystemSharedMemoryUnregister(self, request: Any, context: Any) -> Any:
+        await self.other_hook(request, context)
         self.regions.pop(request.name, None)
         return service_pb2.SystemSharedMemoryUnregisterResponse()
 

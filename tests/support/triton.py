@@ -23,6 +23,9 @@ from tests.support.ports import free_ports
 
 ENVIRONMENT = ROOT / ".venv" / "triton"
 
+START_SECONDS = 300
+"""With 43 models it takes half a minute on two cores that others keep busy."""
+
 
 class TritonProcess:
     """A Triton on fixed, free ports, so that it can go and come back.
@@ -58,7 +61,7 @@ class TritonProcess:
                 env={key: value for key, value in os.environ.items() if not key.startswith("COVERAGE")},
                 start_new_session=True,  # the Python backend's processes end with it
             )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + START_SECONDS
         while not self.answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
@@ -90,6 +93,13 @@ class TritonProcess:
         for child in children:
             with suppress(ProcessLookupError):  # the model was loaded anew meanwhile
                 os.kill(child, signal.SIGCONT)
+
+    def freeze(self, seconds: float) -> None:
+        """Let the server itself stand still: it takes calls, since the kernel does, and answers none."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        self._process.send_signal(signal.SIGCONT)
 
     def memory(self) -> list[Path]:
         """Return what its Python backend has in shared memory, or has left there."""

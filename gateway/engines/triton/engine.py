@@ -14,10 +14,11 @@ import numpy as np
 
 from gateway.engines.base import Model, Refreshed, Status, Tensors
 from gateway.engines.standing import refreshed
+from gateway.engines.triton.breaker import TOLERANCE
 from gateway.engines.triton.link import Link
 from gateway.engines.triton.models import Models
-from gateway.engines.triton.rpc import Call, RpcError, loads_not, not_answering
-from gateway.engines.triton.version import TOLERANCE, WARM_UP_SECONDS, Version, flaw, not_loaded
+from gateway.engines.triton.rpc import SHORT_SECONDS, Call, RpcError, loads_not, not_answering, timed_out
+from gateway.engines.triton.version import WARM_UP_SECONDS, Version, flaw, not_loaded
 from gateway.errors import Internal, ModelNotReady, Unavailable
 from gateway.observability.metrics import Telemetry
 from gateway.repository.card import Card
@@ -41,7 +42,8 @@ class TritonEngine:
     A refresh has Triton load what has changed (`--model-control-mode=explicit`); so does finding a server, at first
     and again, because nobody knows what that one has. A version is ready once Triton's configuration agrees with its
     card and a tile of zeros was answered. A watch asks twice a second how the server and each version stand, and
-    probes those whose breaker has opened.
+    probes those whose breaker has opened. When a server that does not answer is gone, `Link` says; until then its
+    versions stay as they are.
 
     Triton cannot tell the digest of the file that it runs. The engine takes it for the one on disk, looked at before
     and after Triton loaded it; a Triton that loads otherwise than by this engine's word can break that.
@@ -69,6 +71,7 @@ class TritonEngine:
         """Connect to nothing yet; `start` does."""
         self._root = root
         self._url = url
+        self._silence = f"Triton does not answer at {url}"
         self._share = share
         self._inflight_bytes = inflight_bytes
         self._telemetry = telemetry
@@ -124,11 +127,13 @@ class TritonEngine:
         Raises:
             DeadlineExceeded: the answer did not come in time; Triton is told to drop the request.
             Overloaded: Triton's queue is full.
-            ModelNotReady: Triton or the model is away.
+            ModelNotReady: Triton or the model is away, or the model's file was replaced.
             Internal: the model failed.
         """
-        version = self._models.served(model)
-        if version is None or self._link is None:
+        version = self._models.held(model)
+        if version is None:
+            raise _replaced(model)
+        if version.state != "ready" or self._link is None:
             raise ModelNotReady(f"Model {model.name} is not ready.", retry_after=1)
         items = len(next(iter(inputs.values())))
         specs = {spec.name: spec for spec in model.card.outputs}
@@ -137,21 +142,36 @@ class TritonEngine:
             Call(model, *({name: batch[n : n + 1] for name, batch in each.items()} for each in (inputs, answer)))
             for n in range(items)
         ]
+        rises = version.rises
         try:
             await self._link.run_all(calls, timeline)
         except ModelNotReady as error:
-            self._models.fall(version, f"Triton stopped answering: {error.detail}")
+            if rises == version.rises:  # else it has fallen and become ready again since the request was sent
+                self._models.fall(version, f"a request was not answered: {error.detail}")
             raise
         except Internal:
             version.breaker.fail()
             if version.breaker.open:
                 self._models.fall(version, f"it failed {TOLERANCE} times in a row; the log has the reasons")
             raise
-        if self._models.served(model) is not version:
-            # Triton may have answered with the file that replaced it.
-            raise ModelNotReady(f"Model {model.name} was replaced or taken away.", retry_after=1)
+        if not await self._answered(version, model):
+            raise _replaced(model)
         version.breaker.succeed()
         return answer
+
+    async def _answered(self, version: Version, model: Model) -> bool:
+        """Return whether Triton has just answered with the file that `model` means, and none that replaced it.
+
+        That the version has fallen meanwhile is no reason against it. Only a Triton that was started again may have
+        another file by now, and it has the one on disk.
+        """
+        if version.state != "ready":
+            try:
+                if await self._on_disk(self._digests.of, version.path) != model.digest:
+                    return False
+            except OSError:
+                return False
+        return self._models.held(model) is version
 
     async def refresh(self) -> Refreshed:
         """Have Triton take in what has changed in the repository; see `Engine.refresh`.
@@ -184,7 +204,7 @@ class TritonEngine:
         self._told = -1 if any(away) else session
 
     async def _take(self, link: Link, stored: StoredModel, same: bool) -> bool:
-        """Have Triton load a model and see which versions serve; return False where it does not answer.
+        """Have Triton load a model and see which versions serve; return False where it was not answered.
 
         Args:
             link: the link to Triton.
@@ -193,29 +213,33 @@ class TritonEngine:
         """
         former, versions = self._models.succeed(stored)
         replaced = {n: v for n, v in former.items() if same and n in versions and v is not versions[n]}
-        trouble, answering = await self._load(link, stored.name)
+        trouble, answered = await self._load(link, stored.name)
         for number, version in versions.items():
-            if trouble and answering and number in replaced:
+            if trouble and answered and number in replaced:
                 versions[number] = replaced[number]
                 versions[number].stay(trouble)
-            elif not answering:
-                version.fall(f"Triton does not answer at {self._url}")
+            elif not answered:
+                version.fall(trouble)
             elif version.state != "ready":
                 await self._probe(link, version)
         self._models.show(stored.name)
         if not any(version.reason for version in versions.values()):
             self._taken[stored.name] = stored
-        return answering
+        return answered
 
     async def _load(self, link: Link, name: str) -> tuple[str, bool]:
-        """Have Triton load a model; return why it did not, or nothing, and whether it answered."""
+        """Have Triton load a model; return why it did not, or nothing, and whether it was answered."""
         try:
             await link.channel.load(name, WARM_UP_SECONDS)
         except RpcError as error:
             _log.error("Triton does not load model %s: %s", name, error.details())
             if loads_not(error):
                 return "Triton loads nothing on request", True
-            return "Triton cannot load it; its log says why", not not_answering(error)
+            if timed_out(error):
+                return f"Triton has not loaded it within {WARM_UP_SECONDS:.0f} seconds", False
+            if not_answering(error):
+                return self._silence, False
+            return "Triton cannot load it; its log says why", True
         return "", True
 
     async def _probe(self, link: Link, version: Version) -> None:
@@ -225,8 +249,8 @@ class TritonEngine:
             found = await flaw(link, model)
             if not found and await self._on_disk(self._digests.of, version.path) != model.digest:
                 found = "its file has changed since the last refresh"
-        except RpcError:
-            found = f"Triton does not answer at {self._url}"
+        except RpcError as error:
+            found = self._silence if not_answering(error) else not_loaded(model)
         except OSError:
             found = "its file cannot be read"
         if found:
@@ -244,11 +268,11 @@ class TritonEngine:
                 _log.exception("Triton cannot be watched")
 
     async def _look(self, link: Link) -> None:
-        """See whether the server answers; tell one found anew what to load, look at each version of one known."""
+        """See whether the server is there; tell one found anew what to load, look at each version of one known."""
         versions = self._models.versions()
         if not await link.reach():
             for version in versions:
-                self._models.fall(version, f"Triton does not answer at {self._url}")
+                self._models.fall(version, self._silence)
         elif link.session != self._told:
             self._begin("refresh", self.refresh())
         else:
@@ -267,10 +291,12 @@ class TritonEngine:
             self._models.show(name)
             return
         try:
-            if not await link.channel.model_ready(version.model):
+            if not await link.channel.model_ready(version.model, SHORT_SECONDS):
                 self._models.fall(version, not_loaded(version.model))
-        except RpcError:
-            self._models.fall(version, f"Triton does not answer at {self._url}")
+        except RpcError as error:
+            # The link says whether the server is gone; of the version that says nothing.
+            if not not_answering(error):
+                self._models.fall(version, not_loaded(version.model))
 
     async def _renew(self, link: Link, name: str) -> None:
         """Have Triton start another process for a model, and do not leave it half-way: it would be unloaded."""
@@ -295,9 +321,13 @@ class TritonEngine:
         self._taken.pop(name, None)
         self._models.remove(name)
         try:
-            await link.channel.unload(name)
+            await link.channel.unload(name, WARM_UP_SECONDS)
         except RpcError as error:
             _log.warning("Triton does not unload model %s: %s", name, error.details())
 
     async def _on_disk(self, function: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._disk, partial(function, *arguments))
+
+
+def _replaced(model: Model) -> ModelNotReady:
+    return ModelNotReady(f"Model {model.name} was replaced or taken away.", retry_after=1)

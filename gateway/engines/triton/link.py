@@ -11,7 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from gateway.engines.base import Model
-from gateway.engines.triton.rpc import Call, Channel, RpcError, never_sent, process_lost, translate
+from gateway.engines.triton.breaker import TOLERANCE, Breaker
+from gateway.engines.triton.rpc import (
+    Call,
+    Channel,
+    RpcError,
+    disconnected,
+    never_sent,
+    process_lost,
+    timed_out,
+    translate,
+)
 from gateway.engines.triton.shared_memory import SharedMemory
 from gateway.engines.triton.transport import Binary, Name, Transport
 from gateway.errors import DeadlineExceeded, Internal, MaskgateError, ModelNotReady
@@ -61,6 +71,10 @@ class ByteBudget:
 class Link:
     """One channel, the transport that suits the server at its other end, and a bound on what is under way.
 
+    The server is gone at once where it refuses or breaks the connection. A slow answer is no proof, since a busy server
+    lets a probe wait: it is gone after `TOLERANCE` probes in a row that were not answered in time, where nothing else
+    was answered between them either.
+
     Args:
         url: ``host:port`` of Triton's gRPC service.
         share: whether to share memory with a server on this host, rather than send every tensor.
@@ -69,7 +83,8 @@ class Link:
 
     Attributes:
         channel: the connection.
-        session: counts how often the server was reached anew; what it has loaded may differ from one to the next.
+        session: counts how often the server was reached anew, or lacked what it was told to load; what it has loaded
+            may differ from one to the next.
         lost: names of models that Triton has no process for any more; see `renew`.
     """
 
@@ -79,11 +94,11 @@ class Link:
         self._share = share
         self._budget = ByteBudget(inflight_bytes)
         self._threads = ThreadPoolExecutor(_COPY_THREADS, thread_name_prefix="triton-copy")
-        self._connected = False
+        self._breaker = Breaker(TOLERANCE)
         self.session = 0
         self.lost: set[str] = set()
         self._renewals: Counter[str] = Counter()
-        self.channel = Channel(url)
+        self.channel = Channel(url, self._breaker.succeed)
         self._binary = Binary(self.channel, self._threads)
         self._memory = SharedMemory(self.channel, self._threads, self._binary)
         self._transport: Transport = self._binary
@@ -94,18 +109,21 @@ class Link:
         return self._transport.name
 
     async def reach(self) -> bool:
-        """Return whether the server answers; where it does so anew, choose the transport again."""
+        """Probe the server and return whether it is there; where it is so anew, choose the transport again."""
         try:
             await self.channel.live()
-            if not self._connected:
+            if self._breaker.open:
                 self._carry_by(self._memory if self._share and await self._memory.connect() else self._binary)
-                self._connected = True
+                self._breaker.close()
                 self.session += 1
                 self.lost.clear()
             await self._memory.sweep()
-        except RpcError:
-            self._connected = False
-        return self._connected
+        except RpcError as error:
+            if timed_out(error):
+                self._breaker.fail()
+            else:
+                self._breaker.trip()
+        return not self._breaker.open
 
     async def renew(self, name: str, seconds: float) -> None:
         """Have Triton start another process for a model: for that it has to be unloaded and loaded.
@@ -115,7 +133,7 @@ class Link:
         """
         self.lost.discard(name)
         self._renewals[name] += 1
-        await self.channel.unload(name)
+        await self.channel.unload(name, seconds)
         await self.channel.load(name, seconds)
 
     async def run(self, call: Call, timeline: Timeline) -> None:
@@ -181,8 +199,10 @@ class Link:
         if lost:
             if renewals == self._renewals[model.name]:  # else it was the process before
                 self.lost.add(model.name)
-        elif isinstance(fault, ModelNotReady):
-            self._connected = False
+        elif disconnected(error):
+            self._breaker.trip()
+        elif isinstance(fault, ModelNotReady):  # what has not loaded it may be another server
+            self.session += 1
         if lost or isinstance(fault, Internal):
             _log.error("Triton failed on model %s: %s %s", model.name, error.code(), error.details())
         return fault

@@ -40,10 +40,10 @@ class Models:
         """Return the standing of every model folder, sorted by name."""
         return [self._status(name) for name in sorted(self._versions)]
 
-    def served(self, model: Model) -> Version | None:
-        """Return the version that answers for `model`: of its number and digest, and ready."""
+    def held(self, model: Model) -> Version | None:
+        """Return the version that `model` means, of its number and digest, however it stands."""
         version = self._versions.get(model.name, {}).get(model.version)
-        return version if version and version.state == "ready" and version.model.digest == model.digest else None
+        return version if version and version.model.digest == model.digest else None
 
     def succeed(self, stored: StoredModel) -> tuple[dict[int, Version], dict[int, Version]]:
         """Put a model as it is on disk in its former one's place; return the former versions and the new, by number.

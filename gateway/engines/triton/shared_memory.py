@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
-from gateway.engines.triton.rpc import Call, Channel, RpcError, not_answering, region_unknown
+from gateway.engines.triton.rpc import SHORT_SECONDS, Call, Channel, RpcError, not_answering, region_unknown
 from gateway.engines.triton.transport import Name, Transport, in_thread
 from gateway.errors import ModelNotReady
 
@@ -150,7 +150,7 @@ class SharedMemory:
                 if name.startswith(PREFIX) and not (FOLDER / key.lstrip("/")).exists():
                     with suppress(RpcError):
                         await self._channel.unregister(name)
-            self._give(await self._take(mmap.PAGESIZE))
+            self._give(await self._take(mmap.PAGESIZE, SHORT_SECONDS))
         except RpcError as error:
             if not_answering(error):
                 raise
@@ -164,7 +164,7 @@ class SharedMemory:
     async def infer(self, call: Call, seconds: float) -> None:
         """Run `call`; see `Transport.infer`."""
         try:
-            region = await self._take(-(-_size(call) // mmap.PAGESIZE) * mmap.PAGESIZE)
+            region = await self._take(-(-_size(call) // mmap.PAGESIZE) * mmap.PAGESIZE, seconds)
         except OSError as error:
             _log.warning("a tile travels as bytes, for lack of shared memory: %s", error.strerror)
             await self._without.infer(call, seconds)
@@ -180,7 +180,7 @@ class SharedMemory:
                 # The server was started again; it has run nothing of this request.
                 if region.session == self._session:
                     self._session += 1
-                await self._register(region)
+                await self._register(region, seconds)
                 answer = await self._channel.infer(request, seconds)
             call.check(service_pb2.ModelInferResponse.FromString(answer))
             await in_thread(self._threads, _read, call, region)
@@ -211,13 +211,13 @@ class SharedMemory:
             region.close()
         self._retired.clear()
 
-    async def _take(self, size: int) -> Region:
+    async def _take(self, size: int, seconds: float) -> Region:
         while not self._free[size]:
             await in_thread(self._threads, self._grow, size)
         region = self._free[size].pop()
         if region.session != self._session:
             try:
-                await self._register(region)
+                await self._register(region, seconds)
             except BaseException:
                 self._retire(region)
                 raise
@@ -227,9 +227,9 @@ class SharedMemory:
         """Add a region to the free ones: there it is not lost if whoever waited for it is cancelled."""
         self._free[size].append(Region(size))
 
-    async def _register(self, region: Region) -> None:
+    async def _register(self, region: Region, seconds: float) -> None:
         session = self._session
-        await self._channel.register(region.name, region.key, region.size)
+        await self._channel.register(region.name, region.key, region.size, seconds)
         region.session = session
 
     def _give(self, region: Region) -> None:

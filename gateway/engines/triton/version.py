@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gateway.engines.base import Model, State, VersionStatus
+from gateway.engines.triton.breaker import TOLERANCE, Breaker
 from gateway.engines.triton.link import Link
 from gateway.engines.triton.rpc import zeros
 from gateway.errors import MaskgateError
@@ -13,44 +14,6 @@ from gateway.scheduling.timeline import Timeline
 
 WARM_UP_SECONDS = 600.0
 """Time to load a model, and for its first tile: an engine that is built at its first request takes minutes."""
-
-TOLERANCE = 5
-"""Failures in a row after which a version is asked no more until a probe was answered."""
-
-
-class Breaker:
-    """Opens at once when told to, or after `tolerance` failures without a success between them.
-
-    Whoever owns it sends no request while it is open, probes now and then, and closes it when the probe is answered.
-
-    Args:
-        tolerance: failures in a row that open it.
-    """
-
-    def __init__(self, tolerance: int) -> None:
-        """Begin open: what was never probed may not answer."""
-        self._tolerance = tolerance
-        self._failures = 0
-        self.open = True
-
-    def fail(self) -> None:
-        """Count one failure."""
-        self._failures += 1
-        if self._failures >= self._tolerance:
-            self.open = True
-
-    def trip(self) -> None:
-        """Open at once."""
-        self.open = True
-
-    def succeed(self) -> None:
-        """Forget the failures counted. An open breaker stays open: the answer is to a request sent before."""
-        self._failures = 0
-
-    def close(self) -> None:
-        """Let requests through: the probe was answered."""
-        self._failures = 0
-        self.open = False
 
 
 class Version:
@@ -62,6 +25,7 @@ class Version:
         breaker: open while it is asked nothing.
         state: ready exactly where the breaker is closed.
         reason: see `VersionStatus`.
+        rises: counts how often it became ready.
     """
 
     def __init__(self, model: Model, path: Path) -> None:
@@ -71,6 +35,7 @@ class Version:
         self.breaker = Breaker(TOLERANCE)
         self.state: State = "loading"
         self.reason = ""
+        self.rises = 0
 
     @property
     def status(self) -> VersionStatus:
@@ -86,6 +51,7 @@ class Version:
         """Let requests through."""
         self.breaker.close()
         self.state, self.reason = "ready", ""
+        self.rises += 1
 
     def stay(self, reason: str) -> None:
         """Go on as it is, though its file is another now, for this reason."""
@@ -95,12 +61,14 @@ class Version:
 async def flaw(link: Link, model: Model) -> str:
     """Return why Triton does not serve this version as its card says, or nothing; asks for a tile of zeros.
 
+    A busy Triton has as much time for each question as for the tile.
+
     Raises:
-        RpcError: Triton does not answer.
+        RpcError: Triton does not answer, or refuses to.
     """
-    if not await link.channel.model_ready(model):
+    if not await link.channel.model_ready(model, WARM_UP_SECONDS):
         return not_loaded(model)
-    config = from_message(await link.channel.model_config(model))
+    config = from_message(await link.channel.model_config(model, WARM_UP_SECONDS))
     if found := "; ".join(contradictions(config, model.card, "Triton")):
         return found
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.engines.triton.version import Breaker
+from gateway.engines.triton.breaker import Breaker
 
 
 def closed(tolerance: int = 3) -> Breaker:
