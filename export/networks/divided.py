@@ -35,6 +35,13 @@ class Divided(nn.Module, ABC):
             clicks: (N, 2, S, S), all inside and outside clicks so far, the first ones too, 0 … 255.
         """
 
+    def served(self) -> Divided:
+        """Return a network that answers as this one does in evaluation mode, divided as it is best served.
+
+        What convolutions of the head make of features alone may be made by its `backbone`: its maps are others then.
+        """
+        return self
+
     def forward(self, crop: Tensor, clicks: Tensor) -> tuple[Tensor, ...]:
         """Return the logit maps of a crop with its first clicks, and all clicks so far."""
         return self.decode(self.encode(crop), clicks)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import ceil, log, sqrt
 from typing import TypeVar
 
 import cv2
@@ -194,8 +195,8 @@ def pushed_out(corners: Points, pixels: float, size: int) -> Points:
     return np.clip(corners + pixels * outwards, 0, size - 1)
 
 
-def gaussians(points: Points, size: int, sigma: float) -> NDArray[np.float32]:
-    """Return the click map of `points`: exp(−4 ln 2 · d² / sigma²) of the distance d to the nearest of them.
+def click_map(points: Points, size: int, sigma: float) -> Pixels:
+    """Return the map of `points` as graphs take it: exp(−4 ln 2 · d² / sigma²), d the distance to the nearest of them.
 
     Args:
         points: in pixels of the square; rounded half to even, since a fractional centre has no pixel that is 1.
@@ -203,18 +204,17 @@ def gaussians(points: Points, size: int, sigma: float) -> NDArray[np.float32]:
         sigma: full width at half maximum, in pixels.
 
     Returns:
-        float32 (size, size), in [0, 1]; all 0 without points.
+        uint8 (size, size), 255 at a click; all 0 without points.
     """
-    heat = np.zeros((size, size), np.float32)
+    heat = np.zeros((size, size), np.uint8)
+    # Farther away it is less than half of a step of 1 / 255.
+    reach = ceil(sigma * sqrt(log(2 * 255) / (4 * log(2))))
     axis = np.arange(size, dtype=np.float32)
-    for x, y in np.rint(points):
+    for x, y in np.rint(points).astype(int).tolist():
+        rows, columns = (slice(max(0, centre - reach), max(0, centre + reach + 1)) for centre in (y, x))
         # The Gaussian of a sum is a product: two rows instead of a square of exponentials.
-        column = np.exp(-4 * np.log(2) * ((axis - y) / sigma) ** 2, dtype=np.float32)
-        row = np.exp(-4 * np.log(2) * ((axis - x) / sigma) ** 2, dtype=np.float32)
-        np.maximum(heat, column[:, None] * row[None, :], out=heat)
+        column = np.exp(-4 * np.log(2) * ((axis[rows] - y) / sigma) ** 2, dtype=np.float32)
+        row = np.exp(-4 * np.log(2) * ((axis[columns] - x) / sigma) ** 2, dtype=np.float32)
+        near = np.rint(255 * (column[:, None] * row[None, :])).astype(np.uint8)
+        np.maximum(heat[rows, columns], near, out=heat[rows, columns])
     return heat
-
-
-def click_map(points: Points, size: int, sigma: float) -> Pixels:
-    """Return `gaussians` as graphs take them: uint8 (size, size), 255 at a click."""
-    return np.rint(255 * gaussians(points, size, sigma)).astype(np.uint8)

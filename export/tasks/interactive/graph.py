@@ -113,12 +113,14 @@ def graph_of(network: nn.Module, checkpoint: Checkpoint, spec: InteractiveSpec) 
         ValueError: the network cannot be divided, and should be.
     """
     size = checkpoint.size
-    channels = network.feature_channels if isinstance(network, Divided) else ()
+    channels: Sequence[int] = ()
     served: nn.Module
     if spec.part == "whole":
         served = ServedCrop(network)
     elif isinstance(network, Divided):
-        served = ServedEncoder(network) if spec.part == "encoder" else ServedHead(network)
+        divided = network.served()
+        channels = divided.feature_channels
+        served = ServedEncoder(divided) if spec.part == "encoder" else ServedHead(divided)
     else:
         raise ValueError(f"a {spec.architecture} has no {spec.part}")
     return Graph(served, spec.input_specs(size, channels), spec.output_specs(size, channels))

@@ -121,9 +121,12 @@ def check_values(label_map: UInt8, palette: UInt8) -> None:
 def _packed(labels: UInt8, bits: int) -> UInt8:
     """Return PNG scanlines, unfiltered, with 8 / bits pixels per byte, the leftmost in the high bits."""
     height, width = labels.shape
-    rows = np.zeros((height, -(-width * bits // 8) * 8 // bits), np.uint8)
-    rows[:, :width] = labels
-    while bits < 8:
+    if bits == 1:
+        rows = np.packbits(labels, axis=1)
+    else:
+        rows = np.zeros((height, -(-width * bits // 8) * 8 // bits), np.uint8)
+        rows[:, :width] = labels
+    while bits in (2, 4):
         # Two neighbours are one little-endian word with the left one in its low byte.
         pairs = rows.view("<u2")
         rows = np.asarray((pairs << bits) | (pairs >> 8), np.uint8)

@@ -112,7 +112,9 @@ class View:
         found = values > above
         part = honoured(found, positive, negative, radius, values, above)
         mask = ObjectMask.within(part, place, height, width)
-        score = round(cv2.mean(values, part.view(np.uint8))[0] / 255, 4) if mask.box else None
+        # OpenCV's mean under a mask takes four times as long.
+        total = cv2.sumElems(cv2.bitwise_and(values, values, mask=part.view(np.uint8)))[0]
+        score = round(total / mask.area / 255, 4) if mask.box else None
         return mask, score, said_of(mask, prompt, found=bool(found.any()))
 
 

@@ -21,7 +21,7 @@ from gateway.tasks.interactive.pipeline import choose_selector
 from gateway.tasks.interactive.prompts import Prompt, check_prompt
 from gateway.tasks.interactive.schema import MaskAnswer
 from gateway.tasks.interactive.selectors import InteractiveRun, Memory, Picture, Selection, Selector
-from gateway.tasks.interactive.session_clicks import Click, prompts_of, written
+from gateway.tasks.interactive.session_clicks import prompts_of, read_click, written
 from gateway.vision.masks import ObjectMask
 
 _changing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -62,10 +62,11 @@ class Sitting:
         job.reservation.grow(session.width * session.height * BYTES_PER_PIXEL)
         return cls(job, session, selector, Picture(session.height, session.width, lambda: store.pixels(session)))
 
-    async def add(self, click: Click, form: Form) -> Response:
-        """Return the object that was clicked, and keep the click.
+    async def add(self, text: bytearray, form: Form) -> Response:
+        """Return the object that was clicked, and keep the click, whose JSON is `text`.
 
         Raises:
+            BadRequest: it is not JSON.
             PromptInvalid, PromptTooLarge, PromptUnsuitable: the click, or what the object's clicks add up to now, shows
                 nothing or not what the selector takes; the session stays as it was.
             SessionChanged: another request was faster.
@@ -76,8 +77,7 @@ class Sitting:
                 f"A session may have {settings.sessions.clicks:,} clicks; begin another.",
                 limit=settings.sessions.clicks,
             )
-        number = click.number(self.session, settings.limits)
-        added, prompt = await self.job.run("decode", self._joined, click, number)
+        number, added, prompt = await self.job.run("decode", self._joined, text)
         async with self._alone():
             async with self.job.turn():
                 selection = await self._select(prompt)
@@ -151,15 +151,17 @@ class Sitting:
         await self.job.services.sessions.replace(self.session, begun)
         return begun, answer
 
-    def _joined(self, click: Click, number: int) -> tuple[Prompt, Prompt]:
-        """Return the click, and what the object's clicks add up to with it, after checks of both."""
-        size, most = (self.session.width, self.session.height), self.job.services.settings.limits.prompt_points
+    def _joined(self, text: bytearray) -> tuple[int, Prompt, Prompt]:
+        """Return the number of an object, what was clicked and what its clicks add up to then, after checks of both."""
+        size, limits = (self.session.width, self.session.height), self.job.services.settings.limits
+        most, click = limits.prompt_points, read_click(text)
+        number = click.number(self.session, limits)
         added = check_prompt(click.prompt, *size, most)
         prompts = [*prompts_of(self.session), Prompt()]
         prompt = prompts[number - 1].joined(added)
         check_prompt(prompt, *size, most)
         self.selector.intake.check(self.selector.name, prompt)
-        return added, prompt
+        return number, added, prompt
 
     async def _select(self, prompt: Prompt) -> Selection:
         if not prompt.given():

@@ -28,7 +28,6 @@ from gateway.tasks.interactive.inputs import check_threshold
 from gateway.tasks.interactive.outputs import Extra, Form, InjectedShaping
 from gateway.tasks.interactive.pipeline import choose_selector
 from gateway.tasks.interactive.schema import MaskAnswer, SessionAnswer, session_answer
-from gateway.tasks.interactive.session_clicks import read_click
 from gateway.tasks.interactive.session_request import Sitting, begin
 from gateway.tasks.interactive.spec import TASK
 
@@ -164,9 +163,7 @@ async def click(
     """
 
     async def work(job: Job[bytearray]) -> Response:
-        sitting = await Sitting.of(job, tenant, session)
-        added = await job.run("decode", read_click, job.body)
-        return await sitting.add(added, form)
+        return await (await Sitting.of(job, tenant, session)).add(job.body, form)
 
     return await serve_admitted(services, request, _CLICKED, _read_click, work)
 

@@ -14,7 +14,6 @@ from gateway.vision.clicks import (
     box_of_mask,
     click_map,
     cut,
-    gaussians,
     inside_point,
     pushed_out,
 )
@@ -170,23 +169,29 @@ class TestPushedOut:
         assert pushed_out(Box(4, 0, 511, 505).corners(), 10, 512).tolist() == [[0, 0], [511, 0], [511, 511], [0, 511]]
 
 
-class TestGaussians:
+class TestClickMap:
     @pytest.mark.parametrize(("radius", "value"), GOLDEN.items())
     def test_golden_values(self, radius: int, value: float) -> None:
-        heat = 255 * gaussians(as_points([(40, 50)]), 101, 10)
+        heat = click_map(as_points([(40, 50)]), 101, 10)
         for x, y in ((40 + radius, 50), (40 - radius, 50), (40, 50 + radius), (40, 50 - radius)):
-            assert heat[y, x] == pytest.approx(value, abs=5e-4)
-        assert click_map(as_points([(40, 50)]), 101, 10)[50, 40 + radius] == round(value)
+            assert heat[y, x] == round(value)
 
     def test_the_width_is_the_full_one_at_half_maximum(self) -> None:
-        assert gaussians(as_points([(16, 16)]), 33, 8)[16, 20] == pytest.approx(0.5)
+        assert click_map(as_points([(16, 16)]), 33, 8)[16, 20] == round(255 / 2)
+
+    @given(st.floats(0.4, 30), st.floats(-20, 60), st.floats(-20, 60))
+    def test_it_is_the_gaussian_everywhere(self, sigma: float, x: float, y: float) -> None:
+        rows, columns = np.mgrid[:40, :40]
+        distance = (columns - round(x)) ** 2 + (rows - round(y)) ** 2
+        whole = 255 * np.exp(-4 * np.log(2) * distance / sigma**2)
+        assert np.abs(click_map(as_points([(x, y)]), 40, sigma) - whole).max() <= 0.501
 
     @given(st.lists(st.tuples(st.floats(-5, 45), st.floats(-5, 45)), max_size=6))
     def test_points_combine_by_maximum_whatever_their_order(self, points: list[tuple[float, float]]) -> None:
-        alone = [gaussians(as_points([point]), 40, 5) for point in points]
-        expected = np.max([np.zeros((40, 40), np.float32), *alone], axis=0)
-        np.testing.assert_array_equal(gaussians(as_points(points), 40, 5), expected)
-        np.testing.assert_array_equal(gaussians(as_points(points[::-1]), 40, 5), expected)
+        alone = [click_map(as_points([point]), 40, 5) for point in points]
+        expected = np.max([np.zeros((40, 40), np.uint8), *alone], axis=0)
+        np.testing.assert_array_equal(click_map(as_points(points), 40, 5), expected)
+        np.testing.assert_array_equal(click_map(as_points(points[::-1]), 40, 5), expected)
 
     @given(st.floats(0, 39), st.floats(0, 39))
     def test_centres_are_rounded_so_that_every_click_reaches_full_height(self, x: float, y: float) -> None:

@@ -96,6 +96,25 @@ def test_encoder_and_head_are_the_undivided_network_but_for_rounded_features() -
     assert (answer.int() - whole.int()).abs().max() <= 4
 
 
+def test_what_is_served_answers_as_what_was_trained_and_its_head_convolves_less() -> None:
+    network = untrained("click_unet")
+    assert isinstance(network, Divided)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    served = network.served()
+    inputs = click_inputs("click_unet")
+    with torch.inference_mode():
+        torch.testing.assert_close(served(*inputs), network(*inputs), rtol=1e-4, atol=1e-4)
+        features = served.encode(inputs[0])
+    assert [feature.shape[1] for feature in features] == list(served.feature_channels)
+    assert torch.equal(features[0], network.encode(inputs[0])[0]), "the finest is kept as it is"
+    head, trained = (
+        sum(parameter.numel() for name, parameter in each.named_parameters() if not name.startswith("backbone."))
+        for each in (served, network)
+    )
+    assert head < trained
+    torch.testing.assert_close(network.state_dict(), before, rtol=0, atol=0)
+
+
 def test_both_folders_are_built_and_name_their_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in PAIR:
         monkeypatch.setitem(CATALOG, name, small_entry(name))

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.processors, pytest.mark.training]
 
 NAMES = tuple(name for name, entry in CATALOG.items() if isinstance(entry, InteractiveSpec))
 IOG_FEATURES = tuple(zip((16, 32, 64, 128), (4, 8, 16, 16), strict=True))
-LITE0_FEATURES = tuple(zip((1, 2, 2, 8), (2, 4, 8, 16), strict=True))
+LITE0_FEATURES = tuple(zip((1, 3, 4, 6), (2, 4, 8, 16), strict=True))
 """Channels and strides of the feature maps at the width of the tests."""
 
 
