@@ -104,12 +104,12 @@ def test_what_is_not_read_yet_is_not_said_to_be_missing(tmp_path: Path, monkeypa
 def test_it_is_ready_when_every_model_was_tried_and_the_defaults_serve(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_trivial_model(tmp_path, "bd-siamunet")
+    write_trivial_model(tmp_path, "bd-lite0")
     write_trivial_model(tmp_path, "bd-other")
     write_trivial_waste(tmp_path)
     gates = Gates()
     with starting(tmp_path, gates, monkeypatch) as client:
-        for gate, loaded in (("repository", None), ("bd-other", "bd-other"), ("bd-siamunet", "bd-siamunet")):
+        for gate, loaded in (("repository", None), ("bd-other", "bd-other"), ("bd-lite0", "bd-lite0")):
             open_gate(client, gates, gate)
             if loaded:
                 wait_for(client, loaded)
@@ -124,7 +124,7 @@ def test_it_is_ready_when_every_model_was_tried_and_the_defaults_serve(
     [
         ("waste-lite0", [], 503),  # the default of its task
         ("waste-other", [], 200),
-        ("waste-lite0", ["bd-siamunet"], 200),  # the settings ask for less
+        ("waste-lite0", ["bd-lite0"], 200),  # the settings ask for less
         ("waste-other", ["waste-other"], 503),
         ("cxr-a", [], 200),  # the ensemble has another
     ],
@@ -132,7 +132,7 @@ def test_it_is_ready_when_every_model_was_tried_and_the_defaults_serve(
 def test_defaults_or_what_is_required_decide(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str, required: list[str], status: int
 ) -> None:
-    write_trivial_model(tmp_path, "bd-siamunet")
+    write_trivial_model(tmp_path, "bd-lite0")
     for name in ("waste-lite0", "waste-other"):
         write_trivial_waste(tmp_path, name)
     for name in ("cxr-a", "cxr-b"):

@@ -150,7 +150,7 @@ def test_what_production_asks_for_is_there() -> None:
     assert "sum(maskgate_queued_work_seconds" in found["ScaledObject"]["spec"]["triggers"][0]["metadata"]["query"]
     pod = found["Deployment"]["spec"]["template"]["spec"]
     assert "replicas" not in found["Deployment"]["spec"], "the scaler's number would be reset by every upgrade"
-    assert [arg for arg in pod["initContainers"][0]["args"] if arg.startswith("bd-siamunet@sha256:")]
+    assert [arg for arg in pod["initContainers"][0]["args"] if arg.startswith("bd-lite0@sha256:")]
     for container in (*pod["initContainers"], *pod["containers"]):
         assert container["securityContext"]["readOnlyRootFilesystem"]
         assert container["image"] == f"registry.example/maskgate@sha256:{'0' * 64}"
@@ -205,4 +205,4 @@ def test_the_rendered_deployment_runs(containers: Containers, image: str, models
     with played(containers, manifest):
         address = f"http://127.0.0.1:{port}"
         containers.wait_until_ready("demo-pod-0-gateway", address)
-        assert "bd-siamunet" in httpx.get(f"{address}/v1/models").text
+        assert "bd-lite0" in httpx.get(f"{address}/v1/models").text

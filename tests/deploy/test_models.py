@@ -41,7 +41,7 @@ def test_models_go_to_s3_and_come_back(tmp_path: Path) -> None:
     damage = sorted(name for name, model in shipped.items() if "CC BY" in model.card.licence)
     pushed, named, licensed, verified = told
     assert pushed == sorted(shipped)
-    assert named == ["bd-siamunet", "waste-fanet"]
+    assert named == ["bd-lite0", "waste-lite0"]
     assert licensed == damage
     assert verified == sorted({*named, *damage})
     for path in (tmp_path / "new").rglob("*"):

@@ -29,7 +29,7 @@ PHOTOS = [encode(noise(90, 90, seed=seed)) for seed in range(5)]
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("models")
     write_trivial_waste(root)
-    write_trivial_model(root, "bd-siamunet")
+    write_trivial_model(root, "bd-lite0")
     return root
 
 

@@ -40,7 +40,7 @@ VIEWS = ("damage", "land", "restore", "interactive", "ct", "radiograph", "waste"
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     models = write_trivial_interactive(tmp_path_factory.mktemp("models"))
-    write_trivial_model(models, "bd-siamunet")
+    write_trivial_model(models, "bd-lite0")
     write_trivial_radiograph(models, "cxr-a")
     write_trivial_radiograph(models, "cxr-b", shift=0.2)
     write_trivial_waste(models)
@@ -349,9 +349,9 @@ def test_an_error_page_of_a_proxy_and_a_broken_line_are_said_as_what_they_are(co
 
 def test_cards_are_shown_with_figures_and_licence(console: Console) -> None:
     console.open("models")
-    console.press("bd-siamunet", "main a")
+    console.press("bd-lite0", "main a")
     console.has("Licence")
-    assert console.page.evaluate("location.hash") == "#/models/bd-siamunet"
+    assert console.page.evaluate("location.hash") == "#/models/bd-lite0"
     assert "Intended use" in console.text(".facts")
 
 

@@ -39,7 +39,7 @@ def test_axe_finds_nothing_serious(console: Console, scheme: str, tmp_path: Path
     photo = tmp_path / "photo.png"
     photo.write_bytes(encode(noise(300, 400)))
     found: dict[str, list[str]] = {}
-    for view in (*VIEWS, "models/bd-siamunet"):
+    for view in (*VIEWS, "models/bd-lite0"):
         console.open(view, scheme="dark" if scheme == "dark" else "light")
         if view in ("waste", TASK.name):
             console.choose("image", photo)

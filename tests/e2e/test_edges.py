@@ -26,7 +26,7 @@ LARGE = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     root = tmp_path_factory.mktemp("repository")
-    write_trivial_model(root, "bd-siamunet")
+    write_trivial_model(root, "bd-lite0")
     with gateway(
         root,
         SERVER_HEADER_SECONDS="0.5",

@@ -28,7 +28,7 @@ GOOD = encode(noise(96, 96))
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("repository")
-    write_trivial_model(root, "bd-siamunet")
+    write_trivial_model(root, "bd-lite0")
     (write_trivial_model(root, "faulty") / "labels.txt").unlink()
     return root
 
@@ -51,7 +51,7 @@ def test_the_greeting_says_what_to_open_and_how_the_models_stand(server: Gateway
         time.sleep(0.01)
     assert f"{server.address}/docs" in greeting
     assert "curl" in greeting
-    assert "bd-siamunet    ready" in greeting
+    assert "bd-lite0       ready" in greeting
     assert "faulty         failed: labels.txt is missing" in greeting
 
 

@@ -34,7 +34,7 @@ DEADLINE_SECONDS = 20.0
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("models")
     write_trivial_waste(root)
-    write_trivial_model(root, "bd-siamunet")
+    write_trivial_model(root, "bd-lite0")
     return root
 
 

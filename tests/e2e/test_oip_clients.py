@@ -32,7 +32,7 @@ pytestmark = pytest.mark.e2e
 TILES = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
 LABELS = label_table(5)[TILES[..., 1]]
 COUNTS = np.bincount(LABELS.reshape(-1), minlength=5).tolist()
-MODEL = "bd-siamunet"
+MODEL = "bd-lite0"
 
 
 def headers() -> dict[str, str]:
@@ -161,7 +161,7 @@ for tensor in inputs:
     tensor.set_data_from_numpy(tiles)
 client = triton.InferenceServerClient(sys.argv[1])
 for _ in range(200):
-    client.async_infer("bd-siamunet", inputs, lambda result, error: None)
+    client.async_infer("bd-lite0", inputs, lambda result, error: None)
 print("asked", flush=True)
 time.sleep(60)
 """

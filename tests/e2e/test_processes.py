@@ -41,7 +41,7 @@ BODY, CONTENT_TYPE = PREPARED.read(), PREPARED.headers["Content-Type"]
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("repository")
-    write_trivial_model(root, "bd-siamunet")
+    write_trivial_model(root, "bd-lite0")
     return root
 
 

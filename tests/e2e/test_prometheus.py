@@ -107,7 +107,7 @@ def _ready(api: httpx.Client) -> bool:
 def test_it_scrapes_a_gateway_and_loads_the_alerts(tmp_path: Path) -> None:
     models = tmp_path / "models"
     models.mkdir()
-    write_trivial_model(models, "bd-siamunet")
+    write_trivial_model(models, "bd-lite0")
     with gateway(models) as process, prometheus(tmp_path, urlsplit(process.address).netloc) as server:
         server.until('up{job="maskgate"}', 1)
         for _ in range(3):
@@ -117,7 +117,7 @@ def test_it_scrapes_a_gateway_and_loads_the_alerts(tmp_path: Path) -> None:
         server.until(f'{requests},status_class="2xx"}}', 3)
         server.until(f'{requests},status_class="4xx"}}', 1)
         assert server.value('sum(maskgate_stage_duration_seconds_count{task="damage",stage="infer"})') == 3
-        assert server.value('maskgate_model_ready{model="bd-siamunet"}') == 1
+        assert server.value('maskgate_model_ready{model="bd-lite0"}') == 1
         assert (server.value("maskgate_resident_memory_bytes") or 0) > 10 * 1024 * 1024
         assert {"MaskgateNotScraped", "MaskgateErrorsBurnFast"} <= {rule["name"] for rule in rules(server)}
         deadline = time.monotonic() + 30
@@ -138,7 +138,7 @@ def test_a_gateway_that_is_not_there_is_an_alert(tmp_path: Path) -> None:
 def test_the_exposition_is_what_promtool_would_have_it(tmp_path: Path) -> None:
     models = tmp_path / "models"
     models.mkdir()
-    write_trivial_model(models, "bd-siamunet")
+    write_trivial_model(models, "bd-lite0")
     with gateway(models) as process:
         httpx.post(f"{process.address}/v1/damage", files=PAIR, timeout=60)
         text = httpx.get(f"{process.address}/metrics").text

@@ -22,7 +22,7 @@ HEADER_SECONDS = 1.0
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     root = tmp_path_factory.mktemp("repository")
-    write_trivial_model(root, "bd-siamunet")
+    write_trivial_model(root, "bd-lite0")
     with gateway(
         root,
         SERVER_HEADER_SECONDS=str(HEADER_SECONDS),

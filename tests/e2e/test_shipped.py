@@ -19,7 +19,7 @@ from tests.support.processes import gateway
 
 pytestmark = pytest.mark.e2e
 REPOSITORY = ROOT / "model_repository"
-MODELS = ("bd-fcn", "bd-siamunet")
+MODELS = ("bd-fcn", "bd-siamunet", "bd-lite0")
 
 
 @pytest.fixture(scope="module")

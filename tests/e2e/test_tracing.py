@@ -24,7 +24,7 @@ PAIR = {"pre": ("Jane-Doe.png", encode(noise(300, 200))), "post": ("Jane-Doe.png
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("models")
-    write_trivial_model(root, "bd-siamunet")
+    write_trivial_model(root, "bd-lite0")
     return root
 
 

@@ -31,7 +31,7 @@ FILES = {"pre": encode(noise(300, 200)), "post": encode(noise(300, 200, seed=1))
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("models")
-    write_trivial_model(root, "bd-siamunet")
+    write_trivial_model(root, "bd-lite0")
     return root
 
 
@@ -72,16 +72,16 @@ def test_by_grpc_too(models: Path, server: TritonProcess, share: str, transport:
     with gateway(models, SERVER_GRPC_PORT=port, **settings(server, ENGINE_TRITON_SHARED_MEMORY=share)) as process:
         assert readiness(process)["transport"] == transport
         with InferenceServerClient(f"127.0.0.1:{port}") as client:
-            assert client.is_model_ready("bd-siamunet")
-            result = client.infer("bd-siamunet", inputs)
+            assert client.is_model_ready("bd-lite0")
+            result = client.infer("bd-lite0", inputs)
             np.testing.assert_array_equal(result.as_numpy("label_map"), label_table(5)[tiles[..., 1]])
             with pytest.raises(InferenceServerException, match="is missing"):
-                client.infer("bd-siamunet", inputs[:1])
-            client.unload_model("bd-siamunet")
+                client.infer("bd-lite0", inputs[:1])
+            client.unload_model("bd-lite0")
             with pytest.raises(InferenceServerException, match="No model of that name"):
-                client.infer("bd-siamunet", inputs)
-            client.load_model("bd-siamunet")
-            assert client.infer("bd-siamunet", inputs).as_numpy("label_map").shape == (3, 64, 64)
+                client.infer("bd-lite0", inputs)
+            client.load_model("bd-lite0")
+            assert client.infer("bd-lite0", inputs).as_numpy("label_map").shape == (3, 64, 64)
 
 
 @pytest.mark.parametrize(("share", "transport"), TRANSPORTS)
@@ -99,19 +99,19 @@ def test_answers_are_those_of_the_embedded_engine(
         assert one == other
         exposition = httpx.get(f"{theirs.address}/metrics").text
         assert f'maskgate_triton_transport_info{{transport="{transport}"}} 1.0' in exposition
-        assert 'maskgate_triton_request_duration_seconds_count{model="bd-siamunet",version="1"}' in exposition
+        assert 'maskgate_triton_request_duration_seconds_count{model="bd-lite0",version="1"}' in exposition
 
 
 def test_requests_of_many_callers_are_batched(models: Path, server: TritonProcess) -> None:
     counters = ("nv_inference_count", "nv_inference_exec_count")
     with gateway(models, **settings(server, WORK_THREADS="1")) as process:
-        before = [server.metric(name, "bd-siamunet") for name in counters]
+        before = [server.metric(name, "bd-lite0") for name in counters]
         callers = [threading.Thread(target=lambda: [post(process) for _ in range(3)]) for _ in range(8)]
         for caller in callers:
             caller.start()
         for caller in callers:
             caller.join(60)
-        tiles, executions = (server.metric(name, "bd-siamunet") - n for name, n in zip(counters, before, strict=True))
+        tiles, executions = (server.metric(name, "bd-lite0") - n for name, n in zip(counters, before, strict=True))
     assert tiles > 2 * executions
 
 
@@ -130,7 +130,7 @@ def test_a_server_killed_under_load_costs_clear_errors_only(
                 if pause:
                     assert httpx.get(f"{process.address}/readyz").status_code == 503
                     reason = f"failed: version 1: Triton does not answer at {server.url}"
-                    assert readiness(process)["models"] == {"bd-siamunet": reason}
+                    assert readiness(process)["models"] == {"bd-lite0": reason}
                 callers.mark("start")
                 server.start()
                 back = callers.mark("back")
@@ -166,7 +166,7 @@ def test_a_server_that_answers_nothing_is_gone_until_it_answers(models: Path, se
         freezing = pool.submit(server.freeze, 12)
         time.sleep(10.5)
         reason = f"failed: version 1: Triton does not answer at {server.url}"
-        assert readiness(process)["models"] == {"bd-siamunet": reason}
+        assert readiness(process)["models"] == {"bd-lite0": reason}
         assert post(process).status_code == 503
         freezing.result()
         deadline = time.monotonic() + 30
@@ -201,7 +201,7 @@ def test_a_process_that_stood_still_answers_nobody(server: TritonProcess) -> Non
             for tile in tiles:
                 tile.set_data_from_numpy(np.full((1, 64, 64, 3), level, np.uint8))
             try:
-                return int(client.infer("bd-siamunet", tiles).as_numpy("label_map")[0, 0, 0])
+                return int(client.infer("bd-lite0", tiles).as_numpy("label_map")[0, 0, 0])
             except InferenceServerException:
                 return None
 
@@ -215,8 +215,8 @@ def test_a_process_that_stood_still_answers_nobody(server: TritonProcess) -> Non
         answers = [given_up, waiting.result(), *(ask(level) for level in levels[2:])]
         assert all(answer in (None, label) for label, answer in enumerate(answers)), answers
         assert server.answers()
-        client.unload_model("bd-siamunet")
-        client.load_model("bd-siamunet")
+        client.unload_model("bd-lite0")
+        client.load_model("bd-lite0")
         assert [ask(level) for level in levels] == [0, 1, 2, 3, 4]
 
 

@@ -56,7 +56,7 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     models = tmp_path / "models"
     models.mkdir()
     write_trivial_waste(models)
-    write_trivial_model(models, "bd-siamunet")
+    write_trivial_model(models, "bd-lite0")
     with ExitStack() as stack:
         flow, place = temporal(stack, tmp_path)
         store, aws = s3(stack, tmp_path)

@@ -192,7 +192,7 @@ VIEWS: dict[str, Callable[[Console, dict[str, Path]], None]] = {
     "land": _one_image("land", "pre.png"),
     "restore": _one_image("restore", "cloudy.png"),
     "waste": _one_image("waste", "waste.png"),
-    "models/bd-siamunet": _nothing,
+    "models/bd-lite0": _nothing,
     "service": _service,
 }
 

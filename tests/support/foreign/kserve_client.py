@@ -14,7 +14,7 @@ from kserve import InferenceGRPCClient, InferenceRESTClient, InferInput, InferRe
 from kserve.inference_client import RESTConfig
 
 TILES = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
-MODEL = "bd-siamunet"
+MODEL = "bd-lite0"
 
 
 def request(binary: bool) -> InferRequest:

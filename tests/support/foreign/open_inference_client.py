@@ -14,7 +14,7 @@ from open_inference.openapi.errors import NotFoundError
 from open_inference.openapi.types import InferenceRequest, RequestInput, RequestOutput, TensorData
 
 TILES = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
-MODEL = "bd-siamunet"
+MODEL = "bd-lite0"
 
 
 def request() -> InferenceRequest:
