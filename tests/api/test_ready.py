@@ -105,11 +105,11 @@ def test_it_is_ready_when_every_model_was_tried_and_the_defaults_serve(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_trivial_model(tmp_path, "bd-lite0")
-    write_trivial_model(tmp_path, "bd-other")
+    write_trivial_model(tmp_path, "bd-another")
     write_trivial_waste(tmp_path)
     gates = Gates()
     with starting(tmp_path, gates, monkeypatch) as client:
-        for gate, loaded in (("repository", None), ("bd-other", "bd-other"), ("bd-lite0", "bd-lite0")):
+        for gate, loaded in (("repository", None), ("bd-another", "bd-another"), ("bd-lite0", "bd-lite0")):
             open_gate(client, gates, gate)
             if loaded:
                 wait_for(client, loaded)
