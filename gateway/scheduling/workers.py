@@ -179,4 +179,6 @@ def _is_lack_of_memory(error: Exception) -> bool:
     library = type(error).__module__
     if library.startswith("cv2"):
         return getattr(error, "code", None) == _NO_MEMORY
-    return library.startswith("onnxruntime") and any(words in str(error) for words in _NOT_ALLOCATED)
+    # Of a run with outputs bound beforehand ONNX Runtime raises none of its own classes.
+    own = library.startswith("onnxruntime") or type(error) is RuntimeError
+    return own and any(words in str(error) for words in _NOT_ALLOCATED)

@@ -34,7 +34,7 @@ CONFINED = (
     "--tmpfs=/tmp",
     "--cap-drop=all",
     "--security-opt=no-new-privileges",
-    "--memory=1500m",
+    "--memory=2g",  # what the smallest example of the chart has
     "--pids-limit=256",
 )
 
@@ -160,7 +160,7 @@ def test_its_memory_is_bounded(containers: Containers, confined: tuple[str, str]
     name, _ = confined
     limits = Path("/proc", str(containers.state(name)["Pid"]), "limits").read_text()
     (data,) = (line.split()[3] for line in limits.splitlines() if line.startswith("Max data size"))
-    assert int(data) == (1500 << 20) * 15 // 16, "the gateway takes its bound from the control group"
+    assert int(data) == (2048 << 20) * 15 // 16, "the gateway takes its bound from the control group"
 
 
 def test_it_drains_and_ends_with_status_0(

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gateway.errors import DeadlineExceeded
+from gateway.errors import DeadlineExceeded, Overloaded
 from gateway.observability.metrics import Telemetry
 from gateway.scheduling.timeline import Timeline
-from gateway.scheduling.workers import LanedPool, Workers
+from gateway.scheduling.workers import LanedPool, Workers, answering_lack_of_memory
 
 
 def test_work_runs_off_the_loop_and_is_timed() -> None:
@@ -130,3 +130,18 @@ def test_the_kept_thread_is_for_nobody_else() -> None:
     ended.set()
     assert all(future.result() for future in running)
     pool.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MemoryError(), Overloaded),
+        (RuntimeError("Failed to allocate memory for requested buffer of size 1"), Overloaded),
+        (RuntimeError("another"), RuntimeError),
+        (ValueError("Failed to allocate memory"), ValueError),
+    ],
+)
+def test_a_library_that_is_given_no_memory_is_told_from_one_that_fails(error: Exception, told: type[Exception]) -> None:
+    """ONNX Runtime raises a bare RuntimeError where outputs are bound beforehand."""
+    with pytest.raises(told), answering_lack_of_memory():
+        raise error
