@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from export.checkpoints.files import Checkpoint, read_checkpoint, write_checkpoint
 from export.errors import CheckpointError
@@ -69,7 +69,8 @@ def calibrate(checkpoint: Checkpoint, pairs: Sequence[LabelledPair]) -> tuple[Ch
 def _counter(checkpoint: Checkpoint, pairs: Sequence[LabelledPair]) -> Count:
     if architecture_of(checkpoint.architecture).inputs != ("pre", "post"):
         raise CheckpointError(f"a {checkpoint.architecture} does not grade damage by two images")
-    logits, targets = zip(*(_logits(checkpoint, pair) for pair in pairs), strict=True)
+    network = checkpoint.network()
+    logits, targets = zip(*(_logits(checkpoint, network, pair) for pair in pairs), strict=True)
 
     @cache
     def count(number: int, offsets: Offsets) -> NDArray[np.int64]:
@@ -82,10 +83,10 @@ def _counter(checkpoint: Checkpoint, pairs: Sequence[LabelledPair]) -> Count:
 
 
 @torch.inference_mode()
-def _logits(checkpoint: Checkpoint, pair: LabelledPair) -> tuple[Tensor, NDArray[np.uint8]]:
+def _logits(checkpoint: Checkpoint, network: nn.Module, pair: LabelledPair) -> tuple[Tensor, NDArray[np.uint8]]:
     tile = load_tile(pair, checkpoint.reduction)
     images = {"pre": tile.pre[None], "post": tile.post[None]}
-    logits = checkpoint.network()(*network_inputs(images, checkpoint.architecture, checkpoint.framing, "cpu"))
+    logits = network(*network_inputs(images, checkpoint.architecture, checkpoint.framing, "cpu"))
     if logits.shape[1] != len(CLASSES):
         raise CheckpointError(f"a {checkpoint.architecture} does not tell damage")
     return logits[..., ::_EVERY, ::_EVERY].float(), tile.labels[::_EVERY, ::_EVERY]
