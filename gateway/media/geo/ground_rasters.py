@@ -8,7 +8,6 @@ value that lies apart from all else.
 from __future__ import annotations
 
 from contextlib import ExitStack
-from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from gateway.media.geo.datasets import DatasetPool
 from gateway.media.geo.geography import read_grid
 from gateway.media.geo.georeference import GeoGrid
 from gateway.media.geo.geotiff import Opener, is_tiff, openers
-from gateway.media.geo.parts import NOTHING, part_of, under, widened
+from gateway.media.geo.parts import NOTHING, around, part_of, widened
 from gateway.media.geo.sparse import SparseFile
 from gateway.media.geo.tiff_header import DAMAGED, read_tiff
 from gateway.media.geo.validity import Validity, declared_validity, guessed_fills
@@ -43,6 +42,9 @@ _METRES = {
 
 _A_CORNER = (slice(0, 1), slice(0, 1))
 """Of a file that lies elsewhere than what it is to say something of: it is warped to nothing."""
+
+_AVERAGED, _BESIDE = 2, 2
+"""Pixels of an image beside it whose ground is averaged into its outermost ones, and of the raster beside those."""
 
 _APART = "There is no way from the coordinate reference system of the raster to that of the image."
 
@@ -179,8 +181,8 @@ class GroundFile:
         from rasterio.io import MemoryFile
         from rasterio.windows import Window
 
-        found = under(own, grid)
-        part = _A_CORNER if found == NOTHING else widened(found, _beside(own, grid), own)
+        found = around(own, grid, _AVERAGED)
+        part = _A_CORNER if found == NOTHING else widened(found, _BESIDE, own)
         cut = part_of(own, part)
         memory = MemoryFile()
         self._closing.callback(memory.close)
@@ -202,12 +204,6 @@ class GroundFile:
         """Give back what it holds, and what was made of it."""
         with contained():
             self._closing.close()
-
-
-def _beside(own: GeoGrid, grid: GeoGrid) -> int:
-    """Return how many pixels around those under a grid are averaged into its outermost ones, at most."""
-    steps = max(grid.gsd) / min(own.gsd)
-    return 2 + ceil(2 * steps) if np.isfinite(steps) else max(own.width, own.height)
 
 
 def _validity(dataset: DatasetReader) -> tuple[Validity, tuple[str, ...]]:

@@ -69,9 +69,14 @@ def under(grid: GeoGrid, other: GeoGrid) -> Part:
 
 def reached(grid: GeoGrid, by: GeoGrid) -> Part:
     """Return the pixels of an image that may come to lie under another one, however a shift between them is undone."""
-    steps = max(by.gsd) / min(grid.gsd)
-    beside = ceil(_FARTHEST * steps) if np.isfinite(steps) else max(grid.width, grid.height)
-    part = under(grid, by)
+    return around(grid, by, _FARTHEST)
+
+
+def around(grid: GeoGrid, other: GeoGrid, pixels: float) -> Part:
+    """Return the pixels of an image that another one covers, or that lie so many of the other's pixels beside it."""
+    steps = max(other.gsd) / min(grid.gsd)
+    beside = ceil(pixels * steps) if np.isfinite(steps) else max(grid.width, grid.height)
+    part = under(grid, other)
     return part if part == NOTHING else widened(part, beside, grid)
 
 
