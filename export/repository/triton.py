@@ -13,6 +13,7 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from gateway.engines.embedded.sessions import CUDA_CHOICES
 from gateway.repository.card import Card, TensorSpec
 from gateway.repository.config import BACKENDS, TRITON_TYPES
 
@@ -57,16 +58,7 @@ def _cuda_text(card: Card) -> str:
     """Return the profile that runs the graph as it is, in FP32 (TF32 where the GPU has it)."""
     message = _gpu_config(card)
     if card.format == "onnx":
-        _accelerate(
-            message,
-            "cuda",
-            {
-                # The default tries every algorithm anew for each batch size it has not met, in the middle of traffic.
-                "cudnn_conv_algo_search": "HEURISTIC",
-                "cudnn_conv_use_max_workspace": "1",
-                "arena_extend_strategy": "kSameAsRequested",
-            },
-        )
+        _accelerate(message, "cuda", CUDA_CHOICES)
     return _text(message)
 
 

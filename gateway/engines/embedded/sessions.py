@@ -24,17 +24,17 @@ from gateway.repository.card import Card
 
 Provider = Literal["cpu", "cuda"]
 
+CUDA_CHOICES = {
+    # The default tries every algorithm anew for each batch size it has not met, in the middle of traffic.
+    "cudnn_conv_algo_search": "HEURISTIC",
+    "cudnn_conv_use_max_workspace": "1",
+    "arena_extend_strategy": "kSameAsRequested",
+}
+"""How ONNX Runtime computes on CUDA, here and in Triton."""
+
 _PROVIDERS: dict[Provider, tuple[str, dict[str, str]]] = {
     "cpu": ("CPUExecutionProvider", {}),
-    "cuda": (
-        "CUDAExecutionProvider",
-        {
-            # The default tries every algorithm anew for each batch size it has not met, in the middle of traffic.
-            "cudnn_conv_algo_search": "HEURISTIC",
-            "cudnn_conv_use_max_workspace": "1",
-            "arena_extend_strategy": "kSameAsRequested",
-        },
-    ),
+    "cuda": ("CUDAExecutionProvider", CUDA_CHOICES),
 }
 
 _log = logging.getLogger(__name__)
