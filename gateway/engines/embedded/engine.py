@@ -46,8 +46,10 @@ class EmbeddedEngine:
 
     On a processor a lane runs one batch on one core. That keeps all cores busy under load, and a single
     request too, since its tiles are spread over the lanes; ONNX Runtime's own threads
-    would do the second at the cost of the first. Scanning, hashing and loading have a
-    thread of their own, so that a refresh takes no lane from the requests.
+    would do the second at the cost of the first. An item by itself cannot be spread so; where somebody
+    waits for it at the screen, as for the answer to a click, and no lane is taken, ONNX Runtime's own
+    threads do spread it. Scanning, hashing and loading have a thread of their own, so that a refresh
+    takes no lane from the requests.
 
     A session lives as long as its `Model`, which the standing holds while it is served and
     every request holds to its end: so a model that was replaced or removed still finishes
@@ -92,7 +94,7 @@ class EmbeddedEngine:
         self._taken: dict[str, StoredModel] = {}
         self.unloaded: set[str] = set()
         self._digests = Digests()
-        self._sessions = Sessions(provider, self._digests.of, self._loader)
+        self._sessions = Sessions(provider, lanes, self._digests.of, self._loader)
         self._idle_seconds = idle_seconds
         self._tried = False
         self._refreshing = asyncio.Lock()
@@ -139,6 +141,8 @@ class EmbeddedEngine:
         try:
             async with asyncio.timeout(timeline.remaining()):
                 session = await self._sessions.of(model)
+                if items == 1 and model.card.clicks and self._turns.free == self._turns.count:
+                    session = self._sessions.wide(model) or session
                 if chunks == 1:
                     compute = partial(session.run, list(outputs), feeds[0])
                     return dict(zip(outputs, await self._run(compute, model, items, timeline.lane), strict=True))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from io import StringIO
 from pathlib import Path
 from typing import Literal
@@ -40,8 +40,8 @@ _PROVIDERS: dict[Provider, tuple[str, dict[str, str]]] = {
 _log = logging.getLogger(__name__)
 
 
-def open_session(path: Path, provider: Provider) -> ort.InferenceSession:
-    """Return a session that computes on the thread which calls it, or on the GPU.
+def open_session(path: Path, provider: Provider, threads: int = 1) -> ort.InferenceSession:
+    """Return a session that computes on the thread which calls it and `threads` − 1 of its own, or on the GPU.
 
     Raises:
         RuntimeError: ONNX Runtime cannot use the provider here.
@@ -49,8 +49,10 @@ def open_session(path: Path, provider: Provider) -> ort.InferenceSession:
     """
     name, choices = _PROVIDERS[provider]
     options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    # Its own threads sleep between runs: they would burn the cores that other requests have by then.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if provider == "cuda":
         _load_cuda()
     session = ort.InferenceSession(path, options, providers=[(name, choices)])
@@ -89,12 +91,14 @@ def warm_up(session: ort.InferenceSession, card: Card) -> None:
 
 @dataclass
 class _Kept:
-    """What is kept of one model; `session` is None while it is let go."""
+    """What is kept of one model; `session` is None while it is let go, `wide` until somebody asked for it."""
 
     path: Path
     session: ort.InferenceSession | None
     used: float
+    wide: ort.InferenceSession | None = None
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+    widening: asyncio.Task[None] | None = None
 
 
 class Sessions:
@@ -102,13 +106,15 @@ class Sessions:
 
     Args:
         provider: where to compute.
+        lanes: cores that a wide session computes on.
         digest_of: digest of a file's bytes; called in `loader`.
         loader: where files are read.
     """
 
-    def __init__(self, provider: Provider, digest_of: Callable[[Path], str], loader: Executor) -> None:
+    def __init__(self, provider: Provider, lanes: int, digest_of: Callable[[Path], str], loader: Executor) -> None:
         """Open nothing yet."""
         self._provider = provider
+        self._lanes = lanes
         self._digest_of = digest_of
         self._loader = loader
         self._kept: WeakKeyDictionary[Model, _Kept] = WeakKeyDictionary()
@@ -140,12 +146,25 @@ class Sessions:
         kept.used = time.monotonic()
         return kept.session or await self._again(model, kept)
 
+    def wide(self, model: Model) -> ort.InferenceSession | None:
+        """Return a second session of a model, of which each run is spread over all lanes' cores.
+
+        None while none is open. The first who asks has it opened for those who come later; its memory is had by
+        those models alone that are asked so.
+        """
+        kept = self._kept.get(model)
+        if kept is None or kept.session is None or self._provider != "cpu" or self._lanes == 1:
+            return None
+        if kept.widening is None:
+            kept.widening = asyncio.create_task(self._widen(model, kept), name="widen")
+        return kept.wide
+
     def let_go(self, idle_seconds: float) -> int:
         """Let go of sessions that nobody has asked for so long, and return of how many; running batches end."""
         due = time.monotonic() - idle_seconds
         idle = [(model, kept) for model, kept in self._kept.items() if kept.session is not None and kept.used < due]
         for model, kept in idle:
-            kept.session = None
+            kept.session = kept.wide = kept.widening = None
             _log.info("version %d of model %s is let go until it is asked for", model.version, model.name)
         return len(idle)
 
@@ -157,19 +176,29 @@ class Sessions:
         async with kept.opening:
             if kept.session is None:
                 try:
-                    kept.session = await self._in_loader(model, kept.path, None, warm=False)
+                    kept.session = await self._in_loader(model, kept.path, None)
                 except Exception as error:
                     _log.exception("version %d of model %s cannot be opened again", model.version, model.name)
                     raise ModelNotReady(f"Model {model.name} cannot be opened again.", retry_after=5) from error
             return kept.session
 
-    async def _in_loader(
-        self, model: Model, path: Path, held: ort.InferenceSession | None, *, warm: bool
-    ) -> ort.InferenceSession:
-        return await asyncio.get_running_loop().run_in_executor(self._loader, self._open, model, path, held, warm)
+    async def _widen(self, model: Model, kept: _Kept) -> None:
+        try:
+            kept.wide = await self._in_loader(model, kept.path, None, threads=self._lanes)
+        except Exception:
+            # The other session answers as before.
+            _log.exception("version %d of model %s cannot be opened for several cores", model.version, model.name)
 
-    def _open(self, model: Model, path: Path, held: ort.InferenceSession | None, warm: bool) -> ort.InferenceSession:
-        session = held or open_session(path, self._provider)
+    async def _in_loader(
+        self, model: Model, path: Path, held: ort.InferenceSession | None, *, warm: bool = False, threads: int = 1
+    ) -> ort.InferenceSession:
+        opened = partial(self._open, model, path, held, warm=warm, threads=threads)
+        return await asyncio.get_running_loop().run_in_executor(self._loader, opened)
+
+    def _open(
+        self, model: Model, path: Path, held: ort.InferenceSession | None, *, warm: bool, threads: int
+    ) -> ort.InferenceSession:
+        session = held or open_session(path, self._provider, threads)
         if self._digest_of(path) != model.digest:
             raise ValueError("the model file changed while it was loaded")
         if warm:

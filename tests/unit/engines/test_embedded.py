@@ -23,7 +23,9 @@ from gateway.observability.metrics import Telemetry
 from gateway.repository.card import TensorSpec, read_card, write_card
 from gateway.repository.store import file_digest
 from gateway.scheduling.timeline import Timeline
+from tests.support.places import ROOT
 from tests.support.trivial import damage_version, declare_version, write_trivial_model, write_version
+from tests.support.trivial_interactive import write_trivial_interactive
 
 TILE = {name: np.zeros((1, 64, 64, 3), np.uint8) for name in ("pre", "post")}
 
@@ -33,9 +35,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the model files opened so far, as `<model>/<version>`."""
     names: list[str] = []
 
-    def counted(path: Path, provider: Provider) -> object:
+    def counted(path: Path, provider: Provider, threads: int) -> object:
         names.append(f"{path.parts[-3]}/{path.parts[-2]}")
-        return open_session(path, provider)
+        return open_session(path, provider, threads)
 
     monkeypatch.setattr("gateway.engines.embedded.sessions.open_session", counted)
     return names
@@ -199,9 +201,9 @@ def test_a_file_replaced_between_its_digest_and_its_opening_is_not_served(
     folder = write_trivial_model(tmp_path, "m")
     card = (folder / "card.json").read_bytes()
 
-    def replaced(path: Path, provider: Provider) -> object:
+    def replaced(path: Path, provider: Provider, threads: int) -> object:
         write_version(folder, 1, shift=1)
-        return open_session(path, provider)
+        return open_session(path, provider, threads)
 
     async def scenario(engine: EmbeddedEngine) -> None:
         assert engine.statuses()[0].state == "failed"
@@ -221,12 +223,12 @@ def test_a_model_loads_while_another_version_serves(tmp_path: Path, monkeypatch:
     seen: list[list[tuple[int, str]]] = []
 
     async def scenario(engine: EmbeddedEngine) -> None:
-        def watched(path: Path, provider: Provider) -> object:
+        def watched(path: Path, provider: Provider, threads: int) -> object:
             [status] = engine.statuses()
             seen.append([(v.model.version, v.state) for v in status.versions])
             assert status.model is not None
             assert (status.state, status.model.version) == ("ready", 1)
-            return open_session(path, provider)
+            return open_session(path, provider, threads)
 
         monkeypatch.setattr("gateway.engines.embedded.sessions.open_session", watched)
         write_version(folder, 2, shift=1)
@@ -259,6 +261,105 @@ def test_items_are_answered_in_their_order_however_they_are_shared_out(tmp_path:
     play(tmp_path, scenario)
 
 
+def test_an_answer_to_a_click_is_spread_over_the_cores_of_idle_lanes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_trivial_interactive(tmp_path, ["iog"])
+    write_trivial_model(tmp_path, "m")
+    opened: list[tuple[str, int]] = []
+
+    def counted(path: Path, provider: Provider, threads: int) -> ort.InferenceSession:
+        opened.append((path.parts[-3], threads))
+        return open_session(path, provider, threads)
+
+    monkeypatch.setattr("gateway.engines.embedded.sessions.open_session", counted)
+
+    async def run() -> None:
+        engine = EmbeddedEngine(tmp_path, "cpu", 2, Telemetry(), idle_seconds=1000)
+        await engine.start()
+        try:
+            model = choose(engine, "interactive", "iog")
+            rng = np.random.default_rng(0)
+            item = {spec.name: rng.integers(0, 256, (1, *spec.shape), np.uint8) for spec in model.card.inputs}
+            both = {name: np.repeat(part, 2, axis=0) for name, part in item.items()}
+            names = [spec.name for spec in model.card.outputs]
+            assert opened == [("iog", 1), ("m", 1)]
+            await infer(engine, choose(engine, "damage", "m"))
+            await engine.infer(model, both, names, Timeline(30))
+            async with engine._turns.held("bulk"):
+                first = await engine.infer(model, item, names, Timeline(30))
+            assert len(opened) == 2, "several items, a taken lane, and what nobody sits before have no second session"
+            while engine._sessions.wide(model) is None:
+                await engine.infer(model, item, names, Timeline(30))
+            assert opened[2:] == [("iog", 2)]
+            alone = await engine.infer(model, item, names, Timeline(30))
+            assert all(np.array_equal(alone[name], first[name]) for name in names)
+            # The second session goes with the first, and comes back when it is asked for.
+            assert engine._sessions.let_go(0) == 2
+            assert engine._sessions.wide(model) is None
+            await engine.infer(model, item, names, Timeline(30))
+            while engine._sessions.wide(model) is None:
+                await engine.infer(model, item, names, Timeline(30))
+            assert opened[3:] == [("iog", 1), ("iog", 2)]
+        finally:
+            await engine.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "name", ["click-lite0", "click-lite0-encoder", "dextr", "iog", "iog_refine", "iog_refine_encoder"]
+)
+def test_shipped_models_with_clicks_answer_alike_on_any_number_of_threads(name: str) -> None:
+    folder = ROOT / "model_repository" / name
+    card = read_card(folder / "card.json")
+    assert card.clicks
+    rng = np.random.default_rng(0)
+    item = {
+        spec.name: (
+            rng.integers(0, 256, (1, *spec.shape), np.uint8)
+            if spec.dtype == "uint8"
+            else rng.normal(size=(1, *spec.shape)).astype(spec.dtype)
+        )
+        for spec in card.inputs
+    }
+    names = [spec.name for spec in card.outputs]
+    one, *others = (open_session(folder / "1" / "model.onnx", "cpu", threads).run(names, item) for threads in (1, 2, 3))
+    for other in others:
+        for mine, theirs in zip(one, other, strict=True):
+            # Alike to the bit here; another processor may sum in another order.
+            room = 1 if mine.dtype == np.uint8 else 1e-2 * np.abs(mine).max()
+            assert np.abs(mine.astype(np.float32) - theirs.astype(np.float32)).max() <= room
+
+
+def test_a_second_session_that_does_not_open_leaves_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_trivial_interactive(tmp_path, ["iog"])
+
+    def narrow(path: Path, provider: Provider, threads: int) -> ort.InferenceSession:
+        if threads > 1:
+            raise RuntimeError("no threads")
+        return open_session(path, provider, threads)
+
+    monkeypatch.setattr("gateway.engines.embedded.sessions.open_session", narrow)
+
+    async def run() -> None:
+        engine = EmbeddedEngine(tmp_path, "cpu", 2, Telemetry())
+        await engine.start()
+        try:
+            model = choose(engine, "interactive", "iog")
+            item = {spec.name: np.zeros((1, *spec.shape), np.uint8) for spec in model.card.inputs}
+            while "cannot be opened for several cores" not in caplog.text:
+                await engine.infer(model, item, [model.card.outputs[0].name], Timeline(30))
+            await engine.infer(model, item, [model.card.outputs[0].name], Timeline(30))
+            assert caplog.text.count("cannot be opened for several cores") == 1
+        finally:
+            await engine.close()
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize(("provider", "runs"), [("cpu", [1, 1, 1, 1, 1]), ("cuda", [2, 3])])
 def test_a_gpu_is_given_whole_batches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: Provider, runs: list[int]
@@ -268,7 +369,7 @@ def test_a_gpu_is_given_whole_batches(
     card = read_card(folder / "card.json").model_copy(update={"max_batch_size": 3})
     write_card(card, folder / "card.json")
     (folder / "config.pbtxt").write_text(config_text(card))
-    monkeypatch.setattr("gateway.engines.embedded.sessions.open_session", lambda path, _: open_session(path, "cpu"))
+    monkeypatch.setattr("gateway.engines.embedded.sessions.open_session", lambda path, *_: open_session(path, "cpu"))
     telemetry = Telemetry()
     given: list[int] = []
     monkeypatch.setattr(
