@@ -184,8 +184,10 @@ def _tracer(settings: Settings, telemetry: Telemetry) -> Tracer | None:
 
 
 def _turns(settings: Settings) -> int:
-    per_thread = 8 if settings.engine.kind == "triton" else 1
-    return settings.work.turns or settings.work.threads * per_thread
+    threads = settings.work.threads
+    # Some more than can be computed at once, since between two steps a request waits for the event loop; each more
+    # makes emergencies wait longer.
+    return settings.work.turns or (8 * threads if settings.engine.kind == "triton" else 3 * threads // 2)
 
 
 def _engine(settings: Settings, telemetry: Telemetry) -> Engine:

@@ -166,9 +166,15 @@ class Segmenter(Run):
 
     async def _infer_row(self, images: Images, grid: Grid, row: int, role: str) -> Pixels:
         """Return one output of the tiles in `row`, shape (columns, tile, tile, …)."""
-        names = [spec.name for spec in self.model.card.inputs]
-        batches = await asyncio.gather(*(self.aside(gather, images[name], grid, row) for name in names))
-        return await self.infer(dict(zip(names, batches, strict=True)), role)
+        shown = {spec.name: images[spec.name] for spec in self.model.card.inputs}
+        if (grid.height, grid.width) == (grid.tile, grid.tile):
+            # Nothing is copied, and no thread asked.
+            return await self.infer(_gathered(shown, grid, row), role)
+        return await self.infer(await self.aside(_gathered, shown, grid, row), role)
+
+
+def _gathered(images: Images, grid: Grid, row: int) -> dict[str, NDArray[Any]]:
+    return {name: gather(image, grid, row) for name, image in images.items()}
 
 
 async def together(steps: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

@@ -91,7 +91,8 @@ class WorkSettings(Group):
     """Threads for decoding, stitching and encoding. Every process has one at least."""
 
     turns: int = Field(0, ge=0)
-    """Requests being worked on at once. 0: as many as threads; on Triton, where they mostly wait, eight times that."""
+    """Requests being worked on at once. 0: half as many again as threads; on Triton, where they mostly wait,
+    eight times as many."""
 
     turn_seconds: float = Field(5.0, gt=0)
     """How long one request is worked on while others wait; then the next has its turn, and it goes on later."""
