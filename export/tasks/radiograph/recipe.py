@@ -77,7 +77,7 @@ _SMALL = {
     "densenet201": (0.3125, "quarter"),
 }
 
-_DEMO = (
+_DEMO = tuple(
     RadiographRecipe(
         network=network,
         name="demo",
@@ -125,4 +125,10 @@ _LITE0 = (
     _lite0("against", replace(_LITE0_DRAW, others=0.3), other_covid=0.1),
 )
 
-RECIPES = (*_PAPER, *_DEMO, *_LITE0)
+_EVEN = tuple(
+    replace(recipe, name=name, draw=replace(recipe.draw, balance=0.5, others=0.3), other_covid=covid)
+    for recipe in _DEMO
+    for name, covid in (("even", 0.5), ("against", 0.1))
+)
+
+RECIPES = (*_PAPER, *_DEMO, *_EVEN, *_LITE0)
