@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from gateway.repository.card import RasterSpec
 from gateway.tasks.damage.boxes import MAPPERS
 from gateway.tasks.damage.fused import FusedModel, FusedSegmenter, GradingModel, GradingSegmenter
 from gateway.vision.buildings import SMALLEST_BUILDING
+from gateway.vision.labels import class_counts
 from gateway.vision.regions import Region, regions
 
 Pixels = NDArray[np.uint8]
@@ -44,16 +45,22 @@ class DamageMap:
     """What the model saw in one pair.
 
     Attributes:
-        counts: observed pixels per class value.
         label_map: uint8 (H, W) on the pre image's grid, class values of `model.card`; background where nothing was
             observed.
         post: uint8 (H, W, 3), RGB, the post image on the pre grid.
+        hidden: pixels where nothing was observed.
     """
 
     model: Model
-    counts: tuple[int, ...]
     label_map: Pixels
     post: Pixels
+    hidden: int = 0
+
+    @cached_property
+    def counts(self) -> tuple[int, ...]:
+        """Observed pixels per class value; worth a thread at first."""
+        background, *others = class_counts(self.label_map, len(self.model.card.classes)).tolist()
+        return (background - self.hidden, *others)
 
 
 @dataclass(frozen=True)
@@ -130,14 +137,14 @@ async def report_damage(
 
 async def _mapped(segmenter: Segmenter, label_map: Pixels, post: Pixels, observed: Mask | None) -> DamageMap:
     if observed is None:
-        return DamageMap(segmenter.model, await segmenter.count(label_map), label_map, post)
-    seen, shown = await segmenter.aside(_shown_alone, label_map, observed)
-    return DamageMap(segmenter.model, await segmenter.count(seen), shown, post)
+        return DamageMap(segmenter.model, label_map, post)
+    shown, hidden = await segmenter.aside(_shown_alone, label_map, observed)
+    return DamageMap(segmenter.model, shown, post, hidden)
 
 
-def _shown_alone(label_map: Pixels, observed: Mask) -> tuple[Pixels, Pixels]:
-    """Return the labels of what was observed, uint8 (n,), and the label map with background everywhere else."""
-    return label_map[observed], np.where(observed, label_map, np.uint8(0))
+def _shown_alone(label_map: Pixels, observed: Mask) -> tuple[Pixels, int]:
+    """Return the label map with background where nothing was observed, and of how many pixels that is so."""
+    return np.where(observed, label_map, np.uint8(0)), int(np.count_nonzero(~observed))
 
 
 async def _images(

@@ -213,10 +213,13 @@ async def _answer_pictures(job: Job[Parts], model: Model, wished: Wish[SceneForm
     segmenter = segmenter_of(job.inference, model)
     if media_type == JSON:
         report = await report_damage(segmenter, pair.pre, pair.post, pair.between, pair.observed)
-        body = await job.run("encode", _json, report, pair.notices, wished.include, job)
+        mapped, encode = report.map, partial(_json, report, pair.notices, wished.include, job)
     else:
         mapped = await map_damage(segmenter, pair.pre, pair.post, pair.between, observed=pair.observed)
-        body = await job.run("encode", _overlay if wished.overlay else _label_map, mapped)
+        encode = partial(_overlay if wished.overlay else _label_map, mapped)
+    # Counted where it is encoded: each further step costs a small picture as much as its counting.
+    body, counts = await job.run("encode", lambda: (encode(), mapped.counts))
+    segmenter.publish_shares(counts)
     return Response(body, headers=model_headers(model) | notice_headers(pair.notices), media_type=media_type)
 
 
