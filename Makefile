@@ -163,7 +163,7 @@ bench: $(DEV)/.project ## Time the stages of a request, the gateway's throughput
 	@$(DEV)/bin/python -m tests.load.bench --record $(RESULTS) $(BESIDE)
 	@$(DEV)/bin/python -m tests.load.processes --record $(RESULTS)
 	@$(DEV)/bin/python -m tests.load.transports --record $(RESULTS)
-	@$(DEV)/bin/python -m tests.load.clicks --record $(RESULTS)
+	@$(DEV)/bin/python -m tests.load.clicks --record $(RESULTS) $(BESIDE)
 	@$(DEV)/bin/python -m tests.load.ct --record $(RESULTS) $(BESIDE)
 	@$(DEV)/bin/python -m tests.load.scenes --record $(RESULTS) $(BESIDE)
 	@$(DEV)/bin/python -m tests.load.overload --record $(RESULTS)
@@ -183,9 +183,9 @@ fuzz: $(DEV)/.project ## Send hostile inputs of every format, and count 5xx, han
 	@$(DEV)/bin/python -m tests.fuzz.soak --record build/fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))
 
 # Each in an environment of its own. One that cannot be installed is named in the table, with what its log says last.
-bench-peers: $(DEV)/.project ## Set the gateway beside FastAPI, LitServe, BentoML and Ray Serve on the same work (six minutes)
+bench-peers: $(DEV)/.project ## Set the gateway beside FastAPI, LitServe, BentoML and Ray Serve on the same work (AGAINST=; six minutes)
 	@$(MAKE) --no-print-directory --silent --keep-going $(PEER_NAMES:%=$(PEERS)/%/.locked) || echo 'Not every peer can be had here'
-	@$(DEV)/bin/python -m tests.load.peers --record $(RESULTS)
+	@$(DEV)/bin/python -m tests.load.peers --record $(RESULTS) $(BESIDE)
 
 perf: $(PERF)/perf_analyzer ## Fetch NVIDIA's perf_analyzer (Linux on x86-64)
 	@:

@@ -11,6 +11,7 @@ One session after another on a drawn 1024² picture, each click sent alone, medi
 Ratios are of clicks in one session, so that a noisy machine troubles both alike. Counters of the gateway have to say
 that the features were kept and lost as meant, and that each image was decoded once. Measured are the models of the
 repository that take further clicks, and the paper's refinement of IOG at full width with weights that mean nothing.
+With `--against REV` sessions with the gateway of another commit take turns with those of this one.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,10 @@ from maskgate_client.scenes import draw_scene
 from gateway.repository.store import StoredModel, scan
 from tests.load.bench import SHIPPED, SIDE, WORKERS
 from tests.load.record import record, record_option
+from tests.load.regression import checkout
 from tests.support.full_width import write_full_width
 from tests.support.pictures import UInt8, encode
+from tests.support.places import ROOT
 from tests.support.processes import GatewayProcess, gateway
 
 PNG, JSON = "image/png", "application/json"
@@ -67,8 +70,9 @@ class Answer:
 
 @dataclass(frozen=True)
 class Result:
-    """Medians of one model; milliseconds by step."""
+    """Medians of one model and the gateway of one commit; milliseconds by step."""
 
+    commit: str
     model: str
     size: int
     begin_ms: float
@@ -84,10 +88,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9, help="sessions per model")
     parser.add_argument("--models", type=Path, default=SHIPPED, help="repository")
     parser.add_argument("--quick", action="store_true", help="a small network in the place of the full width")
+    parser.add_argument("--against", metavar="REV", help="another commit, whose gateway is measured beside this one")
     record_option(parser)
     options = parser.parse_args()
     picture = draw_scene(1, SIDE).pre
-    with tempfile.TemporaryDirectory() as folder:
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        roots = {"here": ROOT}
+        if options.against:
+            roots[options.against] = stack.enter_context(checkout(options.against))
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         if options.quick:
             write_full_width(Path(folder), width=1 / 8, depths="resnet26", size=128)
@@ -96,7 +105,7 @@ def main() -> None:
         shipped, built = (_with_encoder(root) for root in (options.models, Path(folder)))
         if not shipped:
             print(f"\nNo model in {options.models} takes further clicks: only the untrained one is measured.")
-        results = [_measure(*each, picture, options.rounds) for each in [*shipped, *built]]
+        results = [result for each in [*shipped, *built] for result in _measure(*each, picture, options.rounds, roots)]
     _print(results)
     record(options.record, "clicks", {"results": [vars(result) for result in results]})
 
@@ -108,33 +117,66 @@ def _with_encoder(root: Path) -> list[tuple[Path, StoredModel, StoredModel]]:
     return [(root, head, models[str(head.card.clicks and head.card.clicks.encoder)]) for head in heads]
 
 
-def _measure(root: Path, head: StoredModel, encoder: StoredModel, picture: UInt8, rounds: int) -> Result:
+def _measure(
+    models: Path,
+    head: StoredModel,
+    encoder: StoredModel,
+    picture: UInt8,
+    rounds: int,
+    roots: Mapping[str, Path],
+) -> list[Result]:
+    """Return the figures of a model by the gateways of commits, whose sessions take turns."""
     features = sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in encoder.card.outputs)
     room = {"SESSIONS_BYTES": str(3 * SIDE * SIDE + features * 3 // 2)}
     settings = {"WORK_THREADS": str(WORKERS), "ENGINE_LANES": str(WORKERS), "LOG_LEVEL": "WARNING"}
-    begins: list[float] = []
-    answers: dict[str, list[Answer]] = defaultdict(list)
-    with gateway(root, **settings, **room) as server:
-        _round(server, head.name, _marked(picture, rounds))
-        before = _counters(server)
+    with ExitStack() as running:
+        measured = [
+            _Measured(commit, head, encoder, running.enter_context(gateway(models.resolve(), root, **settings, **room)))
+            for commit, root in roots.items()
+        ]
+        for each in measured:
+            each.warm_up(_marked(picture, rounds))
         for number in range(rounds):
-            begin, steps = _round(server, head.name, _marked(picture, number))
-            begins.append(begin)
-            for name, answer in steps:
-                answers[name].append(answer)
-        counted = {name: value - before[name] for name, value in _counters(server).items()}
-    expected = {name: rounds * each for name, each in COUNTERS.items()}
-    if counted != expected:
-        raise RuntimeError(f"{head.name}: counted {counted}, not {expected}; its figures mean nothing")
-    return Result(
-        head.name,
-        encoder.card.clicks.size if encoder.card.clicks else 0,
-        _median(begins),
-        {name: _median(a.total for a in each) for name, each in answers.items()},
-        {name: _median(a.total - a.infer for a in each) for name, each in answers.items()},
-        _ratio(answers[KEPT], answers[FIRST]),
-        _ratio(answers[LOST], answers[FIRST]),
-    )
+            for each in measured:
+                each.play(_marked(picture, number))
+        return [each.result(rounds) for each in measured]
+
+
+class _Measured:
+    """The gateway of one commit, and what it answered so far."""
+
+    def __init__(self, commit: str, head: StoredModel, encoder: StoredModel, server: GatewayProcess) -> None:
+        self._commit, self._head, self._encoder, self._server = commit, head, encoder, server
+        self._begins: list[float] = []
+        self._answers: dict[str, list[Answer]] = defaultdict(list)
+        self._before: dict[str, float] = {}
+
+    def warm_up(self, image: bytes) -> None:
+        _round(self._server, self._head.name, image)
+        self._before = _counters(self._server)
+
+    def play(self, image: bytes) -> None:
+        begin, steps = _round(self._server, self._head.name, image)
+        self._begins.append(begin)
+        for name, answer in steps:
+            self._answers[name].append(answer)
+
+    def result(self, rounds: int) -> Result:
+        counted = {name: value - self._before[name] for name, value in _counters(self._server).items()}
+        expected = {name: rounds * each for name, each in COUNTERS.items()}
+        if counted != expected:
+            raise RuntimeError(f"{self._head.name}: counted {counted}, not {expected}; its figures mean nothing")
+        clicks, answers = self._encoder.card.clicks, self._answers
+        return Result(
+            self._commit,
+            self._head.name,
+            clicks.size if clicks else 0,
+            _median(self._begins),
+            {name: _median(a.total for a in each) for name, each in answers.items()},
+            {name: _median(a.total - a.infer for a in each) for name, each in answers.items()},
+            _ratio(answers[KEPT], answers[FIRST]),
+            _ratio(answers[LOST], answers[FIRST]),
+        )
 
 
 def _marked(picture: UInt8, number: int) -> bytes:
@@ -193,16 +235,19 @@ def _median(values: Iterator[float] | list[float]) -> float:
 def _print(results: list[Result]) -> None:
     print(f"\nClicks on a {SIDE}² PNG, {os.cpu_count()} cores; medians in ms, and shares of the first pass")
     columns = (FIRST, KEPT, KEPT_JSON, LOST)
-    print(f"{'model':<22}{'begin':>8}" + "".join(f"{name:>12}" for name in columns) + f"{'next':>8}{'loss':>8}")
+    print(f"{'model':<34}{'begin':>8}" + "".join(f"{name:>12}" for name in columns) + f"{'next':>8}{'loss':>8}")
     for result in results:
         times = "".join(f"{result.total_ms[name]:>12.1f}" for name in columns)
-        name = f"{result.model} ({result.size}²)"
-        print(f"{name:<22}{result.begin_ms:>8.1f}{times}{result.next_share:>8.2f}{result.lost_share:>8.2f}")
+        print(f"{_name(result):<34}{result.begin_ms:>8.1f}{times}{result.next_share:>8.2f}{result.lost_share:>8.2f}")
     print("\nOf these without inference, in ms")
     for result in results:
         times = "".join(f"{result.own_ms[name]:>12.1f}" for name in columns)
-        print(f"{f'{result.model} ({result.size}²)':<22}{'':>8}{times}")
+        print(f"{_name(result):<34}{'':>8}{times}")
     print("Each image was decoded once.")
+
+
+def _name(result: Result) -> str:
+    return f"{result.model} ({result.size}²), {result.commit}"
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ Two drawn PNGs in, an indexed or grey PNG of their label map out, with a model t
 is the picture. This gateway runs as it does by default, with metrics, admission and logs on, in one process and in two,
 as the peers do; each peer as its documentation has it, on two cores, in an environment of its own; the bare loop is two
 processes that decode, infer and encode without a server. All answers must have the same pixels. Windows alternate in
-one run, so that a noisy machine troubles all alike, and a share is of the bare loop's window in the same round.
+one run, so that a noisy machine troubles all alike, and a share is of the bare loop's window in the same round. With
+`--against REV` the gateway of another commit, in one process, is one more of them.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from tests.load.peers.report import BARE, GATEWAY, OURS, PROCESSES, figures, plo
 from tests.load.peers.sender import PeerMissing, Window, load
 from tests.load.peers.servers import PEERS, Peer, serving, versions_of
 from tests.load.record import record, record_option, versions
+from tests.load.regression import checkout
 from tests.support.pictures import UInt8, decode
 from tests.support.processes import gateway
 from tests.support.trivial import label_table, write_trivial_model
@@ -46,6 +48,7 @@ def main() -> None:
     parser.add_argument(
         "--smoke", action="store_true", help="one round of pairs of 512², and no peer but FastAPI of here"
     )
+    parser.add_argument("--against", metavar="REV", help="another commit, whose gateway is measured too")
     record_option(parser)
     options = parser.parse_args()
     sides = (512,) if options.smoke else tuple(AIMS)
@@ -64,6 +67,11 @@ def main() -> None:
             GATEWAY: running.enter_context(_gateway(repository, requests)),
             PROCESSES: running.enter_context(_gateway(repository, requests, SERVER_WORKERS="2")),
         }
+        if options.against:
+            root = running.enter_context(checkout(options.against))
+            former = f"{GATEWAY} before"
+            contestants[former] = running.enter_context(_gateway(repository, requests, root))
+            told[former] = options.against
         for peer, python in peers[:1] if options.smoke else peers:
             try:
                 libraries[peer.name] = versions_of(peer, python)
@@ -120,8 +128,10 @@ def _bare(repository: Path, requests: dict[int, Request]) -> Iterator[Measure]:
 
 
 @contextmanager
-def _gateway(repository: Path, requests: dict[int, Request], **settings: str) -> Iterator[Measure]:
-    with gateway(repository, **settings) as server:
+def _gateway(
+    repository: Path, requests: dict[int, Request], root: Path | None = None, **settings: str
+) -> Iterator[Measure]:
+    with gateway(repository, root, **settings) as server:
         urls = {side: f"{server.address}/v1/damage?model={_model(side)}" for side in requests}
         _check_answers(urls, requests)
         yield lambda side, seconds: load(urls[side], requests[side], seconds)
