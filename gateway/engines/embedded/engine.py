@@ -184,6 +184,9 @@ class EmbeddedEngine:
         async with self._refreshing:
             read = partial(_in, self._loader, scan, self._root, self._digests.of, self._check)
             result = await refreshed(self, read, self._take_in, self._telemetry)
+            if result.added or result.changed:
+                # What was worked in to load them is as large as the files.
+                await _in(self._loader, give_back_freed)
             self._tried = True
         return result
 
