@@ -73,9 +73,8 @@ async def restore_image(segmenter: Segmenter, image: UInt8, observed: Mask | Non
         return await segmenter.aside(np.concatenate, (drawn, cover[..., np.newaxis]), -1)
 
     def finish(tiles: UInt8) -> None:
-        for top, band in stitcher.add(tiles):
-            rows = slice(top, top + len(band))
-            restored[rows], invented[rows] = band[..., :3], band[..., 3]
+        for rows, columns, piece in stitcher.add_all(tiles):
+            restored[rows, columns], invented[rows, columns] = piece[..., :3], piece[..., 3]
 
     async def finish_row(tiles: UInt8) -> None:
         await segmenter.aside(finish, tiles)

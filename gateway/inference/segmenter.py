@@ -76,8 +76,8 @@ class Segmenter(Run):
         labels = np.empty((grid.height, grid.width), np.uint8)
 
         def finish(tiles: Pixels) -> None:
-            for top, band in stitcher.add(tiles):
-                labels[top : top + len(band)] = decide(band, self.model.card.threshold)
+            for rows, columns, piece in stitcher.add_all(tiles):
+                labels[rows, columns] = decide(piece, self.model.card.threshold)
 
         await self._finish_rows(images, grid, finish)
         return labels
@@ -93,9 +93,9 @@ class Segmenter(Run):
         labels, sureness = np.empty((2, grid.height, grid.width), np.uint8)
 
         def finish(tiles: Pixels) -> None:
-            for top, band in stitcher.add(tiles):
-                rows = slice(top, top + len(band))
-                labels[rows], sureness[rows] = decide_with_confidence(band, self.model.card.threshold)
+            for rows, columns, piece in stitcher.add_all(tiles):
+                place = rows, columns
+                labels[place], sureness[place] = decide_with_confidence(piece, self.model.card.threshold)
 
         await self._finish_rows(images, grid, finish)
         return labels, sureness
@@ -114,8 +114,8 @@ class Segmenter(Run):
         blended = np.empty((grid.height, grid.width, len(self.model.card.classes)), np.uint8)
 
         def finish(tiles: Pixels) -> None:
-            for top, band in stitcher.add(tiles):
-                blended[top : top + len(band)] = band
+            for rows, columns, piece in stitcher.add_all(tiles):
+                blended[rows, columns] = piece
 
         await self._finish_rows(images, grid, finish)
         return blended
@@ -206,10 +206,11 @@ async def in_order(
     ahead = deque(islice(begun(), _AHEAD))
     try:
         while ahead:
-            result = await ahead[0]
+            # Named, a result would be held until the next one is there.
+            finishing = finish(await ahead[0])
             ahead.popleft()
             ahead.extend(islice(begun(), 1))
-            await finish(result)
+            await finishing
     finally:
         for task in ahead:
             task.cancel()

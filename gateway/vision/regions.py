@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ UInt8 = npt.NDArray[np.uint8]
 Ring = list[list[int]]
 
 _BAND_PIXELS = 1 << 22
+# Pixels of which something is known that are summed at once, in sixteen bytes each.
+_AT_ONCE = 1 << 20
 # Pixels by which an outline may be simplified: the most of them that changes little of what it encloses.
 _TOLERANCES, _CHANGED_SHARE = (1.0, 0.5), 0.02
 
@@ -43,6 +46,33 @@ class Region:
     means: tuple[float, ...] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What else is known of some pixels of a label map, in any order.
+
+    Attributes:
+        places: int32 or int64 (n,), where each of them is: its row times the width, and its column.
+        values: uint8 (n, values), 255 is 1.
+    """
+
+    places: npt.NDArray[np.integer[Any]]
+    values: UInt8
+
+    @classmethod
+    def of(cls, parts: Sequence[Known]) -> Known:
+        """Return several as one, of one map all of them; at least one."""
+        return cls(np.concatenate([one.places for one in parts]), np.concatenate([one.values for one in parts]))
+
+    def some(self, chosen: npt.NDArray[np.bool_]) -> Known:
+        """Return what is known of those `chosen`, bool (n,)."""
+        # `compress` takes a quarter of the time that a mask in brackets does.
+        return Known(self.places.compress(chosen), self.values.compress(chosen, axis=0))
+
+    def moved(self, places: int) -> Known:
+        """Return the same so many places later, as in a map that begins so many pixels earlier."""
+        return Known(self.places + places, self.values)
+
+
 def reading_order(region: Region) -> tuple[int, int, int, int]:
     """Return what regions are sorted by: the upper and the left edge of their boxes, then the lower and the right."""
     x0, y0, x1, y1 = region.box
@@ -50,7 +80,7 @@ def reading_order(region: Region) -> tuple[int, int, int, int]:
 
 
 def regions(
-    label_map: UInt8, confidence: UInt8 | None = None, *, min_area: int = 1, known: UInt8 | None = None
+    label_map: UInt8, confidence: UInt8 | None = None, *, min_area: int = 1, known: Known | None = None
 ) -> list[Region]:
     """Return the regions of a label map in reading order of their boxes.
 
@@ -60,7 +90,7 @@ def regions(
         label_map: uint8, (height, width); 0 is background, touching values above 0 form one region.
         confidence: uint8, (height, width), 255 is certainty.
         min_area: regions of fewer pixels are left out.
-        known: uint8, (n, values), 255 is 1, of the pixels above 0 row by row, of which there are n.
+        known: of all pixels above 0.
     """
     count, labelled = cv2.connectedComponents(label_map, connectivity=8, ltype=cv2.CV_32S)
     return regions_of(label_map, confidence, np.asarray(labelled, np.int32), count, min_area=min_area, known=known)
@@ -73,7 +103,7 @@ def regions_of(
     count: int,
     *,
     min_area: int = 1,
-    known: UInt8 | None = None,
+    known: Known | None = None,
 ) -> list[Region]:
     """Return what `regions` does, of regions that were told apart before.
 
@@ -135,14 +165,13 @@ def regions_of_classes(label_map: UInt8, confidence: UInt8, classes: int, *, min
 
 
 def _contents(
-    label_map: UInt8, confidence: UInt8 | None, components: npt.NDArray[np.int32], count: int, known: UInt8 | None
+    label_map: UInt8, confidence: UInt8 | None, components: npt.NDArray[np.int32], count: int, known: Known | None
 ) -> tuple[
     npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64] | None, npt.NDArray[np.float64] | None
 ]:
     """Return each component's area, most frequent value and, where there are, means of confidence (0–255) and known."""
     classes = int(label_map.max()) + 1
-    pixels = np.zeros(count * classes, np.int64)
-    total, sums, passed = np.zeros(count), np.zeros((count, 0 if known is None else known.shape[1])), 0
+    pixels, total = np.zeros(count * classes, np.int64), np.zeros(count)
     # In bands: np.bincount works on eight bytes a pixel.
     step = max(1, _BAND_PIXELS // label_map.shape[1])
     for y in range(0, len(label_map), step):
@@ -153,15 +182,22 @@ def _contents(
         pixels += np.bincount(ids * classes + labels[inside], minlength=len(pixels))
         if confidence is not None:
             total += np.bincount(ids, weights=confidence[y : y + step].reshape(-1)[inside], minlength=count)
-        if known is not None:
-            for value, column in enumerate(known[passed : passed + len(ids)].T):
-                sums[:, value] += np.bincount(ids, weights=column, minlength=count)
-            passed += len(ids)
     table = pixels.reshape(count, classes)
     areas = table.sum(axis=1)
     means = None if confidence is None else total / np.maximum(areas, 1)
-    known_means = None if known is None else sums / np.maximum(areas, 1)[:, np.newaxis] / 255
+    known_means = None if known is None else _sums(known, components, count) / np.maximum(areas, 1)[:, np.newaxis] / 255
     return areas, table.argmax(axis=1), means, known_means
+
+
+def _sums(known: Known, components: npt.NDArray[np.int32], count: int) -> npt.NDArray[np.float64]:
+    """Return the sum of each value over each component, float64 (count, values): whole numbers."""
+    sums = np.zeros((count, known.values.shape[1]))
+    for start in range(0, len(known.places), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        ids = components.reshape(-1).take(known.places[part])
+        for value, column in enumerate(known.values[part].T):
+            sums[:, value] += np.bincount(ids, weights=column, minlength=count)
+    return sums
 
 
 def _simplified(outline: npt.NDArray[Any]) -> Ring:

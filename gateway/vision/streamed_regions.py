@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from gateway.vision.regions import Region, Ring, regions, regions_of
+from gateway.vision.regions import Known, Region, Ring, regions, regions_of
 
 UInt8 = npt.NDArray[np.uint8]
 Int32 = npt.NDArray[np.int32]
@@ -39,10 +39,10 @@ class RegionStream:
         self._top = 0
         self._labels: UInt8 | None = None
         self._sureness: UInt8 | None = None
-        self._known: UInt8 | None = None
+        self._known: Known | None = None
         self.cut = 0
 
-    def add(self, labels: UInt8, sureness: UInt8, known: UInt8 | None = None) -> list[Region]:
+    def add(self, labels: UInt8, sureness: UInt8, known: Known | None = None) -> list[Region]:
         """Take the rows that follow and return the regions that have ended above the last of them.
 
         Args:
@@ -51,23 +51,25 @@ class RegionStream:
             known: as of `regions`, of these rows; None with all of them or with none.
         """
         if self._labels is not None and self._sureness is not None:
+            if self._known is not None and known is not None:
+                known = Known.of([self._known, known.moved(self._labels.size)])
             labels, sureness = np.vstack([self._labels, labels]), np.vstack([self._sureness, sureness])
-            known = known if self._known is None or known is None else np.vstack([self._known, known])
         if not labels.any():
             self._top += len(labels)
             self._labels = self._sureness = self._known = None
             return []
         split = split_open(labels, self._tallest)
         self.cut += split.cut
-        has_ended = split.ended[labels > 0] > 0
-        # `compress` takes a quarter of the time that a mask in brackets does.
-        ended = None if known is None else known.compress(has_ended, axis=0)
+        ended = self._known = None
+        first_row, going_on = split.first_row, split.first_row < len(labels)
+        if known is not None:
+            has_ended = split.ended.reshape(-1).take(known.places) > 0
+            ended = known.some(has_ended)
+            self._known = known.some(~has_ended).moved(-first_row * labels.shape[1]) if going_on else None
         whole = regions_of(split.ended, sureness, split.components, split.count, min_area=self._min_area, known=ended)
         found = [_lowered(region, self._top) for region in whole]
-        first_row, going_on = split.first_row, split.first_row < len(labels)
         self._top += first_row
         self._labels, self._sureness = (split.open, sureness[first_row:].copy()) if going_on else (None, None)
-        self._known = known.compress(~has_ended, axis=0) if going_on and known is not None else None
         return found
 
     def finish(self) -> list[Region]:

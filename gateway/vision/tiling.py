@@ -1,13 +1,13 @@
 """Overlapping square tiles over an image of any size, and the way back without seams.
 
 `plan` lays the grid, `gather` cuts one row of tiles, and `Stitcher` blends the tiles' probabilities
-back, a row of tiles at a time. Nothing here is as large as the image: working memory grows with
-width × tile. Training, evaluation and serving tile with these functions, so they see the same frames.
+back, tile by tile. Nothing here is as large as the image: working memory grows with width × overlap.
+Training, evaluation and serving tile with these functions, so they see the same frames.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
@@ -166,11 +166,16 @@ def _weighted(parts: list[UInt8], weights: npt.NDArray[np.uint16]) -> UInt8:
     return blend
 
 
+Piece = tuple[slice, slice, UInt8]
+"""Rows and columns of an image, and the values there, (rows, columns, C)."""
+
+
 class Stitcher:
-    """Blends the tiles of one grid, row of tiles by row of tiles, into bands of the whole image.
+    """Blends the tiles of one grid, one after the other, into pieces of the whole image.
 
     Blending is separable: first along x within a row of tiles, then along y between rows. Values are
-    rounded to the nearest level after either. Holds at most the rows of tiles that still contribute.
+    rounded to the nearest level after either. Held are the tiles that still contribute to the next one of their row,
+    and the rows that still contribute below.
 
     Args:
         grid: the plan that the tiles were gathered with.
@@ -182,53 +187,64 @@ class Stitcher:
         """Lay out the segments of both axes."""
         self._grid = grid
         self._classes = classes
-        self._across = tuple(_segments(grid.columns, grid.tile, grid.width, blend))
-        self._down = tuple(_segments(grid.rows, grid.tile, grid.height, blend))
+        self._across = _by_origin(_segments(grid.columns, grid.tile, grid.width, blend), grid.columns)
+        self._down = _by_origin(_segments(grid.rows, grid.tile, grid.height, blend), grid.rows)
+        # Of the row of tiles at hand, by column; and of rows of tiles, blended along x, from which row of the image on.
+        self._tiles: dict[int, UInt8] = {}
         self._strips: dict[int, tuple[int, UInt8]] = {}
-        self._row = 0
+        self._row = self._column = 0
 
-    def add(self, tiles: Sequence[UInt8] | UInt8) -> list[tuple[int, UInt8]]:
-        """Take the next row of tiles and return what has become final.
+    def add(self, tile: UInt8) -> Piece:
+        """Take the next tile, in the order of `gather`, and return what it makes final.
 
         Args:
-            tiles: uint8, (columns, tile, tile, C), in the order of `gather`, or a sequence of its tiles.
+            tile: uint8, (tile, tile, C).
 
         Returns:
-            (y, band) pairs from top to bottom, band uint8, (rows, width, C). Over all rows of tiles the
-            bands follow each other without gap and end with the image. Bands may be views; do not write.
+            A piece from where the tile begins to where those right of it and below begin, or the image ends: together
+            they are the image.
 
         Raises:
-            ValueError: all rows are there already, or the shape is not this grid's.
+            ValueError: all tiles are there already, or the shape is not this grid's.
         """
-        grid = self._grid
-        expected = [(grid.tile, grid.tile, self._classes)] * len(grid.columns)
-        shapes = [tile.shape for tile in tiles]
-        if self._row == len(grid.rows) or shapes != expected:
-            raise ValueError(f"row {self._row} of {len(grid.rows)}: tiles of {shapes}, expected {expected}")
-        self._strips[self._row] = grid.rows[self._row], self._strip(tiles)
-        begin = grid.rows[self._row]
-        self._row += 1
-        end = grid.rows[self._row] if self._row < len(grid.rows) else grid.height
-        final = [segment for segment in self._down if begin <= segment.start < end]
-        bands = [(segment.start, self._band(segment)) for segment in final]
-        # Of a strip that still contributes a copy of that part: the rest may go when its bands do.
-        self._strips = {
-            i: (end, strip[end - top :].copy()) for i, (top, strip) in self._strips.items() if top + len(strip) > end
-        }
-        return bands
-
-    def _strip(self, tiles: Sequence[UInt8] | UInt8) -> UInt8:
-        """Blend along x: (columns, tile, tile, C) → (rows, width · C)."""
+        grid, row, column = self._grid, self._row, self._column
+        expected = (grid.tile, grid.tile, self._classes)
+        if row == len(grid.rows) or tile.shape != expected:
+            raise ValueError(f"row {row} of {len(grid.rows)}: a tile of {tile.shape}, expected {expected}")
         # Pixels and classes are one axis here, so that numpy's inner loops run over whole rows.
-        classes, columns = self._classes, self._grid.columns
-        flat = [tile.reshape(self._grid.tile, -1)[: self._grid.height] for tile in tiles]
-        strip = np.empty((len(flat[0]), self._grid.width * classes), np.uint8)
-        for segment in self._across:
+        self._tiles[column] = tile.reshape(grid.tile, -1)[: grid.height]
+        x, right = grid.columns[column], _next(grid.columns, column, grid.width)
+        y, below = grid.rows[row], _next(grid.rows, row, grid.height)
+        strip, values = self._blended_across(x, right), slice(x * self._classes, right * self._classes)
+        if y + len(strip) > below:
+            self._kept(row, below, y + len(strip) - below)[:, values] = strip[below - y :]
+        for segment in self._down[row]:
+            above = [self._strips[i] for i in segment.tiles[:-1]]
+            if above:
+                parts = [rows[segment.start - top : segment.stop - top, values] for top, rows in above]
+                own = strip[segment.start - y : segment.stop - y]
+                own[...] = _weighted([*parts, own], segment.weights[:, :, np.newaxis])
+        self._tiles = {i: tile for i, tile in self._tiles.items() if grid.columns[i] + grid.tile > right}
+        self._column += 1
+        if self._column == len(grid.columns):
+            self._end_row(below)
+        final = strip[: below - y].reshape(-1, right - x, self._classes)
+        return slice(y, below), slice(x, right), final
+
+    def add_all(self, tiles: Iterable[UInt8]) -> Iterator[Piece]:
+        """Take the tiles that follow, as `add` does one, and yield what each makes final."""
+        return map(self.add, tiles)
+
+    def _blended_across(self, x: int, right: int) -> UInt8:
+        """Blend along x the columns that the last tile makes final: (rows, columns · C)."""
+        classes, origins = self._classes, self._grid.columns
+        strip = np.empty((len(self._tiles[self._column]), (right - x) * classes), np.uint8)
+        for segment in self._across[self._column]:
             parts = [
-                flat[i][:, (segment.start - columns[i]) * classes : (segment.stop - columns[i]) * classes]
+                self._tiles[i][:, (segment.start - origins[i]) * classes : (segment.stop - origins[i]) * classes]
                 for i in segment.tiles
             ]
-            out = strip[:, segment.start * classes : segment.stop * classes]
+            out = strip[:, (segment.start - x) * classes : (segment.stop - x) * classes]
             out[...] = (
                 parts[0]
                 if len(parts) == 1
@@ -236,9 +252,30 @@ class Stitcher:
             )
         return strip
 
-    def _band(self, segment: _Segment) -> UInt8:
-        """Blend along y: the rows of one segment, (rows, width, C)."""
-        strips = [self._strips[i] for i in segment.tiles]
-        parts = [strip[segment.start - top : segment.stop - top] for top, strip in strips]
-        flat = parts[0] if len(parts) == 1 else _weighted(parts, segment.weights[:, :, np.newaxis])
-        return flat.reshape(-1, self._grid.width, self._classes)
+    def _kept(self, row: int, top: int, rows: int) -> UInt8:
+        """Return where what a row of tiles contributes from the image's row `top` on is kept, (rows, width · C)."""
+        if row not in self._strips:
+            self._strips[row] = top, np.empty((rows, self._grid.width * self._classes), np.uint8)
+        return self._strips[row][1]
+
+    def _end_row(self, below: int) -> None:
+        """Go on with the next row of tiles, and let go of what contributes no more."""
+        self._row, self._column, self._tiles = self._row + 1, 0, {}
+        self._strips = {
+            i: (top, strip) if top == below else (below, strip[below - top :].copy())
+            for i, (top, strip) in self._strips.items()
+            if top + len(strip) > below
+        }
+
+
+def _next(origins: tuple[int, ...], number: int, side: int) -> int:
+    """Return where the tile that follows begins; after the last one the end of the side."""
+    return origins[number + 1] if number + 1 < len(origins) else side
+
+
+def _by_origin(segments: Iterator[_Segment], origins: tuple[int, ...]) -> list[list[_Segment]]:
+    """Return of each tile the segments that it makes final, which are those before the next one begins."""
+    found: list[list[_Segment]] = [[] for _ in origins]
+    for segment in segments:
+        found[segment.tiles[-1]].append(segment)
+    return found

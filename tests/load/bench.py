@@ -202,7 +202,9 @@ def _bare_loop(
                 len(rows), -1, card.tile, card.tile, len(card.classes)
             )
             stitcher = Stitcher(grid, len(card.classes))
-            labels = np.concatenate([decide(band, card.threshold) for row in tiles for _, band in stitcher.add(row)])
+            labels = np.empty((height, width), np.uint8)
+            for below, beside, piece in (piece for row in tiles for piece in stitcher.add_all(row)):
+                labels[below, beside] = decide(piece, card.threshold)
         cv2.imencode(".png", labels)
         with done.get_lock():
             done.value += 1

@@ -11,13 +11,13 @@ import numpy.typing as npt
 from gateway.media.geo.cog import NOT_OBSERVED
 from gateway.media.geo.footprints import Footprints
 from gateway.media.geo.georeference import GeoGrid
-from gateway.tasks.damage.scene_reader import Window
 from gateway.vision.buildings import SMALLEST_BUILDING
 from gateway.vision.labels import class_counts
-from gateway.vision.regions import Region
+from gateway.vision.regions import Known, Region
 from gateway.vision.streamed_regions import RegionStream
 
 UInt8 = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
 
 LEAST_OBSERVED = 0.01
 """Of the ground that was to be seen: with less an answer says nothing."""
@@ -31,17 +31,26 @@ class Band:
     """Some rows of the answer, final.
 
     Attributes:
-        window: the rows of both images that they are of.
+        top: the first of them in the scene.
         labels: uint8 (rows, width), class values, or `NOT_OBSERVED` where the ground is not seen.
         sureness: uint8 (rows, width), 255 times the probability of these values; 0 where the ground is not seen.
-        known: uint8 (n, values), what else is known of the n pixels of buildings, row by row: the probability of each
-            class, and where tiles were seen twice how far both views are apart; None: of single pixels nothing is.
+        seen: bool (rows, width), where both images show the ground; see `SceneReader`.
+        known: what else is known of the pixels of buildings: the probability of each class, and where tiles were seen
+            twice how far both views are apart; None: of single pixels nothing is.
+        post: uint8 (rows, width, 3), RGB, the image after the disaster; None: no sink looks at it.
     """
 
-    window: Window
+    top: int
     labels: UInt8
     sureness: UInt8
-    known: UInt8 | None = None
+    seen: Mask
+    known: Known | None = None
+    post: UInt8 | None = None
+
+    @property
+    def stop(self) -> int:
+        """The row after the last."""
+        return self.top + len(self.labels)
 
 
 class Sink(Protocol):
@@ -80,7 +89,7 @@ class Tally:
         counts = class_counts(band.labels, len(self._counts))
         self._counts += counts
         if self._grid is not None:
-            middle = (self._grid.width / 2, (band.window.top + band.window.stop) / 2)
+            middle = (self._grid.width / 2, (band.top + band.stop) / 2)
             self._areas += counts * self._grid.pixel_areas([middle])
 
 
@@ -128,14 +137,14 @@ class Observation:
     def write(self, band: Band) -> None:
         """Count a band; see `Sink`."""
         shown, side = (band.labels != NOT_OBSERVED).view(np.uint8), self.side
-        first = band.window.top // side
-        cells = self.seen[first : -(-(band.window.top + len(shown)) // side)]
+        first = band.top // side
+        cells = self.seen[first : -(-(band.top + len(shown)) // side)]
         # Row by row of all cells, and then column by column: numpy adds whole rows several times as fast as pieces.
         strips = np.zeros((len(cells), shown.shape[1]), np.uint32)
         for offset in range(side):
-            start = (offset - band.window.top) % side
+            start = (offset - band.top) % side
             rows = shown[start::side]
-            place = (band.window.top + start) // side - first
+            place = (band.top + start) // side - first
             strips[place : place + len(rows)] += rows
         for offset in range(side):
             columns = strips[:, offset::side]

@@ -23,10 +23,10 @@ from gateway.tasks.damage.pipeline import rasters_of
 from gateway.tasks.damage.rasters import Ground
 from gateway.tasks.damage.scene_bands import LEAST_OBSERVED, Band, GradedFootprints, Sink, Tally
 from gateway.tasks.damage.scene_grading import read_crops
-from gateway.tasks.damage.scene_pipeline import SceneMap, TileRow, TileRows
-from gateway.tasks.damage.scene_reader import SceneReader, Strip, Window
+from gateway.tasks.damage.scene_pipeline import SceneMap, TileRows
+from gateway.tasks.damage.scene_reader import SceneReader, Window
 from gateway.vision.spans import Spans
-from gateway.vision.tiling import Grid, Stitcher, plan
+from gateway.vision.tiling import Grid, plan
 
 UInt8 = npt.NDArray[np.uint8]
 Int64 = npt.NDArray[np.int64]
@@ -79,7 +79,7 @@ async def grade_footprints(
         await _read(segmenter, reader, grid, measured)
         scores, apart = await _graded(segmenter, footprints, measured, post, twice=twice)
     else:
-        await _inferred(segmenter, TileRows(segmenter, grid, reader, twice=twice), grid, measured)
+        await _inferred(segmenter, reader, grid, measured, twice=twice)
         scores = measured.scores(classes)
         apart = measured.apart() if twice else None
     graded = await segmenter.aside(_decided, measured, scores, apart)
@@ -107,7 +107,7 @@ class _Measured:
 
     Args:
         footprints: of the scene.
-        values: of the model per pixel, as of `TileRows`; 0: there are none.
+        values: of the model per pixel: its classes, and where tiles are seen twice one more; 0: there are none.
 
     Attributes:
         footprints: of the scene.
@@ -122,17 +122,24 @@ class _Measured:
         self._sums = np.zeros((count, values), np.int64)
         self._shown = np.zeros((footprints.height, -(-footprints.width // 8)), np.uint8)
 
-    def add(self, window: Window, probabilities: UInt8 | None = None) -> None:
-        """Count rows that follow, and sum what a model says of them, uint8 (rows, width, classes)."""
-        self._shown[window.top : window.stop] = np.packbits(window.seen, axis=1)
-        for top in range(window.top, window.stop, _ROWS):
-            stop = min(top + _ROWS, window.stop)
-            shown = window.seen[top - window.top : stop - window.top]
+    def add(self, first: int, seen: Mask, probabilities: UInt8 | None = None) -> None:
+        """Count rows that follow, of the scene from `first` on, and sum what a model says of them.
+
+        Args:
+            first: row of the scene.
+            seen: bool (rows, width).
+            probabilities: uint8 (rows, width, classes).
+        """
+        end = first + len(seen)
+        self._shown[first:end] = np.packbits(seen, axis=1)
+        for top in range(first, end, _ROWS):
+            stop = min(top + _ROWS, end)
+            shown = seen[top - first : stop - first]
             for spans in self.footprints.outlines.spans(top, stop):
                 np.add.at(self.inside, spans.polygon, spans.stop - spans.start)
                 np.add.at(self.seen, spans.polygon, _summed(spans, top, shown))
                 for value in range(self._sums.shape[1]):
-                    part = probabilities[top - window.top : stop - window.top, :, value]  # type: ignore[index]
+                    part = probabilities[top - first : stop - first, :, value]  # type: ignore[index]
                     np.add.at(self._sums[:, value], spans.polygon, _summed(spans, top, part * shown))
 
     def shown(self, top: int, stop: int) -> Mask:
@@ -181,9 +188,9 @@ class _Painter:
                 sureness.reshape(-1)[place] = self._sureness[polygon]
         labels[~seen], sureness[~seen] = NOT_OBSERVED, 0
         columns = slice(0, footprints.width)
-        pixels = np.empty((0, 0, 3), np.uint8) if self._post is None else self._post.read(slice(top, stop), columns)[0]
+        pixels = None if self._post is None else self._post.read(slice(top, stop), columns)[0]
         for sink in sinks:
-            sink.write(Band(Window(top, (Strip(pixels, pixels, seen),)), labels, sureness))
+            sink.write(Band(top, labels, sureness, seen, post=pixels))
 
 
 async def _read(segmenter: GradingSegmenter, reader: SceneReader, grid: Grid, measured: _Measured) -> None:
@@ -195,21 +202,30 @@ async def _read(segmenter: GradingSegmenter, reader: SceneReader, grid: Grid, me
         # The last row of tiles reaches back over the one before.
         own = window.part(max(window.top, done), window.stop)
         done = window.stop
-        await segmenter.workers.run_to_end(segmenter.timeline, "finish", measured.add, own)
+        await segmenter.workers.run_to_end(segmenter.timeline, "finish", measured.add, own.top, own.seen)
         segmenter.timeline.advance(row + 1, len(grid.rows))
 
 
-async def _inferred(segmenter: Segmenter, rows: TileRows, grid: Grid, measured: _Measured) -> None:
+class _Probabilities:
+    """What a model says of the rows that a row of tiles makes final; see `Final`."""
+
+    def __init__(self, window: Window, values: int) -> None:
+        self.top, self.seen = window.top, window.seen
+        self.values = np.empty((*self.seen.shape, values), np.uint8)
+
+    def add(self, columns: slice, values: UInt8) -> None:
+        self.values[:, columns] = values
+
+
+async def _inferred(segmenter: Segmenter, reader: SceneReader, grid: Grid, measured: _Measured, *, twice: bool) -> None:
     """Infer the scene, and sum what the model says of each footprint."""
-    stitcher = Stitcher(grid, rows.values)
+    values = len(segmenter.model.card.classes) + twice
+    rows = TileRows(segmenter, grid, reader, partial(_Probabilities, values=values), twice=twice)
     segmenter.timeline.advance(0, grid.tiles)
 
-    def add(row: TileRow) -> None:
-        for top, band in stitcher.add(row.probabilities):
-            measured.add(row.window.part(top, top + len(band)), band)
-
-    async def finish(row: TileRow) -> None:
-        await segmenter.workers.run_to_end(segmenter.timeline, "finish", add, row)
+    async def finish(row: _Probabilities) -> None:
+        run = segmenter.workers.run_to_end
+        await run(segmenter.timeline, "finish", measured.add, row.top, row.seen, row.values)
 
     await in_order((partial(rows.infer, row) for row in range(len(grid.rows))), finish)
 

@@ -12,8 +12,7 @@ import numpy as np
 from gateway.media.geo.cog import NOT_OBSERVED
 from gateway.media.geo.rasters import Raster
 from gateway.tasks.damage.fused import Boxes, FusedSegmenter, grade_twice
-from gateway.tasks.damage.scene_bands import Band, UInt8
-from gateway.tasks.damage.scene_reader import Window
+from gateway.tasks.damage.scene_bands import Band, Mask, UInt8
 from gateway.vision.buildings import crop_window, cut_crop
 from gateway.vision.regions import Region
 from gateway.vision.streamed_grades import GradeStream
@@ -37,7 +36,9 @@ class Grading:
         self._segmenter = segmenter
         self._post = post
         self._stream = GradeStream(post.info.width)
-        self._windows: list[Window] = []
+        # Of the rows that are not final yet: where both images show the ground, and the one after the disaster.
+        self._top = 0
+        self._shown: list[tuple[Mask, UInt8 | None]] = []
 
     @property
     def cut(self) -> int:
@@ -50,13 +51,13 @@ class Grading:
         Raises:
             MaskgateError: as `Raster.read` and `Engine.infer`.
         """
-        self._windows.append(band.window)
+        self._shown.append((band.seen, band.post))
         mask = np.where(band.labels == NOT_OBSERVED, np.uint8(0), band.labels)
         return await self._graded(await self._aside(self._stream.add, mask, band.sureness))
 
     async def end(self) -> list[Band]:
         """Return what the last row makes final; errors as of `add`."""
-        if not self._windows:
+        if not self._shown:
             return []
         return await self._graded(await self._aside(self._stream.end))
 
@@ -79,16 +80,19 @@ class Grading:
         return self._bands(*await self._aside(self._stream.paint, scores))
 
     def _bands(self, labels: UInt8, sureness: UInt8) -> list[Band]:
-        """Return rows that are final as bands, each with what was read of them, which is let go."""
+        """Return rows that are final as bands, each with what was seen of them, which is let go."""
         bands = []
         while len(labels):
-            window = self._windows.pop(0)
-            rows = min(len(window.seen), len(labels))
-            shown = window.part(window.top, window.top + rows)
-            bands.append(Band(shown, np.where(shown.seen, labels[:rows], NOT_OBSERVED), sureness[:rows]))
+            seen, post = self._shown.pop(0)
+            rows = min(len(seen), len(labels))
+            graded = np.where(seen[:rows], labels[:rows], NOT_OBSERVED)
+            bands.append(
+                Band(self._top, graded, sureness[:rows], seen[:rows], post=None if post is None else post[:rows])
+            )
             labels, sureness = labels[rows:], sureness[rows:]
-            if rows < len(window.seen):
-                self._windows.insert(0, window.part(window.top + rows, window.stop))
+            self._top += rows
+            if rows < len(seen):
+                self._shown.insert(0, (seen[rows:], None if post is None else post[rows:]))
         return bands
 
     async def _aside(self, function: Callable[..., T], *arguments: object) -> T:

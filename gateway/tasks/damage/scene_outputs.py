@@ -151,8 +151,8 @@ class ConfidenceSink:
         # 0 stands for what was not observed.
         sureness = np.maximum(band.sureness, 1)
         if self.invented is not None:
-            sureness[self.invented[band.window.top : band.window.stop]] = 1
-        self.file.write(np.where(band.window.seen, sureness, NO_CONFIDENCE).astype(np.uint8))
+            sureness[self.invented[band.top : band.stop]] = 1
+        self.file.write(np.where(band.seen, sureness, NO_CONFIDENCE).astype(np.uint8))
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,8 @@ class QuicklookSink:
 
     def write(self, band: Band) -> None:
         """Draw a band."""
-        self.quicklook.add(band.window.post, _without_nodata(band.labels))
+        if band.post is not None:
+            self.quicklook.add(band.post, _without_nodata(band.labels))
 
 
 @dataclass(frozen=True)

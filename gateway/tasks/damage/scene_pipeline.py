@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,7 @@ from gateway.tasks.damage.scene_bands import Band, Buildings, GradedFootprints, 
 from gateway.tasks.damage.scene_grading import Grading
 from gateway.tasks.damage.scene_reader import SceneReader, Window
 from gateway.vision.labels import both_views, decide_with_confidence
-from gateway.vision.regions import Region
+from gateway.vision.regions import Known, Region
 from gateway.vision.tiling import Grid, Stitcher, gather_stacked, plan
 
 UInt8 = npt.NDArray[np.uint8]
@@ -37,8 +37,6 @@ _Inferring = Callable[[], Coroutine[Any, Any, _Tiles]]
 # Tiles inferred at once, and such batches on their way, which lanes and Triton's batcher share and join as they like;
 # more would only hold more of what a network computes in between.
 _BATCH, _BATCHES = 4, 2
-# Rows decided at once: what that takes per pixel, several times its probabilities, stays small.
-_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -80,6 +78,7 @@ async def map_scene(
     between: Sequence[Raster] = (),
     rasters: Mapping[str, GroundRaster] | None = None,
     judged: bool = True,
+    pictured: bool = False,
     twice: bool = False,
 ) -> SceneMap:
     """Return the damage in a pair of scenes, its label map handed to `sinks` on the way.
@@ -96,6 +95,7 @@ async def map_scene(
         between: of the dates between, on that grid, the oldest first, as many as the model reads.
         rasters: what is known of the ground, on that grid, of those that the model takes.
         judged: whether ground counts as unseen where an image shows nothing; see `SceneReader`.
+        pictured: whether sinks look at the post image.
         twice: whether models are asked of everything once more as a mirror shows it; means count.
 
     Raises:
@@ -108,22 +108,26 @@ async def map_scene(
     card = finder.model.card
     grid = plan(info.height, info.width, card.tile, card.overlap)
     tally, buildings = Tally(len(segmenter.model.card.classes), info.grid), Buildings()
+    takers: tuple[Sink, ...] = (tally, buildings, *sinks)
     ground = Ground(rasters_of(segmenter.model), rasters)
-    rows = TileRows(finder, grid, SceneReader(pre, post, grid, between, ground=ground, judged=judged), twice=twice)
-    stitcher = Stitcher(grid, rows.values)
-    finisher = _Finisher(stitcher, len(card.classes), card.threshold, (tally, buildings, *sinks))
+    reader = SceneReader(pre, post, grid, between, ground=ground, judged=judged)
+    decided = partial(_Decided, classes=len(card.classes), threshold=card.threshold, pictured=pictured)
+    rows = TileRows(finder, grid, reader, decided, twice=twice)
     run = partial(segmenter.workers.run_to_end, segmenter.timeline, "finish")
     segmenter.timeline.advance(0, grid.tiles)
 
-    async def finish(row: TileRow) -> None:
-        if grading is None:
-            await run(finisher.add, row)
-        else:
-            await run(finisher.hand_on, await grading.add(await run(finisher.band, row)))
+    def hand_on(bands: Sequence[Band]) -> None:
+        for band in bands:
+            for sink in takers:
+                sink.write(band)
+
+    async def finish(row: _Decided) -> None:
+        band = await run(row.band)
+        await run(hand_on, [band] if grading is None else await grading.add(band))
 
     await in_order((partial(rows.infer, row) for row in range(len(grid.rows))), finish)
     if grading is not None:
-        await run(finisher.hand_on, await grading.end())
+        await run(hand_on, await grading.end())
     found = await segmenter.aside(buildings.all)
     if grading is not None:
         found = grading.told(found)
@@ -133,72 +137,94 @@ async def map_scene(
         model=segmenter.model,
         counts=tally.counts,
         areas_m2=tally.areas_m2,
-        unseen=info.height * info.width - sum(tally.counts) - rows.reader.featureless,
-        featureless=rows.reader.featureless,
+        unseen=info.height * info.width - sum(tally.counts) - reader.featureless,
+        featureless=reader.featureless,
         buildings=found,
         cut=buildings.stream.cut + (0 if grading is None else grading.cut),
         known=ground.known,
     )
 
 
-@dataclass(frozen=True)
-class TileRow:
-    """A row of tiles after the model: their probabilities, uint8 (tile, tile, values) each."""
+class Final(Protocol):
+    """Takes, in threads, what a row of tiles makes final of the scene."""
 
-    window: Window
-    probabilities: Sequence[UInt8]
+    def add(self, columns: slice, values: UInt8) -> None:
+        """Take what a model says of some columns, uint8 (rows, columns, values); they follow each other."""
 
 
-class TileRows:
-    """Reads rows of tiles and infers them, those tiles alone that show some ground.
+F = TypeVar("F", bound=Final)
+
+
+class TileRows(Generic[F]):
+    """Reads rows of tiles, infers them, those tiles alone that show some ground, and blends them as they come.
 
     Args:
         segmenter: a model and its request.
         grid: of the tiles.
         reader: of both images on that grid.
-        twice: whether tiles are inferred once more as a mirror shows them; see `both_views`.
-
-    Attributes:
-        values: per pixel: the classes, and where tiles are seen twice one more.
+        final: of the rows that a row of tiles makes final, returns what takes them.
+        twice: whether tiles are inferred once more as a mirror shows them; see `both_views`. Per pixel there is one
+            value more then than there are classes.
     """
 
-    def __init__(self, segmenter: Segmenter, grid: Grid, reader: SceneReader, *, twice: bool = False) -> None:
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        grid: Grid,
+        reader: SceneReader,
+        final: Callable[[Window], F],
+        *,
+        twice: bool = False,
+    ) -> None:
         """Infer nothing yet."""
+        values = len(segmenter.model.card.classes) + twice
+        self._segmenter, self._grid, self._reader, self._final = segmenter, grid, reader, final
         self._twice = twice
-        self.values = len(segmenter.model.card.classes) + twice
-        self.reader = reader
-        self._segmenter = segmenter
-        self._grid = grid
+        self._stitcher = Stitcher(grid, values)
+        # What is said of tiles that show nothing.
+        self._blank = np.zeros((grid.tile, grid.tile, values), np.uint8)
         self._reading = asyncio.Lock()
-        self._begun = [asyncio.Event() for _ in grid.rows]
+        self._begun, self._blended = ([asyncio.Event() for _ in grid.rows] for _ in range(2))
         self._room = asyncio.Semaphore(_BATCHES)
 
-    async def infer(self, row: int) -> TileRow:
-        """Return the row with the number `row`; they are to be begun in order.
+    async def infer(self, row: int) -> F:
+        """Return what took the row with the number `row`; they are to be begun in order.
 
-        It is read while those above are inferred, and begun with the last tiles of these: rows that were inferred side
-        by side would all hold their probabilities until they end together.
+        It is read while the one above is inferred, and begun with the last tiles of that.
         """
         segmenter, grid = self._segmenter, self._grid
         async with self._reading:
-            window = await segmenter.workers.run_to_end(segmenter.timeline, "decode", self.reader.take)
-        shown = [number for number, x in enumerate(grid.columns) if window.seen[:, x : x + grid.tile].any()]
-        unseen = [number for number in range(len(grid.columns)) if number not in set(shown)]
-        # Replaced where something is shown. Tiles stay in the batches that they come in: one copy less of the most that
-        # is held.
-        probabilities = [np.zeros((grid.tile, grid.tile, self.values), np.uint8)] * len(grid.columns)
-        self._advance(len(unseen))
+            window = await segmenter.workers.run_to_end(segmenter.timeline, "decode", self._reader.take)
+        shown = [number for number, x in enumerate(grid.columns) if window.shows(slice(x, x + grid.tile))]
+        self._advance(len(grid.columns) - len(shown))
+        if row:
+            await self._begun[row - 1].wait()
+        stop = grid.rows[row + 1] if row + 1 < len(grid.rows) else grid.height
+        final = await segmenter.aside(self._final, window.part(window.top, stop))
+        blended = 0
+
+        async def blend(stop: int, tiles: Mapping[int, UInt8]) -> None:
+            nonlocal blended
+            if row and not blended:
+                await self._blended[row - 1].wait()
+            await segmenter.aside(self._blend, final, range(blended, stop), tiles)
+            blended = stop
 
         async def keep(inferred: _Tiles) -> None:
             numbers, tiles = inferred
-            for number, tile in zip(numbers, tiles, strict=True):
-                probabilities[number] = tile
+            await blend(numbers[-1] + 1, dict(zip(numbers, tiles, strict=True)))
             self._advance(len(numbers))
 
-        if row:
-            await self._begun[row - 1].wait()
         await in_order(self._batches(row, window, shown), keep)
-        return TileRow(window, probabilities)
+        await blend(len(grid.columns), {})
+        self._blended[row].set()
+        return final
+
+    def _blend(self, final: F, columns: range, tiles: Mapping[int, UInt8]) -> None:
+        """Blend the tiles of some columns; the others than `tiles` show nothing."""
+        for number in columns:
+            _, beside, values = self._stitcher.add(tiles.get(number, self._blank))
+            final.add(beside, values)
 
     def _batches(self, row: int, window: Window, shown: list[int]) -> Iterator[_Inferring]:
         """Yield what infers the tiles that are shown; with the last of it the next row may begin."""
@@ -234,45 +260,33 @@ class TileRows:
         timeline.advance(timeline.done + tiles, self._grid.tiles)
 
 
-class _Finisher:
-    """Makes bands of rows of tiles, and hands them to the sinks."""
+class _Decided:
+    """The answer about rows that a row of tiles makes final, decided column by column; see `Final`."""
 
-    def __init__(self, stitcher: Stitcher, classes: int, threshold: float | None, sinks: Sequence[Sink]) -> None:
-        self._stitcher = stitcher
-        self._classes = classes
-        self._threshold = threshold
-        self._sinks = sinks
+    def __init__(self, window: Window, classes: int, threshold: float | None, *, pictured: bool) -> None:
+        self._top, self._seen = window.top, window.seen
+        self._post = window.post if pictured else None
+        self._classes, self._threshold = classes, threshold
+        self._labels, self._sureness = np.empty((2, *self._seen.shape), np.uint8)
+        self._known: list[Known] = []
 
-    def add(self, row: TileRow) -> None:
-        """Take the next row, and hand on what it makes final."""
-        self.hand_on([self.band(row)])
+    def add(self, columns: slice, values: UInt8) -> None:
+        labels, sureness = decide_with_confidence(values[..., : self._classes], self._threshold)
+        seen = self._seen[:, columns]
+        # By number and not by mask: a quarter of the time for pixels of a few bytes.
+        inside = np.flatnonzero((labels > 0) & seen)
+        wide, width = labels.shape[1], self._seen.shape[1]
+        places = inside + inside // wide * (width - wide) + columns.start
+        known = values.reshape(-1, values.shape[2]).take(inside, axis=0)
+        self._known.append(Known(places.astype(np.int32), known))
+        if not seen.all():
+            labels[~seen] = NOT_OBSERVED
+            sureness[~seen] = 0
+        self._labels[:, columns], self._sureness[:, columns] = labels, sureness
 
-    def hand_on(self, bands: Sequence[Band]) -> None:
-        """Hand bands to the sinks, one after the other."""
-        for band in bands:
-            for sink in self._sinks:
-                sink.write(band)
-
-    def band(self, row: TileRow) -> Band:
-        """Take the next row, and return what it makes final."""
-        bands = self._stitcher.add(row.probabilities)
-        top, rows = bands[0][0], sum(len(band) for _, band in bands)
-        labels, sureness = np.empty((2, rows, bands[0][1].shape[1]), np.uint8)
-        known = []
-        for first, band in bands:
-            for start in range(0, len(band), _ROWS):
-                part = band[start : start + _ROWS, :, : self._classes]
-                place = slice(first - top + start, first - top + start + len(part))
-                labels[place], sureness[place] = decide_with_confidence(part, self._threshold)
-                shown = row.window.part(top + place.start, top + place.stop).seen
-                # By number and not by mask: a quarter of the time for pixels of a few bytes.
-                buildings = np.flatnonzero((labels[place] > 0) & shown)
-                known.append(band[start : start + _ROWS].reshape(-1, band.shape[2]).take(buildings, axis=0))
-        window = row.window.part(top, top + rows)
-        if not window.seen.all():
-            labels[~window.seen] = NOT_OBSERVED
-            sureness[~window.seen] = 0
-        return Band(window, labels, sureness, np.concatenate(known))
+    def band(self) -> Band:
+        """Return the rows when all pieces of them were added."""
+        return Band(self._top, self._labels, self._sureness, self._seen, Known.of(self._known), self._post)
 
 
 def _gathered(images: Mapping[str, Sequence[UInt8]], part: Grid) -> dict[str, UInt8]:

@@ -79,6 +79,10 @@ class Window:
         """The image after the disaster, uint8 (rows, width, 3), RGB."""
         return _joined([strip.post for strip in self.strips])
 
+    def shows(self, columns: slice) -> bool:
+        """Return whether both images show some ground in these columns."""
+        return any(strip.seen[:, columns].any() for strip in self.strips)
+
     def part(self, top: int, stop: int) -> Window:
         """Return the rows from `top` to before `stop`, as views."""
         parts, first = [], self.top

@@ -120,6 +120,7 @@ async def answer_scene(
             between=pair.between,
             rasters=pair.rasters,
             judged=not opened.plain,
+            pictured=quicklook is not None,
             twice=wishes.twice,
         )
     else:

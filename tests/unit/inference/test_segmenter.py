@@ -63,7 +63,8 @@ def test_working_memory_does_not_follow_the_height(model: Model) -> None:
 
     working_memory(256)  # what is allocated once, by the first run
     short, tall = working_memory(512), working_memory(8192)
-    assert tall < 1.3 * short
+    # Of sixteen times the height; how many rows of tiles are there at once is a matter of chance.
+    assert tall < 2 * short
 
 
 def test_an_error_in_one_row_ends_the_others(model: Model) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -18,16 +19,23 @@ def noise(*shape: int, seed: int = 0) -> UInt8:
 
 
 def stitched(batches: list[UInt8], grid: Grid, blend: Blend) -> UInt8:
-    """Stitch all rows, and check that the bands follow each other without gap."""
-    stitcher = Stitcher(grid, batches[0].shape[-1], blend)
-    bands = [band for batch in batches for band in stitcher.add(batch)]
-    y = 0
-    for start, band in bands:
-        assert start == y
-        assert band.dtype == np.uint8
-        y += len(band)
-    assert y == grid.height
-    return np.concatenate([band for _, band in bands])
+    """Stitch all tiles, and check that the pieces of each row of them follow each other, and each pixel comes once."""
+    classes = batches[0].shape[-1]
+    stitcher = Stitcher(grid, classes, blend)
+    whole, times = np.zeros((grid.height, grid.width, classes), np.uint8), np.zeros((grid.height, grid.width), int)
+    for batch, ends in zip(batches, [*grid.rows[1:], grid.height], strict=True):
+        x = 0
+        for tile in batch:
+            rows, columns, piece = stitcher.add(tile)
+            assert columns.start == x
+            assert piece.dtype == np.uint8
+            x = columns.stop
+            whole[rows, columns] = piece
+            times[rows, columns] += 1
+        assert x == grid.width
+        assert (times[:ends] == 1).all()
+        assert not times[ends:].any()
+    return whole
 
 
 def through(image: UInt8, grid: Grid, blend: Blend) -> UInt8:
@@ -174,24 +182,30 @@ def test_a_shifted_crop_agrees_away_from_its_border() -> None:
     assert difference.max() <= 10
 
 
-def test_stitcher_keeps_only_rows_of_tiles_that_still_contribute() -> None:
-    grid = plan(2_000, 96, 32, 8)
-    stitcher = Stitcher(grid, 2)
-    for row, y in enumerate(grid.rows):
-        bands = stitcher.add(noise(len(grid.columns), 32, 32, 2, seed=row))
-        assert bands[0][0] == y
-        assert sum(len(band) for _, band in bands) <= 32
-        assert len(stitcher._strips) <= 2
+def test_stitcher_holds_no_more_than_what_overlaps() -> None:
+    """Nothing of a row of tiles but a few of them and the rows that overlap."""
+    grid, classes = plan(550, 6_040, 100, 10), 2
+    tiles = noise(100, 100, classes)
+    tracemalloc.start()
+    stitcher = Stitcher(grid, classes)
+    laid_out, _ = tracemalloc.get_traced_memory()
+    for _ in range(grid.tiles):
+        stitcher.add(tiles)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    overlapping = 2 * grid.overlap * grid.width * classes
+    assert peak - laid_out < overlapping + 10 * tiles.nbytes
+    assert overlapping + 10 * tiles.nbytes < 0.4 * grid.tile * grid.width * classes
 
 
-def test_stitcher_refuses_rows_beyond_the_last_and_foreign_shapes() -> None:
+def test_stitcher_refuses_tiles_beyond_the_last_and_foreign_shapes() -> None:
     grid = plan(8, 8, 8, 2)
     stitcher = Stitcher(grid, 1)
     with pytest.raises(ValueError, match="expected"):
-        stitcher.add(noise(1, 8, 8, 2))
-    stitcher.add(noise(1, 8, 8, 1))
+        stitcher.add(noise(8, 8, 2))
+    stitcher.add(noise(8, 8, 1))
     with pytest.raises(ValueError, match="row 1 of 1"):
-        stitcher.add(noise(1, 8, 8, 1))
+        stitcher.add(noise(8, 8, 1))
 
 
 def test_an_image_of_one_tile_is_not_copied() -> None:

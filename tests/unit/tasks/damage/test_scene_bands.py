@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from gateway.media.geo.cog import NOT_OBSERVED
 from gateway.tasks.damage import scene_bands
 from gateway.tasks.damage.scene_bands import Band, Observation
-from gateway.tasks.damage.scene_reader import Strip, Window
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 20), st.integers(0, 9))
@@ -21,8 +20,7 @@ def test_observed_pixels_are_counted_in_their_cells(height: int, width: int, ste
         observation = Observation(height, width)
     for top in range(0, height, step):
         rows = labels[top : top + step]
-        image = np.zeros((*rows.shape, 3), np.uint8)
-        observation.write(Band(Window(top, (Strip(image, image, rows != NOT_OBSERVED),)), rows, rows))
+        observation.write(Band(top, rows, rows, rows != NOT_OBSERVED))
     side = observation.side
     expected = [
         [np.count_nonzero(labels[y : y + side, x : x + side] != NOT_OBSERVED) for x in range(0, width, side)]

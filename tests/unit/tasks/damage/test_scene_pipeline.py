@@ -30,7 +30,7 @@ from gateway.tasks.damage.scene_bands import Band, Sink
 from gateway.tasks.damage.scene_pipeline import SceneMap, map_scene
 from gateway.tasks.damage.scene_reader import SceneReader
 from gateway.vision.buildings import SMALLEST_BUILDING
-from gateway.vision.regions import regions
+from gateway.vision.regions import Known, regions
 from gateway.vision.tiling import plan
 from gateway.vision.unseen import CELL
 from tests.support.pictures import noise
@@ -55,8 +55,8 @@ class Kept:
         self.tops: list[int] = []
 
     def write(self, band: Band) -> None:
-        assert len(band.labels) == len(band.sureness) == len(band.window.seen)
-        self.tops.append(band.window.top)
+        assert len(band.labels) == len(band.sureness) == len(band.seen)
+        self.tops.append(band.top)
         self.labels.append(band.labels.copy())
 
 
@@ -108,7 +108,8 @@ def test_bands_add_up_to_the_map_of_the_whole(model: Model, height: int, width: 
     assert sink.tops == sorted(sink.tops)
     assert found.counts == tuple(np.bincount(expected.ravel(), minlength=5))
     sureness = PROBABILITIES[image[..., 1]].max(axis=-1)
-    known = PROBABILITIES[image[..., 1]][expected > 0]
+    inside = expected > 0
+    known = Known(np.flatnonzero(inside), PROBABILITIES[image[..., 1]][inside])
     assert list(found.buildings) == regions(expected, sureness, min_area=SMALLEST_BUILDING, known=known)
     assert (found.unseen, found.featureless, found.areas_m2) == (0, 0, None)
     assert timeline.done == timeline.total == plan(height, width, 64, 16).tiles
