@@ -7,7 +7,8 @@ keeps in its own cache what it decodes.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
+from collections.abc import Iterator
 from itertools import count
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -34,41 +35,80 @@ _FRAME_HEAD = 6
 _COLOURS = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00%c"
 _FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 _BITS, _BANDS = 8, 3
-# Of all files together: three rows of tiles of 512² in a scene 20,000 wide, as windows that are warped lie across them.
-_KEPT_BYTES = 96 * 1024 * 1024
+# Of all files together. Of blocks that windows have come into: a row of tiles of 512² of either image in a scene 20,000
+# wide. Of those whose last row was asked for: a few as they are, since columns beside may follow, and of the others the
+# last rows, which windows below are warped from too, however they are turned to the file by some degrees.
+_BEGUN_BYTES, _PASSED_BYTES, _END_BYTES = 64 * 1024 * 1024, 4 * 1024 * 1024, 12 * 1024 * 1024
+_END_ROWS = 64
+
+_Key = tuple[int, int]
+_Part = tuple[int, UInt8]
 
 
-class _Kept:
-    """Decoded blocks by file and number; the one that was asked for longest ago goes first. For several threads."""
+class _Queue:
+    """Blocks, or rows of them from some row on, up to so many bytes; what was added longest ago goes first."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._blocks: OrderedDict[tuple[int, int], UInt8] = OrderedDict()
-        self._bytes = 0
+        self.parts: OrderedDict[_Key, _Part] = OrderedDict()
+        self.bytes = 0
+
+    def add(self, key: _Key, part: _Part) -> Iterator[tuple[_Key, UInt8]]:
+        """Add rows of a block, and yield what goes in their place."""
+        self.parts[key] = part
+        self.bytes += part[1].nbytes
+        while self.bytes > self._most:
+            oldest, (_, rows) = self.parts.popitem(last=False)
+            self.bytes -= rows.nbytes
+            yield oldest, rows
+
+    def drop(self, key: _Key) -> None:
+        """Drop a block where it is here."""
+        if key in self.parts:
+            self.bytes -= self.parts.pop(key)[1].nbytes
+
+
+class _Kept:
+    """Decoded blocks by file and number. For several threads."""
+
+    def __init__(self, begun: int, passed: int, ends: int) -> None:
+        self._begun, self._passed, self._ends = self._queues = _Queue(begun), _Queue(passed), _Queue(ends)
         self._lock = Lock()
 
-    def get(self, file: int, number: int) -> UInt8 | None:
-        with self._lock:
-            block = self._blocks.get((file, number))
-            if block is not None:
-                self._blocks.move_to_end((file, number))
-            return block
+    @property
+    def bytes(self) -> int:
+        """What is kept."""
+        return sum(queue.bytes for queue in self._queues)
 
-    def add(self, file: int, number: int, block: UInt8) -> None:
+    def get(self, file: int, number: int) -> _Part | None:
+        """Return a block from some row on, and that row before it."""
         with self._lock:
-            former = self._blocks.pop((file, number), None)
-            self._bytes += block.nbytes - (0 if former is None else former.nbytes)
-            self._blocks[file, number] = block
-            while self._bytes > self._most:
-                self._bytes -= self._blocks.popitem(last=False)[1].nbytes
+            found = (queue.parts.get((file, number)) for queue in self._queues)
+            return next((part for part in found if part is not None), None)
+
+    def add(self, file: int, number: int, block: UInt8, *, passed: bool) -> None:
+        """Keep a block; `passed` says that its last row was asked for."""
+        with self._lock:
+            self._drop((file, number))
+            went = (self._passed if passed else self._begun).add((file, number), (0, block))
+            for key, rows in went:
+                if passed:
+                    first = max(0, len(rows) - _END_ROWS)
+                    # Copied, so that the others are let go.
+                    deque(self._ends.add(key, (first, rows[first:].copy())), 0)
 
     def forget(self, file: int) -> None:
+        """Drop what there is of a file."""
         with self._lock:
-            for key in [key for key in self._blocks if key[0] == file]:
-                self._bytes -= self._blocks.pop(key).nbytes
+            for key in [key for queue in self._queues for key in queue.parts if key[0] == file]:
+                self._drop(key)
+
+    def _drop(self, key: _Key) -> None:
+        for queue in self._queues:
+            queue.drop(key)
 
 
-_KEPT = _Kept(_KEPT_BYTES)
+_KEPT = _Kept(_BEGUN_BYTES, _PASSED_BYTES, _END_BYTES)
 _FILES = count()
 
 
@@ -94,26 +134,33 @@ class JpegBlocks:
         """Fill a window, uint8 (rows, columns, 3), RGB; return False where GDAL is to do it."""
         (wide, high), across = self._blocks.side, self._blocks.across
         for number in self._blocks.under(rows, columns).tolist():
-            block = self._block(number)
-            if block is None:
-                return False
             top, left = number // across * high, number % across * wide
             own_rows, window_rows = _common(top, high, rows)
             own_columns, window_columns = _common(left, wide, columns)
-            out[window_rows, window_columns] = block[own_rows, own_columns]
-            whole = columns.start <= left and columns.stop >= min(left + wide, self._width) and rows.start <= top
+            first, block = self._block(number, own_rows.start)
+            if block is None:
+                return False
+            out[window_rows, window_columns] = block[own_rows.start - first : own_rows.stop - first, own_columns]
+            bottom, right = min(top + high, self._height), min(left + wide, self._width)
+            passed = rows.stop >= bottom and columns.stop >= right
             # Who goes on below the last row of a block has no more use for it.
-            if not (whole and rows.stop == min(top + high, self._height)):
-                _KEPT.add(self._file, number, block)
+            done = passed and rows.stop == bottom and rows.start <= top and columns.start <= left
+            if first == 0 and not done:
+                _KEPT.add(self._file, number, block, passed=passed)
         return True
 
     def close(self) -> None:
         """Forget what was decoded."""
         _KEPT.forget(self._file)
 
-    def _block(self, number: int) -> UInt8 | None:
-        """Return a block, uint8 (high, wide, 3), as high as the image where that is lower; None: GDAL is to read it."""
-        if (kept := _KEPT.get(self._file, number)) is not None:
+    def _block(self, number: int, row: int) -> tuple[int, UInt8 | None]:
+        """Return a block from some row on, `row` at the latest, and that; None: GDAL is to read it.
+
+        Returns:
+            The row, and uint8 (rows, wide, 3), down to the end of the image where that is above the block's.
+        """
+        kept = _KEPT.get(self._file, number)
+        if kept is not None and kept[0] <= row:
             return kept
         start, size = int(self._blocks.starts[number]), int(self._blocks.sizes[number])
         data = bytes(self._data[start : start + size])
@@ -121,11 +168,9 @@ class JpegBlocks:
         low = self._height - number // self._blocks.across * high
         sizes = {(high, wide), (min(high, low), wide)}
         if not (self._plain and _ended(data) and _declared(_frame(data)) in sizes):
-            return None
+            return 0, None
         block = cv2.imdecode(np.frombuffer(self._head + data[2:], np.uint8), _FLAGS)
-        if block is None:
-            return None
-        return np.asarray(block, np.uint8)
+        return 0, None if block is None else np.asarray(block, np.uint8)
 
 
 class JpegDataset:

@@ -129,9 +129,9 @@ def test_what_was_decoded_is_kept_up_to_a_bound_and_forgotten_with_the_file(monk
 
     monkeypatch.setattr(cv2, "imdecode", counted)
     # Three rows of four tiles of 12 KiB each, and room for five of them.
-    monkeypatch.setattr(jpeg_blocks, "_KEPT", kept := jpeg_blocks._Kept(5 * 64 * 64 * 3))
+    monkeypatch.setattr(jpeg_blocks, "_KEPT", kept := jpeg_blocks._Kept(5 * 64 * 64 * 3, 0, 0))
     raster = opened(write(smooth(192, 256), grid(256, 192), **LAYOUTS["YCbCr"]))
-    kept.forget(next(iter(kept._blocks))[0])
+    kept.forget(next(iter(kept._begun.parts))[0])
     times = 0
 
     def row(number: int) -> None:
@@ -147,6 +147,36 @@ def test_what_was_decoded_is_kept_up_to_a_bound_and_forgotten_with_the_file(monk
     raster.read(slice(0, 64), slice(0, 256))
     raster.read(slice(0, 64), slice(0, 256))
     assert times == 20
-    assert kept._bytes == 5 * 64 * 64 * 3
+    assert kept.bytes == 5 * 64 * 64 * 3
     raster.close()
-    assert (kept._bytes, len(kept._blocks)) == (0, 0)
+    assert (kept.bytes, len(kept._begun.parts)) == (0, 0)
+
+
+def test_of_blocks_that_windows_have_passed_the_last_rows_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows of a warped image reach some pixels into the blocks above and beside theirs."""
+    times, decode, side = 0, cv2.imdecode, 128
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal times
+        times += 1
+        return decode(*arguments)
+
+    layout = LAYOUTS["YCbCr"] | {"blockxsize": side, "blockysize": side}
+    raster = opened(write(smooth(512, 512), grid(512, 512), **layout))
+    expected, _ = whole(raster)
+    block = side * side * 3
+    monkeypatch.setattr(cv2, "imdecode", counted)
+    # Room for a row of four that windows come into, two beside, and the ends of two rows.
+    monkeypatch.setattr(jpeg_blocks, "_KEPT", kept := jpeg_blocks._Kept(6 * block, 2 * block, 4 * block))
+
+    def around(start: int) -> slice:
+        return slice(max(start - 3, 0), min(start + side + 2, 512))
+
+    for top in range(0, 512, side):
+        for left in range(0, 512, side):
+            rows, columns = around(top), around(left)
+            read, _ = raster.read(rows, columns)
+            assert np.array_equal(read, expected[rows, columns])
+    assert times == 16
+    raster.close()
+    assert kept.bytes == 0
