@@ -61,11 +61,12 @@ class RegionStream:
         split = split_open(labels, self._tallest)
         self.cut += split.cut
         ended = self._known = None
-        first_row, going_on = split.first_row, split.first_row < len(labels)
+        first_row, width, going_on = split.first_row, labels.shape[1], split.first_row < len(labels)
+        del labels
         if known is not None:
             has_ended = split.ended.reshape(-1).take(known.places) > 0
             ended = known.some(has_ended)
-            self._known = known.some(~has_ended).moved(-first_row * labels.shape[1]) if going_on else None
+            self._known = known.some(~has_ended).moved(-first_row * width) if going_on else None
         whole = regions_of(split.ended, sureness, split.components, split.count, min_area=self._min_area, known=ended)
         found = [_lowered(region, self._top) for region in whole]
         self._top += first_row

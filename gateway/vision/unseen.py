@@ -24,8 +24,8 @@ _STEP = 4
 _HARDLY = 4.0
 
 
-def featureless(image: UInt8, observed: Mask) -> Mask:
-    """Return which pixels lie in squares of `CELL` pixels that show nothing, bool (H, W).
+def featureless(image: UInt8, observed: Mask) -> list[tuple[slice, slice]]:
+    """Return the squares of `CELL` pixels that show nothing, rows and columns of each.
 
     A square shows nothing where it is of one colour throughout, or where nearly all of it is bright in every band and
     evenly so, as clouds are, and snow, and overexposed ground; which of these it is cannot be told. Squares are laid
@@ -55,11 +55,10 @@ def featureless(image: UInt8, observed: Mask) -> Mask:
     for row, column in np.argwhere((deviation <= _HARDLY) & ~shown).tolist():
         square = np.s_[slice(*_ends(starts[0], row)), slice(*_ends(starts[1], column))]
         shown[row, column] = _of_one_colour(planes[:, *square], seen[square])
-    blank = np.zeros_like(observed)
-    for row, column in np.argwhere(shown).tolist():
-        square = np.s_[rows[row] : rows[row + 1], columns[column] : columns[column + 1]]
-        blank[square] = observed[square]
-    return blank
+    return [
+        (slice(rows[row], rows[row + 1]), slice(columns[column], columns[column + 1]))
+        for row, column in np.argwhere(shown).tolist()
+    ]
 
 
 def edges(length: int) -> list[int]:

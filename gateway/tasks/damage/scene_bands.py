@@ -104,7 +104,7 @@ class Buildings:
     def write(self, band: Band) -> None:
         """Take a band; see `Sink`."""
         # What is not observed is neither a building nor between two.
-        labels = band.labels * (band.labels != NOT_OBSERVED)
+        labels = band.labels if band.seen.all() else band.labels * band.seen
         self._found += self.stream.add(labels, band.sureness, band.known)
 
     def all(self) -> tuple[Region, ...]:
