@@ -14,8 +14,6 @@ UInt8 = npt.NDArray[np.uint8]
 Ring = list[list[int]]
 
 _BAND_PIXELS = 1 << 22
-# Pixels of which something is known that are summed at once, in sixteen bytes each.
-_AT_ONCE = 1 << 20
 # Pixels by which an outline may be simplified: the most of them that changes little of what it encloses.
 _TOLERANCES, _CHANGED_SHARE = (1.0, 0.5), 0.02
 
@@ -58,11 +56,6 @@ class Known:
     places: npt.NDArray[np.integer[Any]]
     values: UInt8
 
-    @classmethod
-    def of(cls, parts: Sequence[Known]) -> Known:
-        """Return several as one, of one map all of them; at least one."""
-        return cls(np.concatenate([one.places for one in parts]), np.concatenate([one.values for one in parts]))
-
     def some(self, chosen: npt.NDArray[np.bool_]) -> Known:
         """Return what is known of those `chosen`, bool (n,)."""
         # `compress` takes a quarter of the time that a mask in brackets does.
@@ -80,7 +73,7 @@ def reading_order(region: Region) -> tuple[int, int, int, int]:
 
 
 def regions(
-    label_map: UInt8, confidence: UInt8 | None = None, *, min_area: int = 1, known: Known | None = None
+    label_map: UInt8, confidence: UInt8 | None = None, *, min_area: int = 1, known: Sequence[Known] | None = None
 ) -> list[Region]:
     """Return the regions of a label map in reading order of their boxes.
 
@@ -90,7 +83,7 @@ def regions(
         label_map: uint8, (height, width); 0 is background, touching values above 0 form one region.
         confidence: uint8, (height, width), 255 is certainty.
         min_area: regions of fewer pixels are left out.
-        known: of all pixels above 0.
+        known: of all pixels above 0, in parts, one at least.
     """
     count, labelled = cv2.connectedComponents(label_map, connectivity=8, ltype=cv2.CV_32S)
     return regions_of(label_map, confidence, np.asarray(labelled, np.int32), count, min_area=min_area, known=known)
@@ -103,7 +96,7 @@ def regions_of(
     count: int,
     *,
     min_area: int = 1,
-    known: Known | None = None,
+    known: Sequence[Known] | None = None,
 ) -> list[Region]:
     """Return what `regions` does, of regions that were told apart before.
 
@@ -165,7 +158,11 @@ def regions_of_classes(label_map: UInt8, confidence: UInt8, classes: int, *, min
 
 
 def _contents(
-    label_map: UInt8, confidence: UInt8 | None, components: npt.NDArray[np.int32], count: int, known: Known | None
+    label_map: UInt8,
+    confidence: UInt8 | None,
+    components: npt.NDArray[np.int32],
+    count: int,
+    known: Sequence[Known] | None,
 ) -> tuple[
     npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64] | None, npt.NDArray[np.float64] | None
 ]:
@@ -189,13 +186,12 @@ def _contents(
     return areas, table.argmax(axis=1), means, known_means
 
 
-def _sums(known: Known, components: npt.NDArray[np.int32], count: int) -> npt.NDArray[np.float64]:
+def _sums(known: Sequence[Known], components: npt.NDArray[np.int32], count: int) -> npt.NDArray[np.float64]:
     """Return the sum of each value over each component, float64 (count, values): whole numbers."""
-    sums = np.zeros((count, known.values.shape[1]))
-    for start in range(0, len(known.places), _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
-        ids = components.reshape(-1).take(known.places[part])
-        for value, column in enumerate(known.values[part].T):
+    sums = np.zeros((count, known[0].values.shape[1]))
+    for part in known:
+        ids = components.reshape(-1).take(part.places)
+        for value, column in enumerate(part.values.T):
             sums[:, value] += np.bincount(ids, weights=column, minlength=count)
     return sums
 

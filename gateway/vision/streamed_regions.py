@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -39,10 +40,10 @@ class RegionStream:
         self._top = 0
         self._labels: UInt8 | None = None
         self._sureness: UInt8 | None = None
-        self._known: Known | None = None
+        self._known: Sequence[Known] | None = None
         self.cut = 0
 
-    def add(self, labels: UInt8, sureness: UInt8, known: Known | None = None) -> list[Region]:
+    def add(self, labels: UInt8, sureness: UInt8, known: Sequence[Known] | None = None) -> list[Region]:
         """Take the rows that follow and return the regions that have ended above the last of them.
 
         Args:
@@ -52,7 +53,7 @@ class RegionStream:
         """
         if self._labels is not None and self._sureness is not None:
             if self._known is not None and known is not None:
-                known = Known.of([self._known, known.moved(self._labels.size)])
+                known = [*self._known, *(part.moved(self._labels.size) for part in known)]
             labels, sureness = np.vstack([self._labels, labels]), np.vstack([self._sureness, sureness])
         if not labels.any():
             self._top += len(labels)
@@ -60,14 +61,14 @@ class RegionStream:
             return []
         split = split_open(labels, self._tallest)
         self.cut += split.cut
-        ended = self._known = None
+        self._known = None
         first_row, width, going_on = split.first_row, labels.shape[1], split.first_row < len(labels)
         del labels
-        if known is not None:
-            has_ended = split.ended.reshape(-1).take(known.places) > 0
-            ended = known.some(has_ended)
-            self._known = known.some(~has_ended).moved(-first_row * width) if going_on else None
-        whole = regions_of(split.ended, sureness, split.components, split.count, min_area=self._min_area, known=ended)
+        if known is not None and going_on:
+            ended = split.ended.reshape(-1)
+            going = (part.some(ended.take(part.places) == 0) for part in known)
+            self._known = [part.moved(-first_row * width) for part in going if len(part.places)]
+        whole = regions_of(split.ended, sureness, split.components, split.count, min_area=self._min_area, known=known)
         found = [_lowered(region, self._top) for region in whole]
         self._top += first_row
         self._labels, self._sureness = (split.open, sureness[first_row:].copy()) if going_on else (None, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -35,8 +36,8 @@ class Band:
         labels: uint8 (rows, width), class values, or `NOT_OBSERVED` where the ground is not seen.
         sureness: uint8 (rows, width), 255 times the probability of these values; 0 where the ground is not seen.
         seen: bool (rows, width), where both images show the ground; see `SceneReader`.
-        known: what else is known of the pixels of buildings: the probability of each class, and where tiles were seen
-            twice how far both views are apart; None: of single pixels nothing is.
+        known: in parts, what else is known of the pixels of buildings: the probability of each class, and where tiles
+            were seen twice how far both views are apart; None: of single pixels nothing is.
         post: uint8 (rows, width, 3), RGB, the image after the disaster; None: no sink looks at it.
     """
 
@@ -44,7 +45,7 @@ class Band:
     labels: UInt8
     sureness: UInt8
     seen: Mask
-    known: Known | None = None
+    known: Sequence[Known] | None = None
     post: UInt8 | None = None
 
     @property

@@ -286,7 +286,7 @@ class _Decided:
 
     def band(self) -> Band:
         """Return the rows when all pieces of them were added."""
-        return Band(self._top, self._labels, self._sureness, self._seen, Known.of(self._known), self._post)
+        return Band(self._top, self._labels, self._sureness, self._seen, self._known, self._post)
 
 
 def _gathered(images: Mapping[str, Sequence[UInt8]], part: Grid) -> dict[str, UInt8]:

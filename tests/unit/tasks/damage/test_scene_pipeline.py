@@ -109,7 +109,7 @@ def test_bands_add_up_to_the_map_of_the_whole(model: Model, height: int, width: 
     assert found.counts == tuple(np.bincount(expected.ravel(), minlength=5))
     sureness = PROBABILITIES[image[..., 1]].max(axis=-1)
     inside = expected > 0
-    known = Known(np.flatnonzero(inside), PROBABILITIES[image[..., 1]][inside])
+    known = [Known(np.flatnonzero(inside), PROBABILITIES[image[..., 1]][inside])]
     assert list(found.buildings) == regions(expected, sureness, min_area=SMALLEST_BUILDING, known=known)
     assert (found.unseen, found.featureless, found.areas_m2) == (0, 0, None)
     assert timeline.done == timeline.total == plan(height, width, 64, 16).tiles
