@@ -57,9 +57,9 @@ from gateway.vision.quicklook import Quicklook
 if TYPE_CHECKING:
     from rasterio.crs import CRS
 
-# Per pixel of one row of tiles, and of what is read ahead of it: three rows on their way, both images and the
-# probabilities of each, what blending holds of the last two, and the labels and regions of the last.
-_BYTES_PER_ROW_PIXEL, _ROWS_READ_AHEAD = 64, 512
+# Per pixel of one row of tiles, and of what is read ahead of it: both images of two rows on their way, the labels of
+# one and regions of another, and what is known of its buildings where they are dense. Twice what towns take.
+_BYTES_PER_ROW_PIXEL, _ROWS_READ_AHEAD = 40, 512
 # Of each date between: three rows of tiles on their way, and what they are joined from.
 _BYTES_PER_DATE_PIXEL = 15
 # Of each raster that the model takes: the same of heights, and what is decoded of them.
