@@ -24,11 +24,11 @@ GROWTH = 32 * 1024 * 1024
 
 WIDE, ROWS, TILE = 12_000, 1_500, 544
 """Of a pair on two grids, and of the model: as most scenes are, and narrow enough to be drawn in a few seconds."""
-BESIDE = 115 * 1024 * 1024
+BESIDE = 130 * 1024 * 1024
 """What a first scene takes however wide it is: libraries that are loaded with it, tiles on their way."""
-PER_COLUMN = 11_500 + 16 * TILE
+PER_COLUMN = 8_700 + 22 * TILE
 """What each column takes, in bytes: `tests/README.md` has the readings."""
-SPARE = 1.15
+SPARE = 1.1
 
 pytestmark = pytest.mark.e2e
 
@@ -48,7 +48,7 @@ def resident(server: GatewayProcess, kind: Literal["VmHWM", "VmRSS"] = "VmHWM") 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 def test_memory_follows_the_width_as_it_is_written_down(tmp_path: Path) -> None:
-    """Rows of tiles with all their probabilities, three at a time, would take half as much again."""
+    """Rows of tiles with all their probabilities, three at a time, would take a third more than what is observed."""
     write_trivial_model(tmp_path / "models", tile=TILE, overlap=64)
     pre, post = write_large(tmp_path, WIDE, ROWS, warped=True)
     with gateway(tmp_path / "models", MODELS_DAMAGE="trivial", WORK_THREADS="2", ENGINE_LANES="2") as server:
