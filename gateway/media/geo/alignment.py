@@ -17,8 +17,9 @@ from gateway.media.geo.black_border import mask_file
 from gateway.media.geo.datasets import DatasetPool
 from gateway.media.geo.georeference import GeoGrid, applied, transformed
 from gateway.media.geo.geotiff import GeoTiff
+from gateway.media.geo.parts import Part, part_of
 from gateway.media.geo.rasters import Raster, RasterInfo
-from gateway.media.geo.remapping import RemappedRaster, coordinates
+from gateway.media.geo.remapping import RemappedRaster, coordinates, source_part
 from gateway.media.geo.tiff_header import DAMAGED
 
 if TYPE_CHECKING:
@@ -118,23 +119,35 @@ def aligned(post: GeoTiff, grid: GeoGrid, shift: tuple[float, float] = (0.0, 0.0
 
 
 def warped(post: GeoTiff, source: GeoGrid, grid: GeoGrid, shift: tuple[float, float]) -> Raster:
-    """Return `post`, which lies on `source`, on another grid by GDAL's own warping; see `aligned`."""
+    """Return `post`, which lies on `source`, on another grid by GDAL's own warping; see `aligned`.
+
+    Of a file elsewhere GDAL is given the part that `grid` is made from, where that can be told: it cannot read beyond,
+    and were it too small, something would be missing at its border, where it shows nothing then, but nothing wrong.
+    """
     with reading_raster(_APART, GeometryUnsuitable), ExitStack() as closing:
         frame = Frame(source, grid, shift)
         nearest = post.samples.bands.colours == "palette"
-        pool = DatasetPool(lambda stack: frame.warped(_plain(post.dataset(stack), stack), stack, nearest=nearest))
+        part = source_part(source, grid, shift) if post.elsewhere else None
+
+        def opened(stack: ExitStack) -> Any:
+            return frame.warped(_plain(post.dataset(stack, part), source, part, stack), stack, nearest=nearest)
+
+        pool = DatasetPool(opened)
         closing.callback(pool.close)
         shown = None
         if not post.whole:
-            memory: MemoryFile = mask_file(lambda rows, columns: post.read(rows, columns)[1], source, post.part)
+            memory: MemoryFile = mask_file(lambda rows, columns: post.read(rows, columns)[1], source, post.part or part)
             closing.callback(memory.close)
             shown = DatasetPool(lambda stack: frame.warped_mask(memory, stack))
             closing.callback(shown.close)
         return AlignedRaster(post, grid, pool, shown, closing.pop_all())
 
 
-def _plain(source: DatasetReader, stack: ExitStack) -> DatasetReader:
-    """Return a dataset of the same samples that declares neither mask, alpha nor nodata, as warping obeys them."""
+def _plain(source: DatasetReader, grid: GeoGrid, part: Part | None, stack: ExitStack) -> DatasetReader:
+    """Return a dataset of the same samples that declares neither mask, alpha nor nodata, as warping obeys them.
+
+    Of a dataset on `grid` it has a part, and nothing outside of that is read; None: all of it.
+    """
     import rasterio
     import rasterio.shutil
     from rasterio.io import MemoryFile
@@ -142,11 +155,27 @@ def _plain(source: DatasetReader, stack: ExitStack) -> DatasetReader:
     with MemoryFile(ext=".vrt") as described:
         rasterio.shutil.copy(source, described.name, driver="VRT")
         text = _DECLARED.sub("", bytes(described.getbuffer()).decode())
+    if part is not None:
+        text = _of_part(text, part_of(grid, part), part)
     memory = MemoryFile(text.encode(), ext=".vrt")
     stack.callback(memory.close)
     dataset = rasterio.open(memory.name, driver="VRT")
     stack.callback(dataset.close)
     return dataset
+
+
+def _of_part(described: str, grid: GeoGrid, part: Part) -> str:
+    """Return what describes a dataset as a virtual one, of a part of it, which lies on `grid`, in its place."""
+    rows, columns = part
+    size = f'xSize="{grid.width}" ySize="{grid.height}"'
+    for pattern, own in (
+        (r'rasterXSize="\d+" rasterYSize="\d+"', f'rasterXSize="{grid.width}" rasterYSize="{grid.height}"'),
+        (r"<GeoTransform>[^<]*</GeoTransform>", f"<GeoTransform>{str(grid.affine.to_gdal())[1:-1]}</GeoTransform>"),
+        (r"<SrcRect [^>]*/>", f'<SrcRect xOff="{columns.start}" yOff="{rows.start}" {size} />'),
+        (r"<DstRect [^>]*/>", f'<DstRect xOff="0" yOff="0" {size} />'),
+    ):
+        described = re.sub(pattern, own, described)
+    return described
 
 
 class Frame:

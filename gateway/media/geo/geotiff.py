@@ -46,11 +46,12 @@ class GeoTiff:
         collar: what of it is not of the image.
         fetch: has what lies under a window, (rows, columns), here before it is read.
         part: rows and columns outside of which nothing is to be read; None: all may be.
+        elsewhere: whether its file lies elsewhere, and what is read of it is fetched.
     """
 
     def __init__(
         self,
-        opened: Callable[[ExitStack], DatasetReader],
+        opened: Callable[[ExitStack, Part | None], DatasetReader],
         fetch: Callable[[tuple[slice, slice]], None],
         pool: DatasetPool,
         info: RasterInfo,
@@ -58,12 +59,15 @@ class GeoTiff:
         collar: Collar | None,
         part: Part | None,
         closing: ExitStack,
+        *,
+        elsewhere: bool,
     ) -> None:
         """Keep what `open_geotiff` found."""
         self.info = info
         self.samples = samples
         self.collar = collar
         self.part = part
+        self.elsewhere = elsewhere
         self.fetch = fetch
         self._opened = opened
         self._pool = pool
@@ -85,13 +89,17 @@ class GeoTiff:
         """Whether nothing says that a part of it shows nothing."""
         return self.collar is None and self.samples.validity.everywhere and np.dtype(self.info.dtype).kind != "f"
 
-    def dataset(self, stack: ExitStack) -> DatasetReader:
-        """Return another of GDAL's datasets of it, which `stack` closes, and whose whole file is here.
+    def dataset(self, stack: ExitStack, part: Part | None) -> DatasetReader:
+        """Return another of GDAL's datasets of it, which `stack` closes, and of which a part is here.
+
+        Args:
+            stack: closes it.
+            part: rows and columns outside of which nothing may be read of it; None: all of the file is here.
 
         Raises:
             MaskgateError: as `SparseFile.need`.
         """
-        return self._opened(stack)
+        return self._opened(stack, part)
 
     def close(self) -> None:
         """Give back what it holds, its copy of the file included."""
@@ -142,7 +150,7 @@ def open_geotiff(
     else:
         header = read_tiff(memoryview(data), limits)
     with reading_raster(DAMAGED), ExitStack() as closing:
-        windows, whole, fetch = openers(data, header, closing)
+        windows, partly, fetch = openers(data, header, closing)
         pool = DatasetPool(windows)
         closing.callback(pool.close)
         with pool.lend() as dataset:
@@ -169,28 +177,34 @@ def open_geotiff(
             notices = (*notices, *said, *([collar.said] if collar else []))
             dtype = dataset.dtypes[bands.numbers[0] - 1]
             info = RasterInfo(*header.size, dataset.count, dtype, grid, notices)
-        return GeoTiff(whole, fetch, pool, info, samples, collar, part, closing.pop_all())
+        away = isinstance(data, SparseFile)
+        return GeoTiff(partly, fetch, pool, info, samples, collar, part, closing.pop_all(), elsewhere=away)
 
 
 Opener = Callable[[ExitStack], Any]
 """Returns another dataset of a file, which the stack closes."""
+PartOpener = Callable[[ExitStack, Part | None], Any]
+"""The same of a file of which a part is here, or all."""
 
 
 def openers(
     data: bytes | memoryview | SparseFile, header: TiffInfo, closing: ExitStack
-) -> tuple[Opener, Opener, Callable[[tuple[slice, slice]], None]]:
-    """Return what opens a file for reading by windows, what for whatever GDAL likes, and what fetches a window."""
+) -> tuple[Opener, PartOpener, Callable[[tuple[slice, slice]], None]]:
+    """Return what opens a file for reading by windows, what for whatever GDAL likes of a part, and what fetches one."""
     from rasterio.io import MemoryFile
 
     if isinstance(data, SparseFile):
         path, blocks = data.path, SparseBlocks(data, header.layers)
         decoded = _decoded(data, header, closing)
 
-        def whole(stack: ExitStack) -> Any:
-            blocks.whole()
+        def partly(stack: ExitStack, part: Part | None) -> Any:
+            if part is None:
+                blocks.whole()
+            else:
+                blocks.need(part)
             return _opened(path, stack)
 
-        return lambda stack: blocks.dataset(decoded(_opened(path, stack))), whole, blocks.need
+        return lambda stack: blocks.dataset(decoded(_opened(path, stack))), partly, blocks.need
     memory = MemoryFile(data)
     closing.callback(memory.close)
     decoded = _decoded(memory.getbuffer(), header, closing)
@@ -198,7 +212,7 @@ def openers(
     def opened(stack: ExitStack) -> Any:
         return _opened(memory.name, stack)
 
-    return lambda stack: decoded(opened(stack)), opened, lambda _: None
+    return lambda stack: decoded(opened(stack)), lambda stack, _: opened(stack), lambda _: None
 
 
 def _decoded(data: Octets, header: TiffInfo, closing: ExitStack) -> Callable[[Any], Any]:

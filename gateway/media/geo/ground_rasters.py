@@ -128,7 +128,7 @@ class GroundFile:
         with reading_raster(DAMAGED), ExitStack() as closing:
             by_windows, at_will, _ = openers(data, header, closing)
             self._elsewhere = isinstance(data, SparseFile)
-            self._opened = by_windows if self._elsewhere else at_will
+            self._opened: Opener = by_windows if self._elsewhere else lambda stack: at_will(stack, None)
             dataset = self._opened(closing)
             kind = dataset.dtypes[0]
             if dataset.count != 1 or kind.startswith("complex") or (classes and kind.startswith("float")):

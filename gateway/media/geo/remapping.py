@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
+from math import ceil, floor
 from typing import Any
 
 import cv2
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from gateway.media.geo.georeference import GeoGrid, applied, transformed
 from gateway.media.geo.geotiff import GeoTiff
+from gateway.media.geo.parts import Part
 from gateway.media.geo.rasters import Raster
 
 UInt8 = npt.NDArray[np.uint8]
@@ -39,6 +41,9 @@ _AT_ONCE = 1 << 22
 _HALF = 0.5
 # Pixels by which places may be off those of a matrix that stands for them: less than OpenCV rounds them by.
 _STRAIGHT = 1 / 256
+# How often what places are off counts, and pixels of the target around each that GDAL may mix in: two and what its own
+# interpolation is off, and ten that it adds where it is unsure of some.
+_BENT, _MIXED = 4, 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,6 +247,28 @@ def coordinates(source: GeoGrid, target: GeoGrid, shift: tuple[float, float]) ->
     corners = nodes[:, :-1, :-1], nodes[:, 1:, :-1], nodes[:, :-1, 1:], nodes[:, 1:, 1:]
     off = np.linalg.norm(sum(corners[1:], corners[0]) / 4 - between, axis=0).max()
     return Coordinates(nodes, (across, down)) if off <= CLOSE else None
+
+
+def source_part(source: GeoGrid, target: GeoGrid, shift: tuple[float, float]) -> Part | None:
+    """Return rows and columns of `source` that hold all that `target` is made from; None where that cannot be told.
+
+    Between nodes places are off those of a straight line by what is measured in the middle, where it is most. That
+    counts several times over, and on all sides as many pixels as may be mixed into one; see `coordinates`.
+    """
+    y, x = (STEP * np.arange((side - 1) // STEP + 2, dtype=np.float64) for side in (target.height, target.width))
+    nodes = _places(source, target, shift, x, y)
+    between = _places(source, target, shift, x[:-1] + STEP / 2, y[:-1] + STEP / 2)
+    if not (np.isfinite(nodes).all() and np.isfinite(between).all()):
+        return None
+    corners = nodes[:, :-1, :-1], nodes[:, 1:, :-1], nodes[:, :-1, 1:], nodes[:, 1:, 1:]
+    bent = np.abs(sum(corners[1:], corners[0]) / 4 - between).max()
+    steps = max(np.abs(np.diff(nodes, axis=axis)).max() for axis in (1, 2)) / STEP
+    beside = _BENT * bent + _MIXED * (1 + steps)
+    rows, columns = (
+        slice(max(0, floor(along.min() - beside)), min(side, ceil(along.max() + beside) + 1))
+        for along, side in ((nodes[1], source.height), (nodes[0], source.width))
+    )
+    return (rows, columns) if rows.start < rows.stop and columns.start < columns.stop else None
 
 
 def _in_blocks(places: Float64, block: tuple[int, int]) -> Float64:

@@ -3,7 +3,7 @@
 What is here lies in memory, under a path that GDAL opens like any file. GDAL itself fetches nothing, and has no way to
 say what it is about to read; so the blocks under a window are fetched before GDAL is asked for it. What was not fetched
 would read as zeros, which is why a dataset of such a file is handed out behind `SparseDataset` alone, or with all of
-the file fetched.
+the file fetched, or for a part of it to be made of it that was.
 
 Bytes are fetched by whole pages, each once. A page is larger than any buffer of the C library, and a multiple of it:
 none ever holds zeros that were read beside what was fetched before.

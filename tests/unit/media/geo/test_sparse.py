@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from affine import Affine
+from rasterio.crs import CRS
 
 from gateway.errors import ImageUnreadable, InputUnreachable, UnsupportedMedia
 from gateway.media.geo.alignment import warped
+from gateway.media.geo.georeference import GeoGrid
 from gateway.media.geo.geotiff import open_geotiff
+from gateway.media.geo.remapping import source_part
 from gateway.media.geo.sparse import SparseFile
 from gateway.media.pictures import headers
 from tests.support.elsewhere import Elsewhere
@@ -82,6 +85,31 @@ def test_what_gdal_warps_by_itself_is_all_there() -> None:
     )
     np.testing.assert_array_equal(here[0], there[0])
     assert there[1].mean() > 0.5
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("off", [(0.0, 0.0), (3.3, -2.7)])
+def test_of_what_gdal_warps_that_alone_is_fetched_which_lies_under_it(layout: str, off: tuple[float, float]) -> None:
+    place = grid(WIDTH, HEIGHT)
+    turned = Affine.translation(700, 200) @ Affine.rotation(20) @ Affine.scale(1.5)
+    other = grid(100, 100, affine=place.affine @ turned)
+    data, window = write(picture(), place, **LAYOUTS[layout]), (slice(0, 100), slice(0, 100))
+    source = Elsewhere(data)
+    here, there = (
+        warped(open_geotiff(file, LIMITS), place, other, off).read(*window) for file in (data, SparseFile(source))
+    )
+    np.testing.assert_array_equal(there[0], here[0])
+    np.testing.assert_array_equal(there[1], here[1])
+    assert source.read_bytes < 0.45 * len(data)
+
+
+def test_what_lies_under_a_box_cannot_always_be_told() -> None:
+    """About a pole, or where nothing leads from one reference system to the other."""
+    place, pole = CRS.from_epsg(4326), CRS.from_epsg(3413)
+    whole = GeoGrid(place, Affine(0.1, 0, -180, 0, -0.1, 90), 3600, 400)
+    north = GeoGrid(pole, Affine(1000, 0, -50_000, 0, -1000, 50_000), 100, 100)
+    rows, columns = source_part(whole, north, (0, 0)) or (slice(0, 400), slice(0, 3600))
+    assert (rows.start, columns) == (0, slice(0, 3600))
 
 
 def test_jpeg_is_gone_over_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
