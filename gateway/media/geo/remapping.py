@@ -236,17 +236,13 @@ def coordinates(source: GeoGrid, target: GeoGrid, shift: tuple[float, float]) ->
     Raises:
         GeometryUnsuitable: there is no way from one coordinate reference system to the other.
     """
-    y, x = (STEP * np.arange((side - 1) // STEP + 2, dtype=np.float64) for side in (target.height, target.width))
-    nodes = _places(source, target, shift, x, y)
-    between = _places(source, target, shift, x[:-1] + STEP / 2, y[:-1] + STEP / 2)
-    if not (np.isfinite(nodes).all() and np.isfinite(between).all()):
+    if (places := _nodes(source, target, shift)) is None:
         return None
+    nodes, between = places
     steps = [np.abs(np.diff(nodes, axis=axis)).max(axis=(1, 2)) / STEP for axis in (1, 2)]
     across, down = (max(1, int(step + 0.5)) for step in np.hypot(*steps).tolist())
     nodes, between = (_in_blocks(places, (across, down)) for places in (nodes, between))
-    corners = nodes[:, :-1, :-1], nodes[:, 1:, :-1], nodes[:, :-1, 1:], nodes[:, 1:, 1:]
-    off = np.linalg.norm(sum(corners[1:], corners[0]) / 4 - between, axis=0).max()
-    return Coordinates(nodes, (across, down)) if off <= CLOSE else None
+    return Coordinates(nodes, (across, down)) if _bent(nodes, between) <= CLOSE else None
 
 
 def source_part(source: GeoGrid, target: GeoGrid, shift: tuple[float, float]) -> Part | None:
@@ -255,20 +251,30 @@ def source_part(source: GeoGrid, target: GeoGrid, shift: tuple[float, float]) ->
     Between nodes places are off those of a straight line by what is measured in the middle, where it is most. That
     counts several times over, and on all sides as many pixels as may be mixed into one; see `coordinates`.
     """
-    y, x = (STEP * np.arange((side - 1) // STEP + 2, dtype=np.float64) for side in (target.height, target.width))
-    nodes = _places(source, target, shift, x, y)
-    between = _places(source, target, shift, x[:-1] + STEP / 2, y[:-1] + STEP / 2)
-    if not (np.isfinite(nodes).all() and np.isfinite(between).all()):
+    if (places := _nodes(source, target, shift)) is None:
         return None
-    corners = nodes[:, :-1, :-1], nodes[:, 1:, :-1], nodes[:, :-1, 1:], nodes[:, 1:, 1:]
-    bent = np.abs(sum(corners[1:], corners[0]) / 4 - between).max()
+    nodes, between = places
     steps = max(np.abs(np.diff(nodes, axis=axis)).max() for axis in (1, 2)) / STEP
-    beside = _BENT * bent + _MIXED * (1 + steps)
+    beside = _BENT * _bent(nodes, between) + _MIXED * (1 + steps)
     rows, columns = (
         slice(max(0, floor(along.min() - beside)), min(side, ceil(along.max() + beside) + 1))
         for along, side in ((nodes[1], source.height), (nodes[0], source.width))
     )
     return (rows, columns) if rows.start < rows.stop and columns.start < columns.stop else None
+
+
+def _nodes(source: GeoGrid, target: GeoGrid, shift: tuple[float, float]) -> tuple[Float64, Float64] | None:
+    """Return where all nodes lie in `source`, and what is in the middle between them; None where some lie nowhere."""
+    y, x = (STEP * np.arange((side - 1) // STEP + 2, dtype=np.float64) for side in (target.height, target.width))
+    nodes = _places(source, target, shift, x, y)
+    between = _places(source, target, shift, x[:-1] + STEP / 2, y[:-1] + STEP / 2)
+    return (nodes, between) if np.isfinite(nodes).all() and np.isfinite(between).all() else None
+
+
+def _bent(nodes: Float64, between: Float64) -> float:
+    """Return by how much what is in the middle between nodes is off where it would be interpolated, at most."""
+    corners = nodes[:, :-1, :-1], nodes[:, 1:, :-1], nodes[:, :-1, 1:], nodes[:, 1:, 1:]
+    return float(np.linalg.norm(sum(corners[1:], corners[0]) / 4 - between, axis=0).max())
 
 
 def _in_blocks(places: Float64, block: tuple[int, int]) -> Float64:
