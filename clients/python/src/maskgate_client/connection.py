@@ -67,12 +67,15 @@ def arguments(call: Call[Any]) -> dict[str, Any]:
     """Return `call` as the arguments of httpx's `request`."""
     headers = {"accept": call.accept, "x-request-id": call.request_id, **call.headers}
     # Of tiles of one image all parts have its name.
-    files: Any = [(name.partition("/")[0], part) for name, part in call.files.items()] if call.files else None
+    # Files go out in pieces: of bytes httpcore copies what is left at every send, which takes the square of their size.
+    opened: Callable[[bytes], BytesIO] = BytesIO
     if call.files and call.progress:
-        told = _Told(call.progress, sum(len(data) for _, data, _ in call.files.values()))
-        files = [(part, (name, told.file(data), kind)) for part, (name, data, kind) in files]
+        opened = _Told(call.progress, sum(len(data) for _, data, _ in call.files.values())).file
+    files = [
+        (part.partition("/")[0], (name, opened(data), kind)) for part, (name, data, kind) in (call.files or {}).items()
+    ]
     patience = {} if call.seconds is None else {"timeout": httpx.Timeout(call.seconds, connect=_CONNECT_SECONDS)}
-    body = {"files": files, "json": call.json, "content": call.content, **patience}
+    body = {"files": files or None, "json": call.json, "content": call.content, **patience}
     return {"method": call.method, "url": call.path, "params": call.params, "headers": headers, **body}
 
 
