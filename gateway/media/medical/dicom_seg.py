@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -131,12 +132,12 @@ def write_seg(
         sources, others = [referable(volume.sources[0].header, None)], []
         for source, label_map in zip(volume.sources, label_maps, strict=True):
             if label_map.any():
-                labels[source.frame.number] = numbers[label_map]
+                cv2.LUT(label_map, numbers, labels[source.frame.number])
     else:
         kept: list[int] = []
         for number, label_map in enumerate(label_maps):
             if label_map.any():
-                labels[len(kept)] = numbers[label_map]
+                cv2.LUT(label_map, numbers, labels[len(kept)])
                 kept.append(number)
         # A file without a frame is none: where nothing was found, the first slice says so.
         kept = kept or [0]
@@ -144,7 +145,8 @@ def write_seg(
         thickness = (volume.spacing.slices if volume.spacing else None) or UNKNOWN_THICKNESS
         datasets = [referable(source.header, thickness) for source in volume.sources]
         sources = [datasets[number] for number in kept]
-        others = [dataset for number, dataset in enumerate(datasets) if number not in set(kept)]
+        with_frames = set(kept)
+        others = [dataset for number, dataset in enumerate(datasets) if number not in with_frames]
     return _written(volume, sources, others, labels, segments, algorithm)
 
 
