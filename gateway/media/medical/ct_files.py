@@ -11,6 +11,7 @@ from gateway.media.medical.body_part import BodyPart, require_chest
 from gateway.media.medical.dicom_ct import DicomVolume, read_ct
 from gateway.media.medical.nifti import NiftiVolume, is_nifti, read_nifti
 from gateway.media.medical.series import read_series
+from gateway.media.medical.series_files import KnownHeaders
 from gateway.media.medical.slices import VolumeLimits
 from gateway.media.medical.transfer_syntaxes import as_plain_file, is_dicom
 from gateway.media.medical.windowed import ValuesSlice, WindowedSlice, values_slice, windowed_slice
@@ -52,17 +53,24 @@ class Hints:
     offset: float | None = None
 
 
-def read_ct_file(data: bytes | memoryview, limits: CtLimits, window: Window, hints: Hints = Hints()) -> CtFile:
+def read_ct_file(
+    data: bytes | memoryview,
+    limits: CtLimits,
+    window: Window,
+    hints: Hints = Hints(),
+    known: KnownHeaders | None = None,
+) -> CtFile:
     """Read a CT of the chest: DICOM, a zipped series, NIfTI, or a PNG or JPEG that was seen through `window`.
 
-    Slices are decoded later, one at a time, except for that of a PNG or JPEG, which has no other.
+    Slices are decoded later, one at a time, except for that of a PNG or JPEG, which has no other. Of a series the
+    headers that are `known` are not read again.
 
     Raises:
         UnsupportedMedia: none of these.
         BodyPartUnsuitable: the file says that it shows another part of the body.
         MaskgateError: whatever `read_ct`, `read_series`, `read_nifti`, `probe`, `decode`, `windowed_slice` refuse.
     """
-    read = _read(data, limits, window, hints)
+    read = _read(data, limits, window, hints, known)
     slices, rows, columns = read.shape
     if slices * rows * columns > limits.voxels:
         raise ImageTooLarge(
@@ -72,13 +80,15 @@ def read_ct_file(data: bytes | memoryview, limits: CtLimits, window: Window, hin
     return read
 
 
-def _read(data: bytes | memoryview, limits: CtLimits, window: Window, hints: Hints) -> CtFile:
+def _read(
+    data: bytes | memoryview, limits: CtLimits, window: Window, hints: Hints, known: KnownHeaders | None
+) -> CtFile:
     if not data:
         raise ImageUnreadable("The file is empty.")
     scale, offset = 1.0 if hints.scale is None else hints.scale, hints.offset or 0.0
     if data[:4] == ZIP_SIGNATURE and not is_dicom(data):
         _refuse_units(hints)
-        return _of_chest(read_series(data, limits.archive, limits.volume, hints.series), hints)
+        return _of_chest(read_series(data, limits.archive, limits.volume, hints.series, known), hints)
     data = bytes(data)
     if is_dicom(data):
         _refuse_units(hints)

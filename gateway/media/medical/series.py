@@ -16,19 +16,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 from zipfile import ZipInfo
-
-import numpy as np
 
 from gateway.errors import (
     ArchiveUnsuitable,
     ImageUnsuitable,
     MaskgateError,
-    ModalityUnsuitable,
     PixelsMissing,
     SeriesDuplicate,
     SeriesMixed,
@@ -37,18 +33,19 @@ from gateway.errors import (
 from gateway.media.medical.archives import Archive, ArchiveLimits, is_archive, open_archive
 from gateway.media.medical.dicom import DicomHeader
 from gateway.media.medical.dicom_ct import DicomVolume, SourceSlice, ct_frames, moved_frame, volume_of
-from gateway.media.medical.hounsfield_rules import is_scout, require_ct
+from gateway.media.medical.series_files import (
+    HEAD_BYTES,
+    Judge,
+    KnownHeaders,
+    header_of,
+    key_of,
+    plain_file,
+    says_axial,
+    series_of,
+)
 from gateway.media.medical.series_headers import SeriesHeaders
-from gateway.media.medical.slice_geometry import is_axial
 from gateway.media.medical.slices import VolumeLimits
-from gateway.media.medical.transfer_syntaxes import NATIVE, as_plain_file, is_dicom, transfer_syntax
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
-
-# So much is unpacked to find the header: few are longer than the first, and of one longer than the last the whole file
-# is read.
-_HEAD_BYTES = (1 << 12, 1 << 16)
+from gateway.media.medical.transfer_syntaxes import is_dicom
 
 # Attribute → what its values are called where there are several.
 _COMMON = {
@@ -70,11 +67,15 @@ class _File:
 
     @property
     def series(self) -> str:
-        return str(self.header.dataset.get("SeriesInstanceUID", ""))
+        return series_of(self.header)[0]
 
 
 def read_series(
-    data: bytes | memoryview, archive_limits: ArchiveLimits, limits: VolumeLimits, series: str | None = None
+    data: bytes | memoryview,
+    archive_limits: ArchiveLimits,
+    limits: VolumeLimits,
+    series: str | None = None,
+    known: KnownHeaders | None = None,
 ) -> DicomVolume:
     """Read a zipped CT series.
 
@@ -83,6 +84,7 @@ def read_series(
         archive_limits: what is unpacked.
         limits: of the volume.
         series: SeriesInstanceUID or SeriesNumber of the one to take; None: the only one, or the only axial one.
+        known: headers of this archive that are read already; it takes in those that are read here.
 
     Raises:
         ArchiveUnsuitable, ArchiveTooLarge: the zip is one that is not unpacked, or holds no image.
@@ -93,7 +95,7 @@ def read_series(
         MaskgateError: whatever is refused of a single file; its number in the archive is told.
     """
     archive = open_archive(data, archive_limits)
-    files, passed = _slices(archive, archive_limits.member_bytes)
+    files, passed = _slices(archive, archive_limits.member_bytes, {} if known is None else known)
     taken = _chosen(files, series)
     passed["of another series"] = len(files) - len(taken)
     taken, passed["there twice"] = _without_copies(taken)
@@ -108,14 +110,15 @@ def read_series(
                 _check_same(taken[0].header, file.header)
                 (frame,) = ct_frames(file.header)
             limits.check(file.header.layout.rows, file.header.layout.columns, len(sources) + 1)
-            last = SourceSlice(file.header, frame, partial(_plain, archive, file.member, archive_limits.member_bytes))
+            load = partial(plain_file, archive, file.member, archive_limits.member_bytes)
+            last = SourceSlice(file.header, frame, load)
             sources.append(last)
     volume = volume_of(sources)
     said = [f"{count} files {reason} were passed over" for reason, count in passed.items() if count]
     return DicomVolume(volume.sources, (*volume.notices, *said))
 
 
-def _slices(archive: Archive, most: int) -> tuple[list[_File], Counter[str]]:
+def _slices(archive: Archive, most: int, known: KnownHeaders) -> tuple[list[_File], Counter[str]]:
     """Return the CT slices of an archive, and how many files of which kind are none.
 
     Raises:
@@ -128,17 +131,22 @@ def _slices(archive: Archive, most: int) -> tuple[list[_File], Counter[str]]:
     passed: Counter[str] = Counter()
     refusal: MaskgateError | None = None
     for number, member in enumerate(archive.members, start=1):
-        if not is_dicom(head := archive.head(member, _HEAD_BYTES[0])):
+        key = key_of(member)
+        if key in known:
+            files.append(_File(number, member, known[key]))
+            continue
+        if not is_dicom(head := archive.head(member, HEAD_BYTES[0])):
             passed["without an image"] += 1
             if is_archive(head):
                 refusal = refusal or ArchiveUnsuitable(
                     "The archive holds an archive and no DICOM image; DICOM files are to lie in it as they are."
                 )
             continue
-        judge = _Judge()
+        judge = Judge()
         try:
             with _naming(number, len(archive.members)):
-                files.append(_File(number, member, _header(archive, member, headers, most, judge)))
+                header = known.setdefault(key, header_of(archive, member, headers, most, judge))
+            files.append(_File(number, member, header))
         except PixelsMissing:
             passed["without an image"] += 1
         except ImageUnsuitable as error:
@@ -160,54 +168,6 @@ def _naming(number: int, files: int) -> Iterator[None]:
         error.detail = f"{error.detail.removesuffix('.')} (file {number} of {files} in the archive)."
         error.args = (error.detail,)
         raise
-
-
-class _Judge:
-    """Tells what is no CT slice before anything else of a file is judged.
-
-    Attributes:
-        other: what the file is instead; None: a slice, or not judged yet.
-    """
-
-    def __init__(self) -> None:
-        """Have judged nothing."""
-        self.other: str | None = None
-
-    def __call__(self, dataset: Dataset) -> None:
-        """Judge the tags of a file.
-
-        Raises:
-            ModalityUnsuitable, ImageUnsuitable: it is no slice.
-        """
-        try:
-            require_ct(dataset)
-        except ModalityUnsuitable:
-            self.other = "of another kind than CT"
-            raise
-        except ImageUnsuitable:
-            self.other = "that are scout views" if is_scout(dataset) else None
-            raise
-
-
-def _header(archive: Archive, member: ZipInfo, headers: SeriesHeaders, most: int, judge: _Judge) -> DicomHeader:
-    """Return the header of a member.
-
-    Uncompressed pixels are not unpacked for it: half of the time that a series takes before its first slice. Whatever
-    is wrong with the head, the whole file says what.
-    """
-    for size in _HEAD_BYTES:
-        with suppress(MaskgateError):
-            head = archive.head(member, size)
-            plain = as_plain_file(head, most)
-            if transfer_syntax(plain) not in NATIVE:
-                break
-            if len(plain) < len(head) + _HEAD_BYTES[-1]:
-                return headers.read(plain, member.file_size + len(plain) - len(head), judge)
-    return headers.read(_plain(archive, member, most), judge=judge)
-
-
-def _plain(archive: Archive, member: ZipInfo, most: int) -> bytes:
-    return as_plain_file(archive.read(member), most)
 
 
 def _chosen(files: Sequence[_File], asked: str | None) -> list[_File]:
@@ -233,7 +193,7 @@ def _chosen(files: Sequence[_File], asked: str | None) -> list[_File]:
         )
     if len(by_series) == 1:
         return list(files)
-    axial = [some for some in by_series.values() if _axial(some[0].header) and len(some) > 1]
+    axial = [some for some in by_series.values() if says_axial(some[0].header) and len(some) > 1]
     if len(axial) == 1:
         return axial[0]
     raise SeriesMixed(
@@ -247,10 +207,10 @@ def _listed(found: Iterable[list[_File]]) -> list[dict[str, object]]:
     return [
         {
             "series": _matching(r"[0-9.]{1,64}", some[0].series),
-            "number": _matching(r"-?[0-9]{1,10}", some[0].header.dataset.get("SeriesNumber", "")),
+            "number": _matching(r"-?[0-9]{1,10}", series_of(some[0].header)[1]),
             "slices": len(some),
             "thickness_mm": _matching(r"[0-9.]{1,16}", some[0].header.dataset.get("SliceThickness", "")),
-            "axial": _axial(some[0].header),
+            "axial": says_axial(some[0].header),
         }
         for some in found
     ]
@@ -259,15 +219,6 @@ def _listed(found: Iterable[list[_File]]) -> list[dict[str, object]]:
 def _matching(pattern: str, value: object) -> str | None:
     """Return a value as text where it is what its tag may hold."""
     return str(value) if re.fullmatch(pattern, str(value)) else None
-
-
-def _axial(header: DicomHeader) -> bool:
-    """Return whether a slice is axial, as far as its file says."""
-    try:
-        cosines = np.asarray(header.dataset.get("ImageOrientationPatient"), np.float64)
-        return cosines.shape == (6,) and is_axial(np.cross(cosines[:3], cosines[3:]))
-    except (TypeError, ValueError):
-        return False
 
 
 def _without_copies(files: Sequence[_File]) -> tuple[list[_File], int]:
