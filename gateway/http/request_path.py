@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -119,8 +119,11 @@ async def serve_task(
     kind: Kind,
     read: Callable[[Request, LimitSettings, Reservation], Awaitable[Body]],
     work: Callable[[Job[Body]], Awaitable[Response]],
+    beside: AbstractAsyncContextManager[object] | None = None,
 ) -> Response:
     """Return the answer to a request: admit it, `read` its body, wait for its turn, and do its `work`.
+
+    `beside` is as of `serve_admitted`.
 
     Raises:
         MaskgateError: any of the tree; see `serve_admitted` and the task.
@@ -130,7 +133,7 @@ async def serve_task(
         async with job.turn():
             return await work(job)
 
-    return await serve_admitted(services, request, kind, read, in_turn)
+    return await serve_admitted(services, request, kind, read, in_turn, beside=beside)
 
 
 async def serve_admitted(
@@ -140,6 +143,7 @@ async def serve_admitted(
     read: Callable[[Request, LimitSettings, Reservation], Awaitable[Body]],
     work: Callable[[Job[Body]], Coroutine[Any, Any, Response]],
     longest: float | None = None,
+    beside: AbstractAsyncContextManager[object] | None = None,
 ) -> Response:
     """Return the answer to a request: admit it, `read` its body, and do its `work`, which takes turns itself.
 
@@ -152,6 +156,8 @@ async def serve_admitted(
         read: returns the body.
         work: returns the answer.
         longest: seconds that a request may take whose caller names no deadline; None: as in the settings.
+        beside: what is worked on beside `read` and `work`; it is left, however they end, before what is held is given
+            back.
 
     Raises:
         MaskgateError: any of the tree; see `Admission.admit`, `deadline_of`, `lane_of`, `gateway/http/uploads.py` and
@@ -171,18 +177,19 @@ async def serve_admitted(
             services.telemetry.task(kind.task, timeline),
             services.progress.shown(state["tenant"], state["request_id"], timeline),
         ):
-            try:
-                with timeline.measure("receive"):
-                    job = Job(services, await read(request, limits, reservation), timeline, reservation)
-                reservation.received()
-                working = work(job)
-                # The body is let go when the work is done, and not when its answer has been sent.
-                del job
-                await _unless_caller_leaves(request, _answer(working, request, timeline, reservation, send))
-            except CallerLeft:
-                services.telemetry.cancelled.labels(timeline.stage).inc()
-                if timeline.stage != "send":
-                    raise
+            async with beside or nullcontext():
+                try:
+                    with timeline.measure("receive"):
+                        job = Job(services, await read(request, limits, reservation), timeline, reservation)
+                    reservation.received()
+                    working = work(job)
+                    # The body is let go when the work is done, and not when its answer has been sent.
+                    del job
+                    await _unless_caller_leaves(request, _answer(working, request, timeline, reservation, send))
+                except CallerLeft:
+                    services.telemetry.cancelled.labels(timeline.stage).inc()
+                    if timeline.stage != "send":
+                        raise
 
     return _Served(serve)
 

@@ -27,6 +27,10 @@ from gateway.settings import LimitSettings
 
 _MOST_OF_ONE = 256
 
+Watch = Callable[[bytearray], None]
+"""Is told of the bytes of a part when more of them have arrived. It may copy of them; a view of them would keep them
+from growing."""
+
 
 async def read_parts(
     names: Sequence[str],
@@ -35,10 +39,12 @@ async def read_parts(
     reservation: Reservation,
     optional: Sequence[str] = (),
     several: Sequence[str] = (),
+    watch: Watch | None = None,
 ) -> dict[str, memoryview]:
     """Return the body's parts by name: all of `names`, and those of `optional` that are there, each once.
 
     Those of `several` may be there more than once: the others are then ``name/1``, ``name/2`` and so on.
+    `watch` is told of each as it arrives.
 
     A part's file name and content type are not kept; what it is, its bytes say.
 
@@ -50,15 +56,17 @@ async def read_parts(
     media_type, options = parse_options_header(request.headers.get("content-type"))
     if media_type != b"multipart/form-data" or b"boundary" not in options:
         raise UnsupportedMedia("Send the images as multipart/form-data with a boundary.")
-    form = _Form(options[b"boundary"], names, optional, several)
+    form = _Form(options[b"boundary"], names, optional, several, watch)
     await _receive(request, limits, reservation, form.feed)
     return form.parts()
 
 
 async def read_only_part(
-    part: Part, request: Request, limits: LimitSettings, reservation: Reservation
+    part: Part, request: Request, limits: LimitSettings, reservation: Reservation, watch: Watch | None = None
 ) -> dict[str, memoryview]:
     """Return the only part of a task by its name: from a multipart body, or the body itself where it says it is that.
+
+    `watch` is told of it as it arrives.
 
     Raises:
         UnsupportedMedia: the body is neither multipart/form-data nor of a media type of the part.
@@ -66,12 +74,14 @@ async def read_only_part(
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type in part.media_types:
-        return {part.name: memoryview(await read_body(request, limits, reservation))}
-    return await read_parts((part.name,), request, limits, reservation)
+        return {part.name: memoryview(await read_body(request, limits, reservation, watch))}
+    return await read_parts((part.name,), request, limits, reservation, watch=watch)
 
 
-async def read_body(request: Request, limits: LimitSettings, reservation: Reservation) -> bytearray:
-    """Return the body as it is.
+async def read_body(
+    request: Request, limits: LimitSettings, reservation: Reservation, watch: Watch | None = None
+) -> bytearray:
+    """Return the body as it is; `watch` is told of it as it arrives.
 
     Raises:
         UnsupportedMedia: the body is compressed.
@@ -81,7 +91,13 @@ async def read_body(request: Request, limits: LimitSettings, reservation: Reserv
         Overloaded: the process holds too many bytes already.
     """
     body = bytearray()
-    await _receive(request, limits, reservation, body.extend)
+
+    def take(chunk: bytes) -> None:
+        body.extend(chunk)
+        if watch is not None:
+            watch(body)
+
+    await _receive(request, limits, reservation, take)
     return body
 
 
@@ -172,7 +188,15 @@ def _seconds_for(received: int, declared: int | None, limits: LimitSettings) -> 
 class _Form:
     """Collects the parts of one multipart body as it arrives."""
 
-    def __init__(self, boundary: bytes, names: Sequence[str], optional: Sequence[str], several: Sequence[str]) -> None:
+    def __init__(
+        self,
+        boundary: bytes,
+        names: Sequence[str],
+        optional: Sequence[str],
+        several: Sequence[str],
+        watch: Watch | None,
+    ) -> None:
+        self._watch = watch
         self._names = names
         self._several = several
         self._counts: Counter[str] = Counter()
@@ -215,6 +239,8 @@ class _Form:
         for name in self._names:
             if name not in self._parts:
                 raise PartProblem(f"The part '{name}' is missing.", pointer=f"/{name}")
+        # The parser and what it calls hold each other, and would hold the body until somebody collects them.
+        del self._parser
         return {name: memoryview(part) for name, part in self._parts.items()}
 
     def _on_part_begin(self) -> None:
@@ -247,6 +273,8 @@ class _Form:
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         # The one copy between socket and decoder: the parser's chunk is gone when it returns.
         self._current += memoryview(data)[start:end]
+        if self._watch is not None:
+            self._watch(self._current)
 
     def _on_end(self) -> None:
         self._ended = True

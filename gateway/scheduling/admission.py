@@ -67,22 +67,28 @@ class Reservation:
         """Take in that the body is there, and all that is held so far."""
         self._price("byte", self.held)
 
-    def expect(self, items: float) -> None:
+    def expect(self, items: float, done: float = 0) -> None:
         """Take in how many items there are to work on, of whatever the task counts, once headers have told.
 
+        Args:
+            items: all of them.
+            done: how many of them are worked on already.
+
         Raises:
-            WouldBeLate: that takes longer than there is time.
+            WouldBeLate: what is left takes longer than there is time.
         """
-        self._price("item", items)
+        self._price("item", items, done)
 
     @contextmanager
     def learning(self, timeline: Timeline) -> Iterator[None]:
         """Teach the prices how long the work inside took, without its wait for a turn; where it fails, nothing.
 
+        What was inferred before, while the body arrived, counts too.
+
         Args:
             timeline: of the request.
         """
-        start = time.perf_counter()
+        start = time.perf_counter() - timeline.seconds.get("infer", 0.0)
 
         def learn() -> None:
             self.served(time.perf_counter() - start - timeline.seconds.get("queue", 0.0))
@@ -101,10 +107,10 @@ class Reservation:
         for unit, amount in self._amounts.items():
             self._admission.prices.learn(self._kind, unit, amount, seconds)
 
-    def _price(self, unit: Unit, amount: float) -> None:
+    def _price(self, unit: Unit, amount: float, done: float = 0) -> None:
         self._amounts[unit] = amount
         # What is not known yet by items is known by bytes.
-        if (price := self._admission.prices.predict(self._kind, unit, amount)).seconds:
+        if (price := self._admission.prices.predict(self._kind, unit, amount - done)).seconds:
             self.ticket.expect(price)
 
 

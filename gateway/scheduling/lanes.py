@@ -104,6 +104,13 @@ class Turns:
         """Return when the caller holds a turn, after all who wait in its lane."""
         await self._take(lane, self._lanes.add)
 
+    def take_free(self) -> bool:
+        """Take a turn if one is free, for which then nobody waits, and return whether it was."""
+        if self.free <= 0:
+            return False
+        self._held += 1
+        return True
+
     async def take_again(self, lane: Lane) -> None:
         """Return when the caller, who has begun, holds a turn again, before all who wait in its lane."""
         await self._take(lane, self._lanes.add_first)

@@ -128,6 +128,20 @@ class Ticket:
                 self._holds = False
                 self._queue.turns.give_back()
 
+    @contextmanager
+    def spare_turn(self) -> Iterator[bool]:
+        """Say whether work before its time may be done inside: in the request's own turn, else in one that is free.
+
+        Nobody waits for a request that has not begun, but for those that arrive while it holds the turn: it is to be
+        given back after a step.
+        """
+        taken = not self._holds and self._queue.turns.take_free()
+        try:
+            yield taken or self._holds
+        finally:
+            if taken:
+                self._queue.turns.give_back()
+
     def expect(self, price: Price) -> None:
         """Take in what the work is predicted to take by now.
 

@@ -26,6 +26,9 @@ _DAMAGED = "The zip archive is damaged."
 _END = b"PK\x05\x06"
 _END_BYTES = 22
 _LOCAL_HEADER_BYTES = 30
+_UNKNOWN = 0xFFFFFFFF  # of a size: told behind the file, or in a field of zip64
+# What is known of a file's sizes and checksum before the directory: bit 3 would say that they come behind the file.
+_PLAIN_FLAGS = 0x0006 | 0x0800  # how well it was deflated, and that its name is UTF-8
 _RAW_DEFLATE = -15
 _LOCATOR, _LOCATOR_BYTES = b"PK\x06\x07", 20  # of zip64
 _LONGEST_COMMENT = 0xFFFF
@@ -153,6 +156,33 @@ def open_archive(data: bytes | memoryview, limits: ArchiveLimits) -> Archive:
             f"The zip archive unpacks to more than {limits.ratio} times its size.", limit=limits.ratio
         )
     return Archive(tuple(member for member in members if not _is_clutter(member.filename)), data)
+
+
+def member_at(data: bytes | bytearray, at: int) -> tuple[zipfile.ZipInfo, int] | None:
+    """Return the file of an archive that begins at byte `at`, as far as it says itself, and where it ends.
+
+    What an archive holds its directory says, which comes last. This is for who cannot wait for it, and has to compare
+    with it in the end.
+
+    Args:
+        data: the archive, or its beginning.
+        at: where a file may begin.
+
+    Returns:
+        None where `data` ends within the head of the file.
+
+    Raises:
+        ArchiveUnsuitable: none begins there, or it does not say how long it is, or is of a kind that is not unpacked.
+    """
+    if len(data) < at + _LOCAL_HEADER_BYTES:
+        return None
+    signature, flags, method, checksum, packed, size, name, extra = unpack_from("<4s2xHH4xIIIHH", data, at)
+    if signature != SIGNATURE or flags & ~_PLAIN_FLAGS or method not in _METHODS or _UNKNOWN in (packed, size):
+        raise ArchiveUnsuitable(_DAMAGED)
+    member = zipfile.ZipInfo()
+    member.header_offset, member.compress_type, member.CRC = at, method, checksum
+    member.compress_size, member.file_size = packed, size
+    return member, at + _LOCAL_HEADER_BYTES + name + extra + packed
 
 
 class _Viewed(RawIOBase):

@@ -5,7 +5,7 @@ DICOM PS3.3 C.8.2 (CT), C.8.15 (enhanced CT), C.7.6.16 (functional groups), C.7.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -120,8 +120,7 @@ class DicomVolume:
     @property
     def states_units(self) -> bool:
         """Whether the file says that its values are Hounsfield units."""
-        header = self.sources[0].header
-        return units_are_stated(_group(header, 0, "PixelValueTransformationSequence"))
+        return states_units(self.sources[0].header)
 
     @property
     def held_bytes(self) -> int:
@@ -144,10 +143,11 @@ class DicomVolume:
         """Which part of the body the files say they show."""
         return self.sources[0].header.body_part
 
-    def slices(self) -> Iterator[HuSlice]:
-        """Yield the slices in spatial order, each decoded when it is asked for."""
-        for source in self.sources:
-            yield decode_frame(source.header, source.load(), source.frame)
+    def slices(self, but: Container[int] = ()) -> Iterator[HuSlice]:
+        """Yield the slices in spatial order, each decoded when it is asked for, without those of the numbers `but`."""
+        for number, source in enumerate(self.sources):
+            if number not in but:
+                yield decode_frame(source.header, source.load(), source.frame)
 
 
 def read_ct(data: bytes, limits: VolumeLimits, stated: BodyPart | None = None) -> DicomVolume:
@@ -202,6 +202,11 @@ def volume_of(sources: list[SourceSlice]) -> DicomVolume:
     if stack and not is_axial(stack[0].normal):
         notices.append("the slices are not axial")
     return DicomVolume(tuple(sources[number] for number in order), tuple(notices))
+
+
+def states_units(header: DicomHeader) -> bool:
+    """Return whether a file says that its values are Hounsfield units, of its first frame."""
+    return units_are_stated(_group(header, 0, "PixelValueTransformationSequence"))
 
 
 def ct_frames(header: DicomHeader) -> tuple[CtFrame, ...]:

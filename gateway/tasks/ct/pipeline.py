@@ -6,7 +6,7 @@ Slices are on their way in batches, a few at a time, whatever their number: no v
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -17,8 +17,7 @@ import numpy.typing as npt
 from gateway.engines.base import Model
 from gateway.errors import ImageUnsuitable, UnitsImplausible
 from gateway.inference.segmenter import Segmenter, in_order
-from gateway.media.medical.slices import PADDING_HU, CtVolume, SlicePlace, Spacing
-from gateway.repository.card import Card
+from gateway.media.medical.slices import PADDING_HU, CtVolume, HuSlice, SlicePlace, Spacing
 from gateway.vision.labels import class_counts, decide
 from gateway.vision.windowing import UnitsTally, Window, from_grid, pixels_to_mm2, to_grid, voxels_to_ml
 
@@ -34,10 +33,14 @@ class SliceFindings:
     Attributes:
         counts: pixels per class value.
         imaged: pixels inside the scanner's field of view, those that are not padding.
+        clipped: pixels that lay beyond the range of 16 bits and were set to its end.
+        missing: pixels that were not a number, and count as outside of the field of view.
     """
 
     counts: tuple[int, ...]
     imaged: int
+    clipped: int = 0
+    missing: int = 0
 
 
 @dataclass(frozen=True)
@@ -47,16 +50,12 @@ class CtFindings:
     Attributes:
         slices: one each, in the order of the volume.
         spacing: of the volume; None where its file does not say.
-        clipped: voxels that lay beyond the range of 16 bits and were set to its end.
         places: which slice each one is.
-        missing: voxels that were not a number, and count as outside of the field of view.
     """
 
     slices: tuple[SliceFindings, ...]
     spacing: Spacing | None
-    clipped: int
     places: tuple[SlicePlace, ...]
-    missing: int = 0
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -67,6 +66,16 @@ class CtFindings:
     def imaged(self) -> int:
         """Voxels inside the scanner's field of view, in all."""
         return sum(one.imaged for one in self.slices)
+
+    @property
+    def clipped(self) -> int:
+        """Voxels that were set to the end of 16 bits, in all."""
+        return sum(one.clipped for one in self.slices)
+
+    @property
+    def missing(self) -> int:
+        """Voxels that were not a number, in all."""
+        return sum(one.missing for one in self.slices)
 
     def area(self, pixels: int) -> float | None:
         """Return what so many pixels of a slice measure in mm²; None: not known."""
@@ -89,7 +98,22 @@ def window_of(model: Model) -> Window:
     return Window(window.low, window.high)
 
 
-async def find_lesions(segmenter: Segmenter, volume: CtVolume, keep: Keep | None = None) -> CtFindings:
+@dataclass(frozen=True)
+class SeenBefore:
+    """Slices of a volume that the model saw before the volume was whole.
+
+    Attributes:
+        findings: in them, by their numbers.
+        others: the slices of all other numbers, in order.
+    """
+
+    findings: Mapping[int, SliceFindings]
+    others: Iterator[HuSlice]
+
+
+async def find_lesions(
+    segmenter: Segmenter, volume: CtVolume, keep: Keep | None = None, seen: SeenBefore | None = None
+) -> CtFindings:
     """Return what a model sees in the slices of a volume.
 
     Each slice goes to the model's grid as in training, averaged where that is coarser, else interpolated; the
@@ -99,111 +123,123 @@ async def find_lesions(segmenter: Segmenter, volume: CtVolume, keep: Keep | None
         segmenter: a model of the task and its request.
         volume: its slices are decoded once, in order, in other threads.
         keep: is given the number and the label map, uint8 (rows, columns), of each slice in order, in another thread.
+        seen: slices that are not to be asked for again, nor given to `keep`; only of a volume that `states_units`.
 
     Raises:
         UnitsImplausible: the file does not say that its values are Hounsfield units, and they cannot be.
         ImageUnsuitable: no voxel is a number.
         MaskgateError: as `CtVolume.slices` and `Engine.infer`.
     """
-    card, (_, rows, columns) = segmenter.model.card, volume.shape
-    intake, decoding = _Intake(volume, card.tile), asyncio.Lock()
-    output = next(spec for spec in card.outputs if spec.name == segmenter.model.output("label_map"))
-    # On slices of its own size the model's decision is the answer; no probabilities have to travel.
-    role = "label_map" if output.shape == (rows, columns) else "probabilities"
-    found: list[SliceFindings] = []
+    card, (slices, rows, columns) = segmenter.model.card, volume.shape
+    model, decoding = SliceModel(segmenter, rows, columns), asyncio.Lock()
+    found = dict(seen.findings) if seen else {}
+    decoded = seen.others if seen else volume.slices()
+    tally = None if volume.states_units else UnitsTally()
+    numbers = [number for number in range(slices) if number not in found]
 
-    async def infer(count: int) -> _Batch:
+    async def infer(batch: Sequence[int]) -> tuple[Sequence[int], Shown, UInt8]:
         async with decoding:
-            shown, imaged = await segmenter.workers.run(segmenter.timeline, "decode", intake.take, count)
-        return _Batch(await segmenter.infer({card.inputs[0].name: shown}, role), imaged)
+            taking = show, islice(decoded, len(batch)), card.tile, tally
+            shown = await segmenter.workers.run(segmenter.timeline, "decode", *taking)
+        if len(shown.read) != len(batch):
+            # Of slices that were damaged, of which another step tells.
+            raise ValueError("a volume has fewer slices than it says")
+        return batch, shown, await model.infer(shown)
 
-    async def finish(batch: _Batch) -> None:
-        label = partial(_label, batch, card, rows, columns, len(found), keep)
-        found.extend(await segmenter.aside(label))
-        segmenter.timeline.advance(len(found), volume.shape[0])
+    async def finish(batch: tuple[Sequence[int], Shown, UInt8]) -> None:
+        found.update(await segmenter.aside(label, *batch))
+        segmenter.timeline.advance(len(found), slices)
 
-    segmenter.timeline.advance(0, volume.shape[0])
-    await in_order((partial(infer, count) for count in _batches(volume.shape[0], card.max_batch_size)), finish)
-    intake.check_units()
-    findings = CtFindings(tuple(found), volume.spacing, intake.clipped, volume.places, intake.missing)
+    def label(batch: Sequence[int], shown: Shown, output: UInt8) -> dict[int, SliceFindings]:
+        labelled = {}
+        for number, (findings, label_map) in zip(batch, model.labelled(shown, output), strict=True):
+            labelled[number] = findings
+            if keep is not None:
+                keep(number, label_map)
+        return labelled
+
+    segmenter.timeline.advance(len(found), slices)
+    await in_order((partial(infer, batch) for batch in _batches(numbers, card.max_batch_size)), finish)
+    findings = CtFindings(tuple(found[number] for number in range(slices)), volume.spacing, volume.places)
+    _check_units(findings, tally)
     segmenter.publish_shares(findings.counts)
     return findings
 
 
-class _Intake:
-    """The slices of a volume, put on the model's grid as they are taken.
+@dataclass(frozen=True)
+class Shown:
+    """Slices as they are shown to a model.
 
     Attributes:
-        clipped: voxels of those taken that lay beyond 16 bits.
-        missing: voxels of those taken that were not a number.
+        units: int16 (n, T, T), Hounsfield units on the model's grid.
+        read: of each slice pixels that are not padding, those that were clipped, and those that were no number.
     """
 
-    def __init__(self, volume: CtVolume, size: int) -> None:
-        """Decode nothing yet."""
-        self._slices = volume.slices()
-        self._size = size
-        self._tally = None if volume.states_units else UnitsTally()
-        self._imaged = 0
-        self.clipped = 0
-        self.missing = 0
+    units: Int16
+    read: tuple[tuple[int, int, int], ...]
 
-    def take(self, count: int) -> tuple[Int16, tuple[int, ...]]:
-        """Return the next `count` slices, int16 (count, size, size), and of each the pixels that are not padding."""
-        shown = np.empty((count, self._size, self._size), np.int16)
-        imaged = []
-        for place, one in zip(shown, islice(self._slices, count), strict=True):
-            place[:] = to_grid(one.pixels, self._size)
-            imaged.append(int(np.count_nonzero(one.pixels > PADDING_HU)))
-            self._imaged += imaged[-1]
-            self.clipped += one.clipped
-            self.missing += one.missing
-            if self._tally is not None:
-                self._tally.add(one.pixels, PADDING_HU)
-        return shown, tuple(imaged)
 
-    def check_units(self) -> None:
-        """Refuse values that cannot be Hounsfield units, where the file does not say that they are.
-
-        Raises:
-            UnitsImplausible: they show no air or lung, or no soft tissue.
-            ImageUnsuitable: there are none: no voxel is a number.
-        """
-        if self.missing and not self._imaged:
-            raise ImageUnsuitable("No voxel of the file is a number.")
-        if self._tally is None or self._tally.plausible():
-            return
-        offset = self._tally.likely_offset()
-        advice = f"offset={offset} makes them so" if offset else "send offset= and scale= where they can be made so"
-        raise UnitsImplausible(
-            "The values cannot be Hounsfield units of a chest: under 1 % of them are air or lung (−1100 to −300), or "
-            f"under 1 % soft tissue (−200 to 300); {advice}."
-        )
+def show(slices: Iterable[HuSlice], size: int, tally: UnitsTally | None = None) -> Shown:
+    """Return slices on a grid of `size`; each is let go before the next is asked for. `tally` counts them."""
+    units, read = [], []
+    for one in slices:
+        units.append(to_grid(one.pixels, size))
+        read.append((int(np.count_nonzero(one.pixels > PADDING_HU)), one.clipped, one.missing))
+        if tally is not None:
+            tally.add(one.pixels, PADDING_HU)
+    return Shown(np.stack(units) if units else np.empty((0, size, size), np.int16), tuple(read))
 
 
 @dataclass(frozen=True)
-class _Batch:
-    """Consecutive slices after the model.
+class SliceModel:
+    """A model of the task for slices of one size.
 
     Attributes:
-        output: uint8, label maps (n, rows, columns) or probabilities on the model's grid (n, T, T, C).
-        imaged: per slice its pixels that are not padding.
+        segmenter: the model and its request.
+        rows: of each slice.
+        columns: of each slice.
     """
 
-    output: UInt8
-    imaged: tuple[int, ...]
+    segmenter: Segmenter
+    rows: int
+    columns: int
+
+    async def infer(self, shown: Shown) -> UInt8:
+        """Return label maps, uint8 (n, rows, columns), or probabilities on the model's grid, uint8 (n, T, T, C)."""
+        card = self.segmenter.model.card
+        output = next(spec for spec in card.outputs if spec.name == self.segmenter.model.output("label_map"))
+        # On slices of its own size the model's decision is the answer; no probabilities have to travel.
+        role = "label_map" if output.shape == (self.rows, self.columns) else "probabilities"
+        return await self.segmenter.infer({card.inputs[0].name: shown.units}, role)
+
+    def labelled(self, shown: Shown, output: UInt8) -> Iterator[tuple[SliceFindings, UInt8]]:
+        """Yield what was found in each slice, and its label map, uint8 (rows, columns)."""
+        card = self.segmenter.model.card
+        for one, (imaged, clipped, missing) in zip(output, shown.read, strict=True):
+            label_map = one if one.ndim == 2 else decide(from_grid(one, self.rows, self.columns), card.threshold)
+            counts = tuple(class_counts(label_map, len(card.classes)).tolist())
+            yield SliceFindings(counts, imaged, clipped, missing), label_map
 
 
-def _batches(slices: int, most: int) -> Iterator[int]:
-    """Yield how many slices go to the model at once."""
-    return (min(most, slices - first) for first in range(0, slices, most))
+def _check_units(findings: CtFindings, tally: UnitsTally | None) -> None:
+    """Refuse values that cannot be Hounsfield units, where the file does not say that they are.
+
+    Raises:
+        UnitsImplausible: they show no air or lung, or no soft tissue.
+        ImageUnsuitable: there are none: no voxel is a number.
+    """
+    if findings.missing and not findings.imaged:
+        raise ImageUnsuitable("No voxel of the file is a number.")
+    if tally is None or tally.plausible():
+        return
+    offset = tally.likely_offset()
+    advice = f"offset={offset} makes them so" if offset else "send offset= and scale= where they can be made so"
+    raise UnitsImplausible(
+        "The values cannot be Hounsfield units of a chest: under 1 % of them are air or lung (−1100 to −300), or "
+        f"under 1 % soft tissue (−200 to 300); {advice}."
+    )
 
 
-def _label(batch: _Batch, card: Card, rows: int, columns: int, first: int, keep: Keep | None) -> list[SliceFindings]:
-    """Return what was found in a batch whose first slice has the number `first`, its label maps kept."""
-    found = []
-    for number, (output, imaged) in enumerate(zip(batch.output, batch.imaged, strict=True), start=first):
-        label_map = output if output.ndim == 2 else decide(from_grid(output, rows, columns), card.threshold)
-        if keep is not None:
-            keep(number, label_map)
-        found.append(SliceFindings(tuple(class_counts(label_map, len(card.classes)).tolist()), imaged))
-    return found
+def _batches(numbers: Sequence[int], most: int) -> Iterator[Sequence[int]]:
+    """Yield the numbers of the slices that go to the model at once."""
+    return (numbers[first : first + most] for first in range(0, len(numbers), most))

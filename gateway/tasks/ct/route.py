@@ -13,13 +13,12 @@ import numpy as np
 import numpy.typing as npt
 from fastapi import APIRouter, Query, Request, Response
 
-from gateway.access.keys import check_scope
 from gateway.engines.base import Model, choose
-from gateway.errors import BadRequest, PacsMissing, ParameterInvalid
 from gateway.http.answers import MEDICAL_NOTICE, Provenance, provenance
 from gateway.http.documentation import task_body, task_responses
-from gateway.http.parameters import JSON, ModelQuery, Wish, form_query, model_query
+from gateway.http.parameters import JSON, PNG, ModelQuery, Wish, form_query, model_query
 from gateway.http.request_path import (
+    MEMORY,
     InjectedServices,
     Job,
     Parts,
@@ -29,18 +28,19 @@ from gateway.http.request_path import (
     notice_headers,
     serve_task,
 )
-from gateway.http.uploads import declared_length, naming_part, read_only_part
+from gateway.http.uploads import naming_part, read_only_part
 from gateway.inference.segmenter import Segmenter
 from gateway.media.medical.archives import ArchiveLimits, is_only_zip, packed
+from gateway.media.medical.arriving import ArrivingSeries
 from gateway.media.medical.ct_files import CtFile, CtLimits, Hints, read_ct_file
-from gateway.media.medical.dicom_seg import identifiers
+from gateway.media.medical.dicom_ct import DicomVolume
 from gateway.media.medical.slices import VolumeLimits
-from gateway.pacs.dicomweb import Dicomweb, check_uid
-from gateway.scheduling.admission import Reservation
 from gateway.scheduling.prices import Kind
 from gateway.settings import LimitSettings
+from gateway.tasks.ct.ahead import Ahead, Seen
+from gateway.tasks.ct.archived import Archived, archived_series, stored_files, stored_headers
 from gateway.tasks.ct.outputs import DIRECT, CtForm, Granted, StoredForm, encode, grant
-from gateway.tasks.ct.pipeline import CtFindings, find_lesions, window_of
+from gateway.tasks.ct.pipeline import CtFindings, SeenBefore, SliceFindings, find_lesions, window_of
 from gateway.tasks.ct.schema import CtAnswer, StoredFile, ct_answer
 from gateway.tasks.ct.spec import TASK
 from gateway.vision.windowing import Window
@@ -120,85 +120,25 @@ async def ct(
     wished.check()
     chosen = choose(services.engine, TASK.name, wanted.name(services, TASK), wanted.version)
 
-    archived = _archived(services, request, source, study, series, store or ())
+    archived = archived_series(services, request, source, study, series, store or ())
     hints = Hints(body_part, None if archived else series, scale, offset)
+    ahead = None if archived or MEMORY in request.scope["state"] else _ahead(services, chosen, wished, hints)
 
     async def answer(job: Job[Parts]) -> Response:
-        taken = await _take(job, wished, window_of(chosen), hints, archived)
-        found = await _find(job, taken, chosen)
+        taken = await _take(job, wished, window_of(chosen), hints, archived, ahead)
+        found = await _find(job, taken, chosen, ahead)
         files = await job.run("encode", _encode, found)
-        stored = await job.run("encode", _stored, files, taken.granted)
+        stored = await job.run("encode", stored_files, files, taken.granted)
         if archived is not None and stored:
             await archived.server.store(archived.study, [files[form] for form in taken.granted.stored])
         source = provenance(chosen, services.engine, taken.digest)
         body = await job.run("encode", _body, found, source, files, stored)
-        headers = model_headers(chosen) | notice_headers(found.notices) | _stored_headers(stored)
+        headers = model_headers(chosen) | notice_headers(found.notices) | stored_headers(stored)
         return Response(body, headers=headers, media_type=taken.granted.media_type)
 
-    read = partial(read_only_part, _PART) if archived is None else archived.fetch
-    return await serve_task(services, request, Kind(TASK.name, chosen.name), read, answer)
-
-
-@dataclass(frozen=True)
-class _Archived:
-    """A series in the DICOMweb server.
-
-    Attributes:
-        server: where it is.
-        study: StudyInstanceUID.
-        series: SeriesInstanceUID.
-        store: what to store beside it.
-    """
-
-    server: Dicomweb
-    study: str
-    series: str
-    store: tuple[StoredForm, ...]
-
-    async def fetch(self, request: Request, limits: LimitSettings, reservation: Reservation) -> Parts:
-        """Return its files, named by numbers; they count as a body does.
-
-        Raises:
-            BadRequest: there is a body too.
-            MaskgateError: as `Dicomweb.series`.
-        """
-        if declared_length(request):
-            raise BadRequest("With source=dicomweb the body is empty.")
-        files = await self.server.series(
-            self.study, self.series, limits.body_bytes, limits.series_files, reservation.grow
-        )
-        return {str(number): memoryview(file) for number, file in enumerate(files)}
-
-
-def _archived(
-    services: Services,
-    request: Request,
-    source: str | None,
-    study: str | None,
-    series: str | None,
-    store: Sequence[StoredForm],
-) -> _Archived | None:
-    """Return the series that a request names in the DICOMweb server; None: it brings its CT along.
-
-    Raises:
-        ParameterInvalid: parameters that belong together are not, or an identifier is none.
-        PacsMissing: there is no such server.
-        Forbidden: the key does not open it.
-    """
-    if source is None:
-        for name, value in (("study", study), ("store", store)):
-            if value:
-                raise ParameterInvalid(f"{name} goes with source=dicomweb.", pointer=f"/{name}")
-        return None
-    if study is None or series is None:
-        missing = "study" if study is None else "series"
-        raise ParameterInvalid("source=dicomweb takes study and series, by their UIDs.", pointer=f"/{missing}")
-    check_uid(study, "/study")
-    check_uid(series, "/series")
-    check_scope(request.scope["state"]["caller"], "pacs")
-    if services.pacs is None:
-        raise PacsMissing("This gateway has no DICOMweb server; send the series itself.")
-    return _Archived(services.pacs, study, series, tuple(dict.fromkeys(store)))
+    from_body = partial(read_only_part if ahead is None else ahead.read, _PART)
+    read = from_body if archived is None else archived.fetch
+    return await serve_task(services, request, Kind(TASK.name, chosen.name), read, answer, ahead)
 
 
 @dataclass(frozen=True)
@@ -243,54 +183,93 @@ class _Found:
         return tuple(said)
 
 
+def _ahead(services: Services, model: Model, wished: Wish[CtForm], hints: Hints) -> Ahead:
+    """Return what infers the slices of a series while it arrives."""
+    limits = services.settings.limits
+    read = _limits(limits)
+    return Ahead(
+        services,
+        model,
+        ArrivingSeries(read.archive, read.volume, hints.series, hints.body_part),
+        # Of a volume JSON comes first; whether a picture can be made is known when it has a single slice.
+        keep=bool(wished.include) or wished.overlay or wished.check() not in (PNG, JSON),
+        working_bytes=_working_bytes(limits),
+        slice_bytes=_BYTES_PER_SLICE,
+    )
+
+
+def _working_bytes(limits: LimitSettings) -> int:
+    """Return what one file, unpacked, and one slice take while it is decoded."""
+    return limits.series_file_bytes + limits.slice_side**2 * _BYTES_PER_SLICE_PIXEL
+
+
 async def _take(
-    job: Job[Parts], wished: Wish[CtForm], window: Window, hints: Hints, archived: _Archived | None
+    job: Job[Parts],
+    wished: Wish[CtForm],
+    window: Window,
+    hints: Hints,
+    archived: Archived | None,
+    ahead: Ahead | None,
 ) -> _Taken:
     """Return the CT, its headers read and judged."""
     limits = job.services.settings.limits
     files = list(job.body.values())
     job.body.clear()
     copied = 0 if is_only_zip(files) else sum(len(file) for file in files)
-    job.reservation.grow(copied + limits.series_file_bytes + limits.slice_side**2 * _BYTES_PER_SLICE_PIXEL)
+    job.reservation.grow(copied)
+    if ahead is None:
+        job.reservation.grow(_working_bytes(limits))
+    else:
+        ahead.hold_working(job.reservation)
+        ahead.go_on()
     data = await job.run("decode", packed, files)
     part = _PART.name if archived is None else "series"
     with naming_part(part):
-        volume, digest = await asyncio.gather(
-            job.run("decode", read_ct_file, data, _limits(limits), window, hints), job.run("decode", digest_of, data)
-        )
+        reading = read_ct_file, data, _limits(limits), window, hints, ahead.known if ahead else None
+        volume, digest = await asyncio.gather(job.run("decode", *reading), job.run("decode", digest_of, data))
     return _Taken(volume, grant(wished, volume, archived.store if archived else ()), digest, part)
 
 
-async def _find(job: Job[Parts], taken: _Taken, model: Model) -> _Found:
+async def _find(job: Job[Parts], taken: _Taken, model: Model, ahead: Ahead | None) -> _Found:
     """Return what the model finds; label maps are kept only where the answer is made of them."""
-    slices, rows, columns = taken.volume.shape
-    per_voxel = taken.granted.bytes_per_voxel
-    job.reservation.expect(slices)
-    held = taken.volume.held_bytes
-    job.reservation.grow(held + slices * (_BYTES_PER_SLICE + rows * columns * (per_voxel + bool(held and per_voxel))))
-    labels = np.empty(taken.volume.shape if per_voxel else 0, np.uint8)
+    volume, per_voxel = taken.volume, taken.granted.bytes_per_voxel
+    slices, rows, columns = volume.shape
+    before = _before(volume, await ahead.end(), bool(per_voxel)) if ahead else {}
+    job.reservation.expect(slices, len(before))
+    held = volume.held_bytes
+    needed = held + slices * (_BYTES_PER_SLICE + rows * columns * (per_voxel + bool(held and per_voxel)))
+    job.reservation.grow(max(0, needed - (ahead.slices_held if ahead else 0)))
+    labels = np.empty(volume.shape if per_voxel else 0, np.uint8)
 
     def keep(number: int, label_map: UInt8) -> None:
         labels[number] = label_map
 
+    def take_over() -> dict[int, SliceFindings]:
+        findings = {}
+        while before:
+            number, (findings[number], label_map) = before.popitem()
+            if per_voxel and label_map is not None:
+                keep(number, label_map)
+        return findings
+
+    findings = await job.run("finish", take_over)
     with naming_part(taken.part):
-        findings = await find_lesions(Segmenter.of(job.inference, model), taken.volume, keep if per_voxel else None)
-    return _Found(taken, model, findings, labels)
+        seen = SeenBefore(findings, volume.slices(findings)) if isinstance(volume, DicomVolume) else None
+        found = await find_lesions(Segmenter.of(job.inference, model), volume, keep if per_voxel else None, seen)
+    return _Found(taken, model, found, labels)
+
+
+def _before(volume: CtFile, seen: Seen, labels: bool) -> dict[int, tuple[SliceFindings, UInt8 | None]]:
+    """Return by number what was seen ahead of the slices of a volume: of the same files, with label maps if asked."""
+    if not isinstance(volume, DicomVolume) or not volume.states_units:
+        return {}
+    pairs = ((number, seen.pop(source.header, None)) for number, source in enumerate(volume.sources))
+    return {number: one for number, one in pairs if one is not None and (one[1] is not None or not labels)}
 
 
 def _encode(found: _Found) -> dict[CtForm, bytes]:
     with naming_part(found.taken.part):
         return encode(found.taken.granted, found.taken.volume, found.labels, found.model, found.findings)
-
-
-def _stored(files: Mapping[CtForm, bytes], granted: Granted) -> list[StoredFile]:
-    """Return what is to be stored, by the identifiers that were given to it."""
-    return [StoredFile(form=form, **identifiers(files[form])) for form in granted.stored]
-
-
-def _stored_headers(stored: Sequence[StoredFile]) -> dict[str, str]:
-    """Return the header that says what was stored where the body has no room for it."""
-    return {"Maskgate-Stored": ", ".join(f"{file.form}={file.instance}" for file in stored)} if stored else {}
 
 
 def _body(found: _Found, source: Provenance, files: Mapping[CtForm, bytes], stored: Sequence[StoredFile]) -> bytes:

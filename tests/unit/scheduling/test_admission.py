@@ -7,6 +7,7 @@ import pytest
 from gateway.errors import Draining, Overloaded, QueueFull, WouldBeLate
 from gateway.scheduling.admission import Admission
 from gateway.scheduling.lanes import Lane
+from gateway.scheduling.timeline import Timeline
 from tests.support.admitted import KIND, admit, new_admission
 
 
@@ -157,6 +158,25 @@ def test_items_say_more_than_bytes_as_soon_as_they_are_known(admission: Admissio
         reservation.expect(7)
         assert reservation.ticket.price.seconds == pytest.approx(14)
     assert admission.prices.predict(KIND, "byte", 30).seconds < 30
+
+
+def test_items_that_are_done_before_their_turn_are_not_reckoned_with_again(admission: Admission) -> None:
+    for _ in range(5):
+        admission.prices.learn(KIND, "item", 1, 2.0)
+    with admit(admission) as reservation:
+        reservation.expect(10, done=7)
+        assert reservation.ticket.price.seconds == pytest.approx(6, rel=0.01)
+
+
+def test_what_was_inferred_while_the_body_arrived_is_learnt_too(admission: Admission) -> None:
+    timeline = Timeline(60)
+    timeline.seconds["infer"] = 40.0
+    for _ in range(5):
+        with admission.admit(KIND, 1, timeline) as reservation:
+            reservation.expect(20, done=15)
+            with reservation.learning(timeline):
+                pass
+    assert admission.prices.predict(KIND, "item", 1).seconds == pytest.approx(2, rel=0.01)
 
 
 def test_draining(admission: Admission) -> None:

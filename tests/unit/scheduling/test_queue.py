@@ -283,3 +283,36 @@ def test_long_bulk_work_pauses_while_an_emergency_runs_beyond_the_turns(run: Cal
         assert await long == pytest.approx(26)
 
     run(scenario)
+
+
+def test_work_before_its_time_is_done_in_turns_that_are_free_and_in_the_own_one(run: Callable[[Scenario], Any]) -> None:
+    async def scenario() -> None:
+        queue = new_queue(turns=2)
+        with queue.expect(Timeline(1000), Price(1, 1)) as ticket:
+            with ticket.spare_turn() as given:
+                assert (given, queue.turns.free) == (True, 1)
+            assert queue.turns.free == 2
+            others = begin(serve(queue, 3), serve(queue, 3))
+            await asyncio.sleep(1)
+            with ticket.spare_turn() as given:
+                assert (given, queue.turns.free) == (False, 0)
+            await asyncio.gather(*others)
+            async with ticket.turn():
+                with ticket.spare_turn() as given:
+                    assert (given, queue.turns.free) == (True, 1)
+                assert queue.turns.free == 1
+            assert queue.turns.free == 2
+
+    run(scenario)
+
+
+def test_who_waits_gets_a_turn_that_was_lent_for_work_before_its_time(run: Callable[[Scenario], Any]) -> None:
+    async def scenario() -> float:
+        queue = new_queue(turns=1)
+        with queue.expect(Timeline(1000), Price()) as ticket:
+            with ticket.spare_turn():
+                (other,) = begin(serve(queue, 3))
+                await asyncio.sleep(1)
+            return await other
+
+    assert run(scenario) == pytest.approx(4)

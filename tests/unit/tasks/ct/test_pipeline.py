@@ -25,7 +25,7 @@ from gateway.observability.metrics import Telemetry
 from gateway.repository.card import read_card
 from gateway.scheduling.timeline import Timeline
 from gateway.scheduling.workers import Workers
-from gateway.tasks.ct.pipeline import CtFindings, find_lesions
+from gateway.tasks.ct.pipeline import CtFindings, SeenBefore, find_lesions
 from tests.support.trivial_ct import labels_of, probabilities_of, write_trivial_ct
 
 UInt8 = NDArray[np.uint8]
@@ -119,12 +119,13 @@ def find(
     engine: BandEngine | None = None,
     telemetry: Telemetry | None = None,
     keep: Any = None,
+    seen: SeenBefore | None = None,
 ) -> CtFindings:
     async def run() -> CtFindings:
         workers = Workers(ThreadPoolExecutor(2))
         segmenter = Segmenter(engine or BandEngine(), workers, telemetry or Telemetry(), Timeline(60), model=model)
         try:
-            return await find_lesions(segmenter, volume, keep)
+            return await find_lesions(segmenter, volume, keep, seen)
         finally:
             workers.close()
 
@@ -251,3 +252,23 @@ def test_an_error_of_the_engine_ends_the_decoding(model: Model) -> None:
     with pytest.raises(ModelNotReady):
         find(model, volume, engine=BandEngine(fail_at=3))
     assert len(volume.drawn) <= 6 * BATCH, "slices went on after the failure"
+
+
+def test_slices_that_were_seen_before_are_not_asked_for_again(model: Model) -> None:
+    shape = (3 * BATCH, 2 * SIZE, 2 * SIZE)
+    whole = find(model, DrawnVolume(shape, blocks))
+    known = {number: whole.slices[number] for number in (0, 2, 3, 7, 11)}
+    volume, engine, kept = DrawnVolume(shape, blocks), BandEngine(), dict[int, UInt8]()
+    others = (volume._drawn(number) for number in range(shape[0]) if number not in known)
+    found = find(model, volume, engine=engine, keep=kept.__setitem__, seen=SeenBefore(known, others))
+    assert found == whole
+    assert engine.batches == [BATCH, shape[0] - len(known) - BATCH]
+    assert sorted(volume.drawn) == sorted(kept) == [number for number in range(shape[0]) if number not in known]
+
+
+def test_where_all_slices_were_seen_before_no_model_is_asked(model: Model) -> None:
+    shape = (BATCH, 2 * SIZE, 2 * SIZE)
+    whole, engine = find(model, DrawnVolume(shape, blocks)), BandEngine()
+    seen = SeenBefore(dict(enumerate(whole.slices)), iter(()))
+    assert find(model, DrawnVolume(shape, blocks), engine=engine, seen=seen) == whole
+    assert engine.batches == []
