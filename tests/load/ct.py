@@ -8,6 +8,9 @@
 - The same share in processor time, of the loop and of the gateway's process: on a busy machine it is the steadier one.
 - The gateway's resident memory: before the series and at its peak, each number of slices in a process of its own.
 
+The series goes over the loopback device as fast as it is taken; with `--link` as a link of so many megabytes a second
+would bring it.
+
 With `--against REV` the gateway of another commit runs beside this one's, and each series goes to both in turn.
 """
 
@@ -113,6 +116,7 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=SHIPPED, help="repository")
     parser.add_argument("--names", nargs="+", help="of the models; without it all of CT")
     parser.add_argument("--trivial", action="store_true", help="a model that costs next to nothing in place of these")
+    parser.add_argument("--link", type=float, metavar="MB/S", help="megabytes a second in which a series is sent")
     parser.add_argument("--against", metavar="REV", help="another commit, whose gateway runs beside this one")
     record_option(parser)
     options = parser.parse_args()
@@ -131,7 +135,8 @@ def main() -> None:
         for count in options.slices:
             volume = drawn_volume(count, tile)
             for model in models:
-                results += _measure(options.models.resolve(), roots, model, volume, max(1, options.rounds))
+                rounds = max(1, options.rounds)
+                results += _measure(options.models.resolve(), roots, model, volume, rounds, options.link)
     _print(decoding, results)
     record(options.record, "ct", {"decode_ms": decoding, "results": [vars(result) for result in results]})
 
@@ -184,7 +189,7 @@ def _files(make: Callable[[], FileDataset]) -> Iterator[tuple[str, bytes]]:
 
 
 def _measure(
-    models: Path, roots: Mapping[str, Path], model: StoredModel, volume: Volume, rounds: int
+    models: Path, roots: Mapping[str, Path], model: StoredModel, volume: Volume, rounds: int, link: float | None
 ) -> Iterator[Result]:
     settings = {
         "WORK_THREADS": str(WORKERS),
@@ -201,7 +206,7 @@ def _measure(
         for server in servers:
             _until_ready(server)
         before = [_resident(server, "VmRSS") for server in servers]
-        runs = [(bare(volume.grid), *(_end_to_end(server, volume) for server in servers)) for _ in range(rounds)]
+        runs = [(bare(volume.grid), *(_end_to_end(server, volume, link) for server in servers)) for _ in range(rounds)]
         peaks = [_resident(server, "VmHWM") for server in servers]
     loops = [run[0] for run in runs]
     for number, commit in enumerate(roots):
@@ -241,14 +246,29 @@ def _bare_loop(model: StoredModel) -> Iterator[Callable[[Int16], Spent]]:
         yield run
 
 
-def _end_to_end(server: GatewayProcess, volume: Volume) -> Spent:
+class _Sent(BytesIO):
+    """A body as a file, which goes out in pieces, and no faster than a link would carry it.
+
+    Of bytes the client copies what is left at every send, so that a long series would pay for the square of its length.
+    """
+
+    def __init__(self, body: bytes, link: float | None) -> None:
+        super().__init__(body)
+        self._seconds_per_byte = 1e-6 / link if link else 0.0
+        self._start = time.perf_counter()
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        piece = super().read(size)
+        time.sleep(max(0.0, self._start + self.tell() * self._seconds_per_byte - time.perf_counter()))
+        return piece
+
+
+def _end_to_end(server: GatewayProcess, volume: Volume, link: float | None) -> Spent:
     """Return what it takes from the first byte sent to the last of the report; of the processors the gateway's."""
     headers = {"Content-Type": volume.content_type, "Accept": "application/json"}
     process = psutil.Process(server.process.pid)
     start, before = time.perf_counter(), process.cpu_times()
-    # As a file, which goes out in pieces: of bytes the client copies what is left at every send, so that a long series
-    # would pay for the square of its length.
-    answer = httpx.post(f"{server.address}/v1/ct", content=BytesIO(volume.body), headers=headers, timeout=600)
+    answer = httpx.post(f"{server.address}/v1/ct", content=_Sent(volume.body, link), headers=headers, timeout=600)
     passed, after = time.perf_counter() - start, process.cpu_times()
     answer.raise_for_status()
     if len(answer.json()["slices"]) != len(volume.grid):
