@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
+import time
 import zipfile
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -13,6 +15,9 @@ import numpy as np
 import pytest
 
 from gateway.errors import ModelNotReady
+from gateway.http.uploads import _Form
+from gateway.media.medical.dicom_ct import DicomVolume
+from gateway.tasks.ct.ahead import Ahead
 from tests.support.app_client import AppClient
 from tests.support.cts import GLASS, marked, nifti, places_in_seg, slices
 from tests.support.dicoms import ct, saved, zipped
@@ -210,3 +215,23 @@ def test_what_is_no_archive_is_not_looked_at(client: AppClient, number: int) -> 
     answer = in_two(client, body, len(body) // 2, wait, f"{NIFTI}, {JSON}")
     # It says that it is a zip; what it is its bytes say.
     assert answer.status_code == 200, answer.text
+
+
+def held_of_requests() -> set[str]:
+    return {type(one).__name__ for one in gc.get_objects() if isinstance(one, _Form | Ahead | DicomVolume)}
+
+
+def test_nothing_of_a_body_waits_to_be_collected(client: AppClient) -> None:
+    """A series is of hundreds of megabytes, and the collector of cycles looks at what is old rarely."""
+    whole = archived(slices(COUNT, where=3))
+    gc.collect()  # what tests before left
+    gc.disable()
+    try:
+        assert client.post("/v1/ct", files={"image": whole}, headers={"Accept": JSON}).status_code == 200
+        # The answer is there a moment before the tasks that it was made in are gone.
+        due = time.monotonic() + 5
+        while (left := held_of_requests()) and time.monotonic() < due:
+            time.sleep(0.01)
+    finally:
+        gc.enable()
+    assert left == set()
