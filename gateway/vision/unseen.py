@@ -25,7 +25,7 @@ _HARDLY = 4.0
 
 
 def featureless(image: UInt8, observed: Mask) -> list[tuple[slice, slice]]:
-    """Return the squares of `CELL` pixels that show nothing, rows and columns of each.
+    """Return the squares of `CELL` pixels that show nothing.
 
     A square shows nothing where it is of one colour throughout, or where nearly all of it is bright in every band and
     evenly so, as clouds are, and snow, and overexposed ground; which of these it is cannot be told. Squares are laid
@@ -35,6 +35,9 @@ def featureless(image: UInt8, observed: Mask) -> list[tuple[slice, slice]]:
     Args:
         image: uint8 (H, W, 3), RGB.
         observed: bool (H, W); other pixels do not count.
+
+    Returns:
+        Rows and columns of each, in reading order, with what was not observed in them.
     """
     rows, columns = edges(len(image)), edges(image.shape[1])
     # As planes, since numpy takes the extremes of three values in a row a pixel at a time.
