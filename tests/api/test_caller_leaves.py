@@ -101,7 +101,7 @@ def test_while_a_scene_is_mapped(start: Any, monkeypatch: pytest.MonkeyPatch) ->
     ("stage", "function"),
     [
         ("decode", "gateway.http.request_path.decode"),
-        ("finish", "gateway.inference.segmenter.class_counts"),
+        ("finish", "gateway.inference.segmenter.decide"),
         ("encode", "gateway.tasks.damage.route.encode_label_map"),
     ],
 )
