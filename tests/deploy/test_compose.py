@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,11 @@ class Stack:
         """Wait until a gateway is ready."""
         self.containers.wait_until_ready(self.container(service), self.gateway(service))
 
+    def is_reached(self, service: str) -> bool:
+        """Return whether Envoy has given a gateway a request, after one more of them."""
+        httpx.get(f"{self.plain}/v1/tasks", timeout=30)
+        return 'route="/v1/tasks"' in httpx.get(f"{self.gateway(service)}/metrics", timeout=30).text
+
     def ask_prometheus(self, path: str, **parameters: str) -> Any:
         """Return the data of an answer of Prometheus' API."""
         url = f"http://127.0.0.1:{self.ports['PROMETHEUS']}/api/v1{path}"
@@ -110,6 +116,9 @@ def stack(containers: Containers, image: str, tmp_path_factory: pytest.TempPathF
         for service in ("gateway-1", "gateway-2"):
             stack.wait(service)
         containers.wait_until_ready(stack.container("envoy"), stack.plain)
+        # Envoy hears of a gateway that is ready by its next check, a second or two later.
+        for service in ("gateway-1", "gateway-2"):
+            until(partial(stack.is_reached, service), f"Envoy finds {service}")
         yield stack
     finally:
         run("--profile", "jobs", "down", "--volumes", "--timeout", "3")
