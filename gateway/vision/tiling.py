@@ -47,6 +47,14 @@ class Grid:
         """Number of tiles: what one image costs an engine."""
         return len(self.rows) * len(self.columns)
 
+    def below(self, row: int) -> int:
+        """Return the y where the next row of tiles begins; after the last one where the image ends."""
+        return _next(self.rows, row, self.height)
+
+    def beside(self, column: int) -> int:
+        """Return the x where the next column of tiles begins; after the last one where the image ends."""
+        return _next(self.columns, column, self.width)
+
 
 def plan(height: int, width: int, tile: int, overlap: int) -> Grid:
     """Return the grid of tiles that covers a `height` × `width` image.
@@ -213,8 +221,8 @@ class Stitcher:
             raise ValueError(f"row {row} of {len(grid.rows)}: a tile of {tile.shape}, expected {expected}")
         # Pixels and classes are one axis here, so that numpy's inner loops run over whole rows.
         self._tiles[column] = tile.reshape(grid.tile, -1)[: grid.height]
-        x, right = grid.columns[column], _next(grid.columns, column, grid.width)
-        y, below = grid.rows[row], _next(grid.rows, row, grid.height)
+        x, right = grid.columns[column], grid.beside(column)
+        y, below = grid.rows[row], grid.below(row)
         strip, values = self._blended_across(x, right), slice(x * self._classes, right * self._classes)
         if y + len(strip) > below:
             self._kept(row, below, y + len(strip) - below)[:, values] = strip[below - y :]

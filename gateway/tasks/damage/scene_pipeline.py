@@ -199,8 +199,7 @@ class TileRows(Generic[F]):
         self._advance(len(grid.columns) - len(shown))
         if row:
             await self._begun[row - 1].wait()
-        stop = grid.rows[row + 1] if row + 1 < len(grid.rows) else grid.height
-        final = await segmenter.aside(self._final, window.part(window.top, stop))
+        final = await segmenter.aside(self._final, window.part(window.top, grid.below(row)))
         blended = 0
 
         async def blend(stop: int, tiles: Mapping[int, UInt8]) -> None:
