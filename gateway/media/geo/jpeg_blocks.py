@@ -7,8 +7,7 @@ keeps in its own cache what it decodes.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections import OrderedDict
 from itertools import count
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -53,14 +52,16 @@ class _Queue:
         self.parts: OrderedDict[_Key, _Part] = OrderedDict()
         self.bytes = 0
 
-    def add(self, key: _Key, part: _Part) -> Iterator[tuple[_Key, UInt8]]:
-        """Add rows of a block, and yield what goes in their place."""
+    def add(self, key: _Key, part: _Part) -> list[tuple[_Key, UInt8]]:
+        """Add rows of a block, and return what went in their place."""
         self.parts[key] = part
         self.bytes += part[1].nbytes
+        went = []
         while self.bytes > self._most:
             oldest, (_, rows) = self.parts.popitem(last=False)
             self.bytes -= rows.nbytes
-            yield oldest, rows
+            went.append((oldest, rows))
+        return went
 
     def drop(self, key: _Key) -> None:
         """Drop a block where it is here."""
@@ -90,12 +91,13 @@ class _Kept:
         """Keep a block; `passed` says that its last row was asked for."""
         with self._lock:
             self._drop((file, number))
-            went = (self._passed if passed else self._begun).add((file, number), (0, block))
-            for key, rows in went:
-                if passed:
-                    first = max(0, len(rows) - _END_ROWS)
-                    # Copied, so that the others are let go.
-                    deque(self._ends.add(key, (first, rows[first:].copy())), 0)
+            if not passed:
+                self._begun.add((file, number), (0, block))
+                return
+            for key, rows in self._passed.add((file, number), (0, block)):
+                first = max(0, len(rows) - _END_ROWS)
+                # Copied, so that the others are let go.
+                self._ends.add(key, (first, rows[first:].copy()))
 
     def forget(self, file: int) -> None:
         """Drop what there is of a file."""
