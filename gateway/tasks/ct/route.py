@@ -117,12 +117,14 @@ async def ct(
 
         curl -X POST 'http://127.0.0.1:8080/v1/ct?source=dicomweb&study=1.2.3&series=1.2.3.4&store=report'
     """
-    wished.check()
+    media_type = wished.check()
     chosen = choose(services.engine, TASK.name, wanted.name(services, TASK), wanted.version)
 
     archived = archived_series(services, request, source, study, series, store or ())
     hints = Hints(body_part, None if archived else series, scale, offset)
-    ahead = None if archived or MEMORY in request.scope["state"] else _ahead(services, chosen, wished, hints)
+    ahead = (
+        None if archived or MEMORY in request.scope["state"] else _ahead(services, chosen, wished, media_type, hints)
+    )
 
     async def answer(job: Job[Parts]) -> Response:
         taken = await _take(job, wished, window_of(chosen), hints, archived, ahead)
@@ -183,7 +185,7 @@ class _Found:
         return tuple(said)
 
 
-def _ahead(services: Services, model: Model, wished: Wish[CtForm], hints: Hints) -> Ahead:
+def _ahead(services: Services, model: Model, wished: Wish[CtForm], media_type: str, hints: Hints) -> Ahead:
     """Return what infers the slices of a series while it arrives."""
     limits = services.settings.limits
     read = _limits(limits)
@@ -192,7 +194,7 @@ def _ahead(services: Services, model: Model, wished: Wish[CtForm], hints: Hints)
         model,
         ArrivingSeries(read.archive, read.volume, hints.series, hints.body_part),
         # Of a volume JSON comes first; whether a picture can be made is known when it has a single slice.
-        keep=bool(wished.include) or wished.overlay or wished.check() not in (PNG, JSON),
+        keep=bool(wished.include) or wished.overlay or media_type not in (PNG, JSON),
         working_bytes=_working_bytes(limits),
         slice_bytes=_BYTES_PER_SLICE,
     )
