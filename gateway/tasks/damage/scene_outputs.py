@@ -163,8 +163,9 @@ class QuicklookSink:
 
     def write(self, band: Band) -> None:
         """Draw a band."""
-        if band.post is not None:
-            self.quicklook.add(band.post, _without_nodata(band.labels))
+        if band.post is None:
+            raise ValueError("a band without the image that is drawn")
+        self.quicklook.add(band.post, _without_nodata(band.labels))
 
 
 @dataclass(frozen=True)
