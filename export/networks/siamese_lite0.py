@@ -29,11 +29,11 @@ class SiameseLite0(Lite0UNet):
     def forward(self, pre: Tensor, post: Tensor) -> Tensor:
         """Return logits (N, classes, H, W) of normalised images (N, 3, H, W), whose sides may be any."""
         # One batch of both roles halves the number of kernels and gives batch normalisation one set of statistics.
-        levels = [_with_difference(features) for features in self.levels(torch.cat([pre, post]))]
+        levels = [with_difference(features) for features in self.levels(torch.cat([pre, post]))]
         return self.risen(levels, *pre.shape[-2:])
 
 
-def _with_difference(features: Tensor) -> Tensor:
+def with_difference(features: Tensor) -> Tensor:
     """Return (N, 2C, H, W), features before and |after − before|, of both roles' in one batch, (2N, C, H, W)."""
     before, after = features.unflatten(0, (2, -1)).unbind()
     return torch.cat([before, (after - before).abs()], dim=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -21,10 +21,13 @@ STRIDES = (8, 16, 32)
 _CHANNELS, _HEAD = (32, 64, 128, 256, 512), 128
 """Of stem and stages, and of the heads, at the width of YOLOX-s."""
 
-_Spatial = Callable[..., nn.Sequential]
+Spatial = Callable[..., nn.Sequential]
+"""Builds a convolution of so many channels before and after, its side and stride."""
+
+_EPSILON = 1e-3
 _BLOCKS = (1, 3, 3, 1)
 _PRIOR = 0.01
-_AS_THEY_ARE = Colours(mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255))
+AS_THEY_ARE = Colours(mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255))
 
 
 class YOLOX(nn.Module):
@@ -42,35 +45,19 @@ class YOLOX(nn.Module):
         """Build the layers."""
         super().__init__()
         stem, *stages = (max(2, int(width * channels)) for channels in _CHANNELS)
-        spatial = _depthwise if depthwise else _convolution
-        self.stem = _convolution(4 * 6, stem)
+        spatial = _depthwise if depthwise else convolution
+        self.stem = convolution(4 * 6, stem)
         self.stages = nn.ModuleList()
         for before, after, blocks in zip([stem, *stages], stages, _BLOCKS, strict=False):
             last = after == stages[-1]
             self.stages.append(
                 nn.Sequential(
                     spatial(before, after, stride=2),
-                    *([_Pyramid(after)] if last else []),
-                    _Split(after, after, blocks, spatial, shortcut=not last),
+                    *([Pooled(after)] if last else []),
+                    Split(after, after, blocks, spatial, shortcut=not last),
                 )
             )
-        _, fine, middle, coarse = stages
-        self.lateral, self.reduce = _convolution(coarse, middle, 1), _convolution(middle, fine, 1)
-        self.down = nn.ModuleList((spatial(fine, fine, stride=2), spatial(middle, middle, stride=2)))
-        self.rising = nn.ModuleList(
-            (_Split(2 * middle, middle, 1, spatial, shortcut=False), _Split(2 * fine, fine, 1, spatial, shortcut=False))
-        )
-        self.falling = nn.ModuleList(
-            (
-                _Split(2 * fine, middle, 1, spatial, shortcut=False),
-                _Split(2 * middle, coarse, 1, spatial, shortcut=False),
-            )
-        )
-        head = max(2, int(width * _HEAD))
-        self.heads = nn.ModuleList(_Head(channels, head, spatial) for channels in (fine, middle, coarse))
-        for layer in self.modules():
-            if isinstance(layer, nn.BatchNorm2d):
-                layer.eps = 1e-3
+        self.pyramid = Pyramid(stages[1:], max(2, int(width * _HEAD)), spatial)
 
     def forward(self, pre: Tensor, post: Tensor) -> Tensor:
         """Return what each cell says, (N, A, 5 + GRADES), of images (N, 3, H, W) whose sides are multiples of 32.
@@ -85,7 +72,35 @@ class YOLOX(nn.Module):
         for stage in self.stages:
             features = stage(features)
             levels.append(features)
-        _, fine, middle, coarse = levels
+        answers: Tensor = self.pyramid(*levels[1:])
+        return answers
+
+
+class Pyramid(nn.Module):
+    """What YOLOX makes of features at three strides: paths down and up between them, and a head on each.
+
+    Args:
+        channels: of the features, the finest first.
+        head: channels within a head.
+        spatial: builds the convolutions of more than one pixel.
+    """
+
+    def __init__(self, channels: Sequence[int], head: int, spatial: Spatial) -> None:
+        """Build the layers."""
+        super().__init__()
+        fine, middle, coarse = channels
+        self.lateral, self.reduce = convolution(coarse, middle, 1), convolution(middle, fine, 1)
+        self.down = nn.ModuleList((spatial(fine, fine, stride=2), spatial(middle, middle, stride=2)))
+        self.rising = nn.ModuleList(
+            (Split(2 * middle, middle, 1, spatial, shortcut=False), Split(2 * fine, fine, 1, spatial, shortcut=False))
+        )
+        self.falling = nn.ModuleList(
+            (Split(2 * fine, middle, 1, spatial, shortcut=False), Split(2 * middle, coarse, 1, spatial, shortcut=False))
+        )
+        self.heads = nn.ModuleList(_Head(each, head, spatial) for each in channels)
+
+    def forward(self, fine: Tensor, middle: Tensor, coarse: Tensor) -> Tensor:
+        """Return what each cell says, (N, A, 5 + GRADES), of features at `STRIDES`; see `YOLOX.forward`."""
         from_coarse = self.lateral(coarse)
         joined = self.rising[0](torch.cat([_doubled(from_coarse), middle], dim=1))
         from_middle = self.reduce(joined)
@@ -128,9 +143,9 @@ def _decoded(answer: Tensor, stride: int) -> Tensor:
 class _Head(nn.Module):
     """What is said of each cell of a level: its grade apart from its box and whether there is a building."""
 
-    def __init__(self, channels: int, inner: int, spatial: _Spatial) -> None:
+    def __init__(self, channels: int, inner: int, spatial: Spatial) -> None:
         super().__init__()
-        self.stem = _convolution(channels, inner, 1)
+        self.stem = convolution(channels, inner, 1)
         self.grading = nn.Sequential(spatial(inner, inner), spatial(inner, inner))
         self.finding = nn.Sequential(spatial(inner, inner), spatial(inner, inner))
         self.grades = nn.Conv2d(inner, GRADES, kernel_size=1)
@@ -146,20 +161,22 @@ class _Head(nn.Module):
         return torch.cat([self.box(found), self.building(found), self.grades(self.grading(stem))], dim=1)
 
 
-class _Split(nn.Module):
-    """Cross-stage partial: half of the channels go through bottlenecks, half past them."""
+class Split(nn.Module):
+    """Cross-stage partial: half of the channels go through so many bottlenecks, half past them."""
 
-    def __init__(self, before: int, after: int, blocks: int, spatial: _Spatial, *, shortcut: bool) -> None:
+    def __init__(self, before: int, after: int, blocks: int, spatial: Spatial, *, shortcut: bool) -> None:
+        """Build the layers; with `shortcut` each bottleneck adds to what it is given."""
         super().__init__()
         half = after // 2
-        self.through, self.past = _convolution(before, half, 1), _convolution(before, half, 1)
+        self.through, self.past = convolution(before, half, 1), convolution(before, half, 1)
         self.blocks = nn.ModuleList(
-            nn.Sequential(_convolution(half, half, 1), spatial(half, half)) for _ in range(blocks)
+            nn.Sequential(convolution(half, half, 1), spatial(half, half)) for _ in range(blocks)
         )
-        self.joined = _convolution(2 * half, after, 1)
+        self.joined = convolution(2 * half, after, 1)
         self.shortcut = shortcut
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return features (N, after, H, W) of features (N, before, H, W)."""
         inner = self.through(x)
         for block in self.blocks:
             inner = block(inner) + inner if self.shortcut else block(inner)
@@ -167,31 +184,34 @@ class _Split(nn.Module):
         return joined
 
 
-class _Pyramid(nn.Module):
+class Pooled(nn.Module):
     """Spatial pyramid pooling: what is the most within 5, 9 and 13 cells."""
 
     def __init__(self, channels: int) -> None:
+        """Build the layers."""
         super().__init__()
         half = channels // 2
-        self.before, self.after = _convolution(channels, half, 1), _convolution(4 * half, channels, 1)
+        self.before, self.after = convolution(channels, half, 1), convolution(4 * half, channels, 1)
         self.pools = nn.ModuleList(nn.MaxPool2d(side, stride=1, padding=side // 2) for side in (5, 9, 13))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return features of the shape of those given, (N, channels, H, W)."""
         x = self.before(x)
         pooled: Tensor = self.after(torch.cat([x, *(pool(x) for pool in self.pools)], dim=1))
         return pooled
 
 
-def _convolution(before: int, after: int, side: int = 3, stride: int = 1, groups: int = 1) -> nn.Sequential:
+def convolution(before: int, after: int, side: int = 3, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    """Return a convolution that keeps the size but for its stride, normalised, with SiLU behind it."""
     return nn.Sequential(
         nn.Conv2d(before, after, side, stride, padding=side // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(after),
+        nn.BatchNorm2d(after, eps=_EPSILON),
         nn.SiLU(inplace=True),
     )
 
 
 def _depthwise(before: int, after: int, side: int = 3, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(_convolution(before, before, side, stride, groups=before), _convolution(before, after, 1))
+    return nn.Sequential(convolution(before, before, side, stride, groups=before), convolution(before, after, 1))
 
 
 def _doubled(x: Tensor) -> Tensor:
@@ -204,6 +224,6 @@ ARCHITECTURES = (
         lambda width, depthwise, _: YOLOX(width, depthwise=depthwise),
         {"plain": False, "depthwise": True},
         inputs=("pre", "post"),
-        colours=_AS_THEY_ARE,
+        colours=AS_THEY_ARE,
     ),
 )

@@ -116,7 +116,7 @@ def untrained(architecture: str, seed: int = 0) -> nn.Module:
     if architecture in RESTORE:
         # It answers with pixels, and normalises each image by itself.
         return network
-    if architecture == "yolox":
+    if architecture in ("yolox", "yolox_lite0"):
         return _finding(network)
     if architecture == "siamunet_terrain":
         return _seeing_terrain(network)

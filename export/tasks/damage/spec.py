@@ -67,7 +67,7 @@ GRADES = tuple(spec.model_copy(update={"value": spec.value - 1}) for spec in DAM
 """The same scale without background, as a model of one building counts it: from 0."""
 
 XBD_LICENCE = "CC BY-NC-SA 4.0 (learnt from xBD imagery and labels)"
-_LITE0_LICENCE = XBD_LICENCE + "; the encoder began with public ImageNet weights under Apache-2.0"
+LITE0_LICENCE = XBD_LICENCE + "; the encoder began with public ImageNet weights under Apache-2.0"
 
 LIMITATIONS = (
     "Made for RGB satellite images of about 0.3 to 0.8 m per pixel, and learnt from few of them. Expect it to fail on "
@@ -154,7 +154,7 @@ DAMAGE = (
         "Siamese U-Net on EfficientNet-Lite0",
         "Compares satellite images before and after a disaster with a public encoder, and grades the damage.",
         "siamese_lite0",
-        _LITE0_LICENCE,
+        LITE0_LICENCE,
     ),
     _pair(
         "bd-dahitra",
@@ -175,9 +175,9 @@ DAMAGE = (
         "Reads satellite images before and after a disaster one after the other with a public encoder, and grades the "
         "damage.",
         "crnn_lite0",
-        _LITE0_LICENCE,
+        LITE0_LICENCE,
     ),
-    _series("bd-rnn-lite0-series", "recurrent network on EfficientNet-Lite0", "crnn_lite0", _LITE0_LICENCE),
+    _series("bd-rnn-lite0-series", "recurrent network on EfficientNet-Lite0", "crnn_lite0", LITE0_LICENCE),
     DamageSpec(
         name="bd-terrain",
         title="Building damage, Siamese U-Net with terrain",

@@ -8,6 +8,7 @@ from export.checkpoints.files import Checkpoint
 from export.graphs.contract import Graph
 from export.graphs.framing import Framing
 from export.graphs.served import ServedModel
+from export.networks import architecture_of
 from export.parity.cases import label_faults, labels_differ, whole
 from export.parity.inputs import draw_images
 from export.tasks.land.spec import LandSpec
@@ -25,7 +26,8 @@ class ServedGround(ServedModel):
 
 def graph_of(network: nn.Module, checkpoint: Checkpoint, spec: LandSpec) -> Graph:
     """Return the graph that a spec wants of a checkpoint's network."""
-    served = ServedGround(network, Framing(threshold=checkpoint.threshold))
+    colours = architecture_of(checkpoint.architecture).colours
+    served = ServedGround(network, Framing(threshold=checkpoint.threshold), colours)
     return Graph(served, spec.input_specs(checkpoint.size), spec.output_specs(checkpoint.size))
 
 

@@ -15,17 +15,17 @@ class LandRecipe(Recipe):
     """How a network is trained; see `Recipe`.
 
     Attributes:
-        depths: of HRNet: which of its layouts.
         size: side of the served tiles, in pixels.
         draw: how samples are made.
         scenes: how many drawn scenes are mixed in.
+        depths: of HRNet: which of its layouts.
         class_weights: of the five classes where a label names one of them; "anything but" counts 1.
     """
 
-    depths: str
     size: int
     draw: Draw
     scenes: int
+    depths: str | None = None
     class_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0)
     schedule: Schedule = "one-cycle"
 
@@ -35,7 +35,7 @@ class LandRecipe(Recipe):
 
     def served(self) -> dict[str, Any]:
         """Return what the recipe fixes of the served graph."""
-        return {"depths": self.depths, "size": self.size}
+        return {"size": self.size} | ({"depths": self.depths} if self.depths else {})
 
 
 RECIPES = (
@@ -68,6 +68,24 @@ RECIPES = (
         minutes=60,
         weight_decay=1e-2,
         average=0.995,
+        class_weights=(1.0, 1.5, 2.0, 1.5, 1.0),
+    ),
+    # It begins with the encoder of a `siamese_lite0` that has learnt already, or with the public weights.
+    LandRecipe(
+        network="land_lite0",
+        name="demo",
+        width=1.0,
+        size=288,
+        draw=Draw(8, 192),
+        scenes=60,
+        steps=20_000,
+        learning_rate=2e-3,
+        minutes=40,
+        weight_decay=1e-2,
+        average=0.995,
+        encoder_rate=0.4,
+        pretrained=True,
+        fixed_levels=2,
         class_weights=(1.0, 1.5, 2.0, 1.5, 1.0),
     ),
 )

@@ -31,14 +31,17 @@ LAND_CLASSES = (
 )
 """Values as drawn scenes have them, colours of buildings, roads, forest and water as LoveDA has them."""
 
-LAND = (
-    LandSpec(
-        name="land-hrnet",
-        title="Land cover of satellite images, HRNet",
+_LICENCE = "Non-commercial research use only (learnt from the Massachusetts roads, NEON's plots and xBD"
+
+
+def _land(name: str, title: str, architecture: str, licence: str) -> LandSpec:
+    return LandSpec(
+        name=name,
+        title=f"Land cover of satellite images, {title}",
         summary="Tells buildings, roads, trees, water and open ground apart on one satellite image.",
-        architecture="land_hrnet",
+        architecture=architecture,
         classes=LAND_CLASSES,
-        licence="Non-commercial research use only (learnt from the Massachusetts roads, NEON's plots and xBD)",
+        licence=licence,
         intended_use=(
             "Research demonstration of mapping land cover. Not for operational use: that a road is there, or passable, "
             "may not rest on it."
@@ -47,12 +50,19 @@ LAND = (
             "Sees a metre a pixel. Learnt from few photographs, each labelled for one class alone: roads of "
             "Massachusetts, whose labels are lines of one width, crowns of four American forests, and buildings of "
             "xBD; water, and the five classes side by side, from drawn scenes alone. Roads under trees break off, "
-            "car parks and roofs are taken for roads, beaches for roofs, shadows for water; crowns are found no better "
-            "than by calling everything a tree."
+            "car parks and roofs are taken for roads, beaches for roofs, shadows for water; crowns are hardly found."
         ),
+    )
+
+
+LAND = (
+    _land("land-hrnet", "HRNet", "land_hrnet", _LICENCE + ")"),
+    _land(
+        "land-lite0",
+        "U-Net on EfficientNet-Lite0",
+        "land_lite0",
+        _LICENCE + "; the encoder began with public ImageNet weights under Apache-2.0)",
     ),
 )
 
-TASK = ExportTask(
-    name="land", package="export.tasks.land", subject="land cover", models=LAND, size=288, starts=False, draws=True
-)
+TASK = ExportTask(name="land", package="export.tasks.land", subject="land cover", models=LAND, size=288, draws=True)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from export.checkpoints.files import Checkpoint
+from export.checkpoints.files import Checkpoint, read_checkpoint
 from export.evaluation.engine import Bench, of_checkpoint
-from export.networks import build_network
+from export.networks import architecture_of, build_network
 from export.networks.colours import normalise
 from export.tasks.land.data import NOT, UNKNOWN, drawn, read_grounds
 from export.tasks.land.evaluate import count, metrics
@@ -37,7 +37,7 @@ class LandRun(Run[LandRecipe, Batch]):
 
     def learn(self, batch: Batch) -> dict[str, float]:
         """Take one step on a batch and return its losses by name."""
-        images = normalise(batch.images, self.device)
+        images = normalise(batch.images, self.device, architecture_of(self.recipe.network).colours)
         [labels] = self.tensors(batch.labels)
         with self.arithmetic():
             logits = self.network.train()(images)
@@ -54,9 +54,10 @@ def train(recipe: LandRecipe, data: Path | None, out: Path, options: RunOptions,
         data: a folder that `read_grounds` takes; None trains and validates on drawn scenes alone.
         out: the run's folder.
         options: the other choices.
-        start: None; these networks start from nothing.
+        start: a checkpoint to begin with; every weight is taken over that the network has too, in the same shape.
 
     Raises:
+        CheckpointError: ``start`` cannot be read, or the public encoder's weights are not there.
         DataError: ``data`` cannot be read.
         ValueError: there is nothing to train on, or ``last.pt`` is of another recipe.
     """
@@ -65,6 +66,10 @@ def train(recipe: LandRecipe, data: Path | None, out: Path, options: RunOptions,
     validation = few_of_each_source((ground for ground in grounds if ground.split == "val"), _WATCHED)
     sampler = Sampler([load(ground) for ground in training], recipe.draw, options.seed)
     run = LandRun(recipe, options)
+    if start is not None:
+        run.start_from_network(read_checkpoint(start))
+    elif recipe.pretrained:
+        run.start_from_imagenet(options.encoder)
     sources = Counter(ground.source for ground in training)
     run.data = ", ".join(f"{number} images of {source}" for source, number in sources.items())
 

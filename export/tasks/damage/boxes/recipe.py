@@ -17,13 +17,13 @@ class BoxRecipe(Recipe):
 
     Attributes:
         draw: which samples a step sees.
-        depths: plain or depthwise convolutions.
+        depths: plain or depthwise convolutions, where the network has both.
         scenes: how many drawn scenes are mixed in.
         threshold: score from which on a box counts.
     """
 
     draw: Draw
-    depths: str = "plain"
+    depths: str | None = None
     scenes: int = 0
     threshold: float = THRESHOLD
 
@@ -33,7 +33,7 @@ class BoxRecipe(Recipe):
 
     def served(self) -> dict[str, Any]:
         """Return what the recipe fixes of the served graph."""
-        return {"depths": self.depths, "threshold": self.threshold}
+        return {"threshold": self.threshold} | ({"depths": self.depths} if self.depths else {})
 
 
 RECIPES = (
@@ -43,6 +43,7 @@ RECIPES = (
         network="yolox",
         name="paper",
         width=1.0,
+        depths="plain",
         draw=Draw(512, 16),
         steps=300 * XBD_TRAIN_PAIRS // 16,
         learning_rate=1e-3,
@@ -54,6 +55,7 @@ RECIPES = (
         network="yolox",
         name="demo",
         width=0.25,
+        depths="plain",
         draw=Draw(384, 6, balance=0.3),
         steps=20_000,
         minutes=60,
@@ -62,5 +64,22 @@ RECIPES = (
         schedule="one-cycle",
         average=0.998,
         scenes=30,
+    ),
+    # It begins with the encoder of a `siamese_lite0` that has learnt already, or with the public weights.
+    BoxRecipe(
+        network="yolox_lite0",
+        name="demo",
+        width=1.0,
+        draw=Draw(384, 6, balance=0.5),
+        steps=20_000,
+        minutes=40,
+        learning_rate=2e-3,
+        weight_decay=1e-2,
+        schedule="one-cycle",
+        average=0.998,
+        encoder_rate=0.4,
+        pretrained=True,
+        fixed_levels=4,
+        scenes=0,
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from export.task import ExportTask, Tensors
-from export.tasks.damage.spec import DAMAGE_CLASSES, LIMITATIONS, PAIR_USE, XBD_LICENCE, DamageSpec
+from export.tasks.damage.spec import DAMAGE_CLASSES, LIMITATIONS, LITE0_LICENCE, PAIR_USE, XBD_LICENCE, DamageSpec
 from gateway.repository.card import TensorSpec
 
 
@@ -37,20 +37,29 @@ class BoxSpec(DamageSpec):
 THRESHOLD = 0.3
 """Of weights that state none."""
 
-BOXES = (
-    BoxSpec(
-        name="bd-yolo",
-        title="Boxes of buildings and their damage, YOLOX",
+_LIMITATIONS = (
+    LIMITATIONS + " A pair must be registered to within a few pixels. A box says where a building is, and not its "
+    "outline. Neighbouring damage grades are often confused."
+)
+
+
+def _boxes(name: str, title: str, architecture: str, licence: str) -> BoxSpec:
+    return BoxSpec(
+        name=name,
+        title=f"Boxes of buildings and their damage, {title}",
         summary="Finds buildings on satellite images before and after a disaster as boxes, and grades the damage.",
-        architecture="yolox",
+        architecture=architecture,
         inputs=("pre", "post"),
         classes=DAMAGE_CLASSES,
-        licence=XBD_LICENCE,
+        licence=licence,
         intended_use=PAIR_USE,
-        limitations=LIMITATIONS
-        + " A pair must be registered to within a few pixels. A box says where a building is, and not its outline. "
-        "Neighbouring damage grades are often confused.",
-    ),
+        limitations=_LIMITATIONS,
+    )
+
+
+BOXES = (
+    _boxes("bd-yolo", "YOLOX on EfficientNet-Lite0", "yolox_lite0", LITE0_LICENCE),
+    _boxes("bd-yolox", "YOLOX", "yolox", XBD_LICENCE),
 )
 
 TASK = ExportTask(
@@ -59,6 +68,5 @@ TASK = ExportTask(
     subject="boxes",
     models=BOXES,
     threshold=THRESHOLD,
-    starts=False,
     draws=True,
 )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from export.checkpoints.files import Checkpoint
+from export.checkpoints.files import Checkpoint, read_checkpoint
 from export.evaluation.engine import Bench, of_checkpoint
 from export.networks import architecture_of, build_network
 from export.networks.colours import normalise
@@ -64,9 +64,10 @@ def train(recipe: BoxRecipe, data: Path | None, out: Path, options: RunOptions, 
         data: an xBD folder; None trains and validates on drawn scenes alone.
         out: the run's folder.
         options: the other choices.
-        start: None; these networks start from nothing.
+        start: a checkpoint to begin with; every weight is taken over that the network has too, in the same shape.
 
     Raises:
+        CheckpointError: ``start`` cannot be read, or the public encoder's weights are not there.
         DataError: ``data`` cannot be read.
         ValueError: there is nothing to train on, or ``last.pt`` is of another recipe.
     """
@@ -76,6 +77,10 @@ def train(recipe: BoxRecipe, data: Path | None, out: Path, options: RunOptions, 
     photographs, drawn = ([read_numbered(pair) for pair in pairs] for pairs in (training, scenes))
     sampler = Sampler(photographs, drawn, recipe.draw, options.seed, [pair.event for pair in training])
     run = BoxRun(recipe, options)
+    if start is not None:
+        run.start_from_network(read_checkpoint(start))
+    elif recipe.pretrained:
+        run.start_from_imagenet(options.encoder)
     run.data = words_of(training, recipe.scenes)
     truths = [read_truth(pair) for pair in validation]
 

@@ -35,6 +35,8 @@ def test_the_encoder_has_the_published_number_of_parameters() -> None:
         ("crnn_lite0", 1_317_988),
         ("photo_lite0", 1_131_429),
         ("ct_lite0", 914_020),
+        ("yolox_lite0", 2_020_603),
+        ("land_lite0", 914_548),
     ],
 )
 def test_networks_on_the_encoder_have_the_documented_number_of_parameters(architecture: str, parameters: int) -> None:

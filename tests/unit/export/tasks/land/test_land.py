@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -41,6 +42,7 @@ TINY = LandRecipe(
     steps=2,
     learning_rate=1e-3,
 )
+TINY_LITE0 = replace(TINY, network="land_lite0", depths=None)
 
 
 @pytest.mark.parametrize(
@@ -149,16 +151,15 @@ def test_figures_are_of_what_each_source_knows() -> None:
 
 
 @pytest.mark.usefixtures("small_scenes")
-def test_a_network_is_trained_built_verified_and_measured(grounds: Path, tmp_path: Path) -> None:
-    file = train.train(TINY, grounds, tmp_path / "run", RunOptions())
+@pytest.mark.parametrize("tiny", [TINY, TINY_LITE0], ids=["land_hrnet", "land_lite0"])
+def test_a_network_is_trained_built_verified_and_measured(tiny: LandRecipe, grounds: Path, tmp_path: Path) -> None:
+    file = train.train(tiny, grounds, tmp_path / "run", RunOptions())
     root = tmp_path / "models"
-    [folder] = build(file, specs_of("land_hrnet"), root)
+    [folder] = build(file, specs_of(tiny.network), root)
     repository = scan(root)
-    assert list(repository.models) == ["land-hrnet"]
-    assert (
-        repository.models["land-hrnet"].card.training.data
-        == "4 images of roads, 4 images of trees, 1 images of buildings"
-    )
+    [(name, model)] = repository.models.items()
+    assert name == tiny.network.replace("_", "-")
+    assert model.card.training.data == "4 images of roads, 4 images of trees, 1 images of buildings"
     assert verify_source(repository, file) == ()
     assert verify(repository) == ()
     [figures] = evaluate(open_models([folder]), grounds, "val").figures.values()
