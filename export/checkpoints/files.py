@@ -22,11 +22,11 @@ from gateway.vision.windowing import LUNG
 class Checkpoint:
     """A network's weights and where they come from.
 
-    `reduction`, `threshold`, `post_tint` and `offsets` belong to the served graph (see `framing`), `size` too: it is
-    the side, in pixels, of the crops of interactive networks, whose backbone `depths` names, of the slices of networks
-    of CT, whose Hounsfield units `window` shows, and of the tiles of networks of waste, whose label set `classes` names
-    in the catalogue. The rest belongs to the card; `untrained` names the classes that the data showed none of. Without
-    a `licence` or, for an interactive network, a `threshold` the catalogue's holds.
+    `reduction`, `threshold`, `post_tint`, `offsets` and `smoothing` belong to the served graph (see `framing`), `size`
+    too: it is the side, in pixels, of the crops of interactive networks, whose backbone `depths` names, of the slices
+    of networks of CT, whose Hounsfield units `window` shows, and of the tiles of networks of waste, whose label set
+    `classes` names in the catalogue. The rest belongs to the card; `untrained` names the classes that the data showed
+    none of. Without a `licence` or, for an interactive network, a `threshold` the catalogue's holds.
     """
 
     state_dict: dict[str, Tensor]
@@ -49,11 +49,12 @@ class Checkpoint:
     untrained: tuple[str, ...] = ()
     classes: str = "bags"
     offsets: tuple[float, ...] = ()
+    smoothing: int = 0
 
     @property
     def framing(self) -> Framing:
         """What the served graph does around the network."""
-        return Framing(self.reduction, self.threshold, self.post_tint, self.offsets)
+        return Framing(self.reduction, self.threshold, self.post_tint, self.offsets, self.smoothing)
 
     def network(self) -> nn.Module:
         """Return the network with these weights, in evaluation mode.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from export.graphs.decision import quantised_and_decided
+from export.graphs.decision import quantised_and_decided, smoothed
 from export.graphs.framing import Framing
 from export.networks.colours import IMAGENET, Colours
 
@@ -29,6 +29,7 @@ class ServedModel(nn.Module, ABC):
         self.network = network
         self.reduction = framing.reduction
         self.threshold = framing.threshold
+        self.smoothing = framing.smoothing
         self.order = colours.order
         mean, std = (torch.tensor(constant).view(1, 3, 1, 1) for constant in (colours.mean, colours.std))
         # x / 255, − mean, / std and + tint as one multiplication and one addition per role.
@@ -54,6 +55,8 @@ class ServedModel(nn.Module, ABC):
 
     def decided(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Return (label_map, probabilities) of the network's logits."""
+        if self.smoothing:
+            logits = smoothed(logits, self.smoothing)
         if self.offsets is not None:
             logits = logits + self.offsets
         if self.reduction > 1:

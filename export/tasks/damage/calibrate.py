@@ -2,7 +2,7 @@
 
 The longer a network learns, the surer it is of what it has seen, and grades that are rare there it names too seldom
 elsewhere. An offset per grade mends that without another step. Few pairs choose the offsets, so what they are worth is
-told by pairs that did not: each is graded with the offsets that all the others choose.
+told by pairs that did not: each is graded with the offsets that all the others choose. Grades may be smoothed first.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from torch import Tensor, nn
 from export.checkpoints.files import Checkpoint, read_checkpoint, write_checkpoint
 from export.errors import CheckpointError
 from export.evaluation.command import of_split
-from export.graphs.decision import quantised_and_decided
+from export.graphs.decision import CELL, quantised_and_decided, smoothed
 from export.networks import architecture_of
 from export.tasks.damage.data import LabelledPair, read_pairs
 from export.tasks.damage.graph import network_inputs
 from export.tasks.damage.metrics import CLASSES, DamageCounts
 from export.tasks.damage.samples import load_tile
+from export.training.recipe import Hyperparameter
 
 Offsets = tuple[float, ...]
 Count = Callable[[int, Offsets], NDArray[np.int64]]
@@ -42,16 +43,23 @@ _EVERY = 2
 """Of the pixels along each side, those that are counted."""
 
 
-def calibrate(checkpoint: Checkpoint, pairs: Sequence[LabelledPair]) -> tuple[Checkpoint, Mapping[str, DamageCounts]]:
+def calibrate(
+    checkpoint: Checkpoint, pairs: Sequence[LabelledPair], smoothing: int = 0
+) -> tuple[Checkpoint, Mapping[str, DamageCounts]]:
     """Return a checkpoint with the offsets that grade `pairs` best, by the xView2 score, and what they are worth.
 
-    The counts are of every second pixel along each side: ``before`` without offsets, ``chosen`` with them, and
-    ``others`` where each pair is graded with the offsets that are best for all pairs but it. Offsets that the
-    checkpoint has already are left out of account.
+    Grades are told over squares of `smoothing` pixels, and then offset; see `export.graphs.framing.Framing`. The counts
+    are of every second pixel along each side: ``before`` without offsets, ``chosen`` with them, and ``others`` where
+    each pair is graded with the offsets that are best for all pairs but it. Offsets that the checkpoint has already are
+    left out of account.
 
     Raises:
-        CheckpointError: the network is of other inputs than two images, or does not tell damage.
+        CheckpointError: the network is of other inputs than two images, or does not tell damage; `smoothing` is neither
+            0 nor an odd multiple of the cells that it is reckoned in.
     """
+    if smoothing < 0 or (smoothing and smoothing % (2 * CELL) != CELL):
+        raise CheckpointError(f"grades are smoothed over an odd multiple of {CELL} pixels, not over {smoothing}")
+    checkpoint = replace(checkpoint, smoothing=smoothing)
     count = _counter(checkpoint, pairs)
     numbers = range(len(pairs))
     chosen = _best(count, numbers)
@@ -61,7 +69,11 @@ def calibrate(checkpoint: Checkpoint, pairs: Sequence[LabelledPair]) -> tuple[Ch
         "chosen": _summed(count, dict.fromkeys(numbers, chosen)),
         "others": _summed(count, dict(zip(numbers, others, strict=True))),
     }
-    words = {"offsets": " ".join(map(str, chosen)), "offsets_chosen_on": f"{len(pairs)} pairs, by the xView2 score"}
+    words: dict[str, Hyperparameter] = {
+        "offsets": " ".join(map(str, chosen)),
+        "offsets_chosen_on": f"{len(pairs)} pairs, by the xView2 score",
+        **({"smoothing": smoothing} if smoothing else {}),
+    }
     hyperparameters = {**checkpoint.hyperparameters, **words}
     return replace(checkpoint, offsets=chosen, hyperparameters=hyperparameters), counts
 
@@ -89,6 +101,8 @@ def _logits(checkpoint: Checkpoint, network: nn.Module, pair: LabelledPair) -> t
     logits = network(*network_inputs(images, checkpoint.architecture, checkpoint.framing, "cpu"))
     if logits.shape[1] != len(CLASSES):
         raise CheckpointError(f"a {checkpoint.architecture} does not tell damage")
+    if checkpoint.smoothing:
+        logits = smoothed(logits, checkpoint.smoothing)
     return logits[..., ::_EVERY, ::_EVERY].float(), tile.labels[::_EVERY, ::_EVERY]
 
 
@@ -116,12 +130,15 @@ def add_command(commands: Any) -> None:
     command.add_argument("checkpoint", type=Path)
     command.add_argument("--data", type=Path, required=True, help="xBD folder")
     command.add_argument("--split", default="val")
+    command.add_argument(
+        "--smoothing", type=int, default=0, help="side of the squares over which grades are told, in pixels"
+    )
     command.add_argument("--out", type=Path, required=True, help="the calibrated checkpoint")
 
 
 def _command(options: argparse.Namespace) -> int:
     pairs = of_split(read_pairs(options.data), options.split, options.data, "pair")
-    calibrated, counts = calibrate(read_checkpoint(options.checkpoint), pairs)
+    calibrated, counts = calibrate(read_checkpoint(options.checkpoint), pairs, options.smoothing)
     write_checkpoint(calibrated, options.out)
     print(f"offsets: {calibrated.hyperparameters['offsets']}")
     words = {"before": "without", "chosen": "with", "others": "with those that the other pairs choose"}

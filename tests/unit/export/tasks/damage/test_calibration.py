@@ -103,6 +103,31 @@ def test_the_served_graph_adds_the_offsets(timid: Checkpoint) -> None:
     assert (offset[0, :, SIDE // 2 :] == 0).all()
 
 
+def test_the_served_graph_grades_a_roof_as_a_whole(timid: Checkpoint) -> None:
+    """A patch of another grade on a roof takes the grade of what surrounds it; what is a building stays."""
+    image = Block(4).read_post()
+    image[24:32, 8:16] = 40
+    pre, post = torch.from_numpy(Block(4).read_pre()[None]), torch.from_numpy(image[None])
+    offsets = (0, 0, 1.5, 3.0, 4.5)
+    plain = serve(timid.network(), ("pre", "post"), Framing(1, offsets=offsets))(pre, post)[0][0]
+    whole = serve(timid.network(), ("pre", "post"), Framing(1, offsets=offsets, smoothing=20))(pre, post)[0][0]
+    assert set(plain[24:32, 8:16].unique().tolist()) == {1}
+    assert set(whole[:, : SIDE // 2].unique().tolist()) == {4}
+    assert torch.equal(whole > 0, plain > 0)
+
+
+def test_smoothing_is_kept_and_told(timid: Checkpoint) -> None:
+    calibrated, counts = calibrate(timid, [Block(1), Block(4)], 20)
+    assert (calibrated.smoothing, calibrated.framing.smoothing, calibrated.hyperparameters["smoothing"]) == (20, 20, 20)
+    assert counts["chosen"].localisation.f1 == 1
+
+
+@pytest.mark.parametrize("pixels", [-4, 3, 8, 22])
+def test_smoothing_over_other_than_whole_cells_is_refused(timid: Checkpoint, pixels: int) -> None:
+    with pytest.raises(CheckpointError, match=f"odd multiple of 4 pixels, not over {pixels}"):
+        calibrate(timid, [Block(1)], pixels)
+
+
 def test_the_command_writes_a_checkpoint_that_can_be_read(
     timid: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
