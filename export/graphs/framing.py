@@ -19,8 +19,8 @@ class Framing:
             the encoder tell the two images apart, and chosen features survive the difference. Weights learnt
             without one need (0, 0, 0).
         offsets: added to the logits, one per label value; empty: none. `export calibrate` finds them.
-        smoothing: side of the square, in pixels of the logits, over which classes above the background are told; see
-            `export.graphs.decision.smoothed`. 0: each pixel for itself.
+        smoothing: side of the square, in pixels, over which classes above the background are told; see
+            `export.graphs.decision`. 0: each pixel for itself.
     """
 
     reduction: int = 1

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from export.graphs.decision import quantised_and_decided, smoothed
+from export.graphs.decision import odds_of, quantised_and_decided
 from export.graphs.framing import Framing
 from export.networks.colours import IMAGENET, Colours
 
@@ -21,7 +21,7 @@ class ServedModel(nn.Module, ABC):
     """
 
     scale: Tensor
-    offsets: Tensor | None
+    factors: Tensor | None
 
     def __init__(self, network: nn.Module, framing: Framing, colours: Colours = IMAGENET) -> None:
         """Wrap `network`, which takes normalised (N, 3, T / reduction, T / reduction) images and gives logits."""
@@ -37,7 +37,8 @@ class ServedModel(nn.Module, ABC):
         tints = {"post": torch.tensor(framing.post_tint).view(1, 3, 1, 1)}
         for role in self.roles:
             self.register_buffer(f"offset_{role}", tints.get(role, torch.zeros(1)) - mean / std)
-        self.register_buffer("offsets", torch.tensor(framing.offsets).view(1, -1, 1, 1) if framing.offsets else None)
+        offsets = torch.tensor(framing.offsets).view(1, -1, 1, 1)
+        self.register_buffer("factors", offsets.exp() if framing.offsets else None)
         self.eval().requires_grad_(requires_grad=False)
 
     @property
@@ -55,13 +56,12 @@ class ServedModel(nn.Module, ABC):
 
     def decided(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Return (label_map, probabilities) of the network's logits."""
-        if self.smoothing:
-            logits = smoothed(logits, self.smoothing)
-        if self.offsets is not None:
-            logits = logits + self.offsets
         if self.reduction > 1:
             logits = F.interpolate(logits, scale_factor=float(self.reduction), mode="bilinear", align_corners=False)
-        return quantised_and_decided(logits, self.threshold)
+        odds = odds_of(logits, self.smoothing)
+        if self.factors is not None:
+            odds = odds * self.factors
+        return quantised_and_decided(odds, self.threshold)
 
     def _prepare(self, image: Tensor, role: str) -> Tensor:
         pixels = image.permute(0, 3, 1, 2).float()

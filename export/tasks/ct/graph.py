@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from export.checkpoints.files import Checkpoint
 from export.graphs.contract import Graph
-from export.graphs.decision import quantised_and_decided
+from export.graphs.decision import odds_of, quantised_and_decided
 from export.graphs.runners import Arrays
 from export.networks.cogseg import CogSeg
 from export.parity.cases import Case, Deviation, Files, case, label_faults, labels_differ
@@ -62,7 +62,7 @@ class ServedSlice(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return `label_map`, uint8 (N, 2 S, 2 S), and `probabilities`, uint8 (N, 2 S, 2 S, C)."""
-        return quantised_and_decided(self.network(windowed(image, self.window)), self.threshold)
+        return quantised_and_decided(odds_of(self.network(windowed(image, self.window))), self.threshold)
 
 
 class ServedSharpening(nn.Module):

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from export.checkpoints.files import Checkpoint, read_checkpoint, write_checkpoint
 from export.errors import CheckpointError
 from export.evaluation.command import of_split
-from export.graphs.decision import CELL, quantised_and_decided, smoothed
+from export.graphs.decision import CELL, odds_of, quantised_and_decided
 from export.networks import architecture_of
 from export.tasks.damage.data import LabelledPair, read_pairs
 from export.tasks.damage.graph import network_inputs
@@ -48,17 +48,19 @@ def calibrate(
 ) -> tuple[Checkpoint, Mapping[str, DamageCounts]]:
     """Return a checkpoint with the offsets that grade `pairs` best, by the xView2 score, and what they are worth.
 
-    Grades are told over squares of `smoothing` pixels, and then offset; see `export.graphs.framing.Framing`. The counts
+    Grades are told over squares of `smoothing` pixels; see `export.graphs.framing.Framing`. The counts
     are of every second pixel along each side: ``before`` without offsets, ``chosen`` with them, and ``others`` where
     each pair is graded with the offsets that are best for all pairs but it. Offsets that the checkpoint has already are
     left out of account.
 
     Raises:
         CheckpointError: the network is of other inputs than two images, or does not tell damage; `smoothing` is neither
-            0 nor an odd multiple of the cells that it is reckoned in.
+            0 nor an odd multiple of the cells that it is reckoned in, or the network sees images reduced.
     """
     if smoothing < 0 or (smoothing and smoothing % (2 * CELL) != CELL):
         raise CheckpointError(f"grades are smoothed over an odd multiple of {CELL} pixels, not over {smoothing}")
+    if smoothing and checkpoint.reduction > 1:
+        raise CheckpointError("grades are smoothed where a network sees images at their full size alone")
     checkpoint = replace(checkpoint, smoothing=smoothing)
     count = _counter(checkpoint, pairs)
     numbers = range(len(pairs))
@@ -82,12 +84,12 @@ def _counter(checkpoint: Checkpoint, pairs: Sequence[LabelledPair]) -> Count:
     if architecture_of(checkpoint.architecture).inputs != ("pre", "post"):
         raise CheckpointError(f"a {checkpoint.architecture} does not grade damage by two images")
     network = checkpoint.network()
-    logits, targets = zip(*(_logits(checkpoint, network, pair) for pair in pairs), strict=True)
+    odds, targets = zip(*(_odds(checkpoint, network, pair) for pair in pairs), strict=True)
 
     @cache
     def count(number: int, offsets: Offsets) -> NDArray[np.int64]:
-        shifted = logits[number] + torch.tensor(offsets).view(1, -1, 1, 1)
         counts = DamageCounts()
+        shifted = odds[number] * torch.tensor(offsets).exp().view(1, -1, 1, 1)
         counts.add(quantised_and_decided(shifted, checkpoint.threshold)[0][0].numpy(), targets[number])
         return counts.matrix
 
@@ -95,15 +97,14 @@ def _counter(checkpoint: Checkpoint, pairs: Sequence[LabelledPair]) -> Count:
 
 
 @torch.inference_mode()
-def _logits(checkpoint: Checkpoint, network: nn.Module, pair: LabelledPair) -> tuple[Tensor, NDArray[np.uint8]]:
+def _odds(checkpoint: Checkpoint, network: nn.Module, pair: LabelledPair) -> tuple[Tensor, NDArray[np.uint8]]:
     tile = load_tile(pair, checkpoint.reduction)
     images = {"pre": tile.pre[None], "post": tile.post[None]}
     logits = network(*network_inputs(images, checkpoint.architecture, checkpoint.framing, "cpu"))
     if logits.shape[1] != len(CLASSES):
         raise CheckpointError(f"a {checkpoint.architecture} does not tell damage")
-    if checkpoint.smoothing:
-        logits = smoothed(logits, checkpoint.smoothing)
-    return logits[..., ::_EVERY, ::_EVERY].float(), tile.labels[::_EVERY, ::_EVERY]
+    odds = odds_of(logits.float(), checkpoint.smoothing)[..., ::_EVERY, ::_EVERY]
+    return odds, tile.labels[::_EVERY, ::_EVERY]
 
 
 def _best(count: Count, numbers: Sequence[int]) -> Offsets:

@@ -128,6 +128,11 @@ def test_smoothing_over_other_than_whole_cells_is_refused(timid: Checkpoint, pix
         calibrate(timid, [Block(1)], pixels)
 
 
+def test_smoothing_of_reduced_images_is_refused(timid: Checkpoint) -> None:
+    with pytest.raises(CheckpointError, match="at their full size alone"):
+        calibrate(replace(timid, reduction=2), [Block(1)], 20)
+
+
 def test_the_command_writes_a_checkpoint_that_can_be_read(
     timid: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
