@@ -25,7 +25,7 @@ def test_faulty_folders_are_named_and_the_others_serve(client: AppClient) -> Non
     assert "max_batch_size" in models["broken-card"]
     assert "model.onnx" in models["no-file"]
     assert "max_batch_size 4" in models["contradiction"]
-    sound = {"trivial", "pre-only", "cogseg", "narrow", "cxr-even", "cxr-bright", "waste-lite0", "land-hrnet"}
+    sound = {"trivial", "pre-only", "cogseg", "narrow", "cxr-even", "cxr-bright", "waste-lite0", "land-lite0"}
     sound |= {"restore-gan", *NAMES}
     assert {name for name, state in models.items() if state == "ready"} == sound
 

@@ -34,7 +34,7 @@ def ask(engine: Engine, image: np.ndarray, resolution: float, observed: np.ndarr
         workers = Workers(ThreadPoolExecutor(2))
         await engine.start()
         try:
-            model = choose(engine, "land", "land-hrnet")
+            model = choose(engine, "land", "land-lite0")
             segmenter = Segmenter(engine, workers, Telemetry(), Timeline(30), model=model)
             return await map_land(segmenter, image, (resolution, resolution), observed)
         finally:

@@ -15,7 +15,7 @@ GREEN = {"open ground": 20, "building": 75, "road": 128, "tree": 180, "water": 2
 """A green value in the middle of each class's band."""
 
 
-def write_trivial_land(root: Path, name: str = "land-hrnet", *, tile: int = 64, overlap: int = 16) -> Path:
+def write_trivial_land(root: Path, name: str = "land-lite0", *, tile: int = 64, overlap: int = 16) -> Path:
     """Write a complete model of land cover of one version under `root` and return its folder."""
     directory = root / name
     model_file = directory / "1" / "model.onnx"

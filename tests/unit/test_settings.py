@@ -57,7 +57,7 @@ def test_each_task_has_a_default_model_under_its_name(monkeypatch: pytest.Monkey
         "ensemble",
         "click-lite0",
         "waste-lite0",
-        "land-hrnet",
+        "land-lite0",
         "restore-gan",
     }
     monkeypatch.setenv("MASKGATE_MODELS_WASTE", "other")

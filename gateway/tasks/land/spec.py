@@ -27,7 +27,7 @@ def check(card: Card) -> None:
 TASK = TaskSpec(
     name="land",
     title="Land cover of a satellite image, and roads near damage",
-    default_model="land-hrnet",
+    default_model="land-lite0",
     contracts={"land": check},
     parts=(
         Part(

@@ -206,7 +206,7 @@ WASTE: dict[str, Any] = {
 }
 LAND: dict[str, Any] = {
     **WASTE,
-    "model": "land-hrnet",
+    "model": "land-lite0",
     "classes": [
         {"value": 0, "name": "open ground", "colour": [0, 0, 0], "pixels": 3, "share": 0.5, "area_m2": 0.75},
         {"value": 2, "name": "road", "colour": [255, 255, 0], "pixels": 3, "share": 0.5, "area_m2": 0.75},
