@@ -198,7 +198,7 @@ async def _read(segmenter: GradingSegmenter, reader: SceneReader, grid: Grid, me
     done = 0
     segmenter.timeline.advance(0, len(grid.rows))
     for row in range(len(grid.rows)):
-        window = await segmenter.workers.run_to_end(segmenter.timeline, "decode", reader.take)
+        window = await reader.take(partial(segmenter.workers.run_to_end, segmenter.timeline, "decode"))
         # The last row of tiles reaches back over the one before.
         own = window.part(max(window.top, done), window.stop)
         done = window.stop

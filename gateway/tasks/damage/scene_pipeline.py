@@ -194,7 +194,7 @@ class TileRows(Generic[F]):
         """
         segmenter, grid = self._segmenter, self._grid
         async with self._reading:
-            window = await segmenter.workers.run_to_end(segmenter.timeline, "decode", self._reader.take)
+            window = await self._reader.take(partial(segmenter.workers.run_to_end, segmenter.timeline, "decode"))
         shown = [number for number, x in enumerate(grid.columns) if window.shows(slice(x, x + grid.tile))]
         self._advance(len(grid.columns) - len(shown))
         if row:

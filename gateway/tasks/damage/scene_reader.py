@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from gateway.inference.segmenter import together
 from gateway.media.geo.rasters import Raster
 from gateway.tasks.damage.pipeline import Rasters
 from gateway.tasks.damage.rasters import Ground
@@ -22,6 +23,8 @@ from gateway.vision.unseen import edges, featureless
 UInt8 = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 Kind = TypeVar("Kind", np.uint8, np.bool_)
+Aside = Callable[..., Coroutine[Any, Any, Any]]
+"""Returns what a function, the first argument, returns of the others in a thread, which it does not leave at work."""
 
 # Rows of squares that are judged as a whole are read together; decoders want many rows at once.
 _SQUARES = 4
@@ -98,7 +101,7 @@ class SceneReader:
     """Reads a pair by rows of tiles.
 
     Ground is seen where both images were observed and neither is featureless (see `gateway/vision/unseen.py`). Held are
-    the strips that the next row of tiles begins in. For one thread at a time.
+    the strips that the next row of tiles begins in. For one caller at a time.
 
     Args:
         pre: before the disaster.
@@ -138,8 +141,13 @@ class SceneReader:
         self._judged = judged
         self.featureless = 0
 
-    def take(self) -> Window:
+    async def take(self, aside: Aside) -> Window:
         """Return the next row of tiles, tile rows high, or as high as the images are.
+
+        The images are read side by side: until the first row is there nothing else of the scene has work.
+
+        Args:
+            aside: where they are read.
 
         Raises:
             MaskgateError: as `Raster.read`.
@@ -150,22 +158,26 @@ class SceneReader:
         reached = top if self._held is None else self._held.stop
         while reached < stop:
             first, reached = self._bounds.popleft()
-            held.append(self._read(first, reached))
+            held.append(await self._read(aside, slice(first, reached)))
         self._held = Window(top, tuple(held))
         self._row += 1
         return self._held.part(top, stop)
 
-    def _read(self, top: int, stop: int) -> Strip:
-        rows, columns = slice(top, stop), slice(0, self._grid.width)
-        pre, pre_observed = self._pre.read(rows, columns)
-        post, post_observed = self._post.read(rows, columns)
+    async def _read(self, aside: Aside, rows: slice) -> Strip:
+        columns = slice(0, self._grid.width)
+        rasters = (self._pre, self._post, *self._between)
+        images = await together(aside(raster.read, rows, columns) for raster in rasters)
+        strip: Strip = await aside(self._strip, images, rows, columns)
+        return strip
+
+    def _strip(self, images: list[tuple[UInt8, Mask]], rows: slice, columns: slice) -> Strip:
+        """Return what was read of all images as one strip, and leave nothing of it in `images`."""
+        (pre, pre_observed), (post, post_observed), *others = images
         seen = pre_observed & post_observed
         # Of a scene 20,000 wide 10 MB each.
         del pre_observed, post_observed
-        between = tuple(
-            np.where(shown[..., None], image, pre)
-            for image, shown in (raster.read(rows, columns) for raster in self._between)
-        )
+        images.clear()
+        between = tuple(np.where(shown[..., None], image, pre) for image, shown in others)
         rasters = self._ground.read(rows, columns)
         blank = [*featureless(pre, seen), *featureless(post, seen)] if self._judged else []
         for square in blank:

@@ -6,9 +6,10 @@ import asyncio
 import threading
 import time
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ from gateway.scheduling.timeline import Timeline
 from gateway.scheduling.workers import Workers
 from gateway.tasks.damage.scene_bands import Band, Sink
 from gateway.tasks.damage.scene_pipeline import SceneMap, map_scene
-from gateway.tasks.damage.scene_reader import SceneReader
+from gateway.tasks.damage.scene_reader import SceneReader, Window
 from gateway.vision.buildings import SMALLEST_BUILDING
 from gateway.vision.regions import Known, regions
 from gateway.vision.tiling import plan
@@ -160,6 +161,13 @@ def test_clouds_are_flagged_and_not_classified(model: Model) -> None:
     assert np.count_nonzero(labels == NOT_OBSERVED) == 128 * 128
 
 
+def taken(reader: SceneReader) -> Window:
+    async def at_once(function: Callable[..., Any], *arguments: object) -> Any:
+        return function(*arguments)
+
+    return asyncio.run(reader.take(at_once))
+
+
 @given(height=st.integers(1, 900), tile=st.integers(8, 300), data=st.data())
 def test_the_reader_gives_each_row_of_tiles_and_reads_each_pixel_once(
     height: int, tile: int, data: st.DataObject
@@ -168,7 +176,7 @@ def test_the_reader_gives_each_row_of_tiles_and_reads_each_pixel_once(
     drawn, grid = Drawn(height, 3), plan(height, 3, tile, overlap)
     reader = SceneReader(drawn, Drawn(height, 3), grid)
     for top in grid.rows:
-        window = reader.take()
+        window = taken(reader)
         assert (window.top, window.stop) == (top, min(top + tile, height))
         np.testing.assert_array_equal(
             np.concatenate([strip.pre for strip in window.strips])[:, 0, 0],
@@ -181,7 +189,7 @@ def test_the_reader_gives_each_row_of_tiles_and_reads_each_pixel_once(
 def test_no_more_than_the_first_row_of_tiles_needs_is_read_before_it(height: int, tile: int) -> None:
     drawn, grid = Drawn(height, 3), plan(height, 3, tile, tile // 8)
     reader = SceneReader(drawn, Drawn(height, 3), grid)
-    reader.take()
+    taken(reader)
     assert drawn.read_rows < min(tile, height) + 3 * CELL / 2
 
 
@@ -190,9 +198,21 @@ def test_what_is_read_ends_where_tiles_of_512_do() -> None:
     drawn, grid = Drawn(4096, 3), plan(4096, 3, 544, 64)
     reader, stops = SceneReader(drawn, Drawn(4096, 3), grid), []
     for _ in grid.rows:
-        reader.take()
+        taken(reader)
         stops.append(drawn.read_rows)
     assert stops == [640, 1024, 1536, 2048, 2560, 3072, 3584, 4096, 4096]
+
+
+def test_both_images_are_read_at_once(model: Model) -> None:
+    """Else a lane idles until the first row of tiles is there."""
+    both = threading.Barrier(2, timeout=5)
+
+    class Meeting(Drawn):
+        def read(self, rows: slice, columns: slice) -> tuple[UInt8, Mask]:
+            both.wait()
+            return super().read(rows, columns)
+
+    mapped(model, Meeting(700, 64), Meeting(700, 64))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("held", [4, 1])
