@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.engines.base import Model
-from gateway.inference.segmenter import Segmenter, in_order
+from gateway.inference.segmenter import Segmenter, in_order, together
 from gateway.media.geo.cog import NOT_OBSERVED
 from gateway.media.geo.ground_rasters import GroundRaster
 from gateway.media.geo.rasters import Raster
@@ -116,18 +116,18 @@ async def map_scene(
     run = partial(segmenter.workers.run_to_end, segmenter.timeline, "finish")
     segmenter.timeline.advance(0, grid.tiles)
 
-    def hand_on(bands: Sequence[Band]) -> None:
+    async def hand_on(bands: Sequence[Band]) -> None:
+        # Side by side, since behind the last row of tiles nothing else is left to do.
         for band in bands:
-            for sink in takers:
-                sink.write(band)
+            await together(run(sink.write, band) for sink in takers)
 
     async def finish(row: _Decided) -> None:
         band = await run(row.band)
-        await run(hand_on, [band] if grading is None else await grading.add(band))
+        await hand_on([band] if grading is None else await grading.add(band))
 
     await in_order((partial(rows.infer, row) for row in range(len(grid.rows))), finish)
     if grading is not None:
-        await run(hand_on, await grading.end())
+        await hand_on(await grading.end())
     found = await segmenter.aside(buildings.all)
     if grading is not None:
         found = grading.told(found)
