@@ -37,10 +37,9 @@ from maskgate_client.scenes import draw_scene
 from gateway.repository.store import StoredModel, scan
 from gateway.vision.labels import decide
 from gateway.vision.tiling import Stitcher, gather, plan
+from tests.load.beside import against_option, commits
 from tests.load.record import record, record_option
-from tests.load.regression import checkout
 from tests.support.pictures import encode
-from tests.support.places import ROOT
 from tests.support.processes import gateway
 from tests.support.trivial import write_trivial_model
 
@@ -77,15 +76,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--windows", type=int, default=5, help="pairs of windows per model")
     parser.add_argument("--seconds", type=float, default=6.0, help="length of a window")
-    parser.add_argument("--against", metavar="REV", help="another commit, whose gateway runs beside this one's")
+    against_option(parser)
     record_option(parser)
     options = parser.parse_args()
     with ExitStack() as stack:
         trivial = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         write_trivial_model(trivial, tile=SIDE, overlap=0)
-        roots = {"here": ROOT}
-        if options.against:
-            roots[options.against] = stack.enter_context(checkout(options.against))
+        roots = stack.enter_context(commits(options.against))
         models = [(trivial, model) for model in scan(trivial).models.values()]
         models += [(SHIPPED, model) for model in scan(SHIPPED).models.values() if model.card.task == "damage"]
         request = drawn_request()

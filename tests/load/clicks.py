@@ -39,11 +39,10 @@ from maskgate_client.scenes import draw_scene
 
 from gateway.repository.store import StoredModel, scan
 from tests.load.bench import SHIPPED, SIDE, WORKERS
+from tests.load.beside import against_option, commits
 from tests.load.record import record, record_option
-from tests.load.regression import checkout
 from tests.support.full_width import write_full_width
 from tests.support.pictures import UInt8, encode
-from tests.support.places import ROOT
 from tests.support.processes import GatewayProcess, gateway
 
 PNG, JSON = "image/png", "application/json"
@@ -88,15 +87,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9, help="sessions per model")
     parser.add_argument("--models", type=Path, default=SHIPPED, help="repository")
     parser.add_argument("--quick", action="store_true", help="a small network in the place of the full width")
-    parser.add_argument("--against", metavar="REV", help="another commit, whose gateway is measured beside this one")
+    against_option(parser)
     record_option(parser)
     options = parser.parse_args()
     picture = draw_scene(1, SIDE).pre
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        roots = {"here": ROOT}
-        if options.against:
-            roots[options.against] = stack.enter_context(checkout(options.against))
+        roots = stack.enter_context(commits(options.against))
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         if options.quick:
             write_full_width(Path(folder), width=1 / 8, depths="resnet26", size=128)

@@ -52,10 +52,9 @@ from gateway.media.medical.slices import VolumeLimits
 from gateway.repository.store import StoredModel, scan
 from gateway.vision.windowing import to_grid
 from tests.load.bench import SHIPPED, WORKERS
+from tests.load.beside import against_option, commits
 from tests.load.record import record, record_option
-from tests.load.regression import checkout
 from tests.support.dicoms import compressed, ct, lossless_jpeg, saved, saved_as
-from tests.support.places import ROOT
 from tests.support.processes import GatewayProcess, gateway
 from tests.support.trivial_ct import write_trivial_ct
 
@@ -117,16 +116,14 @@ def main() -> None:
     parser.add_argument("--names", nargs="+", help="of the models; without it all of CT")
     parser.add_argument("--trivial", action="store_true", help="a model that costs next to nothing in place of these")
     parser.add_argument("--link", type=float, metavar="MB/S", help="megabytes a second in which a series is sent")
-    parser.add_argument("--against", metavar="REV", help="another commit, whose gateway runs beside this one")
+    against_option(parser)
     record_option(parser)
     options = parser.parse_args()
     with ExitStack() as stack:
         if options.trivial:
             options.models = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             write_trivial_ct(options.models, "trivial", size=256)
-        roots = {"here": ROOT}
-        if options.against:
-            roots[options.against] = stack.enter_context(checkout(options.against))
+        roots = stack.enter_context(commits(options.against))
         decoding = dict(_decoding())
         models = [model for model in scan(options.models).models.values() if model.card.task == "ct"]
         models = [model for model in models if not options.names or model.name in options.names]

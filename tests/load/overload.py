@@ -10,6 +10,7 @@ Rounds of four windows on drawn 512² pairs sent as PNG, so that a noisy machine
 
 And what a refused request costs the gateway in processor time, beside a served one. Callers share the machine with the
 gateway; the last lines say how much of it they took, and how late the event loop wakes where nothing is asked of it.
+With `--against REV` the gateway of another commit runs too, and has its rounds in turns with this one's.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,7 @@ from maskgate_client.scenes import draw_scene
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.load.bench import SHIPPED
+from tests.load.beside import against_option, commits
 from tests.load.callers import Answer, Callers, closed_loop, open_loop
 from tests.load.record import record, record_option
 from tests.support.pictures import encode
@@ -51,8 +53,13 @@ Samples = dict[tuple[str, str], float]
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured; rates per second, shares medians over the rounds, percentiles over all of them."""
+    """What was measured of the gateway of one commit.
 
+    Rates are per second; they, shares and the event loop's lag are medians over the rounds, percentiles of answers are
+    over all of them.
+    """
+
+    commit: str
     model: str
     deadline_seconds: float
     capacity: float
@@ -96,86 +103,125 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10.0, help="length of a window")
     parser.add_argument("--deadline", type=float, default=2.0, help="seconds that each request gives its answer")
+    against_option(parser)
     record_option(parser)
     options = parser.parse_args()
-    with served(options.model) as server:
-        figures = asyncio.run(_measure(server, options))
-    _print(figures)
-    record(options.record, "overload", {"figures": asdict(figures)})
+    with ExitStack() as stack:
+        roots = stack.enter_context(commits(options.against))
+        servers = {commit: stack.enter_context(served(options.model, root)) for commit, root in roots.items()}
+        results = asyncio.run(_measure(servers, options))
+    for figures in results:
+        _print(figures)
+    record(options.record, "overload", {"results": [asdict(figures) for figures in results]})
 
 
 @contextmanager
-def served(model: str) -> Iterator[GatewayProcess]:
-    """Run a gateway whose default model of damage is `model` of the shipped repository, or a trivial one."""
+def served(model: str, root: Path) -> Iterator[GatewayProcess]:
+    """Run the gateway of a checkout, whose default of damage is `model` of the shipped repository, or a trivial one."""
     with tempfile.TemporaryDirectory() as folder:
-        root = SHIPPED
+        models = SHIPPED.resolve()
         if model == TRIVIAL:
-            root = Path(folder)
-            write_trivial_model(root, TRIVIAL, tile=SIDE, overlap=0)
-        with gateway(root, LOG_LEVEL="WARNING", MODELS_DAMAGE=model) as server:
+            models = Path(folder)
+            write_trivial_model(models, TRIVIAL, tile=SIDE, overlap=0)
+        with gateway(models, root, LOG_LEVEL="WARNING", MODELS_DAMAGE=model) as server:
             yield server
 
 
-async def _measure(server: GatewayProcess, options: argparse.Namespace) -> Figures:
-    seconds, turns = options.seconds, os.cpu_count() or 1
-    scene = draw_scene(1, SIDE)
-    pair = {"pre": ("pre", encode(scene.pre)), "post": ("post", encode(scene.post))}
-    prepared = httpx.Request("POST", "http://x", files=pair)
-    content_type = {"Content-Type": prepared.headers["Content-Type"]}
-    callers = Callers(server.address, "/v1/damage", content_type, prepared.read())
-    within = partial(callers.call, Maskgate_Deadline=options.deadline)
-    emergency = partial(within, Maskgate_Priority="emergency")
-    resting = _metrics(server)
-    await asyncio.sleep(seconds / 2)
-    rested = _metrics(server)
-    await closed_loop(callers.call, 2 * turns, seconds / 2)
-    floods, alone, urgent = list[Flood](), list[Answer](), list[Answer]()
-    before = _metrics(server)
+async def _measure(servers: Mapping[str, GatewayProcess], options: argparse.Namespace) -> list[Figures]:
+    """Return the figures of the gateways of commits, whose rounds take turns."""
+    measured = [_Measured(commit, server, options) for commit, server in servers.items()]
+    for each in measured:
+        await each.warm_up()
     for number in range(options.rounds):
-        floods.append(await _flood(server, callers.call, within, seconds, number))
-        rate = floods[-1].capacity
-        alone += await open_loop(emergency, EMERGENCIES * rate, seconds, number)
-        both = open_loop(within, OVERLOAD * rate, seconds, number), open_loop(emergency, EMERGENCIES * rate, seconds)
-        urgent += (await asyncio.gather(*both))[1]
-    after = _metrics(server)
-    served_cpu, _ = await _cpu_per_answer(server, callers.call, seconds / 2)
-    refused_cpu, hopeless = await _cpu_per_answer(server, partial(callers.call, Maskgate_Deadline="0.001"), seconds / 5)
-    callers.close()
-    if any(answer.status != 503 for answer in hopeless):
-        raise RuntimeError("the gateway worked on what could not be done in time")
-    answers = [answer for flood in floods for answer in flood.answers]
-    accepted = [answer for answer in answers if answer.status == 200]
-    refused = sorted((answer for answer in answers if answer.status == 503), key=lambda answer: answer.seconds)
-    shed = sum(flood.shed for flood in floods)
-    # Those that were let in and shed later are told last.
-    at_once = refused[: max(0, len(refused) - shed)]
-    capacity = statistics.median(flood.capacity for flood in floods)
-    idle_p99 = _percentile([answer for answer in alone if answer.status == 200], 99)
-    return Figures(
-        model=options.model,
-        deadline_seconds=options.deadline,
-        capacity=capacity,
-        service_ms=turns / capacity * 1000,
-        goodput=statistics.median(_goodput(flood, options.deadline) for flood in floods),
-        goodput_share=statistics.median(_goodput(flood, options.deadline) / flood.capacity for flood in floods),
-        accepted_p50_ms=_percentile(accepted, 50),
-        accepted_p99_ms=_percentile(accepted, 99),
-        accepted_late=sum(answer.seconds > options.deadline for answer in accepted),
-        failed=len(answers) - len(accepted) - len(refused),
-        refused_share=len(refused) / len(answers),
-        refusal_p50_ms=_percentile(at_once, 50),
-        refusal_p99_ms=_percentile(at_once, 99),
-        shed=shed,
-        refused_cpu_ms=refused_cpu,
-        served_cpu_ms=served_cpu,
-        lag_p99_ms=_lag(before, after),
-        lag_idle_p99_ms=_lag(resting, rested),
-        callers_share=statistics.median(flood.callers_share for flood in floods),
-        emergency_alone_p99_ms=idle_p99,
-        emergency_flooded_p99_ms=_percentile([answer for answer in urgent if answer.status == 200], 99),
-        emergency_bound_ms=1.5 * idle_p99 + turns / capacity * 1000,
-        emergency_refused=sum(answer.status != 200 for answer in urgent),
-    )
+        for each in measured:
+            await each.play(number)
+    return [await each.result() for each in measured]
+
+
+class _Measured:
+    """The gateway of one commit, and what it answered so far."""
+
+    def __init__(self, commit: str, server: GatewayProcess, options: argparse.Namespace) -> None:
+        self._commit, self._server, self._model = commit, server, options.model
+        self._seconds, self._deadline = options.seconds, options.deadline
+        scene = draw_scene(1, SIDE)
+        pair = {"pre": ("pre", encode(scene.pre)), "post": ("post", encode(scene.post))}
+        prepared = httpx.Request("POST", "http://x", files=pair)
+        content_type = {"Content-Type": prepared.headers["Content-Type"]}
+        self._callers = Callers(server.address, "/v1/damage", content_type, prepared.read())
+        self._within = partial(self._callers.call, Maskgate_Deadline=options.deadline)
+        self._floods, self._alone, self._urgent = list[Flood](), list[Answer](), list[Answer]()
+        self._lags, self._idle_lag = list[float](), 0.0
+
+    async def warm_up(self) -> None:
+        """See how late the event loop wakes at rest, and then ask for what loads with the first answers."""
+        resting = _metrics(self._server)
+        await asyncio.sleep(self._seconds / 2)
+        self._idle_lag = _lag(resting, _metrics(self._server))
+        await closed_loop(self._callers.call, 2 * _turns(), self._seconds / 2)
+
+    async def play(self, number: int) -> None:
+        """Play one round."""
+        within, emergency = self._within, partial(self._within, Maskgate_Priority="emergency")
+        before = _metrics(self._server)
+        flood = await _flood(self._server, self._callers.call, within, self._seconds, number)
+        rate = flood.capacity
+        self._floods.append(flood)
+        self._alone += await open_loop(emergency, EMERGENCIES * rate, self._seconds, number)
+        both = (
+            open_loop(within, OVERLOAD * rate, self._seconds, number),
+            open_loop(emergency, EMERGENCIES * rate, self._seconds),
+        )
+        self._urgent += (await asyncio.gather(*both))[1]
+        self._lags.append(_lag(before, _metrics(self._server)))
+
+    async def result(self) -> Figures:
+        """See what single requests cost, and return all figures."""
+        server, call, floods, deadline = self._server, self._callers.call, self._floods, self._deadline
+        served_cpu, _ = await _cpu_per_answer(server, call, self._seconds / 2)
+        hopeless = partial(call, Maskgate_Deadline="0.001")
+        refused_cpu, too_late = await _cpu_per_answer(server, hopeless, self._seconds / 5)
+        self._callers.close()
+        if any(answer.status != 503 for answer in too_late):
+            raise RuntimeError("the gateway worked on what could not be done in time")
+        answers = [answer for flood in floods for answer in flood.answers]
+        accepted = [answer for answer in answers if answer.status == 200]
+        refused = sorted((answer for answer in answers if answer.status == 503), key=lambda answer: answer.seconds)
+        shed = sum(flood.shed for flood in floods)
+        # Those that were let in and shed later are told last.
+        at_once = refused[: max(0, len(refused) - shed)]
+        capacity = statistics.median(flood.capacity for flood in floods)
+        idle_p99 = _percentile([answer for answer in self._alone if answer.status == 200], 99)
+        return Figures(
+            commit=self._commit,
+            model=self._model,
+            deadline_seconds=deadline,
+            capacity=capacity,
+            service_ms=_turns() / capacity * 1000,
+            goodput=statistics.median(_goodput(flood, deadline) for flood in floods),
+            goodput_share=statistics.median(_goodput(flood, deadline) / flood.capacity for flood in floods),
+            accepted_p50_ms=_percentile(accepted, 50),
+            accepted_p99_ms=_percentile(accepted, 99),
+            accepted_late=sum(answer.seconds > deadline for answer in accepted),
+            failed=len(answers) - len(accepted) - len(refused),
+            refused_share=len(refused) / len(answers),
+            refusal_p50_ms=_percentile(at_once, 50),
+            refusal_p99_ms=_percentile(at_once, 99),
+            shed=shed,
+            refused_cpu_ms=refused_cpu,
+            served_cpu_ms=served_cpu,
+            lag_p99_ms=statistics.median(self._lags),
+            lag_idle_p99_ms=self._idle_lag,
+            callers_share=statistics.median(flood.callers_share for flood in floods),
+            emergency_alone_p99_ms=idle_p99,
+            emergency_flooded_p99_ms=_percentile([answer for answer in self._urgent if answer.status == 200], 99),
+            emergency_bound_ms=1.5 * idle_p99 + _turns() / capacity * 1000,
+            emergency_refused=sum(answer.status != 200 for answer in self._urgent),
+        )
+
+
+def _turns() -> int:
+    return os.cpu_count() or 1
 
 
 async def _flood(server: GatewayProcess, call: Call, within: Call, seconds: float, seed: int) -> Flood:
@@ -246,7 +292,7 @@ def _print(f: Figures) -> None:
     def line(what: str, first: str, rest: str = "") -> None:
         print(f"{what:<36}{first:>12}  {rest}")
 
-    print(f"\n{SIDE}² pairs as PNG through {f.model}, {os.cpu_count()} cores, deadline {f.deadline_seconds:g} s")
+    print(f"\n{f.commit}: {SIDE}² pairs as PNG through {f.model}, {_turns()} cores, deadline {f.deadline_seconds:g} s")
     line("capacity", f"{f.capacity:.1f}/s", f"{f.service_ms:.0f} ms of a turn each; then twice that is offered")
     line("goodput", f"{f.goodput:.1f}/s", f"{f.goodput_share:.2f} of capacity (aim 0.90)")
     line("accepted, p50 and p99", f"{f.accepted_p50_ms:.0f} ms", f"{f.accepted_p99_ms:.0f} ms; {f.accepted_late} late")

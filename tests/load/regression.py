@@ -16,8 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,6 +24,7 @@ import httpx
 import psutil
 from maskgate_client.scenes import draw_scene
 
+from tests.load.beside import checkout
 from tests.load.record import record, record_option
 from tests.support.pictures import encode, noise
 from tests.support.places import ROOT
@@ -72,18 +72,6 @@ def main() -> None:
         print(f"{result.kind:<24}{result.here_ms:>9.2f}{result.there_ms:>9.2f}{result.ratio:>8.3f}")
     record(options.record, "regression", {"against": options.against, "results": [asdict(each) for each in results]})
     sys.exit(any(result.ratio > MOST for result in results))
-
-
-@contextmanager
-def checkout(revision: str) -> Iterator[Path]:
-    """Yield a folder with the tree of a commit, as long as the context lasts."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = ["git", "-C", str(ROOT), "worktree"]
-        subprocess.run([*command, "add", "--quiet", "--detach", folder, revision], check=True)
-        try:
-            yield Path(folder)
-        finally:
-            subprocess.run([*command, "remove", "--force", folder], check=True)
 
 
 def write_models(root: Path, folder: Path) -> None:

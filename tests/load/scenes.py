@@ -34,11 +34,10 @@ from gateway.repository.store import StoredModel, scan
 from gateway.vision.streamed_regions import RegionStream
 from gateway.vision.tiling import plan
 from tests.load.bench import SHIPPED, WORKERS
+from tests.load.beside import against_option, commits
 from tests.load.record import record, record_option
-from tests.load.regression import checkout
 from tests.support.geotiffs import grid
 from tests.support.large import write_large
-from tests.support.places import ROOT
 from tests.support.processes import gateway
 from tests.support.trivial import PALETTE
 
@@ -72,16 +71,14 @@ def main() -> None:
     parser.add_argument("--model", default="bd-siamunet", help="one of the repository's damage models")
     parser.add_argument("--sizes", type=int, nargs="+", default=MEGAPIXELS, metavar="MEGAPIXELS")
     parser.add_argument("--large", action="store_true", help=f"measure {LARGEST} megapixels too")
-    parser.add_argument("--against", metavar="REV", help="another commit, whose gateway is measured beside this one")
+    against_option(parser)
     record_option(parser)
     options = parser.parse_args()
     model = scan(SHIPPED).models[options.model]
     sizes = [*options.sizes, *([LARGEST] if options.large else [])]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        roots = {"here": ROOT}
-        if options.against:
-            roots[options.against] = stack.enter_context(checkout(options.against))
+        roots = stack.enter_context(commits(options.against))
         results = [
             _measure(model, folder, size, warped, commit, root)
             for size in sizes

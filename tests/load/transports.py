@@ -6,7 +6,8 @@ Two tables, on a drawn 1024² pair and a model that costs next to nothing:
   by bare clients of Triton (gRPC, HTTP, shared memory), and by the gateway's engine in either transport. All include
   the copies that bring tiles in and label maps out. Rounds alternate, so that a noisy machine troubles all alike;
 - the gateway end to end at 16 concurrent requests on either engine, how many tiles Triton put into one execution, and
-  how late the gateway's event loop was at worst.
+  how late the gateway's event loop was at worst. With `--against REV` the gateway of another commit comes after this
+  one's, engine by engine; the first table is of this process, and so of this commit alone.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from gateway.engines.triton.engine import TritonEngine
 from gateway.observability.metrics import Telemetry
 from gateway.scheduling.timeline import Timeline
 from tests.load.bench import WORKERS, drawn_request, load
+from tests.load.beside import against_option, commits
 from tests.load.record import record, record_option
 from tests.support.processes import gateway
 from tests.support.triton import TritonProcess, triton, unavailable
@@ -59,19 +61,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=40, help="pairs per transport")
     parser.add_argument("--seconds", type=float, default=6.0, help="length of a window of the gateway")
+    against_option(parser)
     record_option(parser)
     options = parser.parse_args()
     if reason := unavailable():
         print(f"\nThe way to Triton is not measured: {reason}")
         return
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, commits(options.against) as roots:
         models = Path(folder, "models")
         write_trivial_model(models, NAME, tile=TILE, overlap=64)
         with triton(models, Path(folder, "triton.log")) as server:
             milliseconds = asyncio.run(_transports(models, server, options.rounds))
-            gateways = {
-                name: _gateway(models, server, options.seconds, settings) for name, settings in _ENGINES.items()
-            }
+            gateways = [
+                {"engine": name, "commit": commit, **_gateway(models, root, server, options.seconds, settings)}
+                for name, settings in _ENGINES.items()
+                for commit, root in roots.items()
+            ]
     _print(milliseconds, gateways)
     record(options.record, "transports", {"milliseconds": milliseconds, "gateways": gateways})
 
@@ -182,12 +187,14 @@ def _by_http(port: int) -> Callable[[Tile], NDArray[np.uint8]]:
     return way
 
 
-def _gateway(models: Path, server: TritonProcess, seconds: float, settings: Mapping[str, str]) -> dict[str, float]:
-    """Return a gateway's figures under load."""
+def _gateway(
+    models: Path, root: Path, server: TritonProcess, seconds: float, settings: Mapping[str, str]
+) -> dict[str, float]:
+    """Return the figures of the gateway of a checkout under load."""
     common = {"LOG_LEVEL": "WARNING", "WORK_THREADS": str(WORKERS), "ENGINE_LANES": str(WORKERS)}
     request = drawn_request()
     url = {"ENGINE_TRITON_URL": server.url, "MODELS_DAMAGE": NAME}
-    with gateway(models, **common, **url, **settings) as process:
+    with gateway(models, root, **common, **url, **settings) as process:
         with load(process.address, request, CONCURRENCY) as loaded:
             loaded(1.0)
             before = _counters(process.address, server)
@@ -213,16 +220,16 @@ def _counters(address: str, server: TritonProcess) -> tuple[float, float, float,
     return tiles, executions, wake_ups, wake_ups - in_time
 
 
-def _print(milliseconds: dict[str, float], gateways: dict[str, dict[str, float]]) -> None:
+def _print(milliseconds: dict[str, float], gateways: list[dict[str, Any]]) -> None:
     print(f"\nFour tiles of a 1024² pair, {os.cpu_count()} cores; medians in ms")
     for name, each in milliseconds.items():
         print(f"{name:<34}{each:>8.1f}")
     print(f"\nGateway at {CONCURRENCY} concurrent requests")
-    print(f"{'engine':<26}{'pairs/s':>9}{'tiles per execution':>21}{'wake-ups > 20 ms late':>23}")
-    for name, figures in gateways.items():
+    print(f"{'engine':<26}{'commit':<12}{'pairs/s':>9}{'tiles per execution':>21}{'wake-ups > 20 ms late':>23}")
+    for one in gateways:
         print(
-            f"{name:<26}{figures['pairs_per_second']:>9.1f}{figures['tiles_per_execution']:>21.2f}"
-            f"{figures['late_wake_ups_ratio']:>23.1%}"
+            f"{one['engine']:<26}{one['commit']:<12}{one['pairs_per_second']:>9.1f}"
+            f"{one['tiles_per_execution']:>21.2f}{one['late_wake_ups_ratio']:>23.1%}"
         )
 
 

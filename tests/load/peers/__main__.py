@@ -5,7 +5,7 @@ is the picture. This gateway runs as it does by default, with metrics, admission
 as the peers do; each peer as its documentation has it, on two cores, in an environment of its own; the bare loop is two
 processes that decode, infer and encode without a server. All answers must have the same pixels. Windows alternate in
 one run, so that a noisy machine troubles all alike, and a share is of the bare loop's window in the same round. With
-`--against REV` the gateway of another commit, in one process, is one more of them.
+`--against REV` the gateway of another commit is two more of them, in one process and in two.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ import numpy as np
 
 from gateway.repository.store import scan
 from tests.load.bench import Request, bare_loops, drawn_request
-from tests.load.peers.report import BARE, GATEWAY, OURS, PROCESSES, figures, plot, readings, shortfalls, table
+from tests.load.beside import against_option, checkout
+from tests.load.peers.report import BARE, FORMER, GATEWAY, OURS, PROCESSES, figures, plot, readings, shortfalls, table
 from tests.load.peers.sender import PeerMissing, Window, load
 from tests.load.peers.servers import PEERS, Peer, serving, versions_of
 from tests.load.record import record, record_option, versions
-from tests.load.regression import checkout
 from tests.support.pictures import UInt8, decode
 from tests.support.processes import gateway
 from tests.support.trivial import label_table, write_trivial_model
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument(
         "--smoke", action="store_true", help="one round of pairs of 512², and no peer but FastAPI of here"
     )
-    parser.add_argument("--against", metavar="REV", help="another commit, whose gateway is measured too")
+    against_option(parser)
     record_option(parser)
     options = parser.parse_args()
     sides = (512,) if options.smoke else tuple(AIMS)
@@ -69,9 +69,11 @@ def main() -> None:
         }
         if options.against:
             root = running.enter_context(checkout(options.against))
-            former = f"{GATEWAY} before"
-            contestants[former] = running.enter_context(_gateway(repository, requests, root))
-            told[former] = options.against
+            for workers, former in zip(("1", "2"), FORMER.values(), strict=True):
+                contestants[former] = running.enter_context(
+                    _gateway(repository, requests, root, SERVER_WORKERS=workers)
+                )
+                told[former] = options.against
         for peer, python in peers[:1] if options.smoke else peers:
             try:
                 libraries[peer.name] = versions_of(peer, python)

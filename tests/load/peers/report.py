@@ -16,6 +16,8 @@ BARE, GATEWAY = "bare loop", "Maskgate"
 PROCESSES = "Maskgate ×2"
 """The gateway in two processes, as many as each peer has."""
 OURS = (GATEWAY, PROCESSES)
+FORMER = {name: f"{name} before" for name in OURS}
+"""Those of another commit by these."""
 
 Windows = Mapping[str, Mapping[int, Sequence[Window]]]
 """By contestant and by side, one window per round."""
@@ -91,7 +93,7 @@ def shortfalls(read: Readings, aims: Mapping[int, float]) -> list[str]:
 
 def _shortfalls(read: Readings, ours: str, aims: Mapping[int, float]) -> list[str]:
     own = read[ours]
-    peers = {name: sides for name, sides in read.items() if name not in (BARE, *OURS)}
+    peers = {name: sides for name, sides in read.items() if name not in (BARE, *OURS, *FORMER.values())}
     return [
         f"{side}²: {own[side].share:.2f} of the bare loop, {aim:.2f} was aimed at."
         for side, aim in aims.items()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.load.bench import Request
-from tests.load.peers.report import BARE, GATEWAY, Windows, figures, plot, readings, shortfalls, table
+from tests.load.peers.report import BARE, FORMER, GATEWAY, Windows, figures, plot, readings, shortfalls, table
 from tests.load.peers.sender import CONCURRENCY, PeerMissing, Window, load, window
 from tests.load.peers.servers import PEERS, serving, versions_of
 
@@ -61,6 +61,11 @@ def test_what_falls_short_is_said() -> None:
     assert "512²: LitServe has the better share, 1.02 against 1.00." in said
     assert "1024²: LitServe has the better p99 in ms, 200 against 500." in said
     assert len(said) == 5
+
+
+def test_the_gateway_of_another_commit_is_no_peer() -> None:
+    seen = {**windows(1.1, 0.5), FORMER[GATEWAY]: windows(2.0, 0.5)[GATEWAY]}
+    assert shortfalls(readings(seen), AIMS) == []
 
 
 def test_table_names_what_is_missing() -> None:
