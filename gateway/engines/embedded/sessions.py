@@ -51,8 +51,10 @@ def open_session(path: Path, provider: Provider, threads: int = 1) -> ort.Infere
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Its own threads sleep between runs: they would burn the cores that other requests have by then.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Its own threads wait awake for each other, a hundred times a run, and sleep between runs: they would burn the
+    # cores that other requests have by then.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     if provider == "cuda":
         _load_cuda()
     session = ort.InferenceSession(path, options, providers=[(name, choices)])

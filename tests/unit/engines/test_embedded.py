@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import shutil
+import time
 import weakref
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -405,3 +406,14 @@ def test_what_should_compute_on_a_gpu_does_not_compute_on_the_processor_unsaid(
 
     asyncio.run(run())
     assert "cannot use CUDAExecutionProvider here" in caplog.text
+
+
+def test_threads_of_a_session_sleep_between_runs() -> None:
+    """They wait awake within one, for each other; on after it they would burn what other requests have by then."""
+    folder = ROOT / "model_repository" / "click-lite0"
+    card = read_card(folder / "card.json")
+    session = open_session(folder / "1" / "model.onnx", "cpu", 2)
+    session.run(None, {spec.name: np.zeros((1, *spec.shape), spec.dtype) for spec in card.inputs})
+    before = time.process_time()
+    time.sleep(0.02)
+    assert time.process_time() - before < 0.01
