@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil, log, sqrt
 from typing import TypeVar
 
@@ -206,15 +207,23 @@ def click_map(points: Points, size: int, sigma: float) -> Pixels:
     Returns:
         uint8 (size, size), 255 at a click; all 0 without points.
     """
-    heat = np.zeros((size, size), np.uint8)
+    heat, bump = np.zeros((size, size), np.uint8), _bump(sigma)
+    reach = len(bump) // 2
+    for x, y in np.rint(points).astype(int).tolist():
+        top, left = max(0, y - reach), max(0, x - reach)
+        place = heat[top : max(0, y + reach + 1), left : max(0, x + reach + 1)]
+        shown = bump[top - y + reach :, left - x + reach :][: place.shape[0], : place.shape[1]]
+        np.maximum(place, shown, out=place)
+    return heat
+
+
+@lru_cache(maxsize=8)
+def _bump(sigma: float) -> Pixels:
+    """Return the map of one click around it, uint8 (2 · reach + 1, 2 · reach + 1), as far as it is not 0."""
     # Farther away it is less than half of a step of 1 / 255.
     reach = ceil(sigma * sqrt(log(2 * 255) / (4 * log(2))))
-    axis = np.arange(size, dtype=np.float32)
-    for x, y in np.rint(points).astype(int).tolist():
-        rows, columns = (slice(max(0, centre - reach), max(0, centre + reach + 1)) for centre in (y, x))
-        # The Gaussian of a sum is a product: two rows instead of a square of exponentials.
-        column = np.exp(-4 * np.log(2) * ((axis[rows] - y) / sigma) ** 2, dtype=np.float32)
-        row = np.exp(-4 * np.log(2) * ((axis[columns] - x) / sigma) ** 2, dtype=np.float32)
-        near = np.rint(255 * (column[:, None] * row[None, :])).astype(np.uint8)
-        np.maximum(heat[rows, columns], near, out=heat[rows, columns])
-    return heat
+    # The Gaussian of a sum is a product: one row instead of a square of exponentials.
+    row = np.exp(-4 * np.log(2) * (np.arange(-reach, reach + 1, dtype=np.float32) / sigma) ** 2, dtype=np.float32)
+    bump: Pixels = np.rint(255 * (row[:, None] * row[None, :])).astype(np.uint8)
+    bump.flags.writeable = False
+    return bump

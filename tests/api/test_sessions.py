@@ -98,6 +98,21 @@ def test_the_next_click_runs_the_head_alone_and_nothing_is_decoded_again(start: 
     assert len(decoded) == 1
 
 
+def test_of_a_brief_click_threads_are_asked_for_its_mask_and_its_picture_alone(start: Any) -> None:
+    """To ask one takes longer than to read a few clicks, or to draw them."""
+    client = start()
+    session = begun(client)
+    click(client, session, BOX)
+
+    def asked(prompt: object) -> int:
+        before = client.sample("maskgate_pool_wait_seconds_count", pool="worker")
+        mask(click(client, session, prompt))
+        return int(client.sample("maskgate_pool_wait_seconds_count", pool="worker") - before)
+
+    assert asked({"positive": [[90, 60]]}) == 2
+    assert asked({"positive": [[60 + n % 40, 40 + n % 50] for n in range(200)]}) == 4
+
+
 def test_lost_features_are_made_again_unnoticed(start: Any) -> None:
     client = start(sessions={"bytes": PIXELS.nbytes + 100})
     session = begun(client)

@@ -56,6 +56,9 @@ _ROUNDS, _SETTLED = 3, 0.97
 _SAME = 0.9
 """Overlap from which on two masks are one candidate."""
 
+_FEW = 32
+"""Clicks that are drawn at once, on the event loop."""
+
 _GRID = 16
 """Places per axis at which an inside click away from negative ones is looked for."""
 
@@ -285,7 +288,10 @@ class ClickModel:
             tensors = await run.aside(view.shown, await image.pixels(), view.clicks, sigma)
         else:
             features = await self._features(run, self.encoder, image, view)
-            tensors = {**features, **await run.aside(view.maps, view.clicks, sigma)}
+            # To have a thread draw a few clicks takes several times as long as to draw them.
+            few = sum(map(len, view.clicks)) <= _FEW
+            maps = view.maps(view.clicks, sigma) if few else await run.aside(view.maps, view.clicks, sigma)
+            tensors = {**features, **maps}
         probability = (await run.infer(self.model, tensors))["probability"]
         above = threshold or self.model.card.threshold or _THRESHOLD
         mask, score, said = await run.aside(
