@@ -199,15 +199,17 @@ class TileRows(Generic[F]):
         self._advance(len(grid.columns) - len(shown))
         if row:
             await self._begun[row - 1].wait()
-        final = await segmenter.aside(self._final, window.part(window.top, grid.below(row)))
+        ready = window.part(window.top, grid.below(row))
+        final: F | None = None
         blended = 0
 
-        async def blend(stop: int, tiles: Mapping[int, UInt8]) -> None:
-            nonlocal blended
+        async def blend(stop: int, tiles: Mapping[int, UInt8]) -> F:
+            nonlocal blended, final
             if row and not blended:
                 await self._blended[row - 1].wait()
-            await segmenter.aside(self._blend, final, range(blended, stop), tiles)
+            final = await segmenter.aside(self._blend, final, ready, range(blended, stop), tiles)
             blended = stop
+            return final
 
         async def keep(inferred: _Tiles) -> None:
             numbers, tiles = inferred
@@ -215,15 +217,20 @@ class TileRows(Generic[F]):
             self._advance(len(numbers))
 
         await in_order(self._batches(row, window, shown), keep)
-        await blend(len(grid.columns), {})
+        whole = final if final is not None and blended == len(grid.columns) else await blend(len(grid.columns), {})
         self._blended[row].set()
-        return final
+        return whole
 
-    def _blend(self, final: F, columns: range, tiles: Mapping[int, UInt8]) -> None:
-        """Blend the tiles of some columns; the others than `tiles` show nothing."""
+    def _blend(self, final: F | None, ready: Window, columns: range, tiles: Mapping[int, UInt8]) -> F:
+        """Blend the tiles of some columns, of which others than `tiles` show nothing, and return what took them.
+
+        The first of a row make that: before a tile of it is inferred nothing else is waited for.
+        """
+        taker = self._final(ready) if final is None else final
         for number in columns:
             _, beside, values = self._stitcher.add(tiles.get(number, self._blank))
-            final.add(beside, values)
+            taker.add(beside, values)
+        return taker
 
     def _batches(self, row: int, window: Window, shown: list[int]) -> Iterator[_Inferring]:
         """Yield what infers the tiles that are shown; with the last of it the next row may begin."""

@@ -27,6 +27,7 @@ from gateway.observability.metrics import Telemetry
 from gateway.repository.card import read_card
 from gateway.scheduling.timeline import Timeline
 from gateway.scheduling.workers import Workers
+from gateway.tasks.damage import scene_pipeline
 from gateway.tasks.damage.scene_bands import Band, Sink
 from gateway.tasks.damage.scene_pipeline import SceneMap, map_scene
 from gateway.tasks.damage.scene_reader import SceneReader, Window
@@ -237,6 +238,25 @@ def test_a_row_begins_while_some_of_the_one_above_is_inferred(model: Model, held
     assert [len(side) for side in (plan(height, width, 64, 16).rows, plan(height, width, 64, 16).columns)] == [2, 5]
     pre, post = picture(noise(height, width)), picture(noise(height, width, seed=1))
     mapped(model, pre, post, engine=Waiting())
+
+
+def test_what_takes_a_row_is_made_when_some_of_it_is_inferred(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a lane idles until a thread has made it, which may be at other work."""
+    made, before = list[object](), list[int]()
+
+    class Noted(scene_pipeline._Decided):
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            made.append(self)
+            super().__init__(*arguments, **named)
+
+    class Counting(TableEngine):
+        async def infer(self, model: Model, inputs: Tensors, outputs: Sequence[str], timeline: Timeline) -> Tensors:
+            before.append(len(made))
+            return await super().infer(model, inputs, outputs, timeline)
+
+    monkeypatch.setattr(scene_pipeline, "_Decided", Noted)
+    mapped(model, picture(noise(64, 64)), picture(noise(64, 64, seed=1)), engine=Counting())
+    assert (before, len(made)) == ([0], 1)
 
 
 def working_memory(model: Model, height: int, width: int) -> int:
