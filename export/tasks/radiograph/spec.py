@@ -67,11 +67,13 @@ _LIMITATIONS = (
 )
 
 
-def _entry(name: str, title: str, architecture: str, maker: str = "Keras'", licence: str = _LICENCE) -> RadiographSpec:
+def _entry(
+    name: str, title: str, architecture: str, scorer: str = "Keras' {} and the paper's head", licence: str = _LICENCE
+) -> RadiographSpec:
     return RadiographSpec(
         name=name,
         title=f"COVID-19 on chest radiographs, {title}",
-        summary=f"Scores a frontal chest radiograph as COVID-19 or normal: {maker} {title} and the paper's head.",
+        summary=f"Scores a frontal chest radiograph as COVID-19 or normal: {scorer.format(title)}.",
         architecture=architecture,
         classes=RADIOGRAPH_CLASSES,
         licence=licence,
@@ -89,8 +91,15 @@ RADIOGRAPHS = (
         "cxr-lite0",
         "EfficientNet-Lite0",
         "film_lite0",
-        "Google's",
+        "Google's {} and the paper's head",
         _LICENCE + "; the encoder began with public ImageNet weights under Apache-2.0",
+    ),
+    _entry(
+        "cxr-lung",
+        "lungs alone",
+        "film_lungs",
+        "a small network finds the lungs, a plain one is shown them alone, by their own grey levels",
+        _LICENCE + "; the lungs were learnt from masks by V7 Labs",
     ),
 )
 
