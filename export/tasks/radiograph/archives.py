@@ -27,6 +27,8 @@ from gateway.tasks.radiograph.pipeline import ENSEMBLE, choose_panel
 
 _COVID, _NORMAL = CLASSES
 
+_NOTE = "0.500 is a coin. In the last comparison a model that does not know archives has it, were films equally grave."
+
 Kept = NDArray[np.bool_]
 
 
@@ -90,7 +92,7 @@ def _words(films: Sequence[LabelledRadiograph], found: dict[str, dict[str, float
     for each in comparisons(films):
         lines.append(f"{each.name}: {each.higher.sum()} / {each.lower.sum()} films")
         lines += [f"  {name:28}{auc:7.3f}" for name, auc in found[each.name].items()]
-    return "\n".join([*lines, "0.500 is a coin; in the last comparison it is what a model ought to have."])
+    return "\n".join([*lines, _NOTE])
 
 
 def add_command(commands: Any) -> None:
