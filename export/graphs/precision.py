@@ -26,7 +26,7 @@ Feeds = Mapping[str, NDArray[Any]]
 # Clip and Relu have no integers of their own: they become the range of the convolution before them.
 _COMPUTED = ("Conv", "Add", "Concat", "MaxPool", "Resize")
 
-LEAST_HALVED = 20_000
+LEAST_HALVED = 10_000
 """Values from which on a tensor is halved. Smaller ones are constants and narrow layers: they weigh little in the file,
 and rounding the first layers shows, since over even ground their errors add up."""
 

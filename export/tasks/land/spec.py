@@ -34,7 +34,7 @@ LAND_CLASSES = (
 _LICENCE = "Non-commercial research use only (learnt from the Massachusetts roads, NEON's plots and xBD"
 
 
-def _land(name: str, title: str, architecture: str, licence: str) -> LandSpec:
+def _land(name: str, title: str, architecture: str, licence: str, crowns: str) -> LandSpec:
     return LandSpec(
         name=name,
         title=f"Land cover of satellite images, {title}",
@@ -50,18 +50,25 @@ def _land(name: str, title: str, architecture: str, licence: str) -> LandSpec:
             "Sees a metre a pixel. Learnt from few photographs, each labelled for one class alone: roads of "
             "Massachusetts, whose labels are lines of one width, crowns of four American forests, and buildings of "
             "xBD; water, and the five classes side by side, from drawn scenes alone. Roads under trees break off, "
-            "car parks and roofs are taken for roads, beaches for roofs, shadows for water; crowns are hardly found."
+            "car parks and roofs are taken for roads, beaches for roofs, shadows for water; " + crowns
         ),
     )
 
 
 LAND = (
-    _land("land-hrnet", "HRNet", "land_hrnet", _LICENCE + ")"),
+    _land(
+        "land-hrnet",
+        "HRNet",
+        "land_hrnet",
+        _LICENCE + ")",
+        "crowns are found no better than by calling everything a tree.",
+    ),
     _land(
         "land-lite0",
         "U-Net on EfficientNet-Lite0",
         "land_lite0",
         _LICENCE + "; the encoder began with public ImageNet weights under Apache-2.0)",
+        "of crowns a part is found.",
     ),
 )
 
