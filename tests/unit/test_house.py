@@ -149,6 +149,11 @@ def test_no_tracked_file_is_large() -> None:
     assert large == []
 
 
+def test_the_models_that_ship_fit_into_eighty_megabytes() -> None:
+    shipped = [path for path in tracked_files() if path.is_relative_to(ROOT / "model_repository")]
+    assert sum(path.stat().st_size for path in shipped) <= 80_000_000
+
+
 def test_the_one_tracked_image_is_the_drawn_one_of_the_readme() -> None:
     found = []
     for path in tracked_files():
