@@ -14,8 +14,6 @@ from math import ceil
 import torch
 from torch import Tensor, nn
 
-from export.networks.lungs import Box
-
 HIDDEN = 128
 """Units of the head's hidden layer at full width."""
 
@@ -156,10 +154,6 @@ class FilmNetwork(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, 2) of images (N, 3, S, S) in [0, 1]."""
         return self.head.classify(self.head.activity(self.backbone(images)))
-
-    def seen(self, images: Tensor) -> tuple[Tensor, Box | None]:
-        """Return the features of images, and the boxes that they are of; None: they are of the whole images."""
-        return self.backbone(images), None
 
 
 def keras_size(modules: Iterable[nn.Module]) -> int:

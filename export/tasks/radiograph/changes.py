@@ -30,10 +30,7 @@ def jitter(rng: Generator, film: Grey, size: int) -> Grey:
 
 
 def reframe(rng: Generator, film: Grey, size: int) -> Grey:
-    """Return the film as (size, size): cropped or bordered anew, at other proportions, turned, perhaps mirrored.
-
-    Further channels of a film (H, W, C) are moved alike; an even border is 0 there.
-    """
+    """Return the film as (size, size): cropped or bordered anew, at other proportions, turned, perhaps mirrored."""
     margins = rng.uniform(0, 0.17, 4) * (rng.random(4) < 0.7)
     if rng.random() < 0.3:
         margins -= rng.uniform(0.02, 0.16, 4) * (rng.random(4) < 0.5)
@@ -145,7 +142,7 @@ def _warp(
     The sample shows the film without its `margins`, shares of its sides (left, top, right, bottom) that are negative
     where a border is added, turned by so many degrees.
     """
-    height, width = shape[:2]
+    height, width = shape
     left, top, right, bottom = margins * (width, height, width, height)
     stretch = np.diag([(width - left - right) / size, (height - top - bottom) / size])
     angle = math.radians(turn)

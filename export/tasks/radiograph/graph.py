@@ -16,13 +16,9 @@ from export.checkpoints.files import Checkpoint
 from export.graphs.contract import Graph
 from export.graphs.runners import Arrays
 from export.networks.keras_layers import FilmNetwork, Head
-from export.networks.lungs import Box, placed
 from export.parity.cases import Deviation, levels, score_faults, whole
 from export.parity.inputs import draw_images
 from export.tasks.radiograph.spec import RadiographSpec
-
-BOXED = 14
-"""Rows and columns of saliency over a whole film where a network looks at a part of it."""
 
 KINK = 0.02
 """Deviations of a hidden unit below which its gradient fades."""
@@ -39,14 +35,14 @@ class ServedFilm(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return `scores`, float32 (N, C), and `saliency`, uint8 (N, h, w, C), see `evidence`."""
-        features, box = self.network.seen(image.permute(0, 3, 1, 2).float() / 255)
+        features = self.network.backbone(image.permute(0, 3, 1, 2).float() / 255)
         activity = self.network.head.activity(features)
         scores = self.network.head.classify(activity).softmax(dim=1)
-        shown = evidence(features, activity, self.network.head, box)
+        shown = evidence(features, activity, self.network.head)
         return scores, torch.round(255 * shown.permute(0, 2, 3, 1)).to(torch.uint8)
 
 
-def evidence(features: Tensor, activity: Tensor, head: Head, box: Box | None = None) -> Tensor:
+def evidence(features: Tensor, activity: Tensor, head: Head) -> Tensor:
     """Return Grad-CAM (Selvaraju et al., 2017) of each class, (N, C, h, w) in [0, 1].
 
     Each map is scaled to its own maximum; it is 0 throughout where nothing speaks for the class. The weight of a
@@ -59,25 +55,22 @@ def evidence(features: Tensor, activity: Tensor, head: Head, box: Box | None = N
         features: (N, channels, h, w).
         activity: of the head's hidden layer, (N, hidden).
         head: in evaluation mode.
-        box: what the features are of; the maps are then of the whole film, (N, C, BOXED, BOXED).
     """
     deviation = torch.sqrt(cast(Tensor, head.norm.running_var) + head.norm.eps)
     through_norm = head.dense_1.weight * (head.norm.weight / deviation)
     active = (activity / (KINK * deviation)).clamp(max=1)
     gradients = (active.unsqueeze(1) * through_norm) @ head.dense.weight
     maps = torch.relu(torch.einsum("nck,nkhw->nchw", gradients, features))
-    if box is not None:
-        maps = placed(maps, box, BOXED)
     largest = maps.amax(dim=(2, 3), keepdim=True)
     return torch.where(largest > 0, maps / torch.where(largest > 0, largest, 1.0), 0.0)
 
 
 def graph_of(network: nn.Module, checkpoint: Checkpoint, spec: RadiographSpec) -> Graph:
     """Return the graph that a spec wants of a checkpoint's network."""
-    module, size = ServedFilm(cast(FilmNetwork, network)), checkpoint.size
+    network, size = cast(FilmNetwork, network), checkpoint.size
     with torch.inference_mode():
-        rows, columns = module(torch.zeros(1, size, size, 3, dtype=torch.uint8))[1].shape[1:3]
-    return Graph(module, spec.input_specs(size), spec.output_specs((rows, columns)))
+        rows, columns = network.backbone(torch.zeros(1, 3, size, size)).shape[2:]
+    return Graph(ServedFilm(network), spec.input_specs(size), spec.output_specs((rows, columns)))
 
 
 def _differ(truth: Arrays, answer: Arrays) -> Deviation:

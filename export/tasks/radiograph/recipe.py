@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from export.tasks.radiograph.samples import Draw
 from export.tasks.radiograph.spec import THRESHOLD
@@ -22,7 +22,6 @@ class RadiographRecipe(Recipe):
         fixed: a backbone that is given at the start is not changed: the head alone learns.
         size: side of a film, in pixels.
         other_covid: P(COVID-19) that is learnt for films of no class of the paper, where `draw` shows any.
-        part: what learns: the layers that tell classes, or those that find lungs, which have to come first.
     """
 
     depths: str
@@ -32,7 +31,6 @@ class RadiographRecipe(Recipe):
     fixed: bool = False
     size: int = 224
     other_covid: float = 0.5
-    part: Literal["classes", "lungs"] = "classes"
 
     def choices(self) -> dict[str, Hyperparameter]:
         """Return the choices that are the task's own."""
@@ -41,7 +39,6 @@ class RadiographRecipe(Recipe):
             "activity": self.activity,
             "fixed": self.fixed,
             "other_covid": self.other_covid,
-            **({"part": self.part} if self.part != "classes" else {}),
             **vars(self.draw),
         }
 
@@ -134,36 +131,4 @@ _EVEN = tuple(
     for name, covid in (("even", 0.5), ("against", 0.1))
 )
 
-# What finds lungs learns first; "demo" then starts with its checkpoint.
-_LUNGS = (
-    RadiographRecipe(
-        network="film_lungs",
-        name="lungs",
-        width=1.0,
-        depths="full",
-        draw=Draw(16, changes="sources"),
-        steps=20_000,
-        learning_rate=3e-3,
-        minutes=6,
-        weight_decay=1e-2,
-        schedule="one-cycle",
-        average=0.99,
-        part="lungs",
-    ),
-    RadiographRecipe(
-        network="film_lungs",
-        name="demo",
-        width=1.0,
-        depths="full",
-        draw=Draw(24, changes="sources", balanced=True),
-        steps=20_000,
-        learning_rate=3e-3,
-        minutes=10,
-        weight_decay=2e-2,
-        schedule="one-cycle",
-        average=0.98,
-        smoothing=0.05,
-    ),
-)
-
-RECIPES = (*_PAPER, *_DEMO, *_EVEN, *_LITE0, *_LUNGS)
+RECIPES = (*_PAPER, *_DEMO, *_EVEN, *_LITE0)

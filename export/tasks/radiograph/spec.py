@@ -67,13 +67,11 @@ _LIMITATIONS = (
 )
 
 
-def _entry(
-    name: str, title: str, architecture: str, scorer: str = "Keras' {} and the paper's head", licence: str = _LICENCE
-) -> RadiographSpec:
+def _entry(name: str, title: str, architecture: str, maker: str = "Keras'", licence: str = _LICENCE) -> RadiographSpec:
     return RadiographSpec(
         name=name,
         title=f"COVID-19 on chest radiographs, {title}",
-        summary=f"Scores a frontal chest radiograph as COVID-19 or normal: {scorer.format(title)}.",
+        summary=f"Scores a frontal chest radiograph as COVID-19 or normal: {maker} {title} and the paper's head.",
         architecture=architecture,
         classes=RADIOGRAPH_CLASSES,
         licence=licence,
@@ -91,15 +89,8 @@ RADIOGRAPHS = (
         "cxr-lite0",
         "EfficientNet-Lite0",
         "film_lite0",
-        "Google's {} and the paper's head",
+        "Google's",
         _LICENCE + "; the encoder began with public ImageNet weights under Apache-2.0",
-    ),
-    _entry(
-        "cxr-lung",
-        "lungs alone",
-        "film_lungs",
-        "a small network finds the lungs, a plain one is shown them alone, by their own grey levels",
-        _LICENCE + "; the lungs were learnt from masks by V7 Labs",
     ),
 )
 

@@ -19,7 +19,6 @@ from export.networks import build_network
 from export.networks.keras_layers import FilmNetwork
 from export.tasks.radiograph.data import CLASSES, Grey, LabelledRadiograph, read_radiographs
 from export.tasks.radiograph.evaluate import metrics, scores_of
-from export.tasks.radiograph.lungs import train_lungs
 from export.tasks.radiograph.recipe import RadiographRecipe
 from export.tasks.radiograph.samples import Batch, Film, Sampler, with_smote
 from export.tasks.radiograph.spec import THRESHOLD
@@ -102,8 +101,6 @@ def train(recipe: RadiographRecipe, data: Path, out: Path, options: RunOptions, 
         CheckpointError: the start is another network's, or the public encoder's weights are not there.
         ValueError: ``last.pt`` is of another recipe.
     """
-    if recipe.part == "lungs":
-        return train_lungs(recipe, data, out, options)
     labelled = [film for film in read_radiographs(data) if film.value is not None or recipe.draw.others]
     training = _loaded(labelled, "train")
     validation = [film for film in _loaded(labelled, "val") if film.value is not None]
