@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from export.checkpoints.files import Checkpoint
+from export.checkpoints.files import Checkpoint, read_checkpoint
 from export.training.encoders import LITE0_ORIGIN, encoder_weights, fix_encoders, parameter_groups
 from export.training.recipe import Recipe, RunOptions
 from export.training.schedule import average_into, learning_rate
@@ -116,6 +116,17 @@ class Run(ABC, Generic[R, B]):
             CheckpointError: the file is not there or is another; see `lite0_file`.
         """
         self.start_from(encoder_weights(self.network, file), LITE0_ORIGIN)
+
+    def begin(self, start: Path | None, encoder: Path | None = None) -> None:
+        """Begin with the weights of a checkpoint; without one with the public encoder's, where the recipe wants them.
+
+        Raises:
+            CheckpointError: ``start`` cannot be read, or the public encoder's weights are not there.
+        """
+        if start is not None:
+            self.start_from_network(read_checkpoint(start))
+        elif self.recipe.pretrained:
+            self.start_from_imagenet(encoder)
 
     @property
     def progress(self) -> float:

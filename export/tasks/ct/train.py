@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from export.checkpoints.files import Checkpoint, read_checkpoint
+from export.checkpoints.files import Checkpoint
 from export.errors import DataError
 from export.evaluation.engine import Bench, of_checkpoint
 from export.networks import build_network
@@ -95,10 +95,7 @@ def train(recipe: SliceRecipe, data: Path, out: Path, options: RunOptions, start
     loaded = [load_slice(each, recipe.window, recipe.size) for each in training]
     sampler = Sampler(loaded, recipe.window, recipe.draw, options.seed)
     run = SliceRun(recipe, options)
-    if start is not None:
-        run.start_from_network(read_checkpoint(start))
-    elif recipe.pretrained:
-        run.start_from_imagenet(options.encoder)
+    run.begin(start, options.encoder)
     label_maps = [each.labels for each in loaded]
     run.untrained = unshown(label_maps, _NAMES)
     run.data = words_of(label_maps, _NAMES, "CT slices", "none with a lesion")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from export.checkpoints.files import Checkpoint, read_checkpoint
+from export.checkpoints.files import Checkpoint
 from export.evaluation.engine import Bench, of_checkpoint
 from export.networks import architecture_of, build_network
 from export.networks.colours import normalise
@@ -82,10 +82,7 @@ def train(recipe: PairRecipe, data: Path | None, out: Path, options: RunOptions,
     events = [pair.event for pair in training]
     sampler = Sampler(photographs, drawn, recipe.draw, options.seed, events, rasters, recipe.reduction)
     run = PairRun(recipe, options)
-    if start is not None:
-        run.start_from_network(read_checkpoint(start))
-    elif recipe.pretrained:
-        run.start_from_imagenet(options.encoder)
+    run.begin(start, options.encoder)
     run.data = words_of(training, recipe.scenes)
 
     def figures(checkpoint: Checkpoint) -> dict[str, float]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from export.checkpoints.files import Checkpoint, read_checkpoint
+from export.checkpoints.files import Checkpoint
 from export.errors import DataError
 from export.evaluation.engine import Bench, of_checkpoint
 from export.networks import build_network
@@ -137,10 +137,7 @@ def train(recipe: ClickRecipe, data: Path, out: Path, options: RunOptions, start
     sources = [each.source for each in training]
     sampler = Sampler(photos, recipe.geometry, recipe.prompt, recipe.draw, options.seed, sources)
     run = ClickRun(recipe, options)
-    if start is not None:
-        run.start_from_network(read_checkpoint(start))
-    elif recipe.pretrained:
-        run.start_from_imagenet(options.encoder)
+    run.begin(start, options.encoder)
     run.data = words_of(training)
 
     def figures(checkpoint: Checkpoint) -> dict[str, float]:

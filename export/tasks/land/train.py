@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from export.checkpoints.files import Checkpoint, read_checkpoint
+from export.checkpoints.files import Checkpoint
 from export.evaluation.engine import Bench, of_checkpoint
 from export.networks import architecture_of, build_network
 from export.networks.colours import normalise
@@ -66,10 +66,7 @@ def train(recipe: LandRecipe, data: Path | None, out: Path, options: RunOptions,
     validation = few_of_each_source((ground for ground in grounds if ground.split == "val"), _WATCHED)
     sampler = Sampler([load(ground) for ground in training], recipe.draw, options.seed)
     run = LandRun(recipe, options)
-    if start is not None:
-        run.start_from_network(read_checkpoint(start))
-    elif recipe.pretrained:
-        run.start_from_imagenet(options.encoder)
+    run.begin(start, options.encoder)
     sources = Counter(ground.source for ground in training)
     run.data = ", ".join(f"{number} images of {source}" for source, number in sources.items())
 

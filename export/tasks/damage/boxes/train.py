@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from export.checkpoints.files import Checkpoint, read_checkpoint
+from export.checkpoints.files import Checkpoint
 from export.evaluation.engine import Bench, of_checkpoint
 from export.networks import architecture_of, build_network
 from export.networks.colours import normalise
@@ -77,10 +77,7 @@ def train(recipe: BoxRecipe, data: Path | None, out: Path, options: RunOptions, 
     photographs, drawn = ([read_numbered(pair) for pair in pairs] for pairs in (training, scenes))
     sampler = Sampler(photographs, drawn, recipe.draw, options.seed, [pair.event for pair in training])
     run = BoxRun(recipe, options)
-    if start is not None:
-        run.start_from_network(read_checkpoint(start))
-    elif recipe.pretrained:
-        run.start_from_imagenet(options.encoder)
+    run.begin(start, options.encoder)
     run.data = words_of(training, recipe.scenes)
     truths = [read_truth(pair) for pair in validation]
 
