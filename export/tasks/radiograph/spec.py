@@ -85,6 +85,7 @@ RADIOGRAPHS = (
     _entry("cxr-inception-resnetv2", "Inception-ResNetV2", "inception_resnetv2"),
     _entry("cxr-resnet101v2", "ResNet101V2", "resnet101v2"),
     _entry("cxr-densenet201", "DenseNet201", "densenet201"),
+    _entry("cxr-plain", "plain network", "film_plain", maker="a"),
     _entry(
         "cxr-lite0",
         "EfficientNet-Lite0",
