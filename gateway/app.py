@@ -42,8 +42,6 @@ from gateway.scheduling.queue import Queue
 from gateway.scheduling.timeline import ProgressBoard
 from gateway.scheduling.workers import LanedPool, MeteredPool, Workers
 from gateway.sessions.features import FeatureStore, MemoryFeatures, Shelf
-from gateway.sessions.redis_link import RedisLink
-from gateway.sessions.redis_store import RedisFeatures, RedisSessions
 from gateway.sessions.store import MemorySessions, SessionStore
 from gateway.settings import SessionSettings, Settings
 from gateway.stores.ranges import Stores
@@ -206,6 +204,10 @@ def _sessions(settings: SessionSettings, tenants: int, telemetry: Telemetry) -> 
     if settings.url is None:
         kept = MemoryFeatures(settings.bytes, telemetry)
         return MemorySessions(settings.idle_seconds, kept, share), kept
+    # To load what speaks to Redis takes a tenth of a second and 7 MiB, which few who keep sessions here would want.
+    from gateway.sessions.redis_link import RedisLink
+    from gateway.sessions.redis_store import RedisFeatures, RedisSessions
+
     link = RedisLink(
         settings.url.get_secret_value(),
         settings.connections,
