@@ -1,7 +1,7 @@
 """Images of the ground, each labelled for what its source knows of it.
 
-No source but drawn scenes knows all classes. A pixel's label is a class, `NOT` + a class ("anything but that"), or
-`UNKNOWN`.
+No source but drawn scenes knows all classes. A pixel's label is the set of classes that it may be, a bit for each: one
+bit where the class is known, all but one for "anything but that".
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import numpy as np
 from maskgate_client.scenes import draw_cover, draw_scene
 from numpy.typing import NDArray
 
+from export.tasks.land.spec import LAND_CLASSES
 from export.training.data import existing, read_folders, read_grey, read_rgb, read_table
 
 UInt8 = NDArray[np.uint8]
 
 BUILDING, ROAD, TREE = 1, 2, 3
-NOT = 128
-UNKNOWN = 255
+UNKNOWN = (1 << len(LAND_CLASSES)) - 1
+"""The label of a pixel that may be anything."""
 
 _FIRST_SCENE, _FIRST_VALIDATION_SCENE = 1000, 5000
 """Scenes before the first are left to examples and tests."""
@@ -38,6 +39,22 @@ _CROWN, _AROUND = 0.8, 1.15
 _CLOSED = ("HARV",)
 # Without imagery the Massachusetts tiles are white; a roof is not as large.
 _WHITE, _LARGE = 250, 15
+# Metres from a road beyond which no house is looked for: woods, fields and water lie there.
+_REMOTE = 100
+
+
+def only(value: int) -> int:
+    """Return the label of a pixel that is of a class."""
+    return 1 << value
+
+
+def but(*values: int) -> int:
+    """Return the label of a pixel that is of none of some classes."""
+    return UNKNOWN & ~sum(map(only, values))
+
+
+BLANK = only(0)
+"""The label of a pixel without imagery, open ground: a map that named something else there would have made it up."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +104,7 @@ def drawn(count: int) -> list[Ground]:
 
 
 def _drawing(number: int) -> tuple[Callable[[], UInt8], Callable[[], UInt8]]:
-    return lambda: draw_scene(number).pre, lambda: draw_cover(number)
+    return lambda: draw_scene(number).pre, lambda: np.left_shift(np.uint8(1), draw_cover(number))
 
 
 def _roads(folder: Path) -> Iterator[Ground]:
@@ -99,9 +116,11 @@ def _roads(folder: Path) -> Iterator[Ground]:
 
 def _road(image: Path, mask: Path) -> tuple[Callable[[], UInt8], Callable[[], UInt8]]:
     def labels() -> UInt8:
-        found = np.where(read_grey(mask) > 0, np.uint8(ROAD), np.uint8(NOT + ROAD))
+        elsewhere = (read_grey(mask) == 0).astype(np.uint8)
+        found = np.where(elsewhere, np.uint8(but(ROAD)), np.uint8(only(ROAD)))
+        found[cv2.distanceTransform(elsewhere, cv2.DIST_L2, 5) > _REMOTE] = but(ROAD, BUILDING)
         blank = (read_rgb(image).min(axis=-1) >= _WHITE).astype(np.uint8)
-        found[cv2.morphologyEx(blank, cv2.MORPH_OPEN, np.ones((_LARGE, _LARGE), np.uint8)) > 0] = UNKNOWN
+        found[cv2.morphologyEx(blank, cv2.MORPH_OPEN, np.ones((_LARGE, _LARGE), np.uint8)) > 0] = BLANK
         return found
 
     return lambda: read_rgb(image), labels
@@ -122,8 +141,10 @@ def _crowns(
     image: Path, boxes: list[tuple[int, ...]], *, closed: bool
 ) -> tuple[Callable[[], UInt8], Callable[[], UInt8]]:
     def labels() -> UInt8:
-        found = np.full(read_rgb(image).shape[:2], UNKNOWN if closed else NOT + TREE, np.uint8)
-        for share, value in ((_AROUND, UNKNOWN), (_CROWN, TREE)):
+        # Nothing is built in NEON's forests.
+        wild = but(BUILDING, ROAD)
+        found = np.full(read_rgb(image).shape[:2], wild if closed else wild & but(TREE), np.uint8)
+        for share, value in ((_AROUND, wild), (_CROWN, only(TREE))):
             for x0, y0, x1, y1 in boxes:
                 middle = (round((x0 + x1) / 2), round((y0 + y1) / 2))
                 axes = (max(1, round(share * (x1 - x0) / 2)), max(1, round(share * (y1 - y0) / 2)))
@@ -144,7 +165,7 @@ def _buildings(folder: Path) -> Iterator[Ground]:
 
 def _footprints(image: Path, mask: Path) -> tuple[Callable[[], UInt8], Callable[[], UInt8]]:
     def labels() -> UInt8:
-        return np.where(read_grey(mask) > 0, np.uint8(BUILDING), np.uint8(NOT + BUILDING))
+        return np.where(read_grey(mask) > 0, np.uint8(only(BUILDING)), np.uint8(but(BUILDING)))
 
     return lambda: read_rgb(image), labels
 

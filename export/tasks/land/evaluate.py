@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from export.evaluation.command import Report, of_split
 from export.evaluation.engine import Bench
 from export.evaluation.figures import report
 from export.evaluation.opened import Opened
-from export.tasks.land.data import BUILDING, NOT, ROAD, TREE, Ground, drawn, read_grounds
+from export.tasks.land.data import BUILDING, ROAD, TREE, Ground, drawn, only, read_grounds
 from export.tasks.land.spec import LAND_CLASSES
 from export.training.metrics import Binary, Matrix, class_ious, confusion_of, mean_iou
 from gateway.engines.base import Model, choose
@@ -23,6 +24,8 @@ from gateway.tasks.land.pipeline import map_land
 
 _KNOWN = {"roads": ("road", ROAD), "trees": ("tree", TREE), "buildings": ("building", BUILDING)}
 """Source → name and value of the class that it is labelled for."""
+
+UNBUILT = "unbuilt"
 
 _NAMES = tuple(spec.name for spec in LAND_CLASSES)
 
@@ -55,27 +58,38 @@ def count(bench: Bench, model: Model, grounds: Iterable[Ground]) -> dict[str, Ma
     """Return the confusion matrix of each source, [truth, prediction], at the images' own sizes.
 
     Of drawn scenes it has the five classes. Of the others it has two rows and columns: anything else, and the class
-    that the source is labelled for, where its labels say one of both.
+    that the source is labelled for, where its labels say one of both. `UNBUILT` is what sources of other classes say of
+    buildings: that there is none.
     """
     segmenter, counts = Segmenter.of(bench.run, model), dict[str, Matrix]()
+
+    def add(source: str, matrix: Matrix) -> None:
+        counts[source] = counts.get(source, np.zeros_like(matrix)) + matrix
+
     for ground in grounds:
         found = bench.answer(map_land(segmenter, ground.read_image(), (ground.metres, ground.metres))).label_map
-        truth = ground.read_labels()
-        if ground.source in _KNOWN:
-            value = _KNOWN[ground.source][1]
-            judged = (truth == value) | (truth == NOT + value)
-            truth, found = np.where(judged, truth == value, np.uint8(255)), (found == value).astype(np.uint8)
-            matrix = confusion_of(found, truth, 2)
-        else:
-            matrix = confusion_of(found, truth, len(_NAMES))
-        counts[ground.source] = counts.get(ground.source, np.zeros_like(matrix)) + matrix
+        labels = ground.read_labels()
+        if ground.source not in _KNOWN:
+            add(ground.source, confusion_of(found, np.log2(labels).astype(np.uint8), len(_NAMES)))
+            continue
+        value = _KNOWN[ground.source][1]
+        add(ground.source, _of_one(found, labels, value))
+        if value != BUILDING:
+            add(UNBUILT, _of_one(found, labels, BUILDING))
     return counts
+
+
+def _of_one(found: NDArray[np.uint8], labels: NDArray[np.uint8], value: int) -> Matrix:
+    """Return the confusion matrix of a class and all others, where labels say one of both."""
+    of_class, possible = labels == only(value), labels & only(value) > 0
+    truth = np.where(of_class | ~possible, of_class, np.uint8(255)).astype(np.uint8)
+    return confusion_of((found == value).astype(np.uint8), truth, 2)
 
 
 def trivial(source: str, confusion: Matrix) -> Matrix:
     """Return the matrix of one answer everywhere: the class that a source is labelled for, or else open ground."""
     found = np.zeros_like(confusion)
-    found[:, 1 if source in _KNOWN else 0] = confusion.sum(axis=1)
+    found[:, 0 if source == "drawn" else 1] = confusion.sum(axis=1)
     return found
 
 
@@ -91,6 +105,8 @@ def metrics(counts: Mapping[str, Matrix]) -> dict[str, float]:
                 f"{name}_precision": binary.precision,
                 f"{name}_recall": binary.recall,
             }
+        elif source == UNBUILT:
+            values["unbuilt_called_building"] = float(matrix[0, 1] / max(1, matrix[0].sum()))
         else:
             values["drawn_miou"] = mean_iou(matrix)
             values |= _of_classes(class_ious(matrix))

@@ -10,12 +10,15 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from export.tasks.land.data import Ground
+from export.tasks.land.data import BLANK, Ground
 from export.training import augment
 from export.training.sampling import draw_samples, shares_of_sources
 from gateway.tasks.land.pipeline import METRES
 
 UInt8 = NDArray[np.uint8]
+
+_BLANKS = (255, 255, 0)
+"""Grey levels of ground without imagery: white is met more often."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Draw:
         roads: see `drawn`.
         trees: see `drawn`.
         buildings: see `drawn`.
+        blank: share of samples whose imagery ends at a line, as scenes do at the edge of a flight or an orbit.
     """
 
     batch: int
@@ -54,6 +58,7 @@ class Draw:
     roads: float = 1.0
     trees: float = 0.5
     buildings: float = 1.0
+    blank: float = 0.0
 
 
 def load(ground: Ground) -> Seen:
@@ -91,4 +96,15 @@ class Sampler:
         height, width = chosen.labels.shape
         transform = augment.crop_transform(rng, (rng.uniform(0, width), rng.uniform(0, height)), crop)
         image = augment.relight_one(rng, augment.warp_image(chosen.image, transform, crop))
-        return augment.degrade(rng, image), augment.warp_labels(chosen.labels, transform, crop)
+        labels = augment.warp_labels(chosen.labels, transform, crop)
+        if rng.random() < self._draw.blank:
+            blank = _beyond_a_line(rng, crop)
+            image[blank], labels[blank] = int(rng.choice(_BLANKS)), BLANK
+        return augment.degrade(rng, image), labels
+
+
+def _beyond_a_line(rng: Generator, size: int) -> NDArray[np.bool_]:
+    """Return what of a crop lies beyond a line through it, a tenth to a half of the way from its middle."""
+    angle, away = rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 0.5) * size
+    y, x = np.mgrid[:size, :size] - (size - 1) / 2
+    return np.asarray(np.cos(angle) * x + np.sin(angle) * y > away)

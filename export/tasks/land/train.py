@@ -14,7 +14,7 @@ from export.checkpoints.files import Checkpoint
 from export.evaluation.engine import Bench, of_checkpoint
 from export.networks import architecture_of, build_network
 from export.networks.colours import normalise
-from export.tasks.land.data import NOT, UNKNOWN, drawn, read_grounds
+from export.tasks.land.data import UNKNOWN, drawn, only, read_grounds
 from export.tasks.land.evaluate import count, metrics
 from export.tasks.land.recipe import LandRecipe
 from export.tasks.land.samples import Batch, Sampler, load
@@ -85,17 +85,17 @@ def likelihood_loss(logits: Tensor, labels: Tensor, class_weights: Sequence[floa
 
     Args:
         logits: float32 (N, C, H, W).
-        labels: integers (N, H, W): a class, `NOT` + a class, or `UNKNOWN`, which allows all and counts for nothing.
+        labels: integers (N, H, W), a bit for each class that is allowed; `UNKNOWN` allows all and counts for nothing.
         class_weights: of labels that name a class; of all others it is 1.
     """
     classes = logits.shape[1]
-    allowed = torch.ones(256, classes, dtype=torch.bool, device=logits.device)
-    weights = torch.ones(256, device=logits.device)
-    own = torch.eye(classes, dtype=torch.bool, device=logits.device)
-    allowed[:classes], allowed[NOT : NOT + classes] = own, ~own
-    weights[:classes] = torch.tensor(tuple(class_weights), device=logits.device)
+    sets = torch.arange(1 << classes, device=logits.device)
+    allowed = (sets.unsqueeze(1) >> torch.arange(classes, device=logits.device)) & 1 > 0
+    weights = torch.ones(len(sets), device=logits.device)
+    for value, weight in enumerate(class_weights):
+        weights[only(value)] = weight
     weights[UNKNOWN] = 0
     likely = F.log_softmax(logits, dim=1).permute(0, 2, 3, 1)
     of_allowed = likely.masked_fill(~allowed[labels], -torch.inf).logsumexp(dim=-1)
-    weight = weights[labels]
-    return -(weight * of_allowed).sum() / weight.sum().clamp(min=1)
+    weight_of = weights[labels]
+    return -(weight_of * of_allowed).sum() / weight_of.sum().clamp(min=1)
