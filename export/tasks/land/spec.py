@@ -68,8 +68,8 @@ LAND = (
         "U-Net on EfficientNet-Lite0",
         "land_lite0",
         _LICENCE + "; the encoder began with public ImageNet weights under Apache-2.0)",
-        "of crowns a part is found, bare woods are open ground, dense quarters run into one building, and dark lakes are "
-        "not found.",
+        "of crowns a part is found, bare woods are open ground, dense quarters run into one building, and dark lakes "
+        "are not found.",
     ),
 )
 
