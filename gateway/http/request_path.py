@@ -31,7 +31,7 @@ from gateway.scheduling.admission import Admission, Reservation
 from gateway.scheduling.lanes import LANES, Lane
 from gateway.scheduling.prices import Kind
 from gateway.scheduling.timeline import ProgressBoard, Timeline
-from gateway.scheduling.workers import Workers
+from gateway.scheduling.workers import Workers, answering_lack_of_memory
 from gateway.sessions.features import FeatureStore
 from gateway.sessions.store import SessionStore
 from gateway.settings import LimitSettings, Settings
@@ -181,6 +181,7 @@ async def serve_admitted(
             services.admission.admit(kind, declared_length(request) or 0, timeline) as reservation,
             services.telemetry.task(kind.task, timeline),
             services.progress.shown(state["tenant"], state["request_id"], timeline),
+            answering_lack_of_memory(),
         ):
             async with beside or nullcontext():
                 try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import resource
 import sys
 from pathlib import Path
@@ -64,6 +65,17 @@ def bound_memory(amount: int | None, processes: int = 1) -> int | None:
     bound = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (bound, hard))
     return bound
+
+
+def memory_left() -> int | None:
+    """Return how many bytes this process may yet allocate; None: as many as there are."""
+    if sys.platform != "linux":
+        return None
+    bound, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    if bound == resource.RLIM_INFINITY:
+        return None
+    [taken] = re.findall(r"VmData:\s*(\d+) kB", Path("/proc/self/status").read_text())
+    return max(0, bound - 1024 * int(taken))
 
 
 def _group_limit() -> int | None:

@@ -20,7 +20,8 @@ T = TypeVar("T")
 
 _RETRY_SECONDS = 5
 # OpenCV's `StsNoMem`; ONNX Runtime's words, by which alone its errors are told apart.
-_NO_MEMORY, _NOT_ALLOCATED = -4, ("bad_alloc", "Failed to allocate memory")
+_NO_MEMORY = -4
+_NOT_ALLOCATED = ("bad_alloc", "Failed to allocate memory", "Available memory of")
 
 
 class MeteredPool(ThreadPoolExecutor):

@@ -270,3 +270,22 @@ def test_a_progressive_jpeg_is_reserved_with_its_coefficients(
         assert client.post("/v1/waste", files={"image": file.getvalue()}).status_code == 200
     assert peaks[2] >= peaks[1] + 6 * 512 * 512 - 64 * 1024
     assert admission._held.bytes.total == 0
+
+
+@pytest.mark.parametrize("where", ["gateway.inference.segmenter.plan", "gateway.http.uploads._Form.feed"])
+def test_lack_of_memory_is_told_wherever_it_shows_and_the_next_is_unharmed(
+    client: AppClient, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    pixels = encode(noise(100, 100))
+    parts = {"pre": ("pre", pixels), "post": ("post", pixels)}
+
+    def scarce(*_: object, **__: object) -> object:
+        raise MemoryError("Unable to allocate 29 MiB for an array of a picture")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(where, scarce)
+        answer = client.post("/v1/damage", files=parts)
+    assert (answer.status_code, answer.json()["code"]) == (503, "overloaded"), answer.text
+    assert int(answer.headers["Retry-After"]) > 0
+    assert "29 MiB" not in answer.text
+    assert client.post("/v1/damage", files=parts).status_code == 200

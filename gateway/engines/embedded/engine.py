@@ -242,7 +242,7 @@ class EmbeddedEngine:
     async def _let_go(self) -> None:
         while True:
             await asyncio.sleep(self._idle_seconds / 4)
-            if self._sessions.let_go(self._idle_seconds):
+            if await self._sessions.let_go(self._idle_seconds):
                 await _in(self._loader, give_back_freed)
 
     async def _look(self) -> dict[str, Stamp]:

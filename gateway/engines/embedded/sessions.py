@@ -21,6 +21,7 @@ import onnxruntime as ort
 from gateway.engines.base import Model
 from gateway.errors import ModelNotReady
 from gateway.repository.card import Card
+from gateway.scheduling.memory import memory_left
 
 Provider = Literal["cpu", "cuda"]
 
@@ -36,6 +37,8 @@ _PROVIDERS: dict[Provider, tuple[str, dict[str, str]]] = {
     "cpu": ("CPUExecutionProvider", {}),
     "cuda": ("CUDAExecutionProvider", CUDA_CHOICES),
 }
+
+_ARENA_SHARE = 0.5
 
 _log = logging.getLogger(__name__)
 
@@ -57,11 +60,30 @@ def open_session(path: Path, provider: Provider, threads: int = 1) -> ort.Infere
     options.add_session_config_entry("session.force_spinning_stop", "1")
     if provider == "cuda":
         _load_cuda()
+    else:
+        _share_arena()
+        options.add_session_config_entry("session.use_env_allocators", "1")
+        # Weights come and go with their session, and not with the arena.
+        options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     session = ort.InferenceSession(path, options, providers=[(name, choices)])
     # Without CUDA's libraries, or a GPU, ONNX Runtime says so in its log and computes on the processor.
     if name not in session.get_providers():
         raise RuntimeError(f"ONNX Runtime cannot use {name} here; its log says why")
     return session
+
+
+@cache
+def _share_arena() -> None:
+    """Have all sessions on the processor work in one arena: of many models no more than the lanes are at work at once.
+
+    With an arena of its own each would keep what its largest run took, twice over where two lanes had it. Where memory
+    is bound the arena takes half of what is left: it gives back nothing by itself, and weights, decoded pictures and
+    threads take some too.
+    """
+    place = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    left = memory_left()
+    choices = {} if left is None else {"max_mem": int(_ARENA_SHARE * left)}
+    ort.create_and_register_allocator(place, ort.OrtArenaCfg(choices))
 
 
 @cache
@@ -76,6 +98,8 @@ def _load_cuda() -> None:
 def warm_up(session: ort.InferenceSession, card: Card) -> None:
     """Run one blank tile, so that no request pays for what ONNX Runtime puts off until the first run.
 
+    What runs on the processor have worked in, and none works in now, is given back after it.
+
     Raises:
         ValueError: an output is not what the card says.
         Exception: the graph cannot be run with the card's inputs; see `open_session`.
@@ -83,7 +107,6 @@ def warm_up(session: ort.InferenceSession, card: Card) -> None:
     blank = {spec.name: np.zeros((1, *spec.shape), spec.dtype) for spec in card.inputs}
     options = ort.RunOptions()
     if session.get_providers() == [_PROVIDERS["cpu"][0]]:
-        # What the run worked in is given back: of many models few are at work at a time.
         options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     outputs = session.run([spec.name for spec in card.outputs], blank, options)
     for spec, output in zip(card.outputs, outputs, strict=True):
@@ -161,13 +184,17 @@ class Sessions:
             kept.widening = asyncio.create_task(self._widen(model, kept), name="widen")
         return kept.wide
 
-    def let_go(self, idle_seconds: float) -> int:
+    async def let_go(self, idle_seconds: float) -> int:
         """Let go of sessions that nobody has asked for so long, and return of how many; running batches end."""
         due = time.monotonic() - idle_seconds
         idle = [(model, kept) for model, kept in self._kept.items() if kept.session is not None and kept.used < due]
+        last = [(kept.session, model.card) for model, kept in idle[:1] if kept.session is not None]
         for model, kept in idle:
             kept.session = kept.wide = kept.widening = None
             _log.info("version %d of model %s is let go until it is asked for", model.version, model.name)
+        for session, card in last:
+            # The arena has no other way to give back what all of them have worked in.
+            await asyncio.get_running_loop().run_in_executor(self._loader, warm_up, session, card)
         return len(idle)
 
     def clear(self) -> None:

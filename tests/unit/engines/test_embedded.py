@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import shutil
+import subprocess
+import sys
 import time
 import weakref
 from collections.abc import Awaitable, Callable
@@ -27,6 +29,25 @@ from gateway.scheduling.timeline import Timeline
 from tests.support.places import ROOT
 from tests.support.trivial import damage_version, declare_version, write_trivial_model, write_version
 from tests.support.trivial_interactive import write_trivial_interactive
+
+# Five models of tiles as large as make a run take some MiB, one after the other.
+WORKING = """
+import sys
+from pathlib import Path
+import numpy as np
+from gateway.engines.embedded.sessions import open_session
+
+def resident():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS"))
+
+sessions = [open_session(path, "cpu") for path in sorted(Path(sys.argv[1]).glob("*/1/model.onnx"))]
+tile = {name: np.zeros((1, 1024, 1024, 3), np.uint8) for name in ("pre", "post")}
+seen = [resident()]
+for session in sessions:
+    session.run(None, tile)
+    seen.append(resident())
+print(seen[1] - seen[0], seen[-1] - seen[1])
+"""
 
 TILE = {name: np.zeros((1, 64, 64, 3), np.uint8) for name in ("pre", "post")}
 
@@ -158,7 +179,7 @@ def test_a_file_that_changed_while_its_model_was_let_go_answers_for_no_other(tmp
 
     async def scenario(engine: EmbeddedEngine) -> None:
         model = choose(engine, "damage", "m")
-        assert engine._sessions.let_go(0) == 1
+        assert await engine._sessions.let_go(0) == 1
         write_version(folder, 1, shift=1)
         with pytest.raises(ModelNotReady, match="cannot be opened again"):
             await infer(engine, model)
@@ -296,7 +317,7 @@ def test_an_answer_to_a_click_is_spread_over_the_cores_of_idle_lanes(
             alone = await engine.infer(model, item, names, Timeline(30))
             assert all(np.array_equal(alone[name], first[name]) for name in names)
             # The second session goes with the first, and comes back when it is asked for.
-            assert engine._sessions.let_go(0) == 2
+            assert await engine._sessions.let_go(0) == 2
             assert engine._sessions.wide(model) is None
             await engine.infer(model, item, names, Timeline(30))
             while engine._sessions.wide(model) is None:
@@ -331,6 +352,17 @@ def test_shipped_models_with_clicks_answer_alike_on_any_number_of_threads(name: 
             # Alike to the bit here; another processor may sum in another order.
             room = 1 if mine.dtype == np.uint8 else 1e-2 * np.abs(mine).max()
             assert np.abs(mine.astype(np.float32) - theirs.astype(np.float32)).max() <= room
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says what is resident")
+def test_models_work_in_the_same_memory(tmp_path: Path) -> None:
+    for number in range(5):
+        write_trivial_model(tmp_path, f"m{number}", tile=1024)
+    command = [sys.executable, "-c", WORKING, str(tmp_path)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    first, others = map(int, said.split())
+    assert first > 4_000
+    assert others < first, "four more models take less than one"
 
 
 def test_a_second_session_that_does_not_open_leaves_the_first(

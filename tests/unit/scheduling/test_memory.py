@@ -240,3 +240,27 @@ def test_the_bound_is_shared_out_and_follows_the_control_group(monkeypatch: pyte
     assert memory.bound_memory(900, 3) == 300
     assert memory.bound_memory(0) is None
     assert [soft for soft, _ in bounds] == [15_000, 5_000, 300]
+
+
+# What is left under a bound, before and after 100 MB are taken.
+LEFT = """
+import resource
+import numpy as np
+from gateway.scheduling.memory import memory_left
+
+seen = [memory_left()]
+_, hard = resource.getrlimit(resource.RLIMIT_DATA)
+resource.setrlimit(resource.RLIMIT_DATA, (4_000_000_000, hard))
+seen.append(memory_left())
+kept = np.ones(100_000_000, np.uint8)
+seen.append(memory_left())
+print(seen[0], seen[1], seen[1] - seen[2])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds what is allocated")
+def test_what_is_left_is_told_where_memory_is_bound() -> None:
+    without, left, taken = said(LEFT, "").split()
+    assert without == "None"
+    assert 2_000_000_000 < int(left) < 4_000_000_000
+    assert 99_000_000 < int(taken) < 110_000_000
