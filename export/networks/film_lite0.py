@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from export.networks.architecture import Architecture
-from export.networks.keras_layers import FilmNetwork
+from export.networks.keras_layers import FilmNetwork, standardised
 from export.networks.lite0 import Lite0
 
 _SPREAD = 0.5
@@ -18,8 +17,7 @@ _FLAT = 1e-3
 class FilmLite0(FilmNetwork):
     """Takes (N, 3, S, S) in [0, 1], S a multiple of 32; features of 224 are 7x7x320.
 
-    Exposure and detector move and stretch a film's grey levels as a whole. The network is shown each film with the same
-    mean and the same deviation, so that neither can tell where it comes from.
+    The network is shown each film with the same mean and the same deviation; see `standardised`.
 
     Args:
         width: multiplier on all channels; 1.0 is the size that the encoder's public weights fit.
@@ -37,9 +35,7 @@ class _Backbone(nn.Module):
         self.lite0 = Lite0(width)
 
     def forward(self, images: Tensor) -> Tensor:
-        middle = images.mean(dim=(1, 2, 3), keepdim=True)
-        spread = torch.sqrt((images - middle).square().mean(dim=(1, 2, 3), keepdim=True) + _FLAT**2)
-        deepest: Tensor = self.lite0((images - middle) * (_SPREAD / spread))[-1]
+        deepest: Tensor = self.lite0(_SPREAD * standardised(images, _FLAT))[-1]
         return deepest
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from export.networks.architecture import Architecture
-from export.networks.keras_layers import FilmNetwork, scaled
+from export.networks.keras_layers import FilmNetwork, scaled, standardised
 
 _LEVELS = ((32, 1), (64, 2), (128, 2), (256, 2))
 """Channels and convolutions of each level, each at half the size of the one before."""
@@ -18,7 +17,7 @@ _FLAT = 0.02
 class FilmPlain(FilmNetwork):
     """Takes (N, 3, S, S) in [0, 1], grey, S a multiple of 16; features of 128 are 8x8x256.
 
-    Every film is shown with the same mean and deviation: exposure and detector move and stretch grey levels as a whole.
+    Every film is shown with the same mean and deviation; see `standardised`.
 
     Args:
         width: multiplier on all channels.
@@ -46,10 +45,7 @@ class _Backbone(nn.Module):
         self.levels = nn.Sequential(*layers)
 
     def forward(self, images: Tensor) -> Tensor:
-        grey = images[:, :1]
-        middle = grey.mean(dim=(1, 2, 3), keepdim=True)
-        spread = torch.sqrt((grey - middle).square().mean(dim=(1, 2, 3), keepdim=True) + _FLAT**2)
-        features: Tensor = self.levels((grey - middle) / spread)
+        features: Tensor = self.levels(standardised(images[:, :1], _FLAT))
         return features
 
 

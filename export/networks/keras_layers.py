@@ -156,6 +156,15 @@ class FilmNetwork(nn.Module):
         return self.head.classify(self.head.activity(self.backbone(images)))
 
 
+def standardised(films: Tensor, flat: float) -> Tensor:
+    """Return films (N, C, S, S), each with a mean of 0 and a deviation of 1, or less where its own is near `flat`.
+
+    Exposure and detector move and stretch a film's grey levels as a whole: so neither tells where it comes from.
+    """
+    centred = films - films.mean(dim=(1, 2, 3), keepdim=True)
+    return centred / torch.sqrt(centred.square().mean(dim=(1, 2, 3), keepdim=True) + flat**2)
+
+
 def keras_size(modules: Iterable[nn.Module]) -> int:
     """Return how many parameters Keras counts in `modules`, the moving statistics of normalisation among them."""
     kept = (value for module in modules for value in module.state_dict().values() if value.is_floating_point())
