@@ -26,6 +26,7 @@ _KNOWN = {"roads": ("road", ROAD), "trees": ("tree", TREE), "buildings": ("build
 """Source → name and value of the class that it is labelled for."""
 
 UNBUILT = "unbuilt"
+"""In the place of a source: ground of which other sources say that nothing is built there."""
 
 _NAMES = tuple(spec.name for spec in LAND_CLASSES)
 
@@ -58,8 +59,8 @@ def count(bench: Bench, model: Model, grounds: Iterable[Ground]) -> dict[str, Ma
     """Return the confusion matrix of each source, [truth, prediction], at the images' own sizes.
 
     Of drawn scenes it has the five classes. Of the others it has two rows and columns: anything else, and the class
-    that the source is labelled for, where its labels say one of both. `UNBUILT` is what sources of other classes say of
-    buildings: that there is none.
+    that the source is labelled for, where its labels say one of both. Ground that is `UNBUILT` counts once
+    more, as not of the class building.
     """
     segmenter, counts = Segmenter.of(bench.run, model), dict[str, Matrix]()
 

@@ -188,18 +188,25 @@ class Sessions:
         """Let go of sessions that nobody has asked for so long, and return of how many; running batches end."""
         due = time.monotonic() - idle_seconds
         idle = [(model, kept) for model, kept in self._kept.items() if kept.session is not None and kept.used < due]
-        last = [(kept.session, model.card) for model, kept in idle[:1] if kept.session is not None]
+        one = idle[0][1].session if idle else None
         for model, kept in idle:
             kept.session = kept.wide = kept.widening = None
             _log.info("version %d of model %s is let go until it is asked for", model.version, model.name)
-        for session, card in last:
-            # The arena has no other way to give back what all of them have worked in.
-            await asyncio.get_running_loop().run_in_executor(self._loader, warm_up, session, card)
+        if one is not None and self._provider == "cpu":
+            await self._shrink_arena(one, idle[0][0].card)
         return len(idle)
 
     def clear(self) -> None:
         """Let go of everything."""
         self._kept.clear()
+
+    async def _shrink_arena(self, session: ort.InferenceSession, card: Card) -> None:
+        """Give back what runs have worked in, by one more: the arena has no other way."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._loader, warm_up, session, card)
+        except Exception:
+            # Where memory is bound, lanes at work may have all of the arena: then there is nothing to give back.
+            _log.warning("the arena of the sessions was not shrunk", exc_info=True)
 
     async def _again(self, model: Model, kept: _Kept) -> ort.InferenceSession:
         async with kept.opening:

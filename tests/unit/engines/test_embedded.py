@@ -354,6 +354,24 @@ def test_shipped_models_with_clicks_answer_alike_on_any_number_of_threads(name: 
             assert np.abs(mine.astype(np.float32) - theirs.astype(np.float32)).max() <= room
 
 
+def test_models_are_let_go_where_there_is_no_memory_for_one_more_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_trivial_model(tmp_path, "m")
+
+    async def scenario(engine: EmbeddedEngine) -> None:
+        def scarce(*_: object) -> None:
+            raise RuntimeError("Available memory of 0 is smaller than requested bytes of 1")
+
+        with monkeypatch.context() as patched:
+            patched.setattr("gateway.engines.embedded.sessions.warm_up", scarce)
+            assert await engine._sessions.let_go(0) == 1
+        assert "was not shrunk" in caplog.text
+        assert await infer(engine, choose(engine, "damage", "m")) == 0
+
+    play(tmp_path, scenario)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says what is resident")
 def test_models_work_in_the_same_memory(tmp_path: Path) -> None:
     for number in range(5):
