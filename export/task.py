@@ -15,7 +15,7 @@ OUTPUTS = ("label_map", "probabilities")
 
 BACKGROUND = ClassSpec(value=0, name="background", colour=(0, 0, 0))
 
-_NOTHING = {"overlap": 0, "clicks": None, "window": None, "crop": None, "resize": None, "rasters": ()}
+_NOTHING = {"overlap": 0, "clicks": None, "window": None, "crop": None, "resize": None, "rasters": (), "vote": None}
 """Of the keys that tasks add, what the card of a model has whose task does not add them."""
 
 _OVERLAP = 64

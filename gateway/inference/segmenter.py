@@ -18,6 +18,7 @@ from gateway.observability.metrics import Telemetry
 from gateway.scheduling.timeline import Timeline
 from gateway.scheduling.workers import Workers
 from gateway.vision.labels import class_counts, decide, decide_with_confidence
+from gateway.vision.regions import Known
 from gateway.vision.tiling import Grid, Stitcher, gather, plan
 
 T = TypeVar("T")
@@ -88,6 +89,15 @@ class Segmenter(Run):
         Returns:
             uint8 (H, W) class values, and uint8 (H, W): 255 times the probability of that value.
         """
+        return await self.decided(images, None)
+
+    async def decided(self, images: Images, known: list[Known] | None) -> tuple[Pixels, Pixels]:
+        """Return what `label_map_and_confidence` does of a model that labels pixels.
+
+        Args:
+            images: as of `label_map`.
+            known: takes, in parts, the probabilities of all pixels above 0; None: nobody asks.
+        """
         grid = self._grid(images)
         stitcher = Stitcher(grid, len(self.model.card.classes))
         labels, sureness = np.empty((2, grid.height, grid.width), np.uint8)
@@ -96,6 +106,8 @@ class Segmenter(Run):
             for rows, columns, piece in stitcher.add_all(tiles):
                 place = rows, columns
                 labels[place], sureness[place] = decide_with_confidence(piece, self.model.card.threshold)
+                if known is not None:
+                    known.append(Known.of(labels[place] > 0, piece, grid.width, rows.start, columns.start))
 
         await self._finish_rows(images, grid, finish)
         return labels, sureness

@@ -160,6 +160,15 @@ class RasterSpec(CardPart):
         return np.asarray((values > low) & (values < high))
 
 
+class VoteSpec(CardPart):
+    """How the pixels of a building vote on its grade: each connected region has the grade of most of its pixels."""
+
+    apart: int = Field(gt=0, description="Class value that neither votes nor is voted on")
+    largest: int = Field(
+        gt=0, description="Pixels along a side beyond which a region is several buildings, and keeps its grades"
+    )
+
+
 class FamiliarSpec(CardPart):
     """How a model of radiographs tells films unlike those that it learnt from, by its output `distance`."""
 
@@ -204,6 +213,11 @@ class Card(CardPart):
     familiar: FamiliarSpec | None = Field(
         default=None, description="Of radiograph models that say how far a film is from those that they learnt from"
     )
+    vote: VoteSpec | None = Field(
+        default=None,
+        description="Of damage models that grade pixels, and whose buildings the gateway gives one grade each; null: "
+        "its label maps are the model's own",
+    )
     rasters: tuple[RasterSpec, ...] = Field(
         default=(), description="Of damage models that take more than images: those of the inputs that may be missing"
     )
@@ -227,6 +241,8 @@ class Card(CardPart):
             raise ValueError("tensor names must be unique")
         if lost := {raster.input for raster in self.rasters} - set(names):
             raise ValueError(f"there are no inputs {', '.join(sorted(lost))}, which 'rasters' names")
+        if self.vote and self.vote.apart >= len(self.classes):
+            raise ValueError(f"there is no class {self.vote.apart} that takes no part in a vote")
         if strangers := set(self.training.untrained) - {c.name for c in self.classes}:
             raise ValueError(f"there are no classes {', '.join(sorted(strangers))} to be untrained")
         return self

@@ -12,12 +12,12 @@ from gateway.repository.card import Card, TensorSpec
 Described = tuple[str, str, tuple[int, ...]]
 """Name, dtype and shape of a tensor; its name as it is before a file format adds an index."""
 
-_KEYS = ("clicks", "window", "crop", "resize")
+_KEYS = ("clicks", "window", "crop", "resize", "vote")
 
 
-def check_keys(card: Card, *needed: str) -> None:
-    """Check that of the keys that only some tasks have a card has those `needed`."""
-    for key in _KEYS:
+def check_keys(card: Card, *needed: str, optional: Collection[str] = ()) -> None:
+    """Check that of the keys that only some tasks have a card has those `needed`, and perhaps those `optional`."""
+    for key in set(_KEYS).difference(optional):
         if (getattr(card, key) is not None) != (key in needed):
             raise ValueError(f"models of {card.task} {'say' if key in needed else 'do not say'} '{key}'")
 

@@ -56,6 +56,22 @@ class Known:
     places: npt.NDArray[np.integer[Any]]
     values: UInt8
 
+    @classmethod
+    def of(cls, inside: npt.NDArray[np.bool_], values: UInt8, width: int, row: int = 0, column: int = 0) -> Known:
+        """Return what is known of the pixels `inside`, bool (rows, columns), of a piece of a map.
+
+        Args:
+            inside: which they are; their places ascend.
+            values: uint8 (rows, columns, values).
+            width: of the map.
+            row: where the piece begins.
+            column: where the piece begins.
+        """
+        # By number and not by mask: a quarter of the time for pixels of a few bytes.
+        within, wide = np.flatnonzero(inside), inside.shape[1]
+        places = within + within // wide * (width - wide) + (row * width + column)
+        return cls(places.astype(np.int32), values.reshape(-1, values.shape[-1]).take(within, axis=0))
+
     def some(self, chosen: npt.NDArray[np.bool_]) -> Known:
         """Return what is known of those `chosen`, bool (n,)."""
         # `compress` takes a quarter of the time that a mask in brackets does.

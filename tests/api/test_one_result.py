@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from base64 import b64decode
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from gateway.repository.card import VoteSpec
+from gateway.vision.votes import voted
+from tests.api.conftest import Start
 from tests.support.app_client import AppClient
 from tests.support.pictures import decode, encode, noise
+from tests.support.table_engine import LABELS
+from tests.support.trivial import write_trivial_model
 
 WHITE = (240, 240, 240)
 
@@ -26,6 +32,13 @@ def pair(height: int, width: int, clouds: str) -> dict[str, bytes]:
 
 def ask(client: AppClient, images: dict[str, bytes], accept: str, **query: str) -> Any:
     return client.post("/v1/damage", files=images, params=query, headers={"Accept": accept})
+
+
+@pytest.fixture
+def voting(start: Start, tmp_path: Path) -> AppClient:
+    """Return a client of an app whose damage model has one grade per roof."""
+    write_trivial_model(tmp_path, vote=VoteSpec(apart=4, largest=48))
+    return start(models={"repository": tmp_path})
 
 
 @pytest.mark.parametrize("clouds", ["none", "post", "both"])
@@ -45,3 +58,28 @@ def test_every_form_has_the_same_buildings(client: AppClient, size: tuple[int, i
     np.testing.assert_array_equal(decode(aligned.content), labels)
     assert plain["notices"] == scene["notices"]
     assert scene["observed_share"] == 1
+
+
+def test_every_form_has_one_grade_per_roof(voting: AppClient) -> None:
+    """Houses of two grades and ruins, one of them across the tiles, and a quarter that is no one building."""
+    post = np.zeros((200, 300, 3), np.uint8)
+    for y, x, height, width in ((10, 10, 30, 40), (50, 40, 40, 30), (120, 5, 20, 20), (100, 100, 60, 190)):
+        post[y : y + height, x : x + width] = 60
+        post[y : y + height // 3, x : x + width] = 120
+        post[y + height - 3 : y + height, x : x + width] = 250
+    images = {"pre": encode(noise(200, 300, seed=1)), "post": encode(post)}
+    own = LABELS[post[..., 1]]
+    expected, _ = voted(own, 4, 48)
+    assert (expected != own).any()
+    assert (expected[100:120, 100:290] == 2).all(), "what is 190 pixels long is several buildings"
+    labels = decode(ask(voting, images, "image/png").content)
+    np.testing.assert_array_equal(labels, expected)
+    np.testing.assert_array_equal(decode(ask(voting, images, "image/png", align="off").content), expected)
+    plain = ask(voting, images, "application/json", include="label_map").json()
+    scene = ask(voting, images, "application/json", include="quicklook").json()
+    np.testing.assert_array_equal(decode(b64decode(plain["pictures"]["label_map"])), expected)
+    assert [r["class"] for r in plain["regions"]] == [1] * 4
+    for key in ("box", "class", "confidence"):
+        assert [r[key] for r in plain["regions"]] == [r[key] for r in scene["regions"]]
+    # What was outvoted was given little.
+    assert plain["regions"][0]["confidence"] < plain["regions"][2]["confidence"], "the one that does not vote"

@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from export.repository.triton import write_config_files
-from gateway.repository.card import Card, ClassSpec, Network, TensorSpec, read_card, write_card
+from gateway.repository.card import Card, ClassSpec, Network, TensorSpec, VoteSpec, read_card, write_card
 from gateway.repository.record import Drift, Figures, Parity, Training
 from gateway.repository.store import file_digest, labels_text
 
@@ -42,6 +42,7 @@ def write_trivial_model(
     classes: int = 5,
     max_batch_size: int = 8,
     shift: int = 0,
+    vote: VoteSpec | None = None,
 ) -> Path:
     """Write a complete damage model of one version under `root` and return its folder.
 
@@ -64,6 +65,7 @@ def write_trivial_model(
         ),
         max_batch_size=max_batch_size,
         overlap=overlap,
+        vote=vote,
         classes=tuple(ClassSpec(value=v, name=f"band-{v}", colour=PALETTE[v]) for v in range(classes)),
         network=Network(architecture="table", width=1, parameters=256 * (1 + classes)),
         digests={"1": file_digest(model_file)},

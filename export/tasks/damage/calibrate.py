@@ -2,7 +2,8 @@
 
 The longer a network learns, the surer it is of what it has seen, and grades that are rare there it names too seldom
 elsewhere. An offset per grade mends that without another step. Few pairs choose the offsets, so what they are worth is
-told by pairs that did not: each is graded with the offsets that all the others choose. Grades may be smoothed first.
+told by pairs that did not: each is graded with the offsets that all the others choose. Grades may be smoothed first,
+and roofs vote on them, as the gateway has it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ from export.tasks.damage.data import LabelledPair, read_pairs
 from export.tasks.damage.graph import network_inputs
 from export.tasks.damage.metrics import CLASSES, DamageCounts
 from export.tasks.damage.samples import load_tile
+from export.tasks.damage.spec import ROOF_VOTE
 from export.training.recipe import Hyperparameter
+from gateway.vision.votes import voted
 
 Offsets = tuple[float, ...]
 Count = Callable[[int, Offsets], NDArray[np.int64]]
@@ -90,7 +93,8 @@ def _counter(checkpoint: Checkpoint, pairs: Sequence[LabelledPair]) -> Count:
     def count(number: int, offsets: Offsets) -> NDArray[np.int64]:
         counts = DamageCounts()
         shifted = odds[number] * torch.tensor(offsets).exp().view(1, -1, 1, 1)
-        counts.add(quantised_and_decided(shifted, checkpoint.threshold)[0][0].numpy(), targets[number])
+        labels = quantised_and_decided(shifted, checkpoint.threshold)[0][0].numpy()
+        counts.add(voted(labels, ROOF_VOTE.apart, ROOF_VOTE.largest // _EVERY)[0], targets[number])
         return counts.matrix
 
     return count

@@ -8,7 +8,7 @@ from typing import Any
 
 from export.task import BACKGROUND, ExportTask, ModelSpec, Tensors, Trained, View, as_named_in, label_specs
 from export.terrain import COVER, ELEVATION, SURFACE
-from gateway.repository.card import Card, ClassSpec, RasterSpec, TensorSpec
+from gateway.repository.card import Card, ClassSpec, RasterSpec, TensorSpec, VoteSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +21,7 @@ class DamageSpec(ModelSpec):
 
     inputs: tuple[str, ...]
     rasters: tuple[RasterSpec, ...] = ()
+    vote: VoteSpec | None = None
     tile: int = 544
     overlap: int = 64
 
@@ -41,8 +42,8 @@ class DamageSpec(ModelSpec):
         return label_specs((self.tile, self.tile), len(self.classes))
 
     def stated(self, checkpoint: Trained) -> Mapping[str, Any]:
-        """Return how tiles overlap, and what rasters hold."""
-        return {"overlap": self.overlap, "rasters": self.rasters}
+        """Return how tiles overlap, what rasters hold, and how buildings are graded."""
+        return {"overlap": self.overlap, "rasters": self.rasters, "vote": self.vote}
 
     def contract(self, card: Card) -> Mapping[str, Any]:
         """Return what a damage model adds."""
@@ -51,6 +52,7 @@ class DamageSpec(ModelSpec):
             "outputs": as_named_in(card.format, self.output_specs()),
             "overlap": self.overlap,
             "rasters": self.rasters,
+            "vote": self.vote,
         }
 
 
@@ -65,6 +67,9 @@ DAMAGE_CLASSES = (
 
 GRADES = tuple(spec.model_copy(update={"value": spec.value - 1}) for spec in DAMAGE_CLASSES[1:])
 """The same scale without background, as a model of one building counts it: from 0."""
+
+ROOF_VOTE = VoteSpec(apart=4, largest=512)
+"""Roofs touch ruins, which they would outvote; what is longer than 256 m at half a metre is more than one roof."""
 
 XBD_LICENCE = "CC BY-NC-SA 4.0 (learnt from xBD imagery and labels)"
 LITE0_LICENCE = XBD_LICENCE + "; the encoder began with public ImageNet weights under Apache-2.0"
@@ -91,6 +96,7 @@ def _pair(name: str, title: str, summary: str, architecture: str, licence: str =
         architecture=architecture,
         inputs=("pre", "post"),
         classes=DAMAGE_CLASSES,
+        vote=ROOF_VOTE,
         licence=licence,
         intended_use=PAIR_USE,
         limitations=_PAIR_LIMITATIONS,
@@ -106,6 +112,7 @@ def _series(name: str, title: str, architecture: str, licence: str = XBD_LICENCE
         architecture=architecture,
         inputs=("pre", "between_1", "between_2", "post"),
         classes=DAMAGE_CLASSES,
+        vote=ROOF_VOTE,
         licence=licence,
         intended_use=PAIR_USE,
         limitations=_PAIR_LIMITATIONS + " No real series was learnt from: images between two dates were made of these.",
@@ -187,6 +194,7 @@ DAMAGE = (
         inputs=("pre", "post"),
         rasters=TERRAIN,
         classes=DAMAGE_CLASSES,
+        vote=ROOF_VOTE,
         licence=XBD_LICENCE,
         intended_use=PAIR_USE,
         limitations=_PAIR_LIMITATIONS + " Terrain was learnt from drawn scenes alone, whose rasters are better than "

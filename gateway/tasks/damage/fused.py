@@ -161,6 +161,7 @@ def fuse(finder: Model, grader: Model) -> FusedModel:
             "title": f"{finder.card.title}, then {grader.card.title}",
             "classes": (background, *grades),
             "inputs": tuple(TensorSpec(name=role, dtype=tile.dtype, shape=tile.shape) for role in (_PRE, _POST)),
+            "vote": None,
         }
     )
     digests = hashlib.sha256(f"{finder.digest} {grader.digest}".encode()).hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from gateway.engines.base import Model
 from gateway.errors import PairMismatch
 from gateway.inference.segmenter import Run, Segmenter
-from gateway.repository.card import RasterSpec
+from gateway.repository.card import RasterSpec, VoteSpec
 from gateway.tasks.damage.boxes import MAPPERS
 from gateway.tasks.damage.fused import FusedModel, FusedSegmenter, GradingModel, GradingSegmenter
 from gateway.vision.buildings import SMALLEST_BUILDING
 from gateway.vision.labels import class_counts
-from gateway.vision.regions import Region, regions
+from gateway.vision.regions import Known, Region, regions
+from gateway.vision.votes import voted
 
 Pixels = NDArray[np.uint8]
 Size = tuple[int, int]
@@ -116,7 +117,11 @@ async def map_damage(
         observed: bool (H, W), where all images show something; None: everywhere.
     """
     images = await _images(segmenter, pre, post, between, rasters)
-    return await _mapped(segmenter, await segmenter.label_map(images), images["post"], observed)
+    label_map, vote = await segmenter.label_map(images), segmenter.model.card.vote
+    if observed is None and vote is None:
+        return DamageMap(segmenter.model, label_map, images["post"])
+    shown = await segmenter.aside(_shown, label_map, observed, vote)
+    return DamageMap(segmenter.model, shown.label_map, images["post"], shown.hidden)
 
 
 async def report_damage(
@@ -127,24 +132,43 @@ async def report_damage(
     observed: Mask | None = None,
 ) -> DamageReport:
     """Return the damage map of a pair and every building in it; arguments as in `map_damage`."""
-    images = await _images(segmenter, pre, post, between)
-    label_map, sureness = await segmenter.label_map_and_confidence(images)
-    damage_map = await _mapped(segmenter, label_map, images["post"], observed)
-    find = partial(regions, min_area=SMALLEST_BUILDING)
-    buildings = await segmenter.aside(find, damage_map.label_map, sureness)
-    return DamageReport(damage_map, tuple(buildings))
+    images, vote = await _images(segmenter, pre, post, between), segmenter.model.card.vote
+    known: list[Known] = []
+    asked = segmenter.decided(images, known) if vote else segmenter.label_map_and_confidence(images)
+    label_map, sureness = await asked
+
+    def find() -> tuple[_Shown, list[Region]]:
+        shown = _shown(label_map, observed, vote, sureness, known)
+        return shown, regions(shown.label_map, shown.sureness, min_area=SMALLEST_BUILDING)
+
+    shown, buildings = await segmenter.aside(find)
+    return DamageReport(DamageMap(segmenter.model, shown.label_map, images["post"], shown.hidden), tuple(buildings))
 
 
-async def _mapped(segmenter: Segmenter, label_map: Pixels, post: Pixels, observed: Mask | None) -> DamageMap:
-    if observed is None:
-        return DamageMap(segmenter.model, label_map, post)
-    shown, hidden = await segmenter.aside(_shown_alone, label_map, observed)
-    return DamageMap(segmenter.model, shown, post, hidden)
+@dataclass(frozen=True)
+class _Shown:
+    """What is shown of a label map, and of how many pixels nothing was observed."""
+
+    label_map: Pixels
+    sureness: Pixels | None
+    hidden: int
 
 
-def _shown_alone(label_map: Pixels, observed: Mask) -> tuple[Pixels, int]:
-    """Return the label map with background where nothing was observed, and of how many pixels that is so."""
-    return np.where(observed, label_map, np.uint8(0)), int(np.count_nonzero(~observed))
+def _shown(
+    label_map: Pixels,
+    observed: Mask | None,
+    vote: VoteSpec | None,
+    sureness: Pixels | None = None,
+    known: Sequence[Known] = (),
+) -> _Shown:
+    """Return the label map with background where nothing was observed, and the votes of the rest; see `voted`."""
+    hidden = 0
+    if observed is not None:
+        label_map, hidden = np.where(observed, label_map, np.uint8(0)), int(np.count_nonzero(~observed))
+        known = [part.some(observed.reshape(-1).take(part.places)) for part in known]
+    if vote is not None:
+        label_map, sureness = voted(label_map, vote.apart, vote.largest, sureness, known)
+    return _Shown(label_map, sureness, hidden)
 
 
 async def _images(

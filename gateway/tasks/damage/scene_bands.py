@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -52,6 +53,59 @@ class Band:
     def stop(self) -> int:
         """The row after the last."""
         return self.top + len(self.labels)
+
+    def split(self, rows: int) -> tuple[Band, Band | None]:
+        """Return the band of the first `rows`, and that of the others; None: there are no others."""
+        if rows >= len(self.labels):
+            return self, None
+        known: list[Sequence[Known] | None] = [None, None]
+        if self.known is not None:
+            place = rows * self.labels.shape[1]
+            above = [part.places < place for part in self.known]
+            known[0] = [part.some(here) for part, here in zip(self.known, above, strict=True)]
+            known[1] = [part.some(~here).moved(-place) for part, here in zip(self.known, above, strict=True)]
+        first, rest = (
+            Band(
+                self.top + some.indices(len(self.labels))[0],
+                self.labels[some],
+                self.sureness[some],
+                self.seen[some],
+                own,
+                None if self.post is None else self.post[some],
+            )
+            for some, own in zip((slice(rows), slice(rows, None)), known, strict=True)
+        )
+        return first, rest
+
+
+class HeldBands:
+    """Bands whose labels are not final yet; what else they have comes back with the labels that are."""
+
+    def __init__(self) -> None:
+        """Hold none."""
+        self._bands: deque[Band] = deque()
+
+    @property
+    def empty(self) -> bool:
+        """Whether no row is held."""
+        return not self._bands
+
+    def add(self, band: Band) -> None:
+        """Take the next band."""
+        self._bands.append(band)
+
+    def final(self, labels: UInt8, sureness: UInt8) -> list[Band]:
+        """Return the first of the rows held as bands, with labels and sureness that are final, uint8 (rows, width)."""
+        bands = []
+        while len(labels):
+            first, rest = self._bands.popleft().split(len(labels))
+            rows = len(first.labels)
+            shown = labels[:rows] if first.seen.all() else np.where(first.seen, labels[:rows], NOT_OBSERVED)
+            bands.append(replace(first, labels=shown, sureness=sureness[:rows]))
+            labels, sureness = labels[rows:], sureness[rows:]
+            if rest is not None:
+                self._bands.appendleft(rest)
+        return bands
 
 
 class Sink(Protocol):

@@ -1,4 +1,4 @@
-"""Buildings of a scene graded one by one, each whole, on the way from what finds them to what takes the answer."""
+"""Buildings of a scene that get one grade each, on the way from what finds them to what takes the answer."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from typing import TypeVar
 
 import numpy as np
 
+from gateway.inference.segmenter import Segmenter
 from gateway.media.geo.cog import NOT_OBSERVED
 from gateway.media.geo.rasters import Raster
+from gateway.repository.card import VoteSpec
 from gateway.tasks.damage.fused import Boxes, FusedSegmenter, grade_twice
-from gateway.tasks.damage.scene_bands import Band, Mask, UInt8
+from gateway.tasks.damage.scene_bands import Band, HeldBands, UInt8
 from gateway.vision.buildings import crop_window, cut_crop
 from gateway.vision.regions import Region
 from gateway.vision.streamed_grades import GradeStream
+from gateway.vision.votes import VoteStream
 
 T = TypeVar("T")
 
@@ -36,9 +39,7 @@ class Grading:
         self._segmenter = segmenter
         self._post = post
         self._stream = GradeStream(post.info.width)
-        # Of the rows that are not final yet: where both images show the ground, and the one after the disaster.
-        self._top = 0
-        self._shown: list[tuple[Mask, UInt8 | None]] = []
+        self._held = HeldBands()
 
     @property
     def cut(self) -> int:
@@ -51,15 +52,14 @@ class Grading:
         Raises:
             MaskgateError: as `Raster.read` and `Engine.infer`.
         """
-        self._shown.append((band.seen, band.post))
+        # What the finder says of pixels is not what the grader says of buildings; see `told`.
+        self._held.add(replace(band, known=None))
         mask = np.where(band.labels == NOT_OBSERVED, np.uint8(0), band.labels)
         return await self._graded(await self._aside(self._stream.add, mask, band.sureness))
 
     async def end(self) -> list[Band]:
         """Return what the last row makes final; errors as of `add`."""
-        if not self._shown:
-            return []
-        return await self._graded(await self._aside(self._stream.end))
+        return [] if self._held.empty else await self._graded(await self._aside(self._stream.end))
 
     def told(self, buildings: Sequence[Region]) -> tuple[Region, ...]:
         """Return regions of the label map with what the grader said of each, as `Band.known` has it.
@@ -77,26 +77,41 @@ class Grading:
             rows = scores = await self._segmenter.grade(boxes, cut)
         for box, row in zip(boxes.tolist(), rows.tolist(), strict=True):
             self._scores[tuple(box)] = (0.0, *row)
-        return self._bands(*await self._aside(self._stream.paint, scores))
-
-    def _bands(self, labels: UInt8, sureness: UInt8) -> list[Band]:
-        """Return rows that are final as bands, each with what was seen of them, which is let go."""
-        bands = []
-        while len(labels):
-            seen, post = self._shown.pop(0)
-            rows = min(len(seen), len(labels))
-            graded = np.where(seen[:rows], labels[:rows], NOT_OBSERVED)
-            bands.append(
-                Band(self._top, graded, sureness[:rows], seen[:rows], post=None if post is None else post[:rows])
-            )
-            labels, sureness = labels[rows:], sureness[rows:]
-            self._top += rows
-            if rows < len(seen):
-                self._shown.insert(0, (seen[rows:], None if post is None else post[rows:]))
-        return bands
+        return self._held.final(*await self._aside(self._stream.paint, scores))
 
     async def _aside(self, function: Callable[..., T], *arguments: object) -> T:
         return await self._segmenter.workers.run_to_end(self._segmenter.timeline, "finish", function, *arguments)
+
+
+class Voting:
+    """Takes bands of the label map, and gives back bands of one grade per roof, later where roofs are not whole yet.
+
+    Args:
+        segmenter: of the request.
+        width: of the scene.
+        vote: as the model's card has it.
+    """
+
+    def __init__(self, segmenter: Segmenter, width: int, vote: VoteSpec) -> None:
+        """Begin above the first row."""
+        self._stream = VoteStream(width, vote.apart, vote.largest)
+        self._held = HeldBands()
+        self._aside = partial(segmenter.workers.run_to_end, segmenter.timeline, "finish")
+
+    async def add(self, band: Band) -> list[Band]:
+        """Take the next band, whose `known` is there, and return those that are final now."""
+        self._held.add(band)
+        return await self._aside(self._voted, band)
+
+    async def end(self) -> list[Band]:
+        """Return what the last row makes final."""
+        return await self._aside(self._voted, None)
+
+    def _voted(self, band: Band | None) -> list[Band]:
+        if band is None:
+            return self._held.final(*self._stream.end())
+        labels = band.labels if band.seen.all() else band.labels * band.seen
+        return self._held.final(*self._stream.add(labels, band.sureness, band.known or ()))
 
 
 def read_crops(image: Raster, boxes: Boxes, grow: float, size: int) -> UInt8:

@@ -24,7 +24,7 @@ from gateway.tasks.damage.fused import FusedSegmenter
 from gateway.tasks.damage.pipeline import inputs_of, rasters_of
 from gateway.tasks.damage.rasters import Ground
 from gateway.tasks.damage.scene_bands import Band, Buildings, GradedFootprints, Sink, Tally
-from gateway.tasks.damage.scene_grading import Grading
+from gateway.tasks.damage.scene_grading import Grading, Voting
 from gateway.tasks.damage.scene_reader import SceneReader, Window
 from gateway.vision.labels import both_views, decide_with_confidence
 from gateway.vision.regions import Known, Region
@@ -103,8 +103,11 @@ async def map_scene(
     """
     info = pre.info
     finder, grading = segmenter, None
+    stage: Grading | Voting | None = None
     if isinstance(segmenter, FusedSegmenter):
-        finder, grading = segmenter.finder, Grading(segmenter, post, twice=twice)
+        finder, stage = segmenter.finder, (grading := Grading(segmenter, post, twice=twice))
+    elif vote := segmenter.model.card.vote:
+        stage = Voting(segmenter, info.width, vote)
     card = finder.model.card
     grid = plan(info.height, info.width, card.tile, card.overlap)
     tally, buildings = Tally(len(segmenter.model.card.classes), info.grid), Buildings()
@@ -123,11 +126,11 @@ async def map_scene(
 
     async def finish(row: _Decided) -> None:
         band = await run(row.band)
-        await hand_on([band] if grading is None else await grading.add(band))
+        await hand_on([band] if stage is None else await stage.add(band))
 
     await in_order((partial(rows.infer, row) for row in range(len(grid.rows))), finish)
-    if grading is not None:
-        await hand_on(await grading.end())
+    if stage is not None:
+        await hand_on(await stage.end())
     found = await segmenter.aside(buildings.all)
     if grading is not None:
         found = grading.told(found)
@@ -279,12 +282,7 @@ class _Decided:
     def add(self, columns: slice, values: UInt8) -> None:
         labels, sureness = decide_with_confidence(values[..., : self._classes], self._threshold)
         seen = self._seen[:, columns]
-        # By number and not by mask: a quarter of the time for pixels of a few bytes.
-        inside = np.flatnonzero((labels > 0) & seen)
-        wide, width = labels.shape[1], self._seen.shape[1]
-        places = inside + inside // wide * (width - wide) + columns.start
-        known = values.reshape(-1, values.shape[2]).take(inside, axis=0)
-        self._known.append(Known(places.astype(np.int32), known))
+        self._known.append(Known.of((labels > 0) & seen, values, self._seen.shape[1], column=columns.start))
         if not seen.all():
             labels[~seen] = NOT_OBSERVED
             sureness[~seen] = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from gateway.registry import NamedModel, Part, TaskSpec, Texts
 from gateway.repository.card import Card
 from gateway.repository.contracts import (
@@ -41,7 +43,11 @@ def check(card: Card) -> None:
     Raises:
         ValueError: it is none.
     """
-    check_keys(card)
+    _check_tiles(card, optional=("vote",))
+
+
+def _check_tiles(card: Card, optional: Collection[str] = ()) -> None:
+    check_keys(card, optional=optional)
     check_labels(card)
     check_tiles(card)
     check_rasters(card, RASTERS)
@@ -65,7 +71,7 @@ def check_boxes(card: Card) -> None:
     Raises:
         ValueError: it is none.
     """
-    check(card)
+    _check_tiles(card)
     if card.threshold is None:
         raise ValueError("a model of boxes says from which score on one counts")
     cells = card.outputs[0].shape[0]

@@ -123,6 +123,15 @@ def test_a_window_is_of_ct_alone(card: Card) -> None:
         check(card, window={"low": -1250, "high": 250})
 
 
+def test_a_vote_is_of_damage_by_pixels_alone_and_on_its_classes(card: Card, ct: Card) -> None:
+    vote = {"apart": 4, "largest": 512}
+    check(card, vote=vote)
+    with pytest.raises(ValueError, match="models of ct do not say 'vote'"):
+        check(ct, vote={"apart": 1, "largest": 512})
+    with pytest.raises(ValueError, match="no class 5 that takes no part"):
+        check(card, vote={"apart": 5, "largest": 512})
+
+
 def test_untrained_classes_are_classes(ct: Card) -> None:
     training = {**changed(ct)["training"], "untrained": ["pleural effusion"]}
     assert Card.model_validate(changed(ct, training=training)).training.untrained == ("pleural effusion",)

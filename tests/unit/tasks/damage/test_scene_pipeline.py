@@ -8,6 +8,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from gateway.media.geo.cog import NOT_OBSERVED
 from gateway.media.geo.picture_rasters import Picture
 from gateway.media.geo.rasters import RasterInfo
 from gateway.observability.metrics import Telemetry
-from gateway.repository.card import read_card
+from gateway.repository.card import VoteSpec, read_card
 from gateway.scheduling.timeline import Timeline
 from gateway.scheduling.workers import Workers
 from gateway.tasks.damage import scene_pipeline
@@ -35,6 +36,7 @@ from gateway.vision.buildings import SMALLEST_BUILDING
 from gateway.vision.regions import Known, regions
 from gateway.vision.tiling import plan
 from gateway.vision.unseen import CELL
+from gateway.vision.votes import voted
 from tests.support.pictures import noise
 from tests.support.table_engine import LABELS, PROBABILITIES, TableEngine
 from tests.support.trivial import write_trivial_model
@@ -115,6 +117,30 @@ def test_bands_add_up_to_the_map_of_the_whole(model: Model, height: int, width: 
     assert list(found.buildings) == regions(expected, sureness, min_area=SMALLEST_BUILDING, known=known)
     assert (found.unseen, found.featureless, found.areas_m2) == (0, 0, None)
     assert timeline.done == timeline.total == plan(height, width, 64, 16).tiles
+
+
+@settings(max_examples=25, deadline=None)
+@given(height=st.integers(16, 700), width=st.integers(16, 300), seed=st.integers(0, 9), hidden=st.integers(0, 300))
+def test_roofs_vote_whatever_bands_they_lie_in(model: Model, height: int, width: int, seed: int, hidden: int) -> None:
+    rng = np.random.default_rng(seed)
+    brightness = rng.integers(0, 256, (height // 9 + 1, width // 9 + 1), np.uint8)
+    brightness *= rng.random(brightness.shape) < 0.6
+    image = np.kron(brightness[..., None].repeat(3, axis=2), np.ones((9, 9, 1), np.uint8))
+    image = np.ascontiguousarray(image[:height, :width])
+    seen = np.ones((height, width), np.bool_)
+    seen[:, hidden : hidden + 20] = False
+    vote = VoteSpec(apart=4, largest=60)
+    voting = replace(model, card=model.card.model_copy(update={"vote": vote}))
+    sink = Kept()
+    found, _ = mapped(voting, picture(image), picture(image, seen), [sink])
+    probabilities = PROBABILITIES[image[..., 1]]
+    shown = np.where(seen, LABELS[image[..., 1]], 0).astype(np.uint8)
+    known = [Known(np.flatnonzero(shown), probabilities[shown > 0])]
+    expected, sureness = voted(shown, vote.apart, vote.largest, probabilities.max(axis=-1), known)
+    np.testing.assert_array_equal(np.concatenate(sink.labels), np.where(seen, expected, NOT_OBSERVED))
+    assert list(found.buildings) == regions(expected, sureness, min_area=SMALLEST_BUILDING, known=known)
+    assert found.counts[1:] == tuple(np.bincount(expected.ravel(), minlength=5)[1:])
+    assert sink.tops == [0, *np.cumsum([len(labels) for labels in sink.labels])[:-1].tolist()]
 
 
 def test_what_either_image_does_not_show_is_not_classified(model: Model) -> None:
