@@ -33,6 +33,7 @@ class Architecture:
         threshold: that its authors publish.
         keras: whether files of Keras hold its weights.
         encoder: name of the public encoder in it; empty: its encoder is its own.
+        members: of `depths`, by name, those that are several networks, learnt apart, and how many.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Architecture:
     threshold: float | None = None
     keras: bool = False
     encoder: str = ""
+    members: Mapping[str, int] = field(default_factory=dict)
 
     def network(self, width: float, depths: str | None, classes: int) -> nn.Module:
         """Return it untrained.

@@ -138,13 +138,14 @@ class FilmNetwork(nn.Module):
         channels: of the features.
         width: scales the head.
         dropout: share of the features left out in training.
+        members: networks learnt apart that answer together.
     """
 
-    def __init__(self, backbone: nn.Module, channels: int, width: float, dropout: float) -> None:
+    def __init__(self, backbone: nn.Module, channels: int, width: float, dropout: float, members: int = 1) -> None:
         """Put the head on, and draw the first weights as Keras does."""
         super().__init__()
         self.backbone = backbone
-        self.head = Head(channels, scaled(HIDDEN, width), dropout)
+        self.head = Head(channels, members * scaled(HIDDEN, width), dropout)
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.xavier_uniform_(module.weight)

@@ -32,6 +32,7 @@ def stated(
             architecture=checkpoint.architecture,
             width=checkpoint.width,
             depths=checkpoint.depths if architecture.depths else None,
+            members=architecture.members.get(checkpoint.depths, 1),
             encoder=architecture.encoder or None,
             parameters=sum(parameter.numel() for parameter in graph.module.parameters()),
             reduction=checkpoint.reduction,

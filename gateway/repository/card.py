@@ -49,6 +49,11 @@ class Network(CardPart):
         description="Backbone of interactive models, such as resnet101, or share of the blocks of models of "
         "radiographs",
     )
+    members: int = Field(
+        default=1,
+        ge=1,
+        description="Networks learnt apart whose logits the graph averages; in an ensemble the model counts so often",
+    )
     encoder: str | None = Field(
         default=None, description="Public encoder in place of the architecture's own: lite0 is EfficientNet-Lite0"
     )

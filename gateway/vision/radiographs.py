@@ -48,11 +48,12 @@ def decided_class(scores: Float64, threshold: float) -> int:
     return 0 if scores[0] >= threshold else 1 + int(np.argmax(scores[1:]))
 
 
-def mean_evidence(maps: Sequence[UInt8], height: int, width: int) -> UInt8:
+def mean_evidence(maps: Sequence[UInt8], counts: Sequence[int], height: int, width: int) -> UInt8:
     """Return evidence maps on a film of (height, width), bilinear, and averaged.
 
     Args:
-        maps: at most 256, uint8, each (h, w) of its own size and over the whole film.
+        maps: uint8, each (h, w) of its own size and over the whole film.
+        counts: how often each counts, 256 times in all at most.
         height: rows of the film.
         width: columns of the film.
 
@@ -60,7 +61,8 @@ def mean_evidence(maps: Sequence[UInt8], height: int, width: int) -> UInt8:
         uint8 (height, width), rounded.
     """
     total = np.zeros((height, width), np.uint16)
-    for evidence in maps:
+    for evidence, count in zip(maps, counts, strict=True):
         resized = cv2.resize(np.ascontiguousarray(evidence), (width, height), interpolation=cv2.INTER_LINEAR)
-        total += np.asarray(resized, np.uint8)
-    return np.asarray((total + len(maps) // 2) // len(maps), np.uint8)
+        total += np.asarray(resized, np.uint16) * np.uint16(count)
+    every = sum(counts)
+    return np.asarray((total + every // 2) // every, np.uint8)

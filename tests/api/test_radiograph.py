@@ -147,8 +147,8 @@ def test_the_ensembles_evidence_is_the_mean_of_its_models(client: AppClient, mon
     ask(client, dicom(), "?saliency_class=NORMAL", PNG)
     ask(client, dicom(), "?saliency_class=NORMAL&model=cxr-even", PNG)
     maps = [evidence_of(to_tile(chest(), SIZES[m])[None], n)[0, ..., 1] for m, n in zip(SIZES, CELLS, strict=True)]
-    assert np.abs(drawn[0].astype(int) - mean_evidence(maps, ROWS, COLUMNS)).max() <= 1
-    assert np.abs(drawn[1].astype(int) - mean_evidence(maps[1:], ROWS, COLUMNS)).max() <= 1
+    assert np.abs(drawn[0].astype(int) - mean_evidence(maps, [1, 1], ROWS, COLUMNS)).max() <= 1
+    assert np.abs(drawn[1].astype(int) - mean_evidence(maps[1:], [1], ROWS, COLUMNS)).max() <= 1
 
 
 def test_without_a_class_the_evidence_is_for_the_one_decided_for(client: AppClient) -> None:
@@ -249,6 +249,16 @@ def test_a_model_dropped_into_the_repository_is_served_and_joins_the_ensemble(st
     assert [entry["provenance"]["model"] for entry in after["models"]] == ["cxr-a", "of-my-own"]
     assert after["scores"]["COVID-19"] == pytest.approx(before["scores"]["COVID-19"] + 0.1, abs=1e-3)
     assert ask(client, dicom(), "?model=of-my-own").json()["model"] == "of-my-own"
+
+
+def test_a_model_of_several_networks_counts_as_often(start: Start, tmp_path: Path) -> None:
+    write_trivial_radiograph(tmp_path, "cxr-a")
+    write_trivial_radiograph(tmp_path, "cxr-three", shift=-0.2, members=3)
+    client = start(models={"repository": tmp_path})
+    report = ask(client, dicom()).json()
+    alone, three = (entry["scores"]["COVID-19"] for entry in report["models"])
+    assert three > alone
+    assert report["scores"]["COVID-19"] == pytest.approx((alone + 3 * three) / 4, abs=1e-3)
 
 
 def test_the_ensemble_goes_without_models_of_other_classes_and_says_so(start: Start, tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ def write_trivial_radiograph(
     classes: Sequence[ClassSpec] = CLASSES,
     max_batch_size: int = 8,
     familiar: bool = False,
+    members: int = 1,
 ) -> Path:
     """Write a complete radiograph model of one version under `root` and return its folder."""
     directory = root / name
@@ -73,7 +74,7 @@ def write_trivial_radiograph(
         max_batch_size=max_batch_size,
         classes=tuple(classes),
         threshold=threshold,
-        network=Network(architecture="mean", width=1, parameters=1),
+        network=Network(architecture="mean", width=1, members=members, parameters=1),
         digests={"1": file_digest(model_file)},
         **made_by_hand(),
     )

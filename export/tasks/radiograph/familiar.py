@@ -23,7 +23,7 @@ from export.build import publish
 from export.errors import BuildError
 from export.evaluation.opened import sound_model
 from export.graphs.runners import open_file
-from export.tasks.radiograph import archives, heldout
+from export.tasks.radiograph import archives, heldout, members
 from export.tasks.radiograph.data import LabelledRadiograph, read_radiographs
 from export.tasks.radiograph.spec import DISTANCE
 from gateway.repository.card import Card, FamiliarSpec
@@ -211,6 +211,7 @@ def add_command(commands: Any) -> None:
     """Add ``familiarise`` to the commands of `python -m export`, and those about where radiographs come from."""
     archives.add_command(commands)
     heldout.add_command(commands)
+    members.add_command(commands)
     command = commands.add_parser("familiarise", help="let models of radiographs say how far a film is from theirs")
     command.set_defaults(command=_familiarise)
     command.add_argument("model", type=Path, nargs="+", help="model folder; it is replaced")

@@ -15,7 +15,7 @@ class RadiographRecipe(Recipe):
     """How a network is trained; see `Recipe`.
 
     Attributes:
-        depths: name of the share of Keras' repeated blocks.
+        depths: name of the share of Keras' repeated blocks; of the plain network 1, since members are learnt apart.
         draw: how samples are made.
         smoothing: how much of each label is given to both classes alike.
         activity: factor of the hidden layer's activity, |a| + a² summed over its units, in the loss.
@@ -136,7 +136,7 @@ _PLAIN = RadiographRecipe(
     network="film_plain",
     name="demo",
     width=0.3,
-    depths="full",
+    depths="1",
     draw=Draw(32, changes="jitter", balanced=True, balance=0.5),
     steps=20_000,
     learning_rate=2e-3,

@@ -15,9 +15,8 @@ from gateway.media.geo.rasters import Raster
 from gateway.repository.card import VoteSpec
 from gateway.tasks.damage.fused import Boxes, FusedSegmenter, grade_twice
 from gateway.tasks.damage.scene_bands import Band, HeldBands, UInt8
-from gateway.vision.buildings import crop_window, cut_crop
+from gateway.vision.buildings import GradeStream, crop_window, cut_crop
 from gateway.vision.regions import Region
-from gateway.vision.streamed_grades import GradeStream
 from gateway.vision.votes import VoteStream
 
 T = TypeVar("T")

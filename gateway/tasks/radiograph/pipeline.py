@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from statistics import fmean
 
@@ -21,7 +21,7 @@ UInt8 = npt.NDArray[np.uint8]
 Float64 = npt.NDArray[np.float64]
 
 ENSEMBLE = "ensemble"
-"""Names all ready models of the task, averaged."""
+"""Names all ready models of the task, averaged; each counts as often as it has members."""
 
 _EVEN = 0.5
 
@@ -128,8 +128,8 @@ class FilmReport:
 
         The report must have been made by `explain_film`.
         """
-        maps = [opinion.evidence[..., value] for opinion in self.opinions if opinion.evidence is not None]
-        return mean_evidence(maps, height, width)
+        told = [(opinion.evidence[..., value], opinion) for opinion in self.opinions if opinion.evidence is not None]
+        return mean_evidence([one for one, _ in told], _members(opinion for _, opinion in told), height, width)
 
 
 def choose_panel(engine: Engine, name: str, version: int | None = None) -> Panel:
@@ -234,6 +234,11 @@ async def _ask(segmenter: Segmenter, film: UInt8, threshold: float | None, *pict
     )
 
 
+def _members(opinions: Iterable[Opinion]) -> list[int]:
+    """Return how often opinions count: once for each network that was learnt apart."""
+    return [opinion.model.card.network.members for opinion in opinions]
+
+
 def _report(panel: Panel, opinions: list[Opinion], threshold: float | None) -> FilmReport:
-    mean = np.mean([opinion.verdict.scores for opinion in opinions], axis=0)
+    mean = np.average([opinion.verdict.scores for opinion in opinions], axis=0, weights=_members(opinions))
     return FilmReport(panel, Verdict.of(mean, panel.threshold if threshold is None else threshold), tuple(opinions))

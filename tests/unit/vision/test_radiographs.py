@@ -47,7 +47,7 @@ def test_of_more_classes_the_highest_of_the_others_wins_below_it(threshold: floa
 def test_evidence_lies_where_it_lay() -> None:
     cells = np.zeros((4, 4), np.uint8)
     cells[3, 0] = 200
-    evidence = mean_evidence([cells], 80, 40)
+    evidence = mean_evidence([cells], [1], 80, 40)
     assert evidence.shape == (80, 40)
     assert evidence[79, 0] == 200
     assert not evidence[:40].any()
@@ -57,11 +57,14 @@ def test_evidence_lies_where_it_lay() -> None:
 
 def test_maps_of_several_sizes_are_averaged() -> None:
     maps = [np.full((5, 5), 100, np.uint8), np.full((7, 7), 201, np.uint8), np.full((1, 1), 0, np.uint8)]
-    assert (mean_evidence(maps, 21, 34) == 100).all()
-    assert (mean_evidence(maps[:2], 21, 34) == 151).all()
-    assert (mean_evidence([np.full((2, 2), 255, np.uint8)] * 256, 8, 8) == 255).all()
+    assert (mean_evidence(maps, [1] * 3, 21, 34) == 100).all()
+    assert (mean_evidence(maps[:2], [1, 1], 21, 34) == 151).all()
+    assert (mean_evidence(maps[:2], [3, 1], 21, 34) == 125).all()
+    assert (mean_evidence([np.full((2, 2), 255, np.uint8)] * 2, [1, 255], 8, 8) == 255).all()
 
 
 def test_evidence_need_not_lie_together_in_memory() -> None:
     both = np.random.default_rng(2).integers(0, 256, (7, 7, 2), np.uint8)
-    np.testing.assert_array_equal(mean_evidence([both[..., 1]], 30, 20), mean_evidence([both[..., 1].copy()], 30, 20))
+    np.testing.assert_array_equal(
+        mean_evidence([both[..., 1]], [1], 30, 20), mean_evidence([both[..., 1].copy()], [1], 30, 20)
+    )

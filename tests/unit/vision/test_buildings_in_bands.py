@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gateway.vision.buildings import find_buildings
-from gateway.vision.streamed_grades import GradeStream
+from gateway.vision.buildings import GradeStream, find_buildings
 
 UInt8 = npt.NDArray[np.uint8]
 Int32 = npt.NDArray[np.int32]
