@@ -63,8 +63,9 @@ def _can_be_halved(values: NDArray[np.float32]) -> bool:
 def in_integers(onnx_file: bytes, tiles: Sequence[Feeds]) -> bytes:
     """Return an ONNX file whose convolutions, and what lies between them, compute in 8-bit integers.
 
-    Weights are symmetric per output channel, activations unsigned per tensor; every integer tensor is said by a pair
-    of QuantizeLinear and DequantizeLinear, which runtimes fuse. What leads to the first convolution and what follows
+    Weights are of 7 bits, symmetric per output channel, activations of 8, unsigned per tensor: sums of two products
+    then fit 16 bits, in which processors without VNNI add them. Every integer tensor is said by a pair of
+    QuantizeLinear and DequantizeLinear, which runtimes fuse. What leads to the first convolution and what follows
     the last one stays in float32, and so do transposed convolutions, slices and differences.
 
     Args:
@@ -84,6 +85,7 @@ def in_integers(onnx_file: bytes, tiles: Sequence[Feeds]) -> bytes:
             _Tiles(tiles),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
+            reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             op_types_to_quantize=list(_COMPUTED),

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
+from onnx import numpy_helper
 
 from export.build import build
 from export.cli import main
@@ -80,6 +81,17 @@ def test_weights_of_convolutions_are_integers_per_channel(integers: bytes) -> No
     scales = [each for each in proto.graph.initializer if each.name.endswith("weight_scale") or "_scale" in each.name]
     assert any(len(each.dims) == 1 and each.dims[0] > 1 for each in scales)
     assert proto.producer_version == ""
+
+
+def test_two_products_fit_sixteen_bits(integers: bytes) -> None:
+    """Processors without VNNI add pairs of products of activations and weights so, and would saturate."""
+    proto = onnx.load_model_from_string(integers)
+    weights = [
+        numpy_helper.to_array(each)
+        for each in proto.graph.initializer
+        if len(each.dims) == 4 and each.data_type == onnx.TensorProto.INT8
+    ]
+    assert max(int(np.abs(each.astype(np.int32)).max()) for each in weights) * 255 * 2 < 2**15
 
 
 def test_the_same_tiles_give_the_same_bytes(siamese: bytes, integers: bytes) -> None:
