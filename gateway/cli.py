@@ -55,7 +55,7 @@ def _run(given: Sequence[str]) -> int:
         for problem in error.errors(include_url=False, include_input=False):
             print(f"setting {'.'.join(map(str, problem['loc']))}: {problem['msg']}", file=sys.stderr)
         return 2
-    for name, near in unknown_variables(os.environ).items():
+    for name, near in unknown_variables(os.environ, settings).items():
         print(f"The variable {name} is no setting{f'; {near} is one' if near else ''}.", file=sys.stderr)
     if options.command == "settings":
         print(settings.model_dump_json(indent=2))

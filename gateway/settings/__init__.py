@@ -139,12 +139,15 @@ class Settings(BaseSettings):
         return self
 
 
-def unknown_variables(environment: Iterable[str]) -> dict[str, str | None]:
-    """Return the variables of an environment that begin as settings do and are none, each with the nearest that is."""
+def unknown_variables(environment: Iterable[str], settings: Settings) -> dict[str, str | None]:
+    """Return the variables of an environment that begin as settings do and are none, each with the nearest that is.
+
+    `settings` are those that were read from it: the tasks that are served say which default models there are.
+    """
     known = [
         f"MASKGATE_{group}_{name}".upper()
-        for group, field in Settings.model_fields.items()
-        for name in field.annotation.model_fields  # type: ignore[union-attr]
+        for group in Settings.model_fields
+        for name in getattr(settings, group).model_dump()
     ]
     groups = tuple(f"MASKGATE_{group}".upper() for group in Settings.model_fields)
     offered = (name for name in environment if name.upper().startswith("MASKGATE_") and name not in _OF_THE_CLIENT)

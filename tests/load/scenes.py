@@ -68,7 +68,9 @@ class Result:
 def main() -> None:
     """Run the benchmark and print tables; keep the figures where `--record` says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="bd-lite0", help="one of the repository's damage models; that of the settings unless said")
+    parser.add_argument(
+        "--model", default="bd-lite0", help="one of the repository's damage models; that of the settings unless said"
+    )
     parser.add_argument("--sizes", type=int, nargs="+", default=MEGAPIXELS, metavar="MEGAPIXELS")
     parser.add_argument("--large", action="store_true", help=f"measure {LARGEST} megapixels too")
     against_option(parser)

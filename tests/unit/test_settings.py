@@ -111,10 +111,18 @@ def test_what_is_to_be_json_and_is_not_is_one_line_without_it(
 
 def test_variables_that_are_no_settings_are_named() -> None:
     environment = ["MASKGATE_LIMTS_BODY_BYTES", "MASKGATE_XYZZY", "MASKGATE_URL", "MASKGATE_AUTH_KEYS", "HOME"]
-    assert unknown_variables(environment) == {
+    assert unknown_variables(environment, Settings()) == {
         "MASKGATE_LIMTS_BODY_BYTES": "MASKGATE_LIMITS_BODY_BYTES",
         "MASKGATE_XYZZY": None,
     }
+
+
+def test_every_setting_has_a_variable_default_models_too() -> None:
+    settings = Settings()
+    names = [f"MASKGATE_{group}_{name}".upper() for group, of in settings.model_dump().items() for name in of]
+    assert {"MASKGATE_MODELS_DAMAGE", "MASKGATE_MODELS_FUSED_FINDER", "MASKGATE_LOG_LEVEL"} <= set(names)
+    assert unknown_variables(names, settings) == {}
+    assert unknown_variables(["MASKGATE_MODELS_DAMGE"], settings) == {"MASKGATE_MODELS_DAMGE": "MASKGATE_MODELS_DAMAGE"}
 
 
 def test_a_variable_that_is_no_setting_ends_nothing(
