@@ -168,7 +168,10 @@ class RasterSpec(CardPart):
 class VoteSpec(CardPart):
     """How the pixels of a building vote on its grade: each connected region has the grade of most of its pixels."""
 
-    apart: int = Field(gt=0, description="Class value that neither votes nor is voted on")
+    apart: int = Field(gt=0, description="Class value that is not voted for")
+    least: float = Field(
+        ge=0, le=1, description="Share of a region's pixels from which on those of `apart` are not voted on either"
+    )
     largest: int = Field(
         gt=0, description="Pixels along a side beyond which a region is several buildings, and keeps its grades"
     )

@@ -1,7 +1,7 @@
 """One grade per roof: the pixels of a connected region vote on it, in a whole label map or as it comes in bands.
 
-A network grades pixels, people ask for buildings. One grade may be kept apart: what is destroyed often touches what
-still stands, and would be outvoted by it.
+A network grades pixels, people ask for buildings. One grade is kept apart: what is destroyed often touches what still
+stands, and would be outvoted by it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,22 @@ Mask = npt.NDArray[np.bool_]
 
 Places = npt.NDArray[np.integer[Any]]
 """Where pixels are, (n,), ascending: row times width, and column."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Who votes on what.
+
+    Attributes:
+        apart: the label value that is not voted for.
+        least: share of a region's pixels from which on those of `apart` stay as they are; where they are fewer, they
+            get the grade of the others.
+        largest: pixels along a side beyond which a region is several buildings, and keeps its grades.
+    """
+
+    apart: int
+    least: float
+    largest: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,43 +91,44 @@ def _extend(first: Int64, last: Int64, places: Places, numbers: Int32, width: in
 
 
 def voted(
-    labels: UInt8, apart: int, largest: int, sureness: UInt8 | None = None, known: Sequence[Known] = ()
+    labels: UInt8, rule: Rule, sureness: UInt8 | None = None, known: Sequence[Known] = ()
 ) -> tuple[UInt8, UInt8 | None]:
     """Return a label map whose regions have one grade each, that of most of their pixels, and how sure the model is.
 
     Args:
         labels: uint8 (H, W); 0 is background. Of grades that equally many pixels have the lowest is taken.
-        apart: the label value that neither votes nor is voted on.
-        largest: pixels along a side beyond which a region is several buildings, and keeps its grades.
+        rule: who votes on what.
         sureness: uint8 (H, W), 255 times the probability of `labels`; None: nobody asks.
         known: with `sureness`, in parts, the probabilities of all pixels above 0.
     """
     parts = [np.flatnonzero(labels > 0)] if sureness is None else [part.places for part in known]
-    roofs = Roofs.of(labels, parts, largest)
+    roofs = Roofs.of(labels, parts, rule.largest)
     decided, sure = labels.copy(), None if sureness is None else sureness.copy()
-    paint_votes(decided, apart, roofs, ~roofs.large, sure, known)
+    paint_votes(decided, rule, roofs, ~roofs.large, sure, known)
     return decided, sure
 
 
 def paint_votes(
-    labels: UInt8, apart: int, roofs: Roofs, voting: Mask, sureness: UInt8 | None, known: Sequence[Known]
+    labels: UInt8, rule: Rule, roofs: Roofs, voting: Mask, sureness: UInt8 | None, known: Sequence[Known]
 ) -> None:
     """Give the regions that are `voting`, bool (n,), their grades in `labels`, and in `sureness` what goes with them.
 
     Both maps are changed; arguments as of `voted`, `known` of the parts that `roofs` were made with.
     """
-    flat, count = labels.reshape(-1), len(voting)
+    flat, count, apart = labels.reshape(-1), len(voting), rule.apart
     values = [flat.take(places) for places in roofs.parts]
     grades = max(int(labels.max(initial=0)), apart) + 1
     votes = np.zeros(count * grades, np.int64)
     for own, roof in zip(values, roofs.numbers, strict=True):
-        counting = np.flatnonzero(own != apart)
-        ballots = roof.take(counting).astype(np.int64) * grades + own.take(counting)
-        votes += np.bincount(ballots, minlength=len(votes))
-    elected = np.where(voting, votes.reshape(count, grades).argmax(axis=1), apart).astype(np.uint8)
+        votes += np.bincount(roof.astype(np.int64) * grades + own, minlength=len(votes))
+    table = votes.reshape(count, grades)
+    kept, pixels = table[:, apart].copy(), table.sum(axis=1)
+    table[:, apart] = 0
+    elected = np.where(voting & (pixels > kept), table.argmax(axis=1), apart).astype(np.uint8)
+    outvoted = kept < rule.least * pixels
     for number, (places, own, roof) in enumerate(zip(roofs.parts, values, roofs.numbers, strict=True)):
         won = elected.take(roof)
-        changed = np.flatnonzero((won != own) & (won != apart) & (own != apart))
+        changed = np.flatnonzero((won != own) & (won != apart) & ((own != apart) | outvoted.take(roof)))
         flat[places.take(changed)] = won.take(changed)
         if sureness is not None:
             sureness.reshape(-1)[places.take(changed)] = known[number].values[changed, won.take(changed)]
@@ -120,17 +137,16 @@ def paint_votes(
 class VoteStream:
     """Does from top to bottom what `voted` does of a whole map, wherever bands begin and end.
 
-    Held are the rows from the top of the uppermost region that may go on and is not too large yet: `largest` at most.
+    Held are the rows from the top of the uppermost region that may go on and is not too large yet.
 
     Args:
         width: of the map.
-        apart: as of `voted`.
-        largest: as of `voted`.
+        rule: as of `voted`.
     """
 
-    def __init__(self, width: int, apart: int, largest: int) -> None:
+    def __init__(self, width: int, rule: Rule) -> None:
         """Begin above the first row."""
-        self._apart, self._largest = apart, largest
+        self._rule = rule
         # Of the rows held: what is decided as far as it is, and the regions that go on, of those that are too large
         # the last row alone.
         self._labels, self._sureness, self._open = np.zeros((3, 0, width), np.uint8)
@@ -160,13 +176,13 @@ class VoteStream:
             self._labels, self._sureness, self._open = np.zeros((3, 0, width), np.uint8)
             return decided, sure
         parts = [*self._known, *(part.moved(held * width) for part in known)]
-        roofs = Roofs.of(regions, [part.places for part in parts], self._largest)
+        roofs = Roofs.of(regions, [part.places for part in parts], self._rule.largest)
         large, reaching = roofs.large, np.zeros(len(roofs.large), np.bool_)
         if held:
             large[roofs.components[held - 1, self._too_large]] = True
         reaching[roofs.components[-1]] = not ended
         reaching[0] = False
-        paint_votes(decided, self._apart, roofs, ~large & ~reaching, sure, parts)
+        paint_votes(decided, self._rule, roofs, ~large & ~reaching, sure, parts)
         going = reaching & ~large
         self._too_large = (reaching & large)[roofs.components[-1]]
         first = int(min(roofs.tops[going].min(initial=len(regions)), len(regions) - self._too_large.any()))

@@ -50,7 +50,7 @@ def resident(server: GatewayProcess, kind: Literal["VmHWM", "VmRSS"] = "VmHWM") 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 def test_memory_follows_the_width_as_it_is_written_down(tmp_path: Path) -> None:
     """Rows of tiles with all their probabilities, three at a time, would take a third more than what is observed."""
-    write_trivial_model(tmp_path / "models", tile=TILE, overlap=64, vote=VoteSpec(apart=4, largest=512))
+    write_trivial_model(tmp_path / "models", tile=TILE, overlap=64, vote=VoteSpec(apart=4, least=0.1, largest=512))
     pre, post = write_large(tmp_path, WIDE, ROWS, warped=True)
     with gateway(tmp_path / "models", MODELS_DAMAGE="trivial", WORK_THREADS="2", ENGINE_LANES="2") as server:
         with Client(server.address) as client:

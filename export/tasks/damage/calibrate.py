@@ -2,8 +2,9 @@
 
 The longer a network learns, the surer it is of what it has seen, and grades that are rare there it names too seldom
 elsewhere. An offset per grade mends that without another step. Few pairs choose the offsets, so what they are worth is
-told by pairs that did not: each is graded with the offsets that all the others choose. Grades may be smoothed first,
-and roofs vote on them, as the gateway has it.
+told by pairs that did not: each is graded with the offsets that all the others choose. Grades may be smoothed first.
+Pixels choose, and what that is worth is told when roofs have voted, as the gateway has it: votes leap with single
+roofs, and offsets that they choose one after the other end at the next best ones.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ from export.tasks.damage.metrics import CLASSES, DamageCounts
 from export.tasks.damage.samples import load_tile
 from export.tasks.damage.spec import ROOF_VOTE
 from export.training.recipe import Hyperparameter
-from gateway.vision.votes import voted
+from gateway.vision.votes import Rule, voted
 
 Offsets = tuple[float, ...]
-Count = Callable[[int, Offsets], NDArray[np.int64]]
-"""Returns the confusion matrix of a pair, by its number, under offsets; see `DamageCounts`."""
+Count = Callable[[int, Offsets, bool], NDArray[np.int64]]
+"""Returns the confusion matrix of a pair, by number, under offsets, and perhaps after a vote; see `DamageCounts`."""
 
 _NONE: Offsets = (0.0,) * len(CLASSES)
 _TRIED = tuple(round(0.4 * step, 1) for step in range(-1, 11))
@@ -44,6 +45,7 @@ _GRADES = (2, 3, 4)
 _ROUNDS = 3
 _EVERY = 2
 """Of the pixels along each side, those that are counted."""
+_RULE = Rule(ROOF_VOTE.apart, ROOF_VOTE.least, ROOF_VOTE.largest // _EVERY)
 
 
 def calibrate(
@@ -70,9 +72,9 @@ def calibrate(
     chosen = _best(count, numbers)
     others = [_best(count, [other for other in numbers if other != number]) for number in numbers]
     counts = {
-        "before": _summed(count, dict.fromkeys(numbers, _NONE)),
-        "chosen": _summed(count, dict.fromkeys(numbers, chosen)),
-        "others": _summed(count, dict(zip(numbers, others, strict=True))),
+        "before": _summed(count, dict.fromkeys(numbers, _NONE), voting=True),
+        "chosen": _summed(count, dict.fromkeys(numbers, chosen), voting=True),
+        "others": _summed(count, dict(zip(numbers, others, strict=True)), voting=True),
     }
     words: dict[str, Hyperparameter] = {
         "offsets": " ".join(map(str, chosen)),
@@ -90,11 +92,11 @@ def _counter(checkpoint: Checkpoint, pairs: Sequence[LabelledPair]) -> Count:
     odds, targets = zip(*(_odds(checkpoint, network, pair) for pair in pairs), strict=True)
 
     @cache
-    def count(number: int, offsets: Offsets) -> NDArray[np.int64]:
+    def count(number: int, offsets: Offsets, voting: bool) -> NDArray[np.int64]:
         counts = DamageCounts()
         shifted = odds[number] * torch.tensor(offsets).exp().view(1, -1, 1, 1)
         labels = quantised_and_decided(shifted, checkpoint.threshold)[0][0].numpy()
-        counts.add(voted(labels, ROOF_VOTE.apart, ROOF_VOTE.largest // _EVERY)[0], targets[number])
+        counts.add(voted(labels, _RULE)[0] if voting else labels, targets[number])
         return counts.matrix
 
     return count
@@ -124,8 +126,8 @@ def _best(count: Count, numbers: Sequence[int]) -> Offsets:
     return best
 
 
-def _summed(count: Count, chosen: Mapping[int, Offsets]) -> DamageCounts:
-    return DamageCounts(matrix=np.sum([count(number, offsets) for number, offsets in chosen.items()], axis=0))
+def _summed(count: Count, chosen: Mapping[int, Offsets], *, voting: bool = False) -> DamageCounts:
+    return DamageCounts(matrix=np.sum([count(number, offsets, voting) for number, offsets in chosen.items()], axis=0))
 
 
 def add_command(commands: Any) -> None:

@@ -68,8 +68,9 @@ DAMAGE_CLASSES = (
 GRADES = tuple(spec.model_copy(update={"value": spec.value - 1}) for spec in DAMAGE_CLASSES[1:])
 """The same scale without background, as a model of one building counts it: from 0."""
 
-ROOF_VOTE = VoteSpec(apart=4, largest=512)
-"""Roofs touch ruins, which they would outvote; what is longer than 256 m at half a metre is more than one roof."""
+ROOF_VOTE = VoteSpec(apart=4, least=0.1, largest=512)
+"""Roofs touch ruins, which they would outvote, but a tenth of a roof is no ruin; what is longer than 256 m at half a
+metre is more than one roof."""
 
 XBD_LICENCE = "CC BY-NC-SA 4.0 (learnt from xBD imagery and labels)"
 LITE0_LICENCE = XBD_LICENCE + "; the encoder began with public ImageNet weights under Apache-2.0"

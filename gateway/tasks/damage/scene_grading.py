@@ -17,7 +17,7 @@ from gateway.tasks.damage.fused import Boxes, FusedSegmenter, grade_twice
 from gateway.tasks.damage.scene_bands import Band, HeldBands, UInt8
 from gateway.vision.buildings import GradeStream, crop_window, cut_crop
 from gateway.vision.regions import Region
-from gateway.vision.votes import VoteStream
+from gateway.vision.votes import Rule, VoteStream
 
 T = TypeVar("T")
 
@@ -93,7 +93,7 @@ class Voting:
 
     def __init__(self, segmenter: Segmenter, width: int, vote: VoteSpec) -> None:
         """Begin above the first row."""
-        self._stream = VoteStream(width, vote.apart, vote.largest)
+        self._stream = VoteStream(width, Rule(**vote.model_dump()))
         self._held = HeldBands()
         self._aside = partial(segmenter.workers.run_to_end, segmenter.timeline, "finish")
 

@@ -124,12 +124,12 @@ def test_a_window_is_of_ct_alone(card: Card) -> None:
 
 
 def test_a_vote_is_of_damage_by_pixels_alone_and_on_its_classes(card: Card, ct: Card) -> None:
-    vote = {"apart": 4, "largest": 512}
+    vote = {"apart": 4, "least": 0.1, "largest": 512}
     check(card, vote=vote)
     with pytest.raises(ValueError, match="models of ct do not say 'vote'"):
-        check(ct, vote={"apart": 1, "largest": 512})
+        check(ct, vote={"apart": 1, "least": 0.1, "largest": 512})
     with pytest.raises(ValueError, match="no class 5 that takes no part"):
-        check(card, vote={"apart": 5, "largest": 512})
+        check(card, vote={"apart": 5, "least": 0.1, "largest": 512})
 
 
 def test_untrained_classes_are_classes(ct: Card) -> None:

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gateway.vision.regions import Known
-from gateway.vision.votes import VoteStream, voted
+from gateway.vision.votes import Rule, VoteStream, voted
 
 UInt8 = npt.NDArray[np.uint8]
 
-WORST, LARGEST = 4, 32
+WORST, LEAST, LARGEST = 4, 0.25, 32
+RULE = Rule(WORST, LEAST, LARGEST)
 
 maps = hnp.arrays(
     np.uint8,
@@ -47,14 +48,15 @@ def one_by_one(labels: UInt8, largest: int) -> UInt8:
         voters = values[values != WORST]
         if len(voters):
             grade = min(set(voters.tolist()), key=lambda value: (-np.count_nonzero(voters == value), value))
-            result[rows, columns] = np.where(values == WORST, WORST, grade)
+            stays = len(values) - len(voters) >= LEAST * len(values)
+            result[rows, columns] = np.where((values == WORST) & stays, WORST, grade)
     return result
 
 
 def streamed(
     labels: UInt8, probabilities: UInt8, sureness: UInt8, cuts: list[int], largest: int
 ) -> tuple[UInt8, UInt8]:
-    stream = VoteStream(labels.shape[1], WORST, largest)
+    stream = VoteStream(labels.shape[1], Rule(WORST, LEAST, largest))
     parts = []
     for start, stop in pairwise([0, *cuts, len(labels)]):
         rows = slice(start, stop)
@@ -69,10 +71,10 @@ def test_a_roof_has_the_grade_of_most_of_its_pixels() -> None:
     labels[1:5, 1:5] = 1
     labels[1, 1:5] = 3
     labels[2:5, 8:11] = 2
-    labels[2, 8] = 4
-    decided, _ = voted(labels, WORST, LARGEST)
+    labels[2, 8:11] = 4
+    decided, _ = voted(labels, RULE)
     assert set(decided[1:5, 1:5].ravel()) == {1}
-    assert decided[2, 8] == 4
+    assert set(decided[2, 8:11]) == {4}
     np.testing.assert_array_equal(decided > 0, labels > 0)
 
 
@@ -80,13 +82,18 @@ def test_what_is_destroyed_neither_votes_nor_is_voted_on() -> None:
     labels = np.zeros((10, 10), np.uint8)
     labels[:, 2:8] = 4
     labels[0, 2:5], labels[0, 5:8] = 2, [1, 1, 2]
-    decided, _ = voted(labels, WORST, LARGEST)
+    decided, _ = voted(labels, RULE)
     assert set(decided[0, 2:8]) == {2}
     assert set(decided[1:, 2:8].ravel()) == {4}
 
 
+def test_what_little_is_destroyed_is_outvoted() -> None:
+    decided, _ = voted(np.array([[1, 1, 1, 1, 4], [0, 0, 0, 0, 0], [1, 1, 1, 4, 0]], np.uint8), RULE)
+    assert decided.tolist() == [[1] * 5, [0] * 5, [1, 1, 1, 4, 0]]
+
+
 def test_of_a_draw_the_lesser_grade_is_taken() -> None:
-    decided, _ = voted(np.array([[3, 2, 2, 3]], np.uint8), WORST, LARGEST)
+    decided, _ = voted(np.array([[3, 2, 2, 3]], np.uint8), RULE)
     assert decided.tolist() == [[2] * 4]
 
 
@@ -94,13 +101,13 @@ def test_of_a_draw_the_lesser_grade_is_taken() -> None:
 def test_what_is_larger_than_any_building_keeps_its_grades(shape: tuple[int, int]) -> None:
     labels = np.full(shape, 1, np.uint8)
     labels[-1, -1] = 2
-    decided, _ = voted(labels, WORST, LARGEST)
+    decided, _ = voted(labels, RULE)
     assert decided[-1, -1] == (2 if max(shape) > LARGEST else 1)
 
 
 @given(labels=maps)
 def test_votes_are_counted_right(labels: UInt8) -> None:
-    decided, _ = voted(labels, WORST, LARGEST)
+    decided, _ = voted(labels, RULE)
     np.testing.assert_array_equal(decided, one_by_one(labels, LARGEST))
 
 
@@ -108,7 +115,7 @@ def test_votes_are_counted_right(labels: UInt8) -> None:
 def test_sureness_is_the_probability_of_what_was_voted_for(labels: UInt8) -> None:
     probabilities = probabilities_of(labels)
     own = np.take_along_axis(probabilities, labels[..., None].astype(np.int64), axis=2)[..., 0]
-    decided, sure = voted(labels, WORST, LARGEST, own, [known_of(labels, probabilities)])
+    decided, sure = voted(labels, RULE, own, [known_of(labels, probabilities)])
     expected = np.take_along_axis(probabilities, decided[..., None].astype(np.int64), axis=2)[..., 0]
     assert sure is not None
     np.testing.assert_array_equal(sure, expected)
@@ -131,7 +138,7 @@ def test_rows_are_final_as_soon_as_all_in_them_has_voted_or_is_too_large() -> No
     labels = np.zeros((40, 6), np.uint8)
     labels[5:9, 1:3] = 2
     labels[12:, 1:3] = 3
-    stream = VoteStream(6, WORST, largest=10)
+    stream = VoteStream(6, Rule(WORST, LEAST, largest=10))
     final = []
     for row in labels:
         decided, _ = stream.add(row[None], row[None], [known_of(row[None], probabilities_of(row[None]))])

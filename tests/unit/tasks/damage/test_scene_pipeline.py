@@ -36,7 +36,7 @@ from gateway.vision.buildings import SMALLEST_BUILDING
 from gateway.vision.regions import Known, regions
 from gateway.vision.tiling import plan
 from gateway.vision.unseen import CELL
-from gateway.vision.votes import voted
+from gateway.vision.votes import Rule, voted
 from tests.support.pictures import noise
 from tests.support.table_engine import LABELS, PROBABILITIES, TableEngine
 from tests.support.trivial import write_trivial_model
@@ -129,14 +129,14 @@ def test_roofs_vote_whatever_bands_they_lie_in(model: Model, height: int, width:
     image = np.ascontiguousarray(image[:height, :width])
     seen = np.ones((height, width), np.bool_)
     seen[:, hidden : hidden + 20] = False
-    vote = VoteSpec(apart=4, largest=60)
+    vote = VoteSpec(apart=4, least=0.1, largest=60)
     voting = replace(model, card=model.card.model_copy(update={"vote": vote}))
     sink = Kept()
     found, _ = mapped(voting, picture(image), picture(image, seen), [sink])
     probabilities = PROBABILITIES[image[..., 1]]
     shown = np.where(seen, LABELS[image[..., 1]], 0).astype(np.uint8)
     known = [Known(np.flatnonzero(shown), probabilities[shown > 0])]
-    expected, sureness = voted(shown, vote.apart, vote.largest, probabilities.max(axis=-1), known)
+    expected, sureness = voted(shown, Rule(**vote.model_dump()), probabilities.max(axis=-1), known)
     np.testing.assert_array_equal(np.concatenate(sink.labels), np.where(seen, expected, NOT_OBSERVED))
     assert list(found.buildings) == regions(expected, sureness, min_area=SMALLEST_BUILDING, known=known)
     assert found.counts[1:] == tuple(np.bincount(expected.ravel(), minlength=5)[1:])
