@@ -190,7 +190,7 @@ RECIPES = (
     _TERRAIN,
     replace(_TERRAIN, name="without", draw=replace(_TERRAIN.draw, known=0.0)),
     _LITE0,
-    # What ships was learnt by it on a GPU, at the full size of the images, with `--workers 5`.
+    # Learnt on a GPU, at the full size of the images, with `--workers 5`.
     replace(
         _LITE0,
         name="gpu",
@@ -199,6 +199,15 @@ RECIPES = (
         steps=3_500,
         minutes=None,
         average=0.999,
+    ),
+    # What ships: it began with what the recipe above had made.
+    replace(
+        _LITE0,
+        name="further",
+        reduction=1,
+        draw=replace(_LITE0.draw, crop=384, batch=8, shift=2.0, pasted=0.5),
+        minutes=100,
+        learning_rate=1e-3,
     ),
     replace(_LITE0, network="crnn_lite0", draw=replace(_LITE0.draw, series=0.3), minutes=60),
     # What ships: it began with a `siamese_lite0` that the recipe above had made, and left its encoder as it was.
