@@ -17,7 +17,7 @@ _KEYS = ("clicks", "window", "crop", "resize", "vote")
 
 def check_keys(card: Card, *needed: str, optional: Collection[str] = ()) -> None:
     """Check that of the keys that only some tasks have a card has those `needed`, and perhaps those `optional`."""
-    for key in set(_KEYS).difference(optional):
+    for key in (each for each in _KEYS if each not in optional):
         if (getattr(card, key) is not None) != (key in needed):
             raise ValueError(f"models of {card.task} {'say' if key in needed else 'do not say'} '{key}'")
 

@@ -145,9 +145,7 @@ def unknown_variables(environment: Iterable[str], settings: Settings) -> dict[st
     `settings` are those that were read from it: the tasks that are served say which default models there are.
     """
     known = [
-        f"MASKGATE_{group}_{name}".upper()
-        for group in Settings.model_fields
-        for name in getattr(settings, group).model_dump()
+        f"MASKGATE_{group}_{name}".upper() for group in Settings.model_fields for name, _ in getattr(settings, group)
     ]
     groups = tuple(f"MASKGATE_{group}".upper() for group in Settings.model_fields)
     offered = (name for name in environment if name.upper().startswith("MASKGATE_") and name not in _OF_THE_CLIENT)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -25,20 +25,23 @@ Places = npt.NDArray[np.integer[Any]]
 """Where pixels are, (n,), ascending: row times width, and column."""
 
 
-@dataclass(frozen=True)
-class Rule:
-    """Who votes on what.
+class Rule(Protocol):
+    """Who votes on what, as cards have it."""
 
-    Attributes:
-        apart: the label value that is not voted for.
-        least: share of a region's pixels from which on those of `apart` stay as they are; where they are fewer, they
-            get the grade of the others.
-        largest: pixels along a side beyond which a region is several buildings, and keeps its grades.
-    """
+    @property
+    def apart(self) -> int:
+        """The label value that is not voted for."""
 
-    apart: int
-    least: float
-    largest: int
+    @property
+    def least(self) -> float:
+        """The share of a region's pixels from which on those of `apart` stay as they are.
+
+        Where they are fewer, they get the grade of the others.
+        """
+
+    @property
+    def largest(self) -> int:
+        """Pixels along a side beyond which a region is several buildings, and keeps its grades."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gateway.repository.card import VoteSpec
-from gateway.vision.votes import Rule, voted
+from gateway.vision.votes import voted
 from tests.api.conftest import Start
 from tests.support.app_client import AppClient
 from tests.support.pictures import decode, encode, noise
@@ -18,6 +18,7 @@ from tests.support.table_engine import LABELS
 from tests.support.trivial import write_trivial_model
 
 WHITE = (240, 240, 240)
+VOTE = VoteSpec(apart=4, least=0.1, largest=48)
 
 
 def pair(height: int, width: int, clouds: str) -> dict[str, bytes]:
@@ -37,7 +38,7 @@ def ask(client: AppClient, images: dict[str, bytes], accept: str, **query: str) 
 @pytest.fixture
 def voting(start: Start, tmp_path: Path) -> AppClient:
     """Return a client of an app whose damage model has one grade per roof."""
-    write_trivial_model(tmp_path, vote=VoteSpec(apart=4, least=0.1, largest=48))
+    write_trivial_model(tmp_path, vote=VOTE)
     return start(models={"repository": tmp_path})
 
 
@@ -69,7 +70,7 @@ def test_every_form_has_one_grade_per_roof(voting: AppClient) -> None:
         post[y + height - 3 : y + height, x : x + width] = 250
     images = {"pre": encode(noise(200, 300, seed=1)), "post": encode(post)}
     own = LABELS[post[..., 1]]
-    expected, _ = voted(own, Rule(4, 0.1, 48))
+    expected, _ = voted(own, VOTE)
     assert (expected != own).any()
     assert (expected[100:120, 100:290] == 2).all(), "what is 190 pixels long is several buildings"
     labels = decode(ask(voting, images, "image/png").content)

@@ -32,7 +32,7 @@ from export.tasks.damage.metrics import CLASSES, DamageCounts
 from export.tasks.damage.samples import load_tile
 from export.tasks.damage.spec import ROOF_VOTE
 from export.training.recipe import Hyperparameter
-from gateway.vision.votes import Rule, voted
+from gateway.vision.votes import voted
 
 Offsets = tuple[float, ...]
 Count = Callable[[int, Offsets, bool], NDArray[np.int64]]
@@ -45,7 +45,7 @@ _GRADES = (2, 3, 4)
 _ROUNDS = 3
 _EVERY = 2
 """Of the pixels along each side, those that are counted."""
-_RULE = Rule(ROOF_VOTE.apart, ROOF_VOTE.least, ROOF_VOTE.largest // _EVERY)
+_RULE = ROOF_VOTE.model_copy(update={"largest": ROOF_VOTE.largest // _EVERY})
 
 
 def calibrate(

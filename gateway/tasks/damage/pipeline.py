@@ -22,7 +22,7 @@ from gateway.tasks.damage.fused import FusedModel, FusedSegmenter, GradingModel,
 from gateway.vision.buildings import SMALLEST_BUILDING
 from gateway.vision.labels import class_counts
 from gateway.vision.regions import Known, Region, regions
-from gateway.vision.votes import Rule, voted
+from gateway.vision.votes import voted
 
 Pixels = NDArray[np.uint8]
 Size = tuple[int, int]
@@ -167,7 +167,7 @@ def _shown(
         label_map, hidden = np.where(observed, label_map, np.uint8(0)), int(np.count_nonzero(~observed))
         known = [part.some(observed.reshape(-1).take(part.places)) for part in known]
     if vote is not None:
-        label_map, sureness = voted(label_map, Rule(**vote.model_dump()), sureness, known)
+        label_map, sureness = voted(label_map, vote, sureness, known)
     return _Shown(label_map, sureness, hidden)
 
 

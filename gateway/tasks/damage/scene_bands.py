@@ -54,28 +54,25 @@ class Band:
         """The row after the last."""
         return self.top + len(self.labels)
 
+    def shown(self) -> UInt8:
+        """Return the labels, background where the ground is not seen: that is neither a building nor between two."""
+        return self.labels if self.seen.all() else self.labels * self.seen
+
     def split(self, rows: int) -> tuple[Band, Band | None]:
         """Return the band of the first `rows`, and that of the others; None: there are no others."""
         if rows >= len(self.labels):
             return self, None
-        known: list[Sequence[Known] | None] = [None, None]
+        above, below = None, None
         if self.known is not None:
             place = rows * self.labels.shape[1]
-            above = [part.places < place for part in self.known]
-            known[0] = [part.some(here) for part, here in zip(self.known, above, strict=True)]
-            known[1] = [part.some(~here).moved(-place) for part, here in zip(self.known, above, strict=True)]
-        first, rest = (
-            Band(
-                self.top + some.indices(len(self.labels))[0],
-                self.labels[some],
-                self.sureness[some],
-                self.seen[some],
-                own,
-                None if self.post is None else self.post[some],
-            )
-            for some, own in zip((slice(rows), slice(rows, None)), known, strict=True)
-        )
-        return first, rest
+            within = [(part, part.places < place) for part in self.known]
+            above = [part.some(here) for part, here in within]
+            below = [part.some(~here).moved(-place) for part, here in within]
+        return self._part(slice(rows), self.top, above), self._part(slice(rows, None), self.top + rows, below)
+
+    def _part(self, rows: slice, top: int, known: Sequence[Known] | None) -> Band:
+        post = None if self.post is None else self.post[rows]
+        return Band(top, self.labels[rows], self.sureness[rows], self.seen[rows], known, post)
 
 
 class HeldBands:
@@ -158,9 +155,7 @@ class Buildings:
 
     def write(self, band: Band) -> None:
         """Take a band; see `Sink`."""
-        # What is not observed is neither a building nor between two.
-        labels = band.labels if band.seen.all() else band.labels * band.seen
-        self._found += self.stream.add(labels, band.sureness, band.known)
+        self._found += self.stream.add(band.shown(), band.sureness, band.known)
 
     def all(self) -> tuple[Region, ...]:
         """Return all buildings in reading order; nothing may be written any more."""

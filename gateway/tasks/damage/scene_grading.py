@@ -10,14 +10,13 @@ from typing import TypeVar
 import numpy as np
 
 from gateway.inference.segmenter import Segmenter
-from gateway.media.geo.cog import NOT_OBSERVED
 from gateway.media.geo.rasters import Raster
 from gateway.repository.card import VoteSpec
 from gateway.tasks.damage.fused import Boxes, FusedSegmenter, grade_twice
 from gateway.tasks.damage.scene_bands import Band, HeldBands, UInt8
 from gateway.vision.buildings import GradeStream, crop_window, cut_crop
 from gateway.vision.regions import Region
-from gateway.vision.votes import Rule, VoteStream
+from gateway.vision.votes import VoteStream
 
 T = TypeVar("T")
 
@@ -53,8 +52,7 @@ class Grading:
         """
         # What the finder says of pixels is not what the grader says of buildings; see `told`.
         self._held.add(replace(band, known=None))
-        mask = np.where(band.labels == NOT_OBSERVED, np.uint8(0), band.labels)
-        return await self._graded(await self._aside(self._stream.add, mask, band.sureness))
+        return await self._graded(await self._aside(self._stream.add, band.shown(), band.sureness))
 
     async def end(self) -> list[Band]:
         """Return what the last row makes final; errors as of `add`."""
@@ -93,7 +91,7 @@ class Voting:
 
     def __init__(self, segmenter: Segmenter, width: int, vote: VoteSpec) -> None:
         """Begin above the first row."""
-        self._stream = VoteStream(width, Rule(**vote.model_dump()))
+        self._stream = VoteStream(width, vote)
         self._held = HeldBands()
         self._aside = partial(segmenter.workers.run_to_end, segmenter.timeline, "finish")
 
@@ -109,8 +107,7 @@ class Voting:
     def _voted(self, band: Band | None) -> list[Band]:
         if band is None:
             return self._held.final(*self._stream.end())
-        labels = band.labels if band.seen.all() else band.labels * band.seen
-        return self._held.final(*self._stream.add(labels, band.sureness, band.known or ()))
+        return self._held.final(*self._stream.add(band.shown(), band.sureness, band.known or ()))
 
 
 def read_crops(image: Raster, boxes: Boxes, grow: float, size: int) -> UInt8:

@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from gateway.repository.card import VoteSpec
 from gateway.vision.regions import Known
-from gateway.vision.votes import Rule, VoteStream, voted
+from gateway.vision.votes import VoteStream, voted
 
 UInt8 = npt.NDArray[np.uint8]
 
 WORST, LEAST, LARGEST = 4, 0.25, 32
-RULE = Rule(WORST, LEAST, LARGEST)
+RULE = VoteSpec(apart=WORST, least=LEAST, largest=LARGEST)
 
 maps = hnp.arrays(
     np.uint8,
@@ -56,7 +57,7 @@ def one_by_one(labels: UInt8, largest: int) -> UInt8:
 def streamed(
     labels: UInt8, probabilities: UInt8, sureness: UInt8, cuts: list[int], largest: int
 ) -> tuple[UInt8, UInt8]:
-    stream = VoteStream(labels.shape[1], Rule(WORST, LEAST, largest))
+    stream = VoteStream(labels.shape[1], VoteSpec(apart=WORST, least=LEAST, largest=largest))
     parts = []
     for start, stop in pairwise([0, *cuts, len(labels)]):
         rows = slice(start, stop)
@@ -138,7 +139,7 @@ def test_rows_are_final_as_soon_as_all_in_them_has_voted_or_is_too_large() -> No
     labels = np.zeros((40, 6), np.uint8)
     labels[5:9, 1:3] = 2
     labels[12:, 1:3] = 3
-    stream = VoteStream(6, Rule(WORST, LEAST, largest=10))
+    stream = VoteStream(6, VoteSpec(apart=WORST, least=LEAST, largest=10))
     final = []
     for row in labels:
         decided, _ = stream.add(row[None], row[None], [known_of(row[None], probabilities_of(row[None]))])

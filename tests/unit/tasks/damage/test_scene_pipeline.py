@@ -36,7 +36,7 @@ from gateway.vision.buildings import SMALLEST_BUILDING
 from gateway.vision.regions import Known, regions
 from gateway.vision.tiling import plan
 from gateway.vision.unseen import CELL
-from gateway.vision.votes import Rule, voted
+from gateway.vision.votes import voted
 from tests.support.pictures import noise
 from tests.support.table_engine import LABELS, PROBABILITIES, TableEngine
 from tests.support.trivial import write_trivial_model
@@ -136,7 +136,7 @@ def test_roofs_vote_whatever_bands_they_lie_in(model: Model, height: int, width:
     probabilities = PROBABILITIES[image[..., 1]]
     shown = np.where(seen, LABELS[image[..., 1]], 0).astype(np.uint8)
     known = [Known(np.flatnonzero(shown), probabilities[shown > 0])]
-    expected, sureness = voted(shown, Rule(**vote.model_dump()), probabilities.max(axis=-1), known)
+    expected, sureness = voted(shown, vote, probabilities.max(axis=-1), known)
     np.testing.assert_array_equal(np.concatenate(sink.labels), np.where(seen, expected, NOT_OBSERVED))
     assert list(found.buildings) == regions(expected, sureness, min_area=SMALLEST_BUILDING, known=known)
     assert found.counts[1:] == tuple(np.bincount(expected.ravel(), minlength=5)[1:])
