@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from gateway.engines.base import Engine, Model, choose
 from gateway.http.answers import LabelMapAnswer, class_shares, provenance, region_answers
 from gateway.http.documentation import task_body, task_responses
+from gateway.http.memoised_routes import MemoisedRoute
 from gateway.http.parameters import JSON, FormQuery, ModelQuery, form_query, model_query
 from gateway.http.request_path import (
     InjectedServices,
@@ -71,7 +72,7 @@ class ImageTask:
 def label_map_router(task: ImageTask) -> APIRouter:
     """Return the router of a task: ``POST /v1/<name>``."""
     spec, (part,) = task.spec, task.spec.required_parts
-    router = APIRouter(tags=[spec.name])
+    router = APIRouter(tags=[spec.name], route_class=MemoisedRoute)
     read = partial(read_parts, spec.required_parts, optional=spec.optional_parts)
 
     @router.post(

@@ -16,6 +16,7 @@ from gateway.errors import ModelUnsuitable, ParameterInvalid
 from gateway.http.answers import LabelMapAnswer, RegionAnswer
 from gateway.http.documentation import task_body, task_responses
 from gateway.http.label_map_answers import Written
+from gateway.http.memoised_routes import MemoisedRoute
 from gateway.http.parameters import JSON, PNG, ModelQuery, Wish, form_query, model_query
 from gateway.http.request_path import (
     InjectedServices,
@@ -54,7 +55,7 @@ from gateway.tasks.damage.scene_route import answer_scene
 from gateway.tasks.damage.scene_schema import SceneAnswer
 from gateway.tasks.damage.spec import BOX_TASK, CROP_TASK, FOOTPRINTS, TASK
 
-router = APIRouter(tags=[TASK.name])
+router = APIRouter(tags=[TASK.name], route_class=MemoisedRoute)
 
 # Background and two grades.
 _LEAST_CLASSES = 3

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from gateway.http.documentation import task_body, task_responses
+from gateway.http.memoised_routes import MemoisedRoute
 from gateway.http.parameters import FormQuery, ModelQuery, form_query, model_query
 from gateway.http.request_path import InjectedServices, Job, Parts, decode_part, digest_of, probe_parts, serve_task
 from gateway.http.uploads import naming_part, read_parts
@@ -20,7 +21,7 @@ from gateway.tasks.interactive.selectors import InteractiveRun, Picture
 from gateway.tasks.interactive.session_route import router as sessions
 from gateway.tasks.interactive.spec import TASK
 
-router = APIRouter(tags=[TASK.name])
+router = APIRouter(tags=[TASK.name], route_class=MemoisedRoute)
 
 _READ = partial(read_parts, TASK.required_parts)
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from gateway.errors import SessionsUnshared
 from gateway.http.documentation import BINARY, Documentation, body, problems, task_body, task_problems
+from gateway.http.memoised_routes import MemoisedRoute
 from gateway.http.parameters import JSON, PNG, FormQuery, ModelQuery, form_query, model_query, preferred
 from gateway.http.request_path import (
     InjectedServices,
@@ -89,6 +90,7 @@ async def _offered(services: InjectedServices) -> None:
 router = APIRouter(
     prefix="/v1/interactive/sessions",
     tags=[TASK.name],
+    route_class=MemoisedRoute,
     dependencies=[Depends(_offered)],
     responses=problems({501: "The gateway runs as several processes and has no Redis for sessions."}),
 )

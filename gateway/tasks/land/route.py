@@ -17,6 +17,7 @@ from gateway.errors import ParameterInvalid
 from gateway.http.answers import provenance, region_answers
 from gateway.http.documentation import task_body, task_responses
 from gateway.http.label_map_answers import overlay_with_shares
+from gateway.http.memoised_routes import MemoisedRoute
 from gateway.http.parameters import JSON, PNG, ModelQuery, Wish, form_query, model_query
 from gateway.http.request_path import InjectedServices, Job, Parts, model_headers, notice_headers, serve_task
 from gateway.http.uploads import read_parts
@@ -32,7 +33,7 @@ from gateway.tasks.land.schema import LandAnswer, land_shares, near_answer, road
 from gateway.tasks.land.spec import BUILDINGS, DISTRICTS, TASK
 from gateway.vision.regions import Region
 
-router = APIRouter(tags=[TASK.name])
+router = APIRouter(tags=[TASK.name], route_class=MemoisedRoute)
 
 Form = Literal["label_map", "overlay", "geotiff"]
 TIFF = "image/tiff"

@@ -14,6 +14,7 @@ from gateway.engines.base import Engine
 from gateway.errors import ParameterInvalid
 from gateway.http.answers import MEDICAL_NOTICE
 from gateway.http.documentation import task_body, task_responses
+from gateway.http.memoised_routes import MemoisedRoute
 from gateway.http.parameters import JSON, PNG, FormQuery, ModelQuery, form_query, model_query
 from gateway.http.request_path import InjectedServices, Job, Parts, digest_of, notice_headers, serve_task
 from gateway.http.uploads import naming_part, read_only_part
@@ -41,7 +42,7 @@ CONFOUNDED = (
 _UNFAMILIAR = "do not trust these scores: the film is unlike those that the models learnt from"
 _EVIDENCE = "the picture shows on a coarse grid what the scores rest on, not where disease is"
 
-router = APIRouter(tags=[TASK.name])
+router = APIRouter(tags=[TASK.name], route_class=MemoisedRoute)
 
 (_PART,) = TASK.parts
 _READ = partial(read_only_part, _PART)

@@ -14,6 +14,7 @@ from gateway import __version__
 from gateway.engines.base import Engine, choose
 from gateway.http.answers import provenance
 from gateway.http.documentation import task_body, task_responses
+from gateway.http.memoised_routes import MemoisedRoute
 from gateway.http.parameters import JSON, PNG, ModelQuery, Wish, form_query, model_query
 from gateway.http.request_path import InjectedServices, Job, Parts, digest_of, model_headers, notice_headers, serve_task
 from gateway.http.uploads import read_parts
@@ -28,7 +29,7 @@ from gateway.tasks.restore.schema import RestoreAnswer
 from gateway.tasks.restore.spec import IMAGE, TASK
 from gateway.vision.resizing import Size
 
-router = APIRouter(tags=[TASK.name])
+router = APIRouter(tags=[TASK.name], route_class=MemoisedRoute)
 
 Form = Literal["image", "invented", "geotiff"]
 TIFF = "image/tiff"
