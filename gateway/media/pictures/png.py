@@ -19,7 +19,7 @@ from struct import pack, unpack, unpack_from
 import cv2
 import numpy as np
 import numpy.typing as npt
-from isal import isal_zlib
+from isal import igzip_lib, isal_zlib
 from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
@@ -51,6 +51,8 @@ _PLAIN = re.compile(rb"Ha*(Pa*)?D+a*E")
 
 # The filtered rows are held three times over beside the pixels, where OpenCV holds a row or two.
 _MOST_PIXELS = 1 << 24
+
+_LONG_CHUNK, _UNHURRIED = 1 << 16, 1 << 12
 
 # RFC 1951, 3.2.4: what a block without compression may hold.
 _BLOCK = 0xFFFF
@@ -232,7 +234,7 @@ def _plain_chunks(view: memoryview) -> list[memoryview]:
             return []
         length, name = unpack_from(">I4s", view, at)
         start, at = at + 4, at + 12 + length
-        if at > len(view) or isal_zlib.crc32(view[start : at - 4]) != unpack_from(">I", view, at - 4)[0]:
+        if at > len(view) or _checksum(view[start : at - 4]) != unpack_from(">I", view, at - 4)[0]:
             return []
         kinds += _KINDS.get(name, _ANCILLARY if name[0] & 0x20 else _UNKNOWN)
         if name in (b"IHDR", b"IDAT"):
@@ -242,9 +244,27 @@ def _plain_chunks(view: memoryview) -> list[memoryview]:
     return []
 
 
+def _checksum(chunk: memoryview) -> int:
+    """Return the CRC-32 of a chunk.
+
+    ISA-L lets go of the GIL for more than 5 KiB, and to get it back from other requests takes longer than a checksum of
+    the 8 KiB that libpng writes at a time, of which a picture has many.
+    """
+    if len(chunk) > _LONG_CHUNK:
+        return isal_zlib.crc32(chunk)
+    checksum = 0
+    for at in range(0, len(chunk), _UNHURRIED):
+        checksum = isal_zlib.crc32(chunk[at : at + _UNHURRIED], checksum)
+    return checksum
+
+
 def _inflated(stream: bytes, length: int) -> bytes | None:
-    """Return what a zlib stream holds, where that is `length` bytes exactly; no more than those are inflated."""
-    inflate = isal_zlib.decompressobj()
+    """Return what a zlib stream holds, where that is `length` bytes exactly; no more than those are inflated.
+
+    This decompressor takes the memory for all of it at once. Python's own way, from 16 KiB on twice as much each time,
+    gets the GIL back each time.
+    """
+    inflate = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_ZLIB)
     try:
         rows: bytes = inflate.decompress(stream, length + 1)
     except isal_zlib.IsalError:  # type: ignore[misc]  # a class, whatever its stub says
@@ -254,7 +274,7 @@ def _inflated(stream: bytes, length: int) -> bytes | None:
 
 def _unfilter(header: memoryview, rows: bytes, pixels: UInt8) -> bool:
     """Make `pixels`, uint8 (height, width, samples), of the filtered rows, and return whether that could be done."""
-    file = b"".join([PNG_SIGNATURE, *chunk(b"IHDR", header), *chunk(b"IDAT", *_stored(rows)), *chunk(b"IEND")])
+    file = b"".join([PNG_SIGNATURE, *chunk(b"IHDR", header), *chunk(b"IDAT", _stored(rows)), *chunk(b"IEND")])
     try:
         with contained(), MemoryFile(file) as memory, memory.open(driver="PNG") as dataset:
             # A view in GDAL's order of axes: with samples side by side it decodes straight into the array.
@@ -264,12 +284,12 @@ def _unfilter(header: memoryview, rows: bytes, pixels: UInt8) -> bool:
     return True
 
 
-def _stored(rows: bytes) -> list[Piece]:
-    """Return the pieces of a zlib stream that holds `rows` as they are, which costs no more than a copy."""
+def _stored(rows: bytes) -> bytes:
+    """Return a zlib stream that holds `rows` as they are, which costs no more than a copy."""
     view = memoryview(rows)
     pieces: list[Piece] = [b"\x78\x01"]
     for at in range(0, len(view), _BLOCK):
         block = view[at : at + _BLOCK]
         final = at + _BLOCK >= len(view)
         pieces += [pack("<BHH", final, len(block), len(block) ^ 0xFFFF), block]
-    return [*pieces, pack(">I", isal_zlib.adler32(rows))]
+    return b"".join([*pieces, pack(">I", isal_zlib.adler32(rows))])
