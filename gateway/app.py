@@ -39,8 +39,9 @@ from gateway.scheduling.lanes import Turns
 from gateway.scheduling.memory import keep_freed
 from gateway.scheduling.prices import Prices
 from gateway.scheduling.queue import Queue
+from gateway.scheduling.threads import MeteredThreads
 from gateway.scheduling.timeline import ProgressBoard
-from gateway.scheduling.workers import LanedPool, MeteredPool, Workers
+from gateway.scheduling.workers import LanedThreads, Workers
 from gateway.sessions.features import FeatureStore, MemoryFeatures, Shelf
 from gateway.sessions.store import MemorySessions, SessionStore
 from gateway.settings import SessionSettings, Settings
@@ -77,14 +78,14 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         admission=Admission(
             limits.inflight_requests, limits.inflight_bytes, limits.queue_seconds, queue, Prices(), telemetry, together
         ),
-        workers=Workers(LanedPool("worker", work.threads, telemetry)),
+        workers=Workers(LanedThreads("worker", work.threads, telemetry)),
         engine=_engine(settings, telemetry),
         sessions=kept,
         features=features,
         progress=ProgressBoard(),
         refreshes=together.refreshes,
         pacs=None if settings.pacs.url is None else Dicomweb(settings.pacs),
-        stores=Stores(settings.jobs.stores, MeteredPool("store", max(_STORE_THREADS, work.threads), telemetry)),
+        stores=Stores(settings.jobs.stores, MeteredThreads("store", max(_STORE_THREADS, work.threads), telemetry)),
     )
 
     server, tenants, quotas = settings.server, Tenants(settings.auth.by_tenant()), Quotas()

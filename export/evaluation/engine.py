@@ -6,7 +6,6 @@ import asyncio
 import math
 import time
 from collections.abc import Coroutine, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar, cast
@@ -23,6 +22,7 @@ from gateway.observability.metrics import Telemetry
 from gateway.repository.card import Card
 from gateway.repository.record import Parity
 from gateway.repository.store import StoredModel
+from gateway.scheduling.threads import Threads
 from gateway.scheduling.timeline import Timeline
 from gateway.scheduling.workers import Workers
 
@@ -98,14 +98,14 @@ class EvaluationEngine:
     def __init__(self, served: Iterable[Served]) -> None:
         """Keep the models."""
         self._served = {each.model.name: each for each in served}
-        self._lane = ThreadPoolExecutor(1)
+        self._lane = Threads("lane", 1)
 
     async def start(self) -> None:
         """Do nothing: models are opened already."""
 
     async def close(self) -> None:
         """Let the running call end."""
-        self._lane.shutdown()
+        self._lane.close()
 
     def statuses(self) -> Sequence[Status]:
         """Return every model, ready."""
@@ -120,7 +120,7 @@ class EvaluationEngine:
         """Return the named `outputs` for a batch; see `Engine.infer`."""
         run, card = self._served[model.name].run, model.card
         batches = [inputs[spec.name] for spec in card.inputs]
-        answer: Arrays = await asyncio.get_running_loop().run_in_executor(self._lane, run, batches)
+        answer: Arrays = await self._lane.call(run, batches)
         named = dict(zip((spec.name for spec in card.outputs), answer, strict=True))
         return {name: named[name] for name in outputs}
 
@@ -137,9 +137,9 @@ class Bench:
     def __init__(self, served: Iterable[Served]) -> None:
         """Open the threads."""
         self.engine = EvaluationEngine(served)
-        self._pool = ThreadPoolExecutor(2)
+        self._workers = Workers(Threads("worker", 2))
         self._loop = asyncio.Runner()
-        self.run = Run(self.engine, Workers(self._pool), Telemetry(), Timeline(math.inf))
+        self.run = Run(self.engine, self._workers, Telemetry(), Timeline(math.inf))
         self.seconds: list[float] = []
 
     def answer(self, asked: Coroutine[Any, Any, T]) -> T:
@@ -165,4 +165,4 @@ class Bench:
         """End the threads."""
         self._loop.run(self.engine.close())
         self._loop.close()
-        self._pool.shutdown()
+        self._workers.close()

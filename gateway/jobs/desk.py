@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
@@ -16,6 +15,7 @@ from gateway.jobs.books import Forgotten
 from gateway.jobs.files import Files
 from gateway.jobs.model import Job
 from gateway.jobs.store import JobStore, Order
+from gateway.scheduling.threads import Threads
 from gateway.settings import JobSettings, KeySettings
 
 T = TypeVar("T")
@@ -50,16 +50,16 @@ class Desk:
         self.store = JobStore(settings.folder / "jobs.sqlite")
         self.woken = asyncio.Event()
         self._keys = keys
-        self._books = ThreadPoolExecutor(1, "job-books")
-        self._disk = ThreadPoolExecutor(_FILE_THREADS, "job-files")
+        self._books = Threads("job-books", 1)
+        self._disk = Threads("job-files", _FILE_THREADS)
 
     async def books(self, function: Callable[..., T], *arguments: object) -> T:
         """Return what a method of `store` returns."""
-        return await asyncio.get_running_loop().run_in_executor(self._books, function, *arguments)
+        return await self._books.call(function, *arguments)
 
     async def disk(self, function: Callable[..., T], *arguments: object) -> T:
         """Return what a function that reads or writes files returns."""
-        return await asyncio.get_running_loop().run_in_executor(self._disk, function, *arguments)
+        return await self._disk.call(function, *arguments)
 
     async def add(self, order: Order) -> tuple[Job, bool]:
         """Write down a job, and have it begun; see `JobStore.add`."""
@@ -113,8 +113,8 @@ class Desk:
 
     def close(self) -> None:
         """Let running calls end, and close the books."""
-        for pool in (self._books, self._disk):
-            pool.shutdown(wait=True, cancel_futures=True)
+        for threads in (self._books, self._disk):
+            threads.close()
         self.store.close()
 
 

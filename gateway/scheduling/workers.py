@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from threading import Lock
-from typing import Literal, ParamSpec, TypeVar
+from typing import Literal, TypeVar
 
 from gateway.errors import Overloaded
 from gateway.observability.metrics import Telemetry
 from gateway.scheduling.lanes import Lane
+from gateway.scheduling.threads import MeteredThreads, Threads
 from gateway.scheduling.timeline import Stage, Timeline
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 _RETRY_SECONDS = 5
@@ -24,61 +21,7 @@ _NO_MEMORY = -4
 _NOT_ALLOCATED = ("bad_alloc", "Failed to allocate memory", "Available memory of")
 
 
-class MeteredPool(ThreadPoolExecutor):
-    """A pool of threads that says how long calls waited for one, and how long they kept it.
-
-    Args:
-        name: what the threads are for.
-        threads: size of the pool.
-        telemetry: where that is shown.
-
-    Attributes:
-        threads: as given.
-    """
-
-    def __init__(
-        self,
-        name: Literal["worker", "lane", "worker-emergency", "lane-emergency", "store"],
-        threads: int,
-        telemetry: Telemetry,
-    ) -> None:
-        """Start no thread before it is needed."""
-        super().__init__(threads, thread_name_prefix=name)
-        self.threads = threads
-        self._pending = 0
-        self._lock = Lock()
-        self._waited = telemetry.pool_wait_seconds.labels(name)
-        self._busy = telemetry.pool_busy_seconds.labels(name)
-        telemetry.pool_threads.labels(name).set(threads)
-
-    def submit(self, function: Callable[P, T], /, *arguments: P.args, **named: P.kwargs) -> Future[T]:
-        """Have a thread call `function`, and return what will hold its result."""
-        submitted = time.perf_counter()
-
-        def measured() -> T:
-            started = time.perf_counter()
-            self._waited.observe(started - submitted)
-            try:
-                return function(*arguments, **named)
-            finally:
-                self._busy.inc(time.perf_counter() - started)
-
-        future = super().submit(measured)
-        self._count(1)
-        future.add_done_callback(lambda _: self._count(-1))
-        return future
-
-    @property
-    def pending(self) -> int:
-        """How many calls wait or run."""
-        return self._pending
-
-    def _count(self, change: int) -> None:
-        with self._lock:
-            self._pending += change
-
-
-class LanedPool(Executor):
+class LanedThreads:
     """Threads that requests of both lanes share, and one more for emergencies that find all of them taken.
 
     A call that is long, and whoever sent a picture may see to that, is not interrupted; so a turn alone would not help
@@ -86,30 +29,30 @@ class LanedPool(Executor):
 
     Args:
         name: what the threads are for.
-        threads: how many are shared.
+        count: how many are shared.
         telemetry: where both are shown, the one as ``<name>-emergency``.
     """
 
-    def __init__(self, name: Literal["worker", "lane"], threads: int, telemetry: Telemetry) -> None:
+    def __init__(self, name: Literal["worker", "lane"], count: int, telemetry: Telemetry) -> None:
         """Start no thread before it is needed."""
-        self._shared = MeteredPool(name, threads, telemetry)
-        self._kept = MeteredPool("worker-emergency" if name == "worker" else "lane-emergency", 1, telemetry)
+        self._shared = MeteredThreads(name, count, telemetry)
+        self._kept = MeteredThreads("worker-emergency" if name == "worker" else "lane-emergency", 1, telemetry)
 
-    def of(self, lane: Lane) -> Executor:
+    def of(self, lane: Lane) -> Threads:
         """Return where a call of a lane is to go now."""
-        taken = self._shared.pending >= self._shared.threads
-        if lane == "emergency" and taken and self._kept.pending < self._shared.pending:
+        if lane == "emergency" and not self._shared.free and self._kept.pending < self._shared.pending:
             return self._kept
         return self._shared
 
-    def submit(self, function: Callable[P, T], /, *arguments: P.args, **named: P.kwargs) -> Future[T]:
-        """Have one of the shared threads call `function`."""
-        return self._shared.submit(function, *arguments, **named)
+    @property
+    def free(self) -> int:
+        """How many of the shared threads nobody has taken."""
+        return self._shared.free
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more calls; see `Executor.shutdown`."""
-        for pool in (self._shared, self._kept):
-            pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+    def close(self) -> None:
+        """End all threads; see `Threads.close`."""
+        for threads in (self._shared, self._kept):
+            threads.close()
 
 
 class Workers:
@@ -120,12 +63,17 @@ class Workers:
     others do. OpenCV, NumPy and ISA-L release the GIL in them.
 
     Args:
-        pool: the threads.
+        threads: theirs.
     """
 
-    def __init__(self, pool: Executor) -> None:
-        """Take the pool over: `close` ends it."""
-        self._pool = pool
+    def __init__(self, threads: Threads | LanedThreads) -> None:
+        """Take the threads over: `close` ends them."""
+        self._threads = threads
+
+    @property
+    def free(self) -> int:
+        """How many threads nobody has taken."""
+        return self._threads.free
 
     async def run(self, timeline: Timeline, stage: Stage, function: Callable[..., T], *arguments: object) -> T:
         """Return `function(*arguments)`, computed in a thread, its time counted under `stage`.
@@ -135,9 +83,9 @@ class Workers:
             Overloaded: there was not enough memory for it.
         """
         timeline.remaining()
-        pool = self._pool.of(timeline.lane) if isinstance(self._pool, LanedPool) else self._pool
+        threads = self._threads.of(timeline.lane) if isinstance(self._threads, LanedThreads) else self._threads
         with timeline.measure(stage), answering_lack_of_memory():
-            return await asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
+            return await threads.call(function, *arguments)
 
     async def run_to_end(self, timeline: Timeline, stage: Stage, function: Callable[..., T], *arguments: object) -> T:
         """Return what `run` returns; where the caller is cancelled, it goes on when `function` has returned.
@@ -159,7 +107,7 @@ class Workers:
 
     def close(self) -> None:
         """Let running calls end and refuse new ones."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._threads.close()
 
 
 @contextmanager

@@ -14,12 +14,10 @@ A Redis that hangs is asked by one call at a time, as a probe, until it answers:
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, TypeVar
 
 from redis import Redis
@@ -32,6 +30,7 @@ from redis.retry import Retry
 
 from gateway.errors import SessionsFull, SessionsUnavailable
 from gateway.observability.metrics import Telemetry
+from gateway.scheduling.threads import Threads
 from gateway.sessions.store import share_taken
 
 T = TypeVar("T")
@@ -150,7 +149,7 @@ class RedisLink:
         self._hangs_until = 0.0
         self.ttl = round(idle_seconds * 1000)
         self._telemetry = telemetry
-        self._threads = ThreadPoolExecutor(connections, thread_name_prefix="redis")
+        self._threads = Threads("redis", connections)
         self._reserve = self.client.register_script(_COMMON + _RESERVE)
         self._touch = self.client.register_script(_COMMON + _TOUCH)
         self._forget = self.client.register_script(_COMMON + _FORGET)
@@ -176,7 +175,7 @@ class RedisLink:
             return function(*arguments)
 
         try:
-            result = await asyncio.get_running_loop().run_in_executor(self._threads, unless_it_hangs)
+            result = await self._threads.call(unless_it_hangs)
         except OutOfMemoryError as error:
             self._hangs_until = 0.0
             raise SessionsFull("The store of sessions has no memory left.", retry_after=30) from error
@@ -230,7 +229,7 @@ class RedisLink:
 
     def close(self) -> None:
         """Let running calls end, and close the connections."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._threads.close()
         self.client.close()
 
     def _run(self, script: Callable[..., Any], *arguments: str | int) -> Any:

@@ -12,10 +12,10 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from typing import TYPE_CHECKING
 
 from gateway.errors import BodyTooLarge, InputUnreachable
+from gateway.scheduling.threads import Threads
 from gateway.scheduling.workers import Workers
 from gateway.stores.access import MISSING, SILENT, answering, check_address, new_client
 
@@ -176,7 +176,7 @@ class Stores:
         workers: of those threads.
     """
 
-    def __init__(self, allowed: Sequence[str], threads: Executor) -> None:
+    def __init__(self, allowed: Sequence[str], threads: Threads) -> None:
         """Connect to nothing yet."""
         self.allowed = allowed
         self.workers = Workers(threads)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from gateway.engines.base import Engine, Tensors, choose
 from gateway.inference.segmenter import Run
 from gateway.media.geo.picture_rasters import Picture
 from gateway.observability.metrics import Telemetry
+from gateway.scheduling.threads import Threads
 from gateway.scheduling.timeline import Timeline
 from gateway.scheduling.workers import Workers
 from gateway.tasks.damage.fused import fuse
@@ -64,7 +64,7 @@ def test_a_pair_is_found_and_graded(new_engine: Factory, fused: Path) -> None:
 
     async def run(engine: Engine) -> DamageReport:
         await engine.start()
-        workers, timeline, telemetry = Workers(ThreadPoolExecutor(2)), Timeline(30), Telemetry()
+        workers, timeline, telemetry = Workers(Threads("worker", 2)), Timeline(30), Telemetry()
         try:
             finder, grader = choose(engine, "damage", "bd-fcn"), choose(engine, CROP_TASK, "bd-cnn")
             whole = segmenter_of(Run(engine, workers, telemetry, timeline), fuse(finder, grader))
@@ -101,7 +101,7 @@ def test_a_scene_is_graded_in_bands_as_at_once(new_engine: Factory, fused: Path)
 
     async def run(engine: Engine) -> tuple[SceneMap, DamageReport, tuple[np.ndarray, np.ndarray]]:
         await engine.start()
-        workers, timeline, telemetry = Workers(ThreadPoolExecutor(2)), Timeline(60), Telemetry()
+        workers, timeline, telemetry = Workers(Threads("worker", 2)), Timeline(60), Telemetry()
         try:
             finder, grader = choose(engine, "damage", "bd-fcn"), choose(engine, CROP_TASK, "bd-cnn")
             whole = segmenter_of(Run(engine, workers, telemetry, timeline), fuse(finder, grader))

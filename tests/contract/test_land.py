@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import pytest
 from gateway.engines.base import Engine, choose
 from gateway.inference.segmenter import Segmenter
 from gateway.observability.metrics import Telemetry
+from gateway.scheduling.threads import Threads
 from gateway.scheduling.timeline import Timeline
 from gateway.scheduling.workers import Workers
 from gateway.tasks.land.pipeline import Land, map_land
@@ -31,7 +31,7 @@ def land(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ask(engine: Engine, image: np.ndarray, resolution: float, observed: np.ndarray) -> Land:
     async def run() -> Land:
-        workers = Workers(ThreadPoolExecutor(2))
+        workers = Workers(Threads("worker", 2))
         await engine.start()
         try:
             model = choose(engine, "land", "land-lite0")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from gateway.engines.base import Engine, choose
 from gateway.inference.restoration import Restored, restore_image
 from gateway.inference.segmenter import Segmenter
 from gateway.observability.metrics import Telemetry
+from gateway.scheduling.threads import Threads
 from gateway.scheduling.timeline import Timeline
 from gateway.scheduling.workers import Workers
 from tests.support.trivial_restore import DIMMED, GROUND, THIN, write_trivial_restore
@@ -33,7 +33,7 @@ def restoring(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ask(engine: Engine, image: np.ndarray, observed: np.ndarray | None = None) -> Restored:
     async def run() -> Restored:
-        workers = Workers(ThreadPoolExecutor(2))
+        workers = Workers(Threads("worker", 2))
         await engine.start()
         try:
             model = choose(engine, "restore", "restore-gan")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from gateway.engines.base import Engine, choose
 from gateway.inference.segmenter import Segmenter
 from gateway.media.geo.picture_rasters import Picture
 from gateway.observability.metrics import Telemetry
+from gateway.scheduling.threads import Threads
 from gateway.scheduling.timeline import Timeline
 from gateway.scheduling.workers import Workers
 from gateway.tasks.damage.scene_bands import Band
@@ -39,7 +39,7 @@ def test_a_scene_is_the_same_map(new_engine: Factory, repository: Path) -> None:
     scene, kept = Picture(pixels, np.ones((700, 500), np.bool_)), Kept()
 
     async def run() -> SceneMap:
-        engine, workers = new_engine(repository), Workers(ThreadPoolExecutor(2))
+        engine, workers = new_engine(repository), Workers(Threads("worker", 2))
         await engine.start()
         try:
             segmenter = Segmenter(engine, workers, Telemetry(), Timeline(60), model=choose(engine, "damage", "pair"))

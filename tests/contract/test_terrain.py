@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from export.training.recipe import RunOptions
 from gateway.engines.base import Engine, Model, choose
 from gateway.inference.segmenter import Run
 from gateway.observability.metrics import Telemetry
+from gateway.scheduling.threads import Threads
 from gateway.scheduling.timeline import Timeline
 from gateway.scheduling.workers import Workers
 from gateway.tasks.damage.pipeline import Rasters, map_damage, segmenter_of
@@ -38,7 +38,7 @@ def mapped(engine: Engine, name: str, pre: UInt8, post: UInt8, rasters: Rasters)
     """Return the label map that a model makes of a pair on an engine."""
 
     async def run() -> UInt8:
-        workers = Workers(ThreadPoolExecutor(2))
+        workers = Workers(Threads("worker", 2))
         await engine.start()
         try:
             model: Model = choose(engine, "damage", name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from gateway.engines.base import Engine, choose
 from gateway.inference.label_maps import LabelMap, find_regions
 from gateway.inference.segmenter import Segmenter
 from gateway.observability.metrics import Telemetry
+from gateway.scheduling.threads import Threads
 from gateway.scheduling.timeline import Timeline
 from gateway.scheduling.workers import Workers
 from gateway.tasks.waste.pipeline import map_waste
@@ -37,7 +37,7 @@ def waste(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ask(engine: Engine, photo: np.ndarray) -> tuple[LabelMap, tuple[Region, ...]]:
     async def run() -> tuple[LabelMap, tuple[Region, ...]]:
-        workers = Workers(ThreadPoolExecutor(2))
+        workers = Workers(Threads("worker", 2))
         await engine.start()
         try:
             model = choose(engine, "waste", "waste-lite0")

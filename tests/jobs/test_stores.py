@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from gateway.errors import InputUnreachable
+from gateway.scheduling.threads import Threads
 from gateway.stores.access import fetch
 from gateway.stores.ranges import HEAD_BYTES, Allowance, Stores
 from tests.support.s3_server import BUCKET, s3_server
@@ -27,7 +27,7 @@ def test_s3_gives_out_ranges_of_one_version(tmp_path: Path, monkeypatch: pytest.
         obstore.put(bucket, "in/a+b/scene.tif", content)
 
         async def read() -> None:
-            stores = Stores([f"s3://{BUCKET}/in/"], ThreadPoolExecutor(1))
+            stores = Stores([f"s3://{BUCKET}/in/"], Threads("store", 1))
             address = f"s3://{BUCKET}/in/a+b/scene.tif"
             file = await stores.open(address, Allowance(1 << 20, lambda _: None))
             assert (file.length, file.head) == (len(content), content[:HEAD_BYTES])

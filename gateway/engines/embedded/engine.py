@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -29,8 +28,9 @@ from gateway.repository.changes import Digests, Stamp, listing
 from gateway.repository.store import Repository, StoredModel, scan
 from gateway.scheduling.lanes import Lane, Turns
 from gateway.scheduling.memory import give_back_freed
+from gateway.scheduling.threads import Threads
 from gateway.scheduling.timeline import Timeline
-from gateway.scheduling.workers import LanedPool, answering_lack_of_memory
+from gateway.scheduling.workers import LanedThreads, answering_lack_of_memory
 
 T = TypeVar("T")
 
@@ -86,10 +86,10 @@ class EmbeddedEngine:
         self._telemetry = telemetry
         self._watch_seconds = watch_seconds
         self._check = check
-        self._pool = LanedPool("lane", lanes, telemetry)
+        self._threads = LanedThreads("lane", lanes, telemetry)
         # One batch waits behind each that runs, so that no lane ever waits for the event loop.
         self._turns = Turns(2 * lanes, extra=1)
-        self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
+        self._loader = Threads("loader", 1)
         self._statuses: dict[str, Status] = {}
         self._taken: dict[str, StoredModel] = {}
         self.unloaded: set[str] = set()
@@ -116,8 +116,8 @@ class EmbeddedEngine:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for pool in (self._loader, self._pool):
-            pool.shutdown(wait=True, cancel_futures=True)
+        self._loader.close()
+        self._threads.close()
         self._sessions.clear()
 
     @property
@@ -134,29 +134,42 @@ class EmbeddedEngine:
         first = next(iter(inputs.values()))
         items = len(first)
         chunks = max(self._fewest_chunks(first), -(-items // model.card.max_batch_size))
-        bounds = np.linspace(0, items, chunks + 1).astype(int).tolist()
-        feeds = [{name: batch[a:b] for name, batch in inputs.items()} for a, b in pairwise(bounds)]
-        for size in np.diff(bounds).tolist():
-            self._telemetry.batch_items.labels(model.name).observe(size)
         try:
             async with asyncio.timeout(timeline.remaining()):
                 session = await self._sessions.of(model)
                 if items == 1 and model.card.clicks and self._turns.free == self._turns.count:
                     session = self._sessions.wide(model) or session
                 if chunks == 1:
-                    compute = partial(session.run, list(outputs), feeds[0])
+                    self._telemetry.batch_items.labels(model.name).observe(items)
+                    compute = partial(session.run, list(outputs), dict(inputs))
                     return dict(zip(outputs, await self._run(compute, model, items, timeline.lane), strict=True))
-                specs = {spec.name: spec for spec in model.card.outputs}
-                whole = {name: np.empty((items, *specs[name].shape), specs[name].dtype) for name in outputs}
-                parts = [{name: array[a:b] for name, array in whole.items()} for a, b in pairwise(bounds)]
-                runs = (
-                    self._run(partial(_fill, session, feed, part), model, b - a, timeline.lane)
-                    for feed, part, (a, b) in zip(feeds, parts, pairwise(bounds), strict=True)
-                )
-                await asyncio.gather(*runs)
-                return whole
+                return await self._run_in_parts(session, model, inputs, outputs, chunks, timeline.lane)
         except TimeoutError as late:
             raise DeadlineExceeded("The deadline passed while the model ran.") from late
+
+    async def _run_in_parts(
+        self,
+        session: ort.InferenceSession,
+        model: Model,
+        inputs: Tensors,
+        outputs: Sequence[str],
+        chunks: int,
+        lane: Lane,
+    ) -> Tensors:
+        """Return the outputs of a batch that is cut into parts as equal as can be."""
+        items = len(next(iter(inputs.values())))
+        parts = [slice(*ends) for ends in pairwise(items * cut // chunks for cut in range(chunks + 1))]
+        specs = {spec.name: spec for spec in model.card.outputs}
+        whole = {name: np.empty((items, *specs[name].shape), specs[name].dtype) for name in outputs}
+        runs = []
+        for part in parts:
+            size = part.stop - part.start
+            self._telemetry.batch_items.labels(model.name).observe(size)
+            feed = {name: batch[part] for name, batch in inputs.items()}
+            target = {name: array[part] for name, array in whole.items()}
+            runs.append(self._run(partial(_fill, session, feed, target), model, size, lane))
+        await asyncio.gather(*runs)
+        return whole
 
     def _fewest_chunks(self, batch: NDArray[Any]) -> int:
         """Return into how many parts a batch is cut at least."""
@@ -170,8 +183,7 @@ class EmbeddedEngine:
         with step("lane", model=model.name, version=model.version, items=items):
             async with self._turns.held(lane):
                 with answering_lack_of_memory():
-                    clocked = partial(_clocked, compute)
-                    answer, seconds = await _in(self._pool.of(lane), clocked)
+                    answer, seconds = await self._threads.of(lane).call(partial(_clocked, compute))
         self._telemetry.engine_seconds.labels(model.name, model.version).observe(seconds, exemplar())
         return answer
 
@@ -182,11 +194,11 @@ class EmbeddedEngine:
         is tried again by every refresh.
         """
         async with self._refreshing:
-            read = partial(_in, self._loader, scan, self._root, self._digests.of, self._check)
+            read = partial(self._loader.call, scan, self._root, self._digests.of, self._check)
             result = await refreshed(self, read, self._take_in, self._telemetry)
             if result.added or result.changed:
                 # What was worked in to load them is as large as the files.
-                await _in(self._loader, give_back_freed)
+                await self._loader.call(give_back_freed)
             self._tried = True
         return result
 
@@ -243,20 +255,16 @@ class EmbeddedEngine:
         while True:
             await asyncio.sleep(self._idle_seconds / 4)
             if await self._sessions.let_go(self._idle_seconds):
-                await _in(self._loader, give_back_freed)
+                await self._loader.call(give_back_freed)
 
     async def _look(self) -> dict[str, Stamp]:
-        return await _in(self._loader, listing, self._root)
+        return await self._loader.call(listing, self._root)
 
 
-async def _in(pool: Executor, function: Callable[..., T], *arguments: object) -> T:
-    return await asyncio.get_running_loop().run_in_executor(pool, partial(function, *arguments))
-
-
-def _clocked(function: Callable[..., T], *arguments: object) -> tuple[T, float]:
-    """Return `function(*arguments)` and how many seconds it took."""
+def _clocked(function: Callable[[], T]) -> tuple[T, float]:
+    """Return `function()` and how many seconds it took."""
     start = time.perf_counter()
-    return function(*arguments), time.perf_counter() - start
+    return function(), time.perf_counter() - start
 
 
 def _fill(session: ort.InferenceSession, feed: Tensors, outputs: Tensors) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -22,6 +21,7 @@ from gateway.engines.base import Model
 from gateway.errors import ModelNotReady
 from gateway.repository.card import Card
 from gateway.scheduling.memory import memory_left
+from gateway.scheduling.threads import Threads
 
 Provider = Literal["cpu", "cuda"]
 
@@ -136,7 +136,7 @@ class Sessions:
         loader: where files are read.
     """
 
-    def __init__(self, provider: Provider, lanes: int, digest_of: Callable[[Path], str], loader: Executor) -> None:
+    def __init__(self, provider: Provider, lanes: int, digest_of: Callable[[Path], str], loader: Threads) -> None:
         """Open nothing yet."""
         self._provider = provider
         self._lanes = lanes
@@ -203,7 +203,7 @@ class Sessions:
     async def _shrink_arena(self, session: ort.InferenceSession, card: Card) -> None:
         """Give back what runs have worked in, by one more: the arena has no other way."""
         try:
-            await asyncio.get_running_loop().run_in_executor(self._loader, warm_up, session, card)
+            await self._loader.call(warm_up, session, card)
         except Exception:
             # Where memory is bound, lanes at work may have all of the arena: then there is nothing to give back.
             _log.warning("the arena of the sessions was not shrunk", exc_info=True)
@@ -228,8 +228,7 @@ class Sessions:
     async def _in_loader(
         self, model: Model, path: Path, held: ort.InferenceSession | None, *, warm: bool = False, threads: int = 1
     ) -> ort.InferenceSession:
-        opened = partial(self._open, model, path, held, warm=warm, threads=threads)
-        return await asyncio.get_running_loop().run_in_executor(self._loader, opened)
+        return await self._loader.call(partial(self._open, model, path, held, warm=warm, threads=threads))
 
     def _open(
         self, model: Model, path: Path, held: ort.InferenceSession | None, *, warm: bool, threads: int

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +23,7 @@ from gateway.observability.metrics import Telemetry
 from gateway.repository.card import Card
 from gateway.repository.changes import Digests
 from gateway.repository.store import Repository, StoredModel, scan
+from gateway.scheduling.threads import Threads
 from gateway.scheduling.timeline import Timeline
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ class TritonEngine:
         self._telemetry = telemetry
         self._check = check
         self._link: Link | None = None
-        self._disk = ThreadPoolExecutor(1, thread_name_prefix="repository")
+        self._disk = Threads("repository", 1)
         self.unloaded: set[str] = set()
         self._digests = Digests()
         self._tried = False
@@ -110,7 +110,7 @@ class TritonEngine:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._link:
             await self._link.close()
-        self._disk.shutdown(wait=True, cancel_futures=True)
+        self._disk.close()
 
     @property
     def tried(self) -> bool:
@@ -326,7 +326,7 @@ class TritonEngine:
             _log.warning("Triton does not unload model %s: %s", name, error.details())
 
     async def _on_disk(self, function: Callable[..., T], *arguments: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._disk, partial(function, *arguments))
+        return await self._disk.call(function, *arguments)
 
 
 def _replaced(model: Model) -> ModelNotReady:

@@ -7,7 +7,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from gateway.engines.base import Model
@@ -27,6 +26,7 @@ from gateway.engines.triton.transport import Binary, Name, Transport
 from gateway.errors import DeadlineExceeded, Internal, MaskgateError, ModelNotReady
 from gateway.observability.metrics import Telemetry
 from gateway.observability.tracing import exemplar, step
+from gateway.scheduling.threads import Threads
 from gateway.scheduling.timeline import Timeline
 
 _log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ class Link:
         self._telemetry = telemetry
         self._share = share
         self._budget = ByteBudget(inflight_bytes)
-        self._threads = ThreadPoolExecutor(_COPY_THREADS, thread_name_prefix="triton-copy")
+        self._threads = Threads("triton-copy", _COPY_THREADS)
         self._breaker = Breaker(TOLERANCE)
         self.session = 0
         self.lost: set[str] = set()
@@ -179,7 +179,7 @@ class Link:
         """Give shared memory back and disconnect."""
         await self._memory.close()
         await self.channel.close()
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._threads.close()
 
     async def _run(self, call: Call, timeline: Timeline) -> None:
         retries = _RETRIES

@@ -15,7 +15,6 @@ import os
 import secrets
 from collections import defaultdict
 from collections.abc import Iterator
-from concurrent.futures import Executor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from tritonclient.grpc import service_pb2
 from gateway.engines.triton.rpc import SHORT_SECONDS, Call, Channel, RpcError, not_answering, region_unknown
 from gateway.engines.triton.transport import Name, Transport, in_thread
 from gateway.errors import ModelNotReady
+from gateway.scheduling.threads import Threads
 
 PREFIX = "maskgate-"
 """Begins the name of every region."""
@@ -123,7 +123,7 @@ class SharedMemory:
 
     name: Name = "shared-memory"
 
-    def __init__(self, channel: Channel, threads: Executor, without: Transport) -> None:
+    def __init__(self, channel: Channel, threads: Threads, without: Transport) -> None:
         """Take no memory yet."""
         self._channel = channel
         self._threads = threads

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Executor
 from typing import Literal, Protocol, TypeVar
 
 import numpy as np
@@ -12,6 +11,7 @@ from tritonclient.grpc import service_pb2
 
 from gateway.engines.triton.rpc import Call, Channel
 from gateway.errors import Internal
+from gateway.scheduling.threads import Threads
 
 T = TypeVar("T")
 Name = Literal["shared-memory", "binary"]
@@ -41,7 +41,7 @@ class Binary:
 
     name: Name = "binary"
 
-    def __init__(self, channel: Channel, threads: Executor) -> None:
+    def __init__(self, channel: Channel, threads: Threads) -> None:
         """Open nothing."""
         self._channel = channel
         self._threads = threads
@@ -53,13 +53,13 @@ class Binary:
         await in_thread(self._threads, _read, call, answer)
 
 
-async def in_thread(threads: Executor, function: Callable[..., T], *arguments: object) -> T:
+async def in_thread(threads: Threads, function: Callable[..., T], *arguments: object) -> T:
     """Return `function(*arguments)` from a thread; when cancelled, wait first for it to let go of its arrays."""
-    future = asyncio.get_running_loop().run_in_executor(threads, function, *arguments)
+    running = asyncio.ensure_future(threads.call(function, *arguments))
     try:
-        return await asyncio.shield(future)
+        return await asyncio.shield(running)
     except asyncio.CancelledError:
-        await asyncio.wait([future])
+        await asyncio.wait([running])
         raise
 
 

@@ -25,7 +25,8 @@ from gateway.http.request_path import Job, Parts, decode_part, probe_parts
 from gateway.http.uploads import naming_part
 from gateway.media.geo.geotiff import is_tiff
 from gateway.media.geo.picture_rasters import Picture
-from gateway.media.pictures.images import DecodedImage, is_picture
+from gateway.media.pictures.headers import ImageInfo
+from gateway.media.pictures.images import DecodedImage, decode, is_picture
 from gateway.stores.ranges import Allowance, StoredFile
 from gateway.stores.references import is_reference, open_references, read_references
 from gateway.tasks.damage.pipeline import BETWEEN, check_pair, slots_of, to_pre_grid
@@ -255,7 +256,7 @@ async def decode_pair(job: Job[Parts], model: Model) -> Pair:
     job.reservation.expect(sum(info.pixels for info in infos))
     job.reservation.grow(pre.pixels * (_BYTES_PER_PRE_PIXEL + _BYTES_PER_POST_PIXEL * (len(later) - 1)))
     job.reservation.grow(sum(info.pixels for info in later) * _BYTES_PER_POST_PIXEL)
-    images = await asyncio.gather(*(decode_part(job, name, info) for name, info in zip(names, infos, strict=True)))
+    images = await _decode_all(job, names, infos)
     read = [notice for name, image in zip(names, images, strict=True) for notice in said_of(name, image.notices)]
     notices = tuple(dict.fromkeys([*read, *(notice for notices in said for notice in notices)]))
     if all(image.observed is None for image in images):
@@ -265,6 +266,24 @@ async def decode_pair(job: Job[Parts], model: Model) -> Pair:
     first, *between, last, observed = await job.run("decode", _seen_by_all, images, pre.size)
     hidden = await job.run("decode", _said_of_hidden, observed)
     return Pair(first, last, tuple(between), (*notices, hidden), observed)
+
+
+async def _decode_all(job: Job[Parts], names: Sequence[str], infos: Sequence[ImageInfo]) -> list[DecodedImage]:
+    """Return images: decoded side by side where threads are free, else one after the other in one thread.
+
+    Where all are taken, further hand-overs to threads would only make every request wait longer for the event loop.
+    """
+    if job.services.workers.free >= len(names):
+        return await asyncio.gather(*(decode_part(job, name, info) for name, info in zip(names, infos, strict=True)))
+
+    def decode_named(name: str, info: ImageInfo) -> DecodedImage:
+        with naming_part(name):
+            return decode(job.body[name], info)
+
+    with job.reservation.holding(max(info.working_bytes for info in infos)):
+        images = await job.run("decode", lambda: list(map(decode_named, names, infos)))
+    job.services.telemetry.images_decoded.inc(len(images))
+    return images
 
 
 def _seen_by_all(images: Sequence[DecodedImage], size: tuple[int, int]) -> list[NDArray[Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import tracemalloc
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from gateway.errors import ModelNotReady
 from gateway.inference.segmenter import Segmenter
 from gateway.observability.metrics import Telemetry
 from gateway.repository.card import read_card
+from gateway.scheduling.threads import Threads
 from gateway.scheduling.timeline import Timeline
 from gateway.scheduling.workers import Workers
 from tests.support.table_engine import LABELS, PROBABILITIES, TableEngine
@@ -33,7 +33,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 def segment(model: Model, image: NDArray[np.uint8], method: str, engine: TableEngine | None = None) -> Any:
     async def run() -> Any:
-        workers = Workers(ThreadPoolExecutor(1))
+        workers = Workers(Threads("worker", 1))
         segmenter = Segmenter(engine or TableEngine(), workers, Telemetry(), Timeline(60), model=model)
         try:
             return await getattr(segmenter, method)({"pre": image, "post": image})

@@ -95,15 +95,15 @@ def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
 BOUND = """
 import asyncio, sys
 from functools import partial
-from concurrent.futures import ThreadPoolExecutor
 import cv2, numpy as np
 from gateway.errors import Overloaded
 from gateway.scheduling.memory import bound_memory
+from gateway.scheduling.threads import Threads
 from gateway.scheduling.timeline import Timeline
 from gateway.scheduling.workers import Workers
 
 async def main():
-    workers, refused = Workers(ThreadPoolExecutor(1)), 0
+    workers, refused = Workers(Threads("worker", 1)), 0
     small = np.zeros((64, 64), np.uint8)
     enlarge = partial(cv2.resize, small, (1 << 16, 1 << 16))
     for large in (partial(np.ones, 1 << 33, np.uint8), partial(bytes, 1 << 33), enlarge):
@@ -127,12 +127,12 @@ def test_what_asks_for_more_than_the_bound_is_refused_and_the_process_goes_on() 
 # Pictures that OpenCV refuses by the same sign: for want of memory, and for what they are.
 PICTURES = """
 import asyncio, io, sys
-from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import Image
 from gateway.errors import MaskgateError
 from gateway.media.pictures.images import ImageLimits, decode, decode_deep, probe
 from gateway.scheduling.memory import bound_memory
+from gateway.scheduling.threads import Threads
 from gateway.scheduling.timeline import Timeline
 from gateway.scheduling.workers import Workers
 
@@ -142,7 +142,7 @@ def picture(side, form, mode="RGB", **options):
     return file.getvalue()
 
 async def main():
-    workers, limits = Workers(ThreadPoolExecutor(1)), ImageLimits(1 << 30, 1 << 16, 1)
+    workers, limits = Workers(Threads("worker", 1)), ImageLimits(1 << 30, 1 << 16, 1)
     for data in pictures:
         try:
             info = probe(data, limits)
@@ -172,11 +172,11 @@ def test_a_picture_that_there_is_no_memory_for_is_not_called_unreadable() -> Non
 # A TIFF of one tile, which GDAL holds whole.
 RASTER = """
 import asyncio, sys, warnings
-from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from gateway.errors import MaskgateError
 from gateway.media.gdal import reading_raster
 from gateway.scheduling.memory import bound_memory
+from gateway.scheduling.threads import Threads
 from gateway.scheduling.timeline import Timeline
 from gateway.scheduling.workers import Workers
 
@@ -195,7 +195,7 @@ def read(data):
         return raster.read(1, window=Window(0, 0, 64, 64))
 
 async def main():
-    workers = Workers(ThreadPoolExecutor(1))
+    workers = Workers(Threads("worker", 1))
     for data in rasters:
         try:
             await workers.run(Timeline(60), "decode", read, data)

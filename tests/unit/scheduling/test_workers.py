@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from gateway.errors import DeadlineExceeded, Overloaded
 from gateway.observability.metrics import Telemetry
+from gateway.scheduling.threads import Threads
 from gateway.scheduling.timeline import Timeline
-from gateway.scheduling.workers import LanedPool, Workers, answering_lack_of_memory
+from gateway.scheduling.workers import LanedThreads, Workers, answering_lack_of_memory
 
 
 def test_work_runs_off_the_loop_and_is_timed() -> None:
     async def scenario() -> tuple[str, Timeline]:
-        workers, timeline = Workers(ThreadPoolExecutor(1, "worker")), Timeline(10)
+        workers, timeline = Workers(Threads("worker", 1)), Timeline(10)
         name = await workers.run(timeline, "decode", lambda: threading.current_thread().name)
         workers.close()
         return name, timeline
@@ -30,7 +30,7 @@ def test_work_runs_off_the_loop_and_is_timed() -> None:
 
 def test_nothing_starts_after_the_deadline() -> None:
     async def scenario() -> None:
-        workers, timeline = Workers(ThreadPoolExecutor(1)), Timeline(0.001)
+        workers, timeline = Workers(Threads("worker", 1)), Timeline(0.001)
         time.sleep(0.002)  # noqa: ASYNC251 - the deadline must pass, and nothing else runs on this loop
         with pytest.raises(DeadlineExceeded):
             await workers.run(timeline, "decode", pytest.fail)
@@ -65,7 +65,7 @@ def test_overlapping_steps_of_a_stage_count_once(monkeypatch: pytest.MonkeyPatch
 
 def test_who_is_cancelled_goes_on_when_the_thread_is_through() -> None:
     async def scenario() -> list[str]:
-        workers, events = Workers(ThreadPoolExecutor(1)), list[str]()
+        workers, events = Workers(Threads("worker", 1)), list[str]()
         begun = threading.Event()
 
         def work() -> None:
@@ -103,7 +103,8 @@ def test_a_deadline_can_be_brought_forward_and_not_put_off() -> None:
 
 def test_an_emergency_finds_a_thread_where_all_are_taken() -> None:
     async def scenario() -> tuple[str, str]:
-        workers, bulk, emergency = Workers(LanedPool("worker", 2, Telemetry())), Timeline(60), Timeline(60, "emergency")
+        workers = Workers(LanedThreads("worker", 2, Telemetry()))
+        bulk, emergency = Timeline(60), Timeline(60, "emergency")
         free = await workers.run(emergency, "decode", lambda: threading.current_thread().name)
         ended = threading.Event()
         long = [asyncio.create_task(workers.run(bulk, "decode", ended.wait)) for _ in range(3)]
@@ -123,13 +124,16 @@ def test_an_emergency_finds_a_thread_where_all_are_taken() -> None:
 
 
 def test_the_kept_thread_is_for_nobody_else() -> None:
-    pool = LanedPool("lane", 1, Telemetry())
-    ended = threading.Event()
-    running = [pool.of("bulk").submit(ended.wait) for _ in range(3)]
-    assert pool.of("bulk") is not pool.of("emergency")
-    ended.set()
-    assert all(future.result() for future in running)
-    pool.shutdown()
+    async def scenario() -> None:
+        threads, ended = LanedThreads("lane", 1, Telemetry()), threading.Event()
+        running = [asyncio.create_task(threads.of("bulk").call(ended.wait)) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert threads.of("bulk") is not threads.of("emergency")
+        ended.set()
+        assert all(await asyncio.gather(*running))
+        threads.close()
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(

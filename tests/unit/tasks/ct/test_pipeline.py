@@ -6,7 +6,6 @@ import asyncio
 import tracemalloc
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,6 +22,7 @@ from gateway.inference.segmenter import Segmenter
 from gateway.media.medical.slices import PADDING_HU, HuSlice, SlicePlace, Spacing
 from gateway.observability.metrics import Telemetry
 from gateway.repository.card import read_card
+from gateway.scheduling.threads import Threads
 from gateway.scheduling.timeline import Timeline
 from gateway.scheduling.workers import Workers
 from gateway.tasks.ct.pipeline import CtFindings, SeenBefore, find_lesions
@@ -122,7 +122,7 @@ def find(
     seen: SeenBefore | None = None,
 ) -> CtFindings:
     async def run() -> CtFindings:
-        workers = Workers(ThreadPoolExecutor(2))
+        workers = Workers(Threads("worker", 2))
         segmenter = Segmenter(engine or BandEngine(), workers, telemetry or Telemetry(), Timeline(60), model=model)
         try:
             return await find_lesions(segmenter, volume, keep, seen)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
@@ -18,6 +17,7 @@ from gateway.inference.segmenter import Segmenter
 from gateway.media.geo.georeference import GeoGrid
 from gateway.media.geo.picture_rasters import Picture, shifted
 from gateway.observability.metrics import Telemetry
+from gateway.scheduling.threads import Threads
 from gateway.scheduling.timeline import Timeline
 from gateway.scheduling.workers import Workers
 from gateway.tasks.damage.scene_pairs import Align, ScenePair, pair_pictures, pair_scenes
@@ -30,7 +30,7 @@ UInt8 = NDArray[np.uint8]
 
 def run(pairing: Any) -> Any:
     async def ran() -> Any:
-        workers = Workers(ThreadPoolExecutor(1))
+        workers = Workers(Threads("worker", 1))
         try:
             # Pairing asks for no model, only for the request's threads and clock.
             return await pairing(Segmenter(TableEngine(), workers, Telemetry(), Timeline(60), model=None))  # type: ignore[arg-type]

@@ -7,7 +7,6 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from gateway.media.geo.picture_rasters import Picture
 from gateway.media.geo.rasters import RasterInfo
 from gateway.observability.metrics import Telemetry
 from gateway.repository.card import VoteSpec, read_card
+from gateway.scheduling.threads import Threads
 from gateway.scheduling.timeline import Timeline
 from gateway.scheduling.workers import Workers
 from gateway.tasks.damage import scene_pipeline
@@ -84,7 +84,7 @@ def mapped(
     model: Model, pre: Picture, post: Picture, sinks: Sequence[Sink] = (), engine: TableEngine | None = None
 ) -> tuple[SceneMap, Timeline]:
     async def run() -> tuple[SceneMap, Timeline]:
-        workers, timeline = Workers(ThreadPoolExecutor(2)), Timeline(60)
+        workers, timeline = Workers(Threads("worker", 2)), Timeline(60)
         segmenter = Segmenter(engine or TableEngine(), workers, Telemetry(), timeline, model=model)
         try:
             return await map_scene(segmenter, pre, post, sinks), timeline
@@ -336,7 +336,7 @@ def test_who_is_cancelled_leaves_no_thread_reading(model: Model) -> None:
             return super().read(rows, columns)
 
     async def run() -> int:
-        workers = Workers(ThreadPoolExecutor(2))
+        workers = Workers(Threads("worker", 2))
         segmenter = Segmenter(TableEngine(), workers, Telemetry(), Timeline(60), model=model)
         task = asyncio.create_task(map_scene(segmenter, Slow(9000, 64), Drawn(9000, 64)))
         await asyncio.to_thread(reading.wait)

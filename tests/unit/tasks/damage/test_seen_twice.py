@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from gateway.media.geo.picture_rasters import Picture
 from gateway.media.geo.polygons import SentPolygon
 from gateway.observability.metrics import Telemetry
 from gateway.repository.card import read_card
+from gateway.scheduling.threads import Threads
 from gateway.scheduling.timeline import Timeline
 from gateway.scheduling.workers import Workers
 from gateway.tasks.damage.fused import FusedSegmenter, GradingSegmenter, fuse, grading_alone
@@ -62,7 +62,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Model]:
 
 def run(model: Model, kind: Any, work: Callable[[Any], Awaitable[SceneMap]]) -> SceneMap:
     async def started() -> SceneMap:
-        workers = Workers(ThreadPoolExecutor(2))
+        workers = Workers(Threads("worker", 2))
         segmenter = kind.of(Segmenter(Leaning(), workers, Telemetry(), Timeline(60), model=model), model)
         try:
             return await work(segmenter)

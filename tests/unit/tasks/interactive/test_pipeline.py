@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import tracemalloc
 from collections.abc import Awaitable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from gateway.engines.embedded.engine import EmbeddedEngine
 from gateway.errors import MaskgateError, ModelNotFound, ModelNotReady, ParameterInvalid, PromptInvalid, VersionNotFound
 from gateway.observability.metrics import Telemetry
+from gateway.scheduling.threads import Threads
 from gateway.scheduling.timeline import Timeline
 from gateway.scheduling.workers import Workers
 from gateway.sessions.features import FeatureKey, Features
@@ -66,7 +66,7 @@ class Desk:
         self.loop = asyncio.new_event_loop()
         self.telemetry = Telemetry()
         self.engine = EmbeddedEngine(repository, "cpu", 1, self.telemetry)
-        self.workers = Workers(ThreadPoolExecutor(2))
+        self.workers = Workers(Threads("worker", 2))
         self.do(self.engine.start())
 
     def do(self, work: Awaitable[Any]) -> Any:

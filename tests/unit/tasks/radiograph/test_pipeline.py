@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +16,7 @@ from gateway.errors import ModelNotFound, ModelNotReady, ParameterInvalid
 from gateway.inference.segmenter import Segmenter, together
 from gateway.observability.metrics import Telemetry
 from gateway.repository.card import read_card
+from gateway.scheduling.threads import Threads
 from gateway.scheduling.timeline import Timeline
 from gateway.scheduling.workers import Workers
 from gateway.tasks.radiograph.pipeline import FilmReport, Panel, choose_panel, explain_film, score_film
@@ -99,7 +99,7 @@ def model_of(tmp_path: Path) -> Callable[..., Model]:
 
 @pytest.fixture
 def workers() -> Iterator[Workers]:
-    pool = Workers(ThreadPoolExecutor(2))
+    pool = Workers(Threads("worker", 2))
     yield pool
     pool.close()
 
