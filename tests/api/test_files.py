@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.support.count_files import files_of_a_damage_request
 
-MOST = 30
+MOST = 32
 
 
 def test_a_pair_of_pictures_runs_through_few_files_and_none_of_scenes(tmp_path: Path) -> None:
