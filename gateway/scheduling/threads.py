@@ -70,11 +70,11 @@ class Threads:
             del answer
 
     def close(self) -> None:
-        """Let running calls end, cancel those that wait, and take no more."""
+        """Let running calls end, cancel those that wait, and take no more; may be called from any thread."""
         self._closed = True
         with suppress(Empty):
             while (waiting := self._calls.get_nowait()) is not None:
-                waiting.answer.cancel()
+                waiting.cancel()
         for _ in self._threads:
             self._calls.put(None)
         for thread in self._threads:
@@ -138,8 +138,13 @@ class _Call:
         else:
             self._tell(value, None)
 
-    def _tell(self, value: object, error: BaseException | None) -> None:
+    def cancel(self) -> None:
+        """Cancel who waits for it."""
         # A loop that was closed meanwhile has nobody left who waits.
+        with suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self.answer.cancel)
+
+    def _tell(self, value: object, error: BaseException | None) -> None:
         with suppress(RuntimeError):
             self.loop.call_soon_threadsafe(_end, self.threads, self.answer, value, error)
 

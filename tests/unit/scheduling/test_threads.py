@@ -88,7 +88,8 @@ def test_who_is_cancelled_before_its_call_begins_has_it_left_out() -> None:
     ran(scenario())
 
 
-def test_closing_lets_running_calls_end_and_cancels_those_that_wait() -> None:
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_closing_lets_running_calls_end_and_cancels_those_that_wait(elsewhere: bool) -> None:
     async def scenario() -> None:
         threads, begun, ended = Threads("worker", 1), threading.Event(), threading.Event()
 
@@ -101,7 +102,10 @@ def test_closing_lets_running_calls_end_and_cancels_those_that_wait() -> None:
         waiting = asyncio.create_task(threads.call(len, "abc"))
         await asyncio.to_thread(begun.wait)
         threading.Timer(0.05, ended.set).start()
-        threads.close()
+        if elsewhere:
+            await asyncio.to_thread(threads.close)
+        else:
+            threads.close()
         assert await running == "through"
         with pytest.raises(asyncio.CancelledError):
             await waiting
