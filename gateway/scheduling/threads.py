@@ -20,7 +20,7 @@ class Threads:
     """A pool of threads whose calls coroutines of one event loop wait for.
 
     `ThreadPoolExecutor` behind `run_in_executor` does the same for anybody, with a lock, a condition and two futures
-    for each call: that takes four times as long, and a picture is handed over five times.
+    for each call: that takes half as long again, and a pair of pictures is handed over four or five times.
 
     Args:
         name: what the threads are for.
