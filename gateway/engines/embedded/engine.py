@@ -140,7 +140,6 @@ class EmbeddedEngine:
                 if items == 1 and model.card.clicks and self._turns.free == self._turns.count:
                     session = self._sessions.wide(model) or session
                 if chunks == 1:
-                    self._telemetry.batch_items.labels(model.name).observe(items)
                     compute = partial(session.run, list(outputs), dict(inputs))
                     return dict(zip(outputs, await self._run(compute, model, items, timeline.lane), strict=True))
                 return await self._run_in_parts(session, model, inputs, outputs, chunks, timeline.lane)
@@ -163,11 +162,9 @@ class EmbeddedEngine:
         whole = {name: np.empty((items, *specs[name].shape), specs[name].dtype) for name in outputs}
         runs = []
         for part in parts:
-            size = part.stop - part.start
-            self._telemetry.batch_items.labels(model.name).observe(size)
             feed = {name: batch[part] for name, batch in inputs.items()}
             target = {name: array[part] for name, array in whole.items()}
-            runs.append(self._run(partial(_fill, session, feed, target), model, size, lane))
+            runs.append(self._run(partial(_fill, session, feed, target), model, part.stop - part.start, lane))
         await asyncio.gather(*runs)
         return whole
 
@@ -180,6 +177,7 @@ class EmbeddedEngine:
 
     async def _run(self, compute: Callable[[], T], model: Model, items: int, lane: Lane) -> T:
         """Return what a batch computes; those of emergencies go before all others that wait for a lane."""
+        self._telemetry.batch_items.labels(model.name).observe(items)
         with step("lane", model=model.name, version=model.version, items=items):
             async with self._turns.held(lane):
                 with answering_lack_of_memory():

@@ -169,12 +169,10 @@ def up_filtered(pictures: Iterable[UInt8], width: int) -> Iterator[UInt8]:
         yield scanlines
 
 
-def chunk(name: bytes, *body: Piece) -> tuple[Piece, ...]:
-    """Return the pieces of one chunk whose body is given in pieces; all are to be joined once."""
-    checksum = isal_zlib.crc32(name)
-    for piece in body:
-        checksum = isal_zlib.crc32(piece, checksum)
-    return pack(">I", sum(map(len, body))), name, *body, pack(">I", checksum)
+def chunk(name: bytes, body: Piece = b"") -> tuple[Piece, ...]:
+    """Return the pieces of one chunk; all are to be joined once."""
+    checksum = isal_zlib.crc32(body, isal_zlib.crc32(name))
+    return pack(">I", len(body)), name, body, pack(">I", checksum)
 
 
 def _assemble(
